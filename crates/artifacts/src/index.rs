@@ -1,0 +1,261 @@
+//! `index.json`: the samples of a data set and where their files are.
+
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::atomic::{read_json, write_json};
+use crate::labels::MaskKind;
+
+/// File name inside the stage's directory.
+pub const FILE_NAME: &str = "index.json";
+
+const FORMAT_VERSION: u32 = 1;
+
+/// What a label stage says of its samples. Samples are sorted by `sample_id` and unique.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Index {
+    /// Version of this format.
+    pub format_version: u32,
+    /// Name of the data set, e.g. `cityscapes`.
+    pub dataset: String,
+    /// Split, e.g. `train`.
+    pub split: String,
+    /// Which values the masks hold.
+    pub mask_kind: MaskKind,
+    /// Absolute folder to which the image paths are relative.
+    pub image_root: PathBuf,
+    /// Samples, sorted by `sample_id`.
+    pub samples: Vec<Sample>,
+}
+
+/// One image with its mask.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// The data set's own stable key; also the file name of everything made from the sample.
+    pub sample_id: String,
+    /// Image file, relative to [`Index::image_root`].
+    pub image: PathBuf,
+    /// Size of the image file in bytes, by which a later change is noticed.
+    pub image_bytes: u64,
+    /// Width of the image file in pixels.
+    pub image_width: u32,
+    /// Height of the image file in pixels.
+    pub image_height: u32,
+    /// Mask file, relative to the index; absent for images without labels.
+    pub mask: Option<PathBuf>,
+    /// Columns of the mask, at which the sample is evaluated (the image's own size, or what `--size` asked for).
+    pub width: u32,
+    /// Rows of the mask.
+    pub height: u32,
+    /// Set for samples of the COCO proxy only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<ProxyInfo>,
+}
+
+/// What is known of a proxy image beside its mask.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyInfo {
+    /// Share of the image's pixels that belong to objects, in [0, 1].
+    pub ood_fraction: f64,
+    /// Names of the categories of the objects, sorted.
+    pub categories: Vec<String>,
+    /// COCO's license id of the image, if given.
+    pub license: Option<u64>,
+}
+
+impl Index {
+    /// Sorts and checks samples into an index.
+    ///
+    /// # Errors
+    /// For a duplicate or unusable `sample_id`, and for paths that leave their folder.
+    pub fn new(
+        dataset: &str,
+        split: &str,
+        mask_kind: MaskKind,
+        image_root: &Path,
+        mut samples: Vec<Sample>,
+    ) -> Result<Self> {
+        samples.sort_by(|a, b| a.sample_id.cmp(&b.sample_id));
+        let index = Self {
+            format_version: FORMAT_VERSION,
+            dataset: dataset.to_owned(),
+            split: split.to_owned(),
+            mask_kind,
+            image_root: std::path::absolute(image_root)?,
+            samples,
+        };
+        index.check()?;
+        Ok(index)
+    }
+
+    /// Reads `dir/index.json` and checks it.
+    ///
+    /// # Errors
+    /// If it is absent (naming the stage to run first), damaged, of another version, unsorted, or names paths
+    /// outside of its folders.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let path = dir.join(FILE_NAME);
+        ensure!(
+            path.exists(),
+            "{} does not exist: run `cityscapes-io prepare` or `coco-proxy` with --output {} first",
+            path.display(),
+            dir.display()
+        );
+        let index: Self = read_json(&path)?;
+        index
+            .check()
+            .with_context(|| format!("{} cannot be used", path.display()))?;
+        Ok(index)
+    }
+
+    /// Writes `dir/index.json`.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        write_json(&dir.join(FILE_NAME), self)
+    }
+
+    /// Path of a sample's image; its presence and size are checked.
+    ///
+    /// # Errors
+    /// If the file is absent, or changed since the index was made.
+    pub fn image_path(&self, sample: &Sample) -> Result<PathBuf> {
+        let path = self.image_root.join(&sample.image);
+        let bytes = std::fs::metadata(&path)
+            .with_context(|| {
+                format!(
+                    "image of {} is missing: {}",
+                    sample.sample_id,
+                    path.display()
+                )
+            })?
+            .len();
+        ensure!(
+            bytes == sample.image_bytes,
+            "{} has {bytes} bytes, but {} when it was indexed: prepare the data set again",
+            path.display(),
+            sample.image_bytes
+        );
+        Ok(path)
+    }
+
+    /// Path of a sample's mask below `dir`, the folder the index was read from.
+    ///
+    /// # Errors
+    /// If the sample has no mask.
+    pub fn mask_path(&self, dir: &Path, sample: &Sample) -> Result<PathBuf> {
+        let mask = sample
+            .mask
+            .as_ref()
+            .with_context(|| format!("{} of {} has no mask", sample.sample_id, self.dataset))?;
+        Ok(dir.join(mask))
+    }
+
+    fn check(&self) -> Result<()> {
+        ensure!(
+            self.format_version == FORMAT_VERSION,
+            "format version {} is not {FORMAT_VERSION}: prepare the data set again with this version",
+            self.format_version
+        );
+        for sample in &self.samples {
+            check_sample_id(&sample.sample_id)?;
+            check_inside(&sample.image)?;
+            sample.mask.as_deref().map_or(Ok(()), check_inside)?;
+            ensure!(
+                sample.width > 0 && sample.height > 0,
+                "{} has no pixels",
+                sample.sample_id
+            );
+        }
+        for pair in self.samples.windows(2) {
+            match pair[0].sample_id.cmp(&pair[1].sample_id) {
+                std::cmp::Ordering::Less => {}
+                std::cmp::Ordering::Equal => {
+                    bail!("sample id {} occurs twice", pair[0].sample_id)
+                }
+                std::cmp::Ordering::Greater => bail!("samples are not sorted by their ids"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses ids that could not be a file name everywhere.
+///
+/// # Errors
+/// If `id` is empty or has characters other than letters, digits, `_`, `-`, `.`, or starts with a dot.
+pub fn check_sample_id(id: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    ensure!(
+        !id.is_empty() && !id.starts_with('.') && id.chars().all(plain),
+        "sample id {id:?} cannot be a file name (letters, digits, _ - . are allowed)"
+    );
+    Ok(())
+}
+
+/// Refuses absolute paths and paths with `..`.
+///
+/// # Errors
+/// If `path`, joined to a folder, could lead out of it.
+pub fn check_inside(path: &Path) -> Result<()> {
+    let inside = path
+        .components()
+        .all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+    ensure!(
+        inside && !path.as_os_str().is_empty(),
+        "path {} leads out of its folder",
+        path.display()
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(id: &str) -> Sample {
+        Sample {
+            sample_id: id.into(),
+            image: "a/b.png".into(),
+            image_bytes: 3,
+            image_width: 4,
+            image_height: 2,
+            mask: None,
+            width: 4,
+            height: 2,
+            proxy: None,
+        }
+    }
+
+    fn index(samples: Vec<Sample>) -> Result<Index> {
+        Index::new("toy", "val", MaskKind::Eval, Path::new("/data"), samples)
+    }
+
+    #[test]
+    fn samples_are_sorted_and_survive_the_file() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let index = index(vec![sample("b"), sample("a")])?;
+        index.write(dir.path())?;
+        assert_eq!(Index::read(dir.path())?, index);
+        assert_eq!(index.samples[0].sample_id, "a");
+        Ok(())
+    }
+
+    #[test]
+    fn hostile_names_are_refused() {
+        assert!(index(vec![sample("a"), sample("a")]).is_err());
+        assert!(index(vec![sample("../a")]).is_err());
+        let mut escaping = sample("a");
+        escaping.image = "../../etc/passwd".into();
+        assert!(index(vec![escaping]).is_err());
+    }
+
+    #[test]
+    fn a_missing_index_names_the_stage_to_run() {
+        let text = format!("{:#}", Index::read(Path::new("nowhere")).unwrap_err());
+        assert!(text.contains("cityscapes-io prepare"), "{text}");
+    }
+}

@@ -1,0 +1,52 @@
+//! Label values in masks.
+
+use serde::{Deserialize, Serialize};
+
+/// Number of Cityscapes classes that are trained and evaluated (`train_id` 0..=18).
+pub const NUM_CLASSES: usize = 19;
+
+/// Void: no loss, no metric, never part of a segment.
+pub const IGNORE: u8 = 255;
+
+/// COCO object pixel in a training mask: the network shall be maximally uncertain there.
+pub const OOD_PROXY: u8 = 254;
+
+/// What a pixel counts as when out-of-distribution detection is evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum EvalLabel {
+    /// In-distribution: a false alarm if it is flagged.
+    In = 0,
+    /// Out-of-distribution: an unknown object.
+    Out = 1,
+    /// Not rated per pixel, but not void either: a segment that lies here is a false positive.
+    ///
+    /// The reference treats pixels so whose id is neither in its in-list nor in its out-list nor void
+    /// (`LostAndFound`'s id 0).
+    Unrated = 2,
+    /// Void: belongs to no segment, no object and no metric.
+    Ignore = 255,
+}
+
+/// Which label values a mask may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaskKind {
+    /// Cityscapes train ids 0..=18 and [`IGNORE`].
+    TrainId,
+    /// Training proxy: [`OOD_PROXY`] on objects, elsewhere 0 (reference) or [`IGNORE`].
+    Proxy,
+    /// Values of [`EvalLabel`].
+    Eval,
+}
+
+impl MaskKind {
+    /// Whether `value` may occur in a mask of this kind.
+    pub fn allows(self, value: u8) -> bool {
+        match self {
+            Self::TrainId => usize::from(value) < NUM_CLASSES || value == IGNORE,
+            Self::Proxy => matches!(value, 0 | OOD_PROXY | IGNORE),
+            Self::Eval => matches!(value, 0..=2 | IGNORE),
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The file formats through which the stages talk, and nothing else.
+//!
+//! A stage reads what its flags name and writes one directory: samples first, `manifest.json` last
+//! ([`stage_dir`]). Samples are listed in `index.json` ([`index`]), their labels are 8-bit PNG masks
+//! ([`mask`], values in [`labels`]), network outputs are safetensors files ([`logits`]) that are read row by
+//! row ([`scores`] turns rows into softmax and entropy), everything else is a parquet table ([`tables`], behind
+//! the feature `tables`). `docs/ARTIFACTS.md` describes the bytes.
+//!
+//! This crate knows no candle, no network and no metric.
+
+pub mod atomic;
+pub mod index;
+pub mod labels;
+pub mod logits;
+pub mod manifest;
+pub mod mask;
+pub mod score_bins;
+pub mod scores;
+pub mod shard;
+pub mod stage_dir;
+#[cfg(feature = "tables")]
+pub mod tables;

@@ -1,0 +1,133 @@
+//! `manifest.json`: what made a directory, from what. It is written last: its presence means that the directory
+//! is complete.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::atomic::{read_json, write_json};
+
+/// File name inside the stage's directory.
+pub const FILE_NAME: &str = "manifest.json";
+
+const FORMAT_VERSION: u32 = 1;
+
+/// Provenance of one stage's directory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of this format.
+    pub format_version: u32,
+    /// Executable and subcommand, e.g. `seg-model infer`.
+    pub stage: String,
+    /// Version of the tool.
+    pub tool_version: String,
+    /// The stage's resolved arguments.
+    pub arguments: serde_json::Value,
+    /// Files read, by the argument's name. A directory stands for its own manifest (or index).
+    pub inputs: BTreeMap<String, Input>,
+    /// How many of what were written, e.g. `samples`.
+    pub counts: BTreeMap<String, u64>,
+    /// Wall-clock time of the last call in seconds.
+    pub seconds: f64,
+}
+
+/// One input with its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Path as given.
+    pub path: PathBuf,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// BLAKE3 hash of the content, hexadecimal.
+    pub blake3: String,
+}
+
+impl Input {
+    /// Hashes a file, or the manifest of a stage's directory, which in turn names its own inputs.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or the directory has no manifest because its stage did not finish.
+    pub fn of(path: &Path) -> Result<Self> {
+        let file = if path.is_dir() {
+            let manifest = path.join(FILE_NAME);
+            ensure!(
+                manifest.exists(),
+                "{} has no {FILE_NAME}: the stage that writes it did not finish; run it again",
+                path.display()
+            );
+            manifest
+        } else {
+            path.to_owned()
+        };
+        let mut hasher = blake3::Hasher::new();
+        let bytes = File::open(&file)
+            .and_then(|f| std::io::copy(&mut std::io::BufReader::new(f), &mut hasher))
+            .with_context(|| format!("could not read {}", file.display()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            bytes,
+            blake3: hasher.finalize().to_hex().to_string(),
+        })
+    }
+}
+
+impl Manifest {
+    /// A manifest of this version without counts.
+    pub fn new(stage: &str, arguments: serde_json::Value, inputs: BTreeMap<String, Input>) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            stage: stage.to_owned(),
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            arguments,
+            inputs,
+            counts: BTreeMap::new(),
+            seconds: 0.0,
+        }
+    }
+
+    /// Reads a manifest file.
+    ///
+    /// # Errors
+    /// If it is absent, damaged or of another version.
+    pub fn read_file(path: &Path) -> Result<Self> {
+        let manifest: Self = read_json(path)?;
+        ensure!(
+            manifest.format_version == FORMAT_VERSION,
+            "{} has format version {}, this tool reads {FORMAT_VERSION}",
+            path.display(),
+            manifest.format_version
+        );
+        Ok(manifest)
+    }
+
+    /// Reads `dir/manifest.json`.
+    ///
+    /// # Errors
+    /// If the directory is incomplete or of another version.
+    pub fn read(dir: &Path) -> Result<Self> {
+        Self::read_file(&dir.join(FILE_NAME))
+            .with_context(|| format!("{} is not a finished stage", dir.display()))
+    }
+
+    /// Writes the manifest to `path`.
+    pub fn write_file(&self, path: &Path) -> Result<()> {
+        write_json(path, self)
+    }
+
+    /// Whether `other` was made by the same stage and version from the same inputs with the same arguments.
+    pub fn same_work(&self, other: &Self) -> bool {
+        let content = |m: &Self| -> Vec<(String, String)> {
+            let pair = |(k, v): (&String, &Input)| (k.clone(), v.blake3.clone());
+            m.inputs.iter().map(pair).collect()
+        };
+        self.stage == other.stage
+            && self.tool_version == other.tool_version
+            && self.arguments == other.arguments
+            && content(self) == content(other)
+    }
+}

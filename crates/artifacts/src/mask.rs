@@ -1,0 +1,200 @@
+//! 8-bit label masks and 16-bit component maps as greyscale PNG.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use image::{DynamicImage, ImageBuffer, ImageReader, Luma};
+
+use crate::atomic::write_atomic;
+use crate::labels::MaskKind;
+
+/// One label per pixel, row-major `[height, width]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mask {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// `height * width` labels.
+    pub labels: Vec<u8>,
+}
+
+impl Mask {
+    /// A mask that is `label` everywhere.
+    pub fn filled(width: usize, height: usize, label: u8) -> Self {
+        Self {
+            width,
+            height,
+            labels: vec![label; width * height],
+        }
+    }
+
+    /// Reads a greyscale 8-bit picture without looking at its values.
+    ///
+    /// # Errors
+    /// If the file cannot be decoded or is not 8-bit greyscale.
+    pub fn read_raw(path: &Path) -> Result<Self> {
+        match decode(path)? {
+            DynamicImage::ImageLuma8(mask) => Ok(Self {
+                width: mask.width() as usize,
+                height: mask.height() as usize,
+                labels: mask.into_raw(),
+            }),
+            other => bail!(
+                "{} is {:?}, but a mask is 8-bit greyscale",
+                path.display(),
+                other.color()
+            ),
+        }
+    }
+
+    /// Reads a mask and checks that all its values belong to `kind`.
+    ///
+    /// # Errors
+    /// As [`Mask::read_raw`], and for a value that `kind` does not have, with its first place.
+    pub fn read(path: &Path, kind: MaskKind) -> Result<Self> {
+        let mask = Self::read_raw(path)?;
+        if let Some(at) = mask.labels.iter().position(|&v| !kind.allows(v)) {
+            bail!(
+                "{} has the value {} at row {}, column {}, which no {kind:?} mask has",
+                path.display(),
+                mask.labels[at],
+                at / mask.width,
+                at % mask.width
+            );
+        }
+        Ok(mask)
+    }
+
+    /// Writes the mask as 8-bit greyscale PNG.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        write_luma::<u8>(path, self.width, self.height, &self.labels)
+    }
+
+    /// Nearest-neighbour resize with the sampling of Pillow and `PyTorch` (`floor((i + 0.5) * in / out)`).
+    #[must_use]
+    pub fn resize_nearest(&self, width: usize, height: usize) -> Self {
+        let source =
+            |i: usize, n_in: usize, n_out: usize| ((2 * i + 1) * n_in / (2 * n_out)).min(n_in - 1);
+        let columns: Vec<usize> = (0..width).map(|x| source(x, self.width, width)).collect();
+        let mut labels = Vec::with_capacity(width * height);
+        for y in 0..height {
+            let row = &self.labels[source(y, self.height, height) * self.width..][..self.width];
+            labels.extend(columns.iter().map(|&x| row[x]));
+        }
+        Self {
+            width,
+            height,
+            labels,
+        }
+    }
+}
+
+/// Segment numbers per pixel, 0 outside, row-major; `components/<sample_id>.png`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComponentMap {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// `height * width` segment numbers; segments are numbered from 1 by their first pixel in row-major order.
+    pub ids: Vec<u16>,
+}
+
+impl ComponentMap {
+    /// Reads a 16-bit greyscale PNG.
+    ///
+    /// # Errors
+    /// If the file cannot be decoded or is not 16-bit greyscale.
+    pub fn read(path: &Path) -> Result<Self> {
+        match decode(path)? {
+            DynamicImage::ImageLuma16(map) => Ok(Self {
+                width: map.width() as usize,
+                height: map.height() as usize,
+                ids: map.into_raw(),
+            }),
+            other => bail!(
+                "{} is {:?}, but a component map is 16-bit greyscale",
+                path.display(),
+                other.color()
+            ),
+        }
+    }
+
+    /// Writes a 16-bit greyscale PNG.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        write_luma::<u16>(path, self.width, self.height, &self.ids)
+    }
+}
+
+/// Decodes by content, whatever the file's name says.
+fn decode(path: &Path) -> Result<DynamicImage> {
+    ImageReader::open(path)
+        .with_context(|| format!("could not open {}", path.display()))?
+        .with_guessed_format()
+        .with_context(|| format!("could not read {}", path.display()))?
+        .decode()
+        .with_context(|| format!("{} is damaged or no picture", path.display()))
+}
+
+fn write_luma<P>(path: &Path, width: usize, height: usize, values: &[P]) -> Result<()>
+where
+    P: image::Primitive,
+    Luma<P>: image::PixelWithColorType<Subpixel = P>,
+    [P]: image::EncodableLayout,
+{
+    ensure!(
+        values.len() == width * height,
+        "{} values are no {width}x{height} mask for {}",
+        values.len(),
+        path.display()
+    );
+    let picture = ImageBuffer::<Luma<P>, &[P]>::from_raw(width as u32, height as u32, values)
+        .context("a buffer of the right length")?;
+    write_atomic(path, |w| {
+        Ok(picture.write_with_encoder(image::codecs::png::PngEncoder::new(w))?)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_survive_the_file_and_wrong_values_are_placed() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("m.png");
+        let mask = Mask {
+            width: 3,
+            height: 2,
+            labels: vec![0, 18, 255, 1, 77, 2],
+        };
+        mask.write(&path)?;
+        assert_eq!(Mask::read_raw(&path)?, mask);
+        let text = format!("{:#}", Mask::read(&path, MaskKind::TrainId).unwrap_err());
+        assert!(text.contains("77 at row 1, column 1"), "{text}");
+        let map = ComponentMap {
+            width: 2,
+            height: 1,
+            ids: vec![0, 65_535],
+        };
+        map.write(&path)?;
+        assert_eq!(ComponentMap::read(&path)?, map);
+        assert!(Mask::read_raw(&path).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn nearest_takes_the_pixel_under_the_center() {
+        let row = Mask {
+            width: 5,
+            height: 1,
+            labels: vec![0, 1, 2, 3, 4],
+        };
+        assert_eq!(row.resize_nearest(2, 1).labels, [1, 3]);
+        assert_eq!(
+            row.resize_nearest(10, 1).labels,
+            [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+        );
+    }
+}

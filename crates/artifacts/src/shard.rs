@@ -1,0 +1,76 @@
+//! Splitting the samples of a stage over machines.
+
+use std::str::FromStr;
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+
+/// Part `index` of `count` of a sorted list of samples, written `i/n` with `i` in 0..n.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Shard {
+    /// Which part, from 0.
+    pub index: usize,
+    /// Number of parts, at least 1.
+    pub count: usize,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { index: 0, count: 1 }
+    }
+}
+
+impl Shard {
+    /// Every `count`-th element from `index` on: all parts together are the whole, none overlap.
+    pub fn select<T>(self, items: impl IntoIterator<Item = T>) -> Vec<T> {
+        items
+            .into_iter()
+            .skip(self.index)
+            .step_by(self.count)
+            .collect()
+    }
+}
+
+impl std::fmt::Display for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.index, self.count)
+    }
+}
+
+impl FromStr for Shard {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parse = || -> Option<(usize, usize)> {
+            let (index, count) = text.split_once('/')?;
+            Some((index.parse().ok()?, count.parse().ok()?))
+        };
+        let (index, count) = parse()
+            .with_context(|| format!("a shard is written i/n, for example 0/4, not {text:?}"))?;
+        ensure!(
+            index < count,
+            "shard {text} does not exist: parts of {count} are numbered 0 to {}",
+            count.saturating_sub(1)
+        );
+        Ok(Self { index, count })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_partition() -> Result<()> {
+        let mut all: Vec<u32> = (0..3)
+            .map(|i| Ok(format!("{i}/3").parse::<Shard>()?.select(0..10)))
+            .collect::<Result<Vec<_>>>()?
+            .concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..10).collect::<Vec<_>>());
+        for bad in ["3/3", "0/0", "1", "a/b", "-1/2"] {
+            assert!(bad.parse::<Shard>().is_err(), "{bad}");
+        }
+        Ok(())
+    }
+}

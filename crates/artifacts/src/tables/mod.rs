@@ -1,0 +1,9 @@
+//! Parquet tables: one schema for each, checked when written and when read.
+//!
+//! Rows are sorted by their keys, so that the same results are the same bytes.
+
+pub mod features;
+mod parquet;
+pub mod schema;
+
+pub use parquet::{read_table, write_table};

@@ -1,0 +1,250 @@
+//! The tables: columns, types, keys and who writes them.
+
+use polars::prelude::DataType;
+
+use super::features::segment_features;
+
+/// A table's schema.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Name, which is also the file's stem.
+    pub name: &'static str,
+    /// Command that writes it.
+    pub written_by: &'static str,
+    /// Columns in order; further columns may follow.
+    pub columns: Vec<Field>,
+}
+
+/// One column.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Column name.
+    pub name: String,
+    /// Type.
+    pub dtype: DataType,
+    /// Whether values may be missing.
+    pub nullable: bool,
+    /// What it holds, with its unit.
+    pub meaning: String,
+}
+
+fn field(name: &str, dtype: DataType, meaning: &str) -> Field {
+    Field {
+        name: name.to_owned(),
+        dtype,
+        nullable: false,
+        meaning: meaning.to_owned(),
+    }
+}
+
+impl Table {
+    /// File name, e.g. `segments.parquet`.
+    pub fn file_name(&self) -> String {
+        format!("{}.parquet", self.name)
+    }
+
+    /// One line a column: name, type, meaning.
+    pub fn description(&self) -> String {
+        let line = |f: &Field| format!("{} ({}): {}", f.name, f.dtype, f.meaning);
+        self.columns.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Predicted segments with their metrics, sorted by `sample_id`, `segment_id`.
+pub fn segments(num_classes: usize) -> Table {
+    let mut columns = vec![
+        field("sample_id", DataType::String, "sample"),
+        field(
+            "segment_id",
+            DataType::UInt32,
+            "number of the segment in the component map, from 1",
+        ),
+        field(
+            "siou",
+            DataType::Float64,
+            "adjusted IoU with the out-of-distribution objects, in [0, 1]",
+        ),
+        field(
+            "is_false_positive",
+            DataType::Boolean,
+            "whether no pixel of the segment is out-of-distribution",
+        ),
+    ];
+    columns.extend(
+        segment_features(num_classes)
+            .into_iter()
+            .map(|f| field(&f.name, DataType::Float64, &f.meaning)),
+    );
+    Table {
+        name: "segments",
+        written_by: "segment-metrics",
+        columns,
+    }
+}
+
+/// True out-of-distribution objects, sorted by `sample_id`, `object_id`.
+pub fn objects() -> Table {
+    Table {
+        name: "objects",
+        written_by: "segment-metrics",
+        columns: vec![
+            field("sample_id", DataType::String, "sample"),
+            field(
+                "object_id",
+                DataType::UInt32,
+                "number of the object, from 1 in row-major order of first pixels",
+            ),
+            field(
+                "siou",
+                DataType::Float64,
+                "adjusted IoU with the predicted segments, in [0, 1]",
+            ),
+            field(
+                "is_false_negative",
+                DataType::Boolean,
+                "whether no predicted segment meets the object",
+            ),
+            field(
+                "recall",
+                DataType::Float64,
+                "share of the object's pixels that are predicted",
+            ),
+            field("size", DataType::UInt64, "pixels"),
+            field(
+                "centroid_row",
+                DataType::Float64,
+                "mean row, pixels from the top",
+            ),
+            field(
+                "centroid_col",
+                DataType::Float64,
+                "mean column, pixels from the left",
+            ),
+        ],
+    }
+}
+
+/// Intersections of predicted segments and true objects, sorted by all keys.
+pub fn overlaps() -> Table {
+    Table {
+        name: "overlaps",
+        written_by: "segment-metrics",
+        columns: vec![
+            field("sample_id", DataType::String, "sample"),
+            field("segment_id", DataType::UInt32, "segment"),
+            field("object_id", DataType::UInt32, "object"),
+            field("n_pixels", DataType::UInt64, "pixels in both"),
+        ],
+    }
+}
+
+/// Pooled histograms of pixel scores, non-empty bins only, sorted by all keys; histograms of shards add up.
+pub fn pixel_counts() -> Table {
+    Table {
+        name: "pixel_counts",
+        written_by: "segment-metrics",
+        columns: vec![
+            field(
+                "score",
+                DataType::String,
+                "score, see artifacts::scores::Score",
+            ),
+            field(
+                "has_ood",
+                DataType::Boolean,
+                "whether the images of this row have out-of-distribution pixels",
+            ),
+            field(
+                "bin",
+                DataType::UInt32,
+                "bin, see artifacts::score_bins; grows with the score",
+            ),
+            field("n_in", DataType::UInt64, "in-distribution pixels"),
+            field("n_out", DataType::UInt64, "out-of-distribution pixels"),
+        ],
+    }
+}
+
+/// One row per sample: what was there to be found, sorted by `sample_id`.
+pub fn samples() -> Table {
+    Table {
+        name: "samples",
+        written_by: "segment-metrics",
+        columns: vec![
+            field("sample_id", DataType::String, "sample"),
+            field("n_in", DataType::UInt64, "in-distribution pixels"),
+            field("n_out", DataType::UInt64, "out-of-distribution pixels"),
+            field("n_ignored", DataType::UInt64, "pixels that are not rated"),
+            field("n_segments", DataType::UInt32, "predicted segments"),
+            field("n_objects", DataType::UInt32, "true objects"),
+        ],
+    }
+}
+
+/// What the meta classifier decides of each segment, sorted by `sample_id`, `segment_id`.
+pub fn decisions() -> Table {
+    Table {
+        name: "decisions",
+        written_by: "meta-clf",
+        columns: vec![
+            field("sample_id", DataType::String, "sample"),
+            field("segment_id", DataType::UInt32, "segment"),
+            field("is_false_positive", DataType::Boolean, "the truth"),
+            field(
+                "false_positive_prob",
+                DataType::Float64,
+                "predicted probability of a false positive, held out",
+            ),
+            field(
+                "is_rejected",
+                DataType::Boolean,
+                "whether the segment is dropped",
+            ),
+        ],
+    }
+}
+
+/// Pixels per pair of true and predicted class, all pairs, sorted; tables of shards add up.
+pub fn confusion() -> Table {
+    Table {
+        name: "confusion",
+        written_by: "ood-eval closed-set",
+        columns: vec![
+            field("true_class", DataType::UInt8, "train id of the label"),
+            field("predicted_class", DataType::UInt8, "predicted train id"),
+            field("n_pixels", DataType::UInt64, "pixels"),
+        ],
+    }
+}
+
+/// Log of a training, one row per logged step.
+pub fn train_log() -> Table {
+    Table {
+        name: "log",
+        written_by: "ood-train",
+        columns: vec![
+            field("step", DataType::UInt32, "optimiser steps done"),
+            field("epoch", DataType::UInt32, "epoch, from 0"),
+            field(
+                "loss",
+                DataType::Float64,
+                "objective, mean since the last row",
+            ),
+            field(
+                "loss_in",
+                DataType::Float64,
+                "its part on in-distribution pixels",
+            ),
+            field(
+                "loss_out",
+                DataType::Float64,
+                "its part on out-of-distribution pixels",
+            ),
+            field(
+                "learning_rate",
+                DataType::Float64,
+                "learning rate of the step",
+            ),
+        ],
+    }
+}

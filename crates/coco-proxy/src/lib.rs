@@ -1,0 +1,1 @@
+//! COCO images without Cityscapes classes become out-of-distribution training masks

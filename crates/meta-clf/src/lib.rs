@@ -1,0 +1,1 @@
+//! Meta classification: which segments are false positives

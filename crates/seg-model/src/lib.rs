@@ -1,0 +1,1 @@
+//! Segmentation networks, checkpoints, input normalisation and inference

@@ -1,0 +1,160 @@
+//! Convolution, with bias and rectification in the same pass.
+
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+
+use crate::{
+    geometry::{Geometry, output_extent},
+    kernels::{
+        implicit_gemm::{self, Epilogue},
+        isa::Isa,
+        weight_gradient::weight_gradient,
+    },
+    sums::channel_sums,
+    storage::{require_native, slice, with_slices},
+};
+
+/// Stride, padding, dilation and groups of [`conv2d`]; pairs are (rows, columns).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2dConfig {
+    /// Pixels between two kernel positions, at least 1.
+    pub stride: (usize, usize),
+    /// Zeros around the image, in pixels on each side.
+    pub padding: (usize, usize),
+    /// Pixels between two kernel elements, at least 1.
+    pub dilation: (usize, usize),
+    /// Groups of channels that do not see each other; divides both channel counts.
+    pub groups: usize,
+}
+
+impl Default for Conv2dConfig {
+    fn default() -> Self {
+        Self { stride: (1, 1), padding: (0, 0), dilation: (1, 1), groups: 1 }
+    }
+}
+
+/// The convolution (cross-correlation, as in every network library) of `x` with `weight`.
+///
+/// `x`: `[N, Ci, H, W]` f32; `weight`: `[Co, Ci / groups, kh, kw]`; `bias`: `[Co]`. Returns `[N, Co, H', W']` with
+/// `H' = (H + 2 padding - dilation (kh - 1) - 1) / stride + 1`, rounded down, and the same for columns.
+/// Differentiable in all three tensors; what needs no gradient costs none.
+///
+/// # Errors
+/// If shapes or channel counts do not fit together, or the kernel is larger than the padded image.
+pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: Conv2dConfig) -> Result<Tensor> {
+    apply(x, weight, bias, config, false)
+}
+
+/// [`conv2d`], then negative results become 0, in one pass and with one stored result.
+///
+/// # Errors
+/// As [`conv2d`].
+pub fn conv2d_relu(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: Conv2dConfig) -> Result<Tensor> {
+    apply(x, weight, bias, config, true)
+}
+
+fn apply(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: Conv2dConfig, relu: bool) -> Result<Tensor> {
+    let geometry = geometry(x, weight, config)?;
+    check_bias(bias, geometry.groups * geometry.co)?;
+    require_native("conv2d", x)?;
+    let op = Conv2d { isa: Isa::selected()?, geometry, relu };
+    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+    match bias {
+        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, op),
+        None => x.apply_op2(&weight, op),
+    }
+}
+
+pub(crate) fn check_bias(bias: Option<&Tensor>, channels: usize) -> Result<()> {
+    match bias {
+        Some(bias) if bias.dims() != [channels] => bail!("the bias has shape {:?}, expected [{channels}]", bias.shape()),
+        _ => Ok(()),
+    }
+}
+
+fn geometry(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<Geometry> {
+    let (n, channels, h, w) = x.dims4()?;
+    let (outputs, ci, kh, kw) = weight.dims4()?;
+    let Conv2dConfig { stride, padding, dilation, groups } = config;
+    if groups == 0 || channels == 0 || outputs == 0 || channels != ci * groups || !outputs.is_multiple_of(groups) {
+        bail!("conv2d of {:?} with weights {:?} in {groups} groups: channels do not fit together", x.shape(), weight.shape());
+    }
+    let oh = output_extent(h, kh, stride.0, padding.0, dilation.0)?;
+    let ow = output_extent(w, kw, stride.1, padding.1, dilation.1)?;
+    Ok(Geometry { n, groups, ci, co: outputs / groups, input: (h, w), output: (oh, ow), kernel: (kh, kw), stride, padding, dilation })
+}
+
+struct Conv2d {
+    isa: Isa,
+    geometry: Geometry,
+    relu: bool,
+}
+
+impl Conv2d {
+    fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> (CpuStorage, Shape) {
+        let y = implicit_gemm::forward(self.isa, &self.geometry, x, weight, Epilogue { bias, relu: self.relu });
+        (CpuStorage::F32(y), Shape::from(self.geometry.output_shape()))
+    }
+
+    /// The gradients of `x` and `weight`, where they are needed, and the gradient of the result before rectification.
+    fn backward(&self, x: &Tensor, weight: &Tensor, y: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>, Tensor)> {
+        let grad = grad.contiguous()?;
+        let grad = if self.relu { crate::relu::gradient(y, &grad)? } else { grad };
+        let (isa, g) = (self.isa, &self.geometry);
+        with_slices([x, weight, &grad], |[xs, ws, gs]| {
+            let dx = x.track_op().then(|| implicit_gemm::input_gradient(isa, g, gs, ws, Epilogue::default()));
+            let dw = weight.track_op().then(|| weight_gradient(isa, g, xs, gs));
+            Ok((like(dx, x)?, like(dw, weight)?, grad.clone()))
+        })
+    }
+}
+
+/// A gradient as a tensor of its argument's shape.
+pub(crate) fn like(gradient: Option<Vec<f32>>, argument: &Tensor) -> Result<Option<Tensor>> {
+    gradient.map(|values| Tensor::from_vec(values, argument.shape(), argument.device())).transpose()
+}
+
+impl CustomOp2 for Conv2d {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok(self.forward(slice(x, xl)?, slice(w, wl)?, None))
+    }
+
+    fn bwd(&self, x: &Tensor, w: &Tensor, y: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (dx, dw, _) = self.backward(x, w, y, grad)?;
+        Ok((dx, dw))
+    }
+}
+
+impl CustomOp3 for Conv2d {
+    fn name(&self) -> &'static str {
+        "conv2d with bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
+        b: &CpuStorage,
+        bl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        Ok(self.forward(slice(x, xl)?, slice(w, wl)?, Some(slice(b, bl)?)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (dx, dw, grad) = self.backward(x, w, y, grad)?;
+        let db = if b.track_op() { Some(channel_sums(&grad)?) } else { None };
+        Ok((dx, dw, db))
+    }
+}

@@ -1,0 +1,453 @@
+//! Convolution as a matrix product whose right factor is never stored.
+//!
+//! An output pixel is a column, an output channel a row, and (input channel, kernel tap) the index that is summed over. Panels of as many
+//! pixels as two vectors hold are copied straight from the image, for a block of input channels at a time, and multiplied while they are in
+//! the cache. The gradient of the input is the same computation on other taps, one for each phase of the stride.
+//!
+//! Every output element is summed in the same order wherever the tiles are cut, so the number of threads changes no bit.
+
+use rayon::prelude::*;
+
+use super::{
+    isa::Isa,
+    memory::{SharedOut, filled, with_scratch},
+    micro::{Start, Tile, columns, multiply},
+    vector::{Quad, Vector},
+};
+#[cfg(target_arch = "x86_64")]
+use super::vector::{Ymm, Zmm};
+use crate::geometry::Geometry;
+
+/// Products that are summed before the next block of input channels: a panel of them fits into the first-level cache's share.
+const DEPTH: usize = 288;
+/// Most panels of a task: with `DEPTH` they fill half of a second-level cache of 1 MB.
+const PANELS: usize = 12;
+
+/// What happens to the sums before they are stored.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Epilogue<'a> {
+    /// Added to each output channel, one number for each.
+    pub bias: Option<&'a [f32]>,
+    /// Whether negative results become 0.
+    pub relu: bool,
+}
+
+/// The convolution `geometry` of `x` with `weight` `[groups * co, ci, kh, kw]`.
+pub(crate) fn forward(isa: Isa, geometry: &Geometry, x: &[f32], weight: &[f32], epilogue: Epilogue) -> Vec<f32> {
+    let g = *geometry;
+    let signed = |v: usize| v as isize;
+    let taps: Vec<_> = (0..g.taps())
+        .map(|t| {
+            let (ky, kx) = (t / g.kernel.1, t % g.kernel.1);
+            (signed(ky * g.dilation.0) - signed(g.padding.0), signed(kx * g.dilation.1) - signed(g.padding.1))
+        })
+        .collect();
+    let plan = Plan {
+        n: g.n,
+        groups: g.groups,
+        from: Planes { channels: g.ci, size: g.input },
+        to: Planes { channels: g.co, size: g.output },
+        step: g.stride,
+        grid: g.output,
+        place: Place { origin: (0, 0), step: (1, 1) },
+        taps: &taps,
+    };
+    let (ci, n_taps) = (g.ci, g.taps());
+    let packed = PackedWeights::new(isa, &plan, |group, o, i, t| weight[((group * g.co + o) * ci + i) * n_taps + t]);
+    // SAFETY: the plan's grid is the whole output.
+    unsafe { filled(g.n * g.groups * g.co * g.output_len(), |out| execute(isa, &plan, x, &packed, epilogue, out)) }
+}
+
+/// The gradient of the input of the convolution `geometry`, given that of its output; also the transposed convolution's forward pass.
+///
+/// `weight` as in [`forward`]; `epilogue` has one bias for each input channel of the convolution.
+pub(crate) fn input_gradient(isa: Isa, geometry: &Geometry, grad: &[f32], weight: &[f32], epilogue: Epilogue) -> Vec<f32> {
+    let g = *geometry;
+    let (stride_y, stride_x) = g.stride;
+    let len = g.n * g.groups * g.ci * g.input_len();
+    let phases = (0..stride_y.min(g.input.0)).flat_map(|y| (0..stride_x.min(g.input.1)).map(move |x| (y, x)));
+    // SAFETY: the phases' grids are disjoint and make up the whole input.
+    unsafe {
+        filled(len, |out| {
+            for phase in phases {
+                let rows = phase_taps(phase.0, g.kernel.0, stride_y, g.padding.0, g.dilation.0);
+                let columns = phase_taps(phase.1, g.kernel.1, stride_x, g.padding.1, g.dilation.1);
+                let pairs = rows.iter().flat_map(|r| columns.iter().map(move |c| (r, c)));
+                let (taps, kernel_index): (Vec<_>, Vec<_>) =
+                    pairs.map(|(r, c)| ((r.offset, c.offset), r.tap * g.kernel.1 + c.tap)).unzip();
+                let plan = Plan {
+                    n: g.n,
+                    groups: g.groups,
+                    from: Planes { channels: g.co, size: g.output },
+                    to: Planes { channels: g.ci, size: g.input },
+                    step: (1, 1),
+                    grid: ((g.input.0 - phase.0).div_ceil(stride_y), (g.input.1 - phase.1).div_ceil(stride_x)),
+                    place: Place { origin: phase, step: g.stride },
+                    taps: &taps,
+                };
+                let packed = PackedWeights::new(isa, &plan, |group, i, o, t| {
+                    weight[((group * g.co + o) * g.ci + i) * g.taps() + kernel_index[t]]
+                });
+                execute(isa, &plan, grad, &packed, epilogue, out);
+            }
+        })
+    }
+}
+
+/// A kernel tap that reaches the pixels of a phase.
+struct PhaseTap {
+    tap: usize,
+    /// Output pixel minus the pixel's number within its phase.
+    offset: isize,
+}
+
+/// The taps along one axis that connect input pixels `phase`, `phase + stride`, ... with the output.
+fn phase_taps(phase: usize, kernel: usize, stride: usize, padding: usize, dilation: usize) -> Vec<PhaseTap> {
+    let stride = stride as isize;
+    (0..kernel)
+        .filter_map(|tap| {
+            let position = (phase + padding) as isize - (tap * dilation) as isize;
+            (position.rem_euclid(stride) == 0).then(|| PhaseTap { tap, offset: position.div_euclid(stride) })
+        })
+        .collect()
+}
+
+/// Channels of one group, and the size of a plane.
+#[derive(Clone, Copy)]
+struct Planes {
+    channels: usize,
+    size: (usize, usize),
+}
+
+impl Planes {
+    fn plane(self) -> usize {
+        self.size.0 * self.size.1
+    }
+}
+
+/// Where the grid's points lie in an output plane.
+#[derive(Clone, Copy)]
+struct Place {
+    origin: (usize, usize),
+    step: (usize, usize),
+}
+
+/// A sum over taps and channels at every point of a grid: point (i, j) reads `(i, j) * step + tap` and is stored at `origin + (i, j) * place.step`.
+struct Plan<'a> {
+    n: usize,
+    groups: usize,
+    from: Planes,
+    to: Planes,
+    step: (usize, usize),
+    grid: (usize, usize),
+    place: Place,
+    taps: &'a [(isize, isize)],
+}
+
+impl Plan<'_> {
+    fn points(&self) -> usize {
+        self.grid.0 * self.grid.1
+    }
+
+    /// Products in each sum.
+    fn depth(&self) -> usize {
+        self.from.channels * self.taps.len()
+    }
+
+    /// Whether the grid's points lie in the output without gaps.
+    fn is_dense(&self) -> bool {
+        self.place.step == (1, 1)
+    }
+
+    /// Input channels whose products are summed at a time.
+    fn block_channels(&self) -> usize {
+        (DEPTH / self.taps.len().max(1)).clamp(1, self.from.channels)
+    }
+}
+
+/// Weights in the order in which the micro-kernel reads them, by blocks of rows: `[depth][rows]`.
+struct PackedWeights {
+    /// For each group, its blocks.
+    blocks: Vec<RowBlock>,
+    blocks_per_group: usize,
+}
+
+struct RowBlock {
+    /// First output channel within the group.
+    first: usize,
+    rows: usize,
+    data: Vec<f32>,
+}
+
+impl PackedWeights {
+    /// Packs `weight(group, output channel, input channel, tap)`.
+    fn new(isa: Isa, plan: &Plan, weight: impl Fn(usize, usize, usize, usize) -> f32 + Sync) -> Self {
+        let most = match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => Zmm::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => Ymm::ROWS,
+            Isa::Portable => Quad::ROWS,
+        };
+        let channels = plan.to.channels;
+        let blocks_per_group = channels.div_ceil(most);
+        let blocks = (0..plan.groups * blocks_per_group)
+            .into_par_iter()
+            .map(|index| {
+                let (group, block) = (index / blocks_per_group, index % blocks_per_group);
+                let first = block * channels / blocks_per_group;
+                let rows = (block + 1) * channels / blocks_per_group - first;
+                let mut data = Vec::with_capacity(rows * plan.depth());
+                for i in 0..plan.from.channels {
+                    for t in 0..plan.taps.len() {
+                        data.extend((first..first + rows).map(|o| weight(group, o, i, t)));
+                    }
+                }
+                RowBlock { first, rows, data }
+            })
+            .collect();
+        Self { blocks, blocks_per_group }
+    }
+
+    fn group(&self, group: usize) -> &[RowBlock] {
+        &self.blocks[group * self.blocks_per_group..(group + 1) * self.blocks_per_group]
+    }
+}
+
+/// Computes the plan's grid.
+///
+/// # Safety
+/// `out` has the plan's output planes, and nobody else writes the points of its grid meanwhile.
+unsafe fn execute(isa: Isa, plan: &Plan, x: &[f32], weights: &PackedWeights, epilogue: Epilogue, out: SharedOut) {
+    match isa {
+        // SAFETY: the caller's promise; `isa.run` compiles for the features of the vector.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { execute_with::<Zmm>(isa, plan, x, weights, epilogue, out) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => unsafe { execute_with::<Ymm>(isa, plan, x, weights, epilogue, out) },
+        // SAFETY: as above.
+        Isa::Portable => unsafe { execute_with::<Quad>(isa, plan, x, weights, epilogue, out) },
+    }
+}
+
+unsafe fn execute_with<V: Vector>(isa: Isa, plan: &Plan, x: &[f32], weights: &PackedWeights, epilogue: Epilogue, out: SharedOut) {
+    let n_panels = plan.points().div_ceil(columns::<V>());
+    let jobs = plan.n * plan.groups;
+    // at least four tasks for each thread, where there are so many panels; larger tasks read the weights less often
+    let wanted_tasks = 4 * rayon::current_num_threads();
+    let per_task = (n_panels * jobs).div_ceil(wanted_tasks).clamp(1, PANELS);
+    let tasks_per_job = n_panels.div_ceil(per_task);
+    // a phase of a stride larger than the kernel has no taps at all
+    let depth = (plan.block_channels() * plan.taps.len()).max(1);
+    let scatter = if plan.is_dense() { 0 } else { plan.to.channels };
+    let scratch_len = (depth + scatter) * columns::<V>() * per_task;
+    (0..jobs * tasks_per_job).into_par_iter().for_each(|index| {
+        let (job, part) = (index / tasks_per_job, index % tasks_per_job);
+        let first_panel = part * per_task;
+        let task = Task {
+            plan,
+            x: &x[job * plan.from.channels * plan.from.plane()..][..plan.from.channels * plan.from.plane()],
+            weights: weights.group(job % plan.groups),
+            bias: epilogue.bias.map(|b| &b[job % plan.groups * plan.to.channels..][..plan.to.channels]),
+            relu: epilogue.relu,
+            panels: first_panel..(first_panel + per_task).min(n_panels),
+            // SAFETY: within the output, by the caller's promise.
+            out: unsafe { out.at(job * plan.to.channels * plan.to.plane()) },
+        };
+        // SAFETY: tasks have different jobs or panels, hence write different points; `isa.run` compiles for V's instruction set.
+        with_scratch(scratch_len, |scratch| isa.run(|| unsafe { task.run::<V>(scratch) }));
+    });
+}
+
+/// Some panels of one image and group.
+struct Task<'a> {
+    plan: &'a Plan<'a>,
+    x: &'a [f32],
+    weights: &'a [RowBlock],
+    bias: Option<&'a [f32]>,
+    relu: bool,
+    panels: std::ops::Range<usize>,
+    /// The first output plane of the image and group.
+    out: *mut f32,
+}
+
+impl Task<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Vector>(&self, scratch: &mut [f32]) {
+        let plan = self.plan;
+        let n_taps = plan.taps.len();
+        let width = columns::<V>();
+        let n_panels = self.panels.len();
+        let block = plan.block_channels();
+        let panel_len = (block * n_taps).max(1) * width;
+        let (packed, scattered) = scratch.split_at_mut(panel_len * n_panels);
+        let dense = plan.is_dense();
+        let ldc = if dense { plan.points() } else { n_panels * width };
+        let mut from = 0;
+        while from < plan.from.channels {
+            let to = (from + block).min(plan.from.channels);
+            for (panel, packed) in self.panels.clone().zip(packed.chunks_exact_mut(panel_len)) {
+                pack::<V>(plan, self.x, from..to, panel * width, packed);
+            }
+            for weights in self.weights {
+                let start = match self.bias {
+                    _ if from > 0 => Start::Result,
+                    Some(bias) => Start::Bias(bias[weights.first..].as_ptr()),
+                    None => Start::Zero,
+                };
+                for (p, panel) in self.panels.clone().enumerate() {
+                    // SAFETY: the points of this task's panels belong to it; without gaps they are written in place, else in scratch.
+                    let (c, columns) = unsafe {
+                        if dense {
+                            (self.out.add(weights.first * ldc + panel * width), (plan.points() - panel * width).min(width))
+                        } else {
+                            (scattered.as_mut_ptr().add(weights.first * ldc + p * width), width)
+                        }
+                    };
+                    let tile = Tile {
+                        depth: (to - from) * n_taps,
+                        a: weights.data[from * n_taps * weights.rows..].as_ptr(),
+                        b: packed[p * panel_len..].as_ptr(),
+                        ldb: width,
+                        c,
+                        ldc,
+                        columns,
+                        start,
+                        relu: self.relu && to == plan.from.channels,
+                    };
+                    // SAFETY: packed weights and panels have `depth` rows; `c` as above.
+                    unsafe { multiply::<V>(weights.rows, &tile) };
+                }
+            }
+            from = to;
+        }
+        if !dense {
+            // SAFETY: as above.
+            unsafe { self.scatter(scattered, ldc, width) };
+        }
+    }
+
+    /// Copies the sums of all channels from scratch to their places in the output.
+    #[inline(always)]
+    unsafe fn scatter(&self, sums: &[f32], ld: usize, width: usize) {
+        let plan = self.plan;
+        let Place { origin, step } = plan.place;
+        let first = self.panels.start * width;
+        let end = (self.panels.end * width).min(plan.points());
+        for channel in 0..plan.to.channels {
+            let sums = &sums[channel * ld..][..end - first];
+            let mut point = first;
+            while point < end {
+                let (i, j) = (point / plan.grid.1, point % plan.grid.1);
+                let len = (plan.grid.1 - j).min(end - point);
+                let offset = channel * plan.to.plane() + (i * step.0 + origin.0) * plan.to.size.1 + j * step.1 + origin.1;
+                for (q, &sum) in sums[point - first..][..len].iter().enumerate() {
+                    // SAFETY: point (i, j + q) lies in the grid, hence its place in the plane.
+                    unsafe { *self.out.add(offset + q * step.1) = sum };
+                }
+                point += len;
+            }
+        }
+    }
+}
+
+/// Copies what the points `first..` of one panel read into `packed` `[channels][taps][columns]`; 0 outside the image and the grid.
+#[inline(always)]
+fn pack<V: Vector>(plan: &Plan, x: &[f32], channels: std::ops::Range<usize>, first: usize, packed: &mut [f32]) {
+    let width = columns::<V>();
+    let n_points = (plan.points() - first).min(width);
+    let (i, j) = (first / plan.grid.1, first % plan.grid.1);
+    if n_points == width && j + width <= plan.grid.1 && plan.step.1 == 1 {
+        pack_one_row::<V>(plan, x, channels, (i, j), packed);
+    } else {
+        pack_several_rows::<V>(plan, x, channels, (i, j), n_points, packed);
+    }
+}
+
+/// A panel within one grid row and without stride: each tap is one copy of fixed length.
+#[inline(always)]
+fn pack_one_row<V: Vector>(plan: &Plan, x: &[f32], channels: std::ops::Range<usize>, (i, j): (usize, usize), packed: &mut [f32]) {
+    let width = columns::<V>();
+    let (h, w) = plan.from.size;
+    let row_len = plan.taps.len() * width;
+    for (t, &(dy, dx)) in plan.taps.iter().enumerate() {
+        let rows = packed[t * width..].chunks_mut(row_len).map(|row| &mut row[..width]);
+        let y = (i * plan.step.0) as isize + dy;
+        let left = j as isize + dx;
+        let lo = (-left).clamp(0, width as isize) as usize;
+        let hi = (w as isize - left).clamp(0, width as isize) as usize;
+        if y < 0 || y >= h as isize || lo >= hi {
+            rows.take(channels.len()).for_each(|row| row.fill(0.0));
+            continue;
+        }
+        let start = (y * w as isize + left + lo as isize) as usize;
+        let sources = channels.clone().map(|c| &x[c * h * w + start..][..hi - lo]);
+        if hi - lo == width {
+            rows.zip(sources).for_each(|(row, source)| row.copy_from_slice(&source[..width]));
+        } else {
+            for (row, source) in rows.zip(sources) {
+                row[..lo].fill(0.0);
+                row[lo..hi].copy_from_slice(source);
+                row[hi..].fill(0.0);
+            }
+        }
+    }
+}
+
+/// Any panel: the pieces of the grid rows that it crosses, one after the other.
+#[inline(always)]
+fn pack_several_rows<V: Vector>(
+    plan: &Plan,
+    x: &[f32],
+    channels: std::ops::Range<usize>,
+    (mut i, mut j): (usize, usize),
+    n_points: usize,
+    packed: &mut [f32],
+) {
+    let width = columns::<V>();
+    let (h, w) = plan.from.size;
+    let row_len = plan.taps.len() * width;
+    let stride = plan.step.1 as isize;
+    let mut done = 0;
+    while done < n_points {
+        let len = (plan.grid.1 - j).min(n_points - done);
+        for (t, &(dy, dx)) in plan.taps.iter().enumerate() {
+            let rows = packed[t * width..].chunks_mut(row_len).map(|row| &mut row[done..done + len]);
+            let y = (i * plan.step.0) as isize + dy;
+            // the points lo..hi of this piece read inside the image row
+            let left = (j * plan.step.1) as isize + dx;
+            let first_at_or_after = |x: isize| ((x - left + stride - 1).max(0) / stride).min(len as isize) as usize;
+            let (lo, hi) = (first_at_or_after(0), first_at_or_after(w as isize));
+            if y < 0 || y >= h as isize || lo >= hi {
+                rows.take(channels.len()).for_each(|row| row.fill(0.0));
+                continue;
+            }
+            let start = (y * w as isize + left + lo as isize * stride) as usize;
+            for (row, c) in rows.zip(channels.clone()) {
+                let source = &x[c * h * w + start..][..(hi - lo - 1) * plan.step.1 + 1];
+                row[..lo].fill(0.0);
+                copy_every(plan.step.1, source, &mut row[lo..hi]);
+                row[hi..].fill(0.0);
+            }
+        }
+        done += len;
+        j += len;
+        if j == plan.grid.1 {
+            (i, j) = (i + 1, 0);
+        }
+    }
+    if n_points < width {
+        packed.chunks_mut(width).take(channels.len() * plan.taps.len()).for_each(|row| row[n_points..].fill(0.0));
+    }
+}
+
+/// Copies every `step`-th number; 1 and 2 have loops of their own because nearly all strides are.
+#[inline(always)]
+pub(super) fn copy_every(step: usize, from: &[f32], to: &mut [f32]) {
+    match step {
+        1 => to.copy_from_slice(&from[..to.len()]),
+        2 => to.iter_mut().zip(from.chunks(2)).for_each(|(to, from)| *to = from[0]),
+        _ => to.iter_mut().zip(from.iter().step_by(step)).for_each(|(to, from)| *to = *from),
+    }
+}

@@ -1,0 +1,122 @@
+//! Which instruction set the kernels use: asked from the CPU once, never assumed.
+
+use std::sync::OnceLock;
+
+use candle_core::Result;
+
+/// The environment variable that forces an instruction set: `avx512`, `avx2` or `portable`.
+const OVERRIDE: &str = "OODSEG_KERNEL";
+
+/// An instruction set that this CPU has: values come from [`Isa::available`] and [`Isa::selected`] only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isa {
+    /// AVX-512 F, BW, DQ, VL.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// AVX2 and FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// What the compiler's target has anyway: SSE2 on x86-64, NEON on ARM.
+    Portable,
+}
+
+impl Isa {
+    /// The instruction sets of this CPU, best first.
+    pub(crate) fn available() -> Vec<Self> {
+        let mut all = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            let avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl");
+            if avx2 && avx512 {
+                all.push(Self::Avx512);
+            }
+            if avx2 {
+                all.push(Self::Avx2);
+            }
+        }
+        all.push(Self::Portable);
+        all
+    }
+
+    /// The best instruction set of this CPU, or the one that `OODSEG_KERNEL` names; decided at the first call.
+    ///
+    /// # Errors
+    /// If `OODSEG_KERNEL` names an unknown set or one that this CPU lacks.
+    pub(crate) fn selected() -> Result<Self> {
+        static SELECTED: OnceLock<std::result::Result<Isa, String>> = OnceLock::new();
+        SELECTED
+            .get_or_init(|| Self::choose(std::env::var(OVERRIDE).ok().as_deref()))
+            .clone()
+            .map_err(candle_core::Error::msg)
+    }
+
+    fn choose(wanted: Option<&str>) -> std::result::Result<Self, String> {
+        let available = Self::available();
+        let Some(wanted) = wanted.filter(|name| !name.is_empty()) else {
+            return Ok(available[0]);
+        };
+        available.iter().copied().find(|isa| isa.name() == wanted).ok_or_else(|| {
+            let names: Vec<_> = available.iter().map(|isa| isa.name()).collect();
+            format!("{OVERRIDE}={wanted} is not an instruction set of this CPU: use one of {}", names.join(", "))
+        })
+    }
+
+    /// The name that `OODSEG_KERNEL` knows it by.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            Self::Portable => "portable",
+        }
+    }
+
+    /// Calls `f` from a function compiled for this instruction set.
+    ///
+    /// Only what is inlined into it profits, so `f` should be a closure that calls one `#[inline(always)]` function.
+    #[inline]
+    pub(crate) fn run<R>(self, f: impl FnOnce() -> R) -> R {
+        match self {
+            // SAFETY: a value `Avx512` exists only after `available` has found these features in the CPU.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => unsafe { with_avx512(f) },
+            // SAFETY: as above, for AVX2 and FMA.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { with_avx2(f) },
+            Self::Portable => f(),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+fn with_avx512<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn with_avx2<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_available_set_can_be_forced_and_nothing_else() {
+        for isa in Isa::available() {
+            assert_eq!(Isa::choose(Some(isa.name())), Ok(isa));
+        }
+        assert_eq!(Isa::choose(None), Ok(Isa::available()[0]));
+        assert_eq!(Isa::choose(Some("")), Ok(Isa::available()[0]));
+        let message = Isa::choose(Some("mmx")).unwrap_err();
+        assert!(message.contains("OODSEG_KERNEL=mmx") && message.contains("portable"), "{message}");
+    }
+}

@@ -1,0 +1,143 @@
+//! Elementary functions in plain arithmetic, which the compiler turns into vector code inside [`Isa::run`](super::isa::Isa::run).
+
+/// e to the power of `x`, to 2 units in the last place; 0 below -87.3, infinite above 88.7.
+///
+/// Products and sums are kept apart (no fused operation), so every instruction set gives the same bits.
+#[inline(always)]
+pub(crate) fn exp(x: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let clamped = if x > 88.8 { 88.8 } else { x };
+    let clamped = if clamped < -87.4 { -87.4 } else { clamped };
+    let shifted = clamped * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = (clamped - n * LN2_HIGH) - n * LN2_LOW;
+    // Cephes' polynomial for exp(r) - 1 - r on [-ln 2 / 2, ln 2 / 2]
+    let mut p = 1.987_569_1e-4;
+    p = p * r + 1.398_199_9e-3;
+    p = p * r + 8.333_452e-3;
+    p = p * r + 4.166_579_6e-2;
+    p = p * r + 1.666_666_5e-1;
+    p = p * r + 0.5;
+    let value = p * r * r + r + 1.0;
+    // 2^n in two factors, because n = 128 has no power of its own
+    let n = shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
+    let half = n >> 1;
+    let value = value * power_of_two(half) * power_of_two(n - half);
+    if x < -87.3 { 0.0 } else { value }
+}
+
+#[inline(always)]
+fn power_of_two(n: i32) -> f32 {
+    f32::from_bits(((n + 127) as u32) << 23)
+}
+
+/// The error function, to 1e-7 absolute.
+///
+/// Source: the rational approximation of Eigen's and XLA's `erf` for f32.
+#[inline(always)]
+pub(crate) fn erf(x: f32) -> f32 {
+    let x = if x > 4.0 { 4.0 } else { x };
+    let x = if x < -4.0 { -4.0 } else { x };
+    let s = x * x;
+    let mut p = -2.726_142_3e-10;
+    p = p * s + 2.770_681_4e-8;
+    p = p * s - 2.101_024e-6;
+    p = p * s - 5.692_506_5e-5;
+    p = p * s - 7.349_906_3e-4;
+    p = p * s - 2.954_6e-3;
+    p = p * s - 1.609_603_3e-2;
+    let mut q = -1.456_607_2e-5;
+    q = q * s - 2.133_740_6e-4;
+    q = q * s - 1.682_827e-3;
+    q = q * s - 7.373_329e-3;
+    q = q * s - 1.426_473_9e-2;
+    x * p / q
+}
+
+/// Density of the standard normal distribution.
+#[inline(always)]
+pub(crate) fn normal_density(x: f32) -> f32 {
+    const FRAC_1_SQRT_2PI: f32 = 0.398_942_3;
+    FRAC_1_SQRT_2PI * exp(-0.5 * x * x)
+}
+
+/// Sum of `a` and sum of `a * b` in f64, in a fixed order: 32 lanes over blocks of 4096.
+#[inline(always)]
+pub(crate) fn sum_and_dot(a: &[f32], b: &[f32]) -> (f64, f64) {
+    const LANES: usize = 32;
+    let (mut sum, mut dot) = (0f64, 0f64);
+    for (a, b) in a.chunks(4096).zip(b.chunks(4096)) {
+        let (mut s, mut d) = ([0f32; LANES], [0f32; LANES]);
+        let (a_lanes, a_rest) = a.as_chunks::<LANES>();
+        let (b_lanes, b_rest) = b.as_chunks::<LANES>();
+        for (a, b) in a_lanes.iter().zip(b_lanes) {
+            for i in 0..LANES {
+                s[i] += a[i];
+                d[i] += a[i] * b[i];
+            }
+        }
+        for (i, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
+            s[i] += a;
+            d[i] += a * b;
+        }
+        sum += s.iter().map(|&v| v as f64).sum::<f64>();
+        dot += d.iter().map(|&v| v as f64).sum::<f64>();
+    }
+    (sum, dot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_agrees_with_the_standard_library() {
+        for i in -880_000..=880_000 {
+            let x = i as f32 * 1e-4;
+            let expected = (x as f64).exp();
+            if expected < f64::from(f32::MIN_POSITIVE) {
+                continue;
+            }
+            let error = (f64::from(exp(x)) - expected).abs() / expected;
+            assert!(error < 2.5e-7, "exp({x}) is off by {error:e}");
+        }
+        assert_eq!(exp(0.0), 1.0);
+        assert_eq!(exp(-1e30), 0.0);
+        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp(89.0), f32::INFINITY);
+        assert!(exp(f32::NAN).is_nan());
+    }
+
+    /// erf by its Taylor series in f64, which converges everywhere.
+    fn erf_series(x: f64) -> f64 {
+        let (mut term, mut sum) = (x, x);
+        for n in 1..200 {
+            term *= -x * x / n as f64;
+            sum += term / (2 * n + 1) as f64;
+        }
+        sum * std::f64::consts::FRAC_2_SQRT_PI
+    }
+
+    #[test]
+    fn erf_agrees_with_its_series() {
+        for i in -4000..=4000 {
+            let x = i as f32 * 1e-3;
+            let error = (f64::from(erf(x)) - erf_series(x as f64)).abs();
+            assert!(error < 3e-7, "erf({x}) is off by {error:e}");
+        }
+        assert!((erf(100.0) - 1.0).abs() < 3e-7 && erf(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn sums_every_length() {
+        for n in [0, 1, 31, 32, 33, 4095, 4097, 9000] {
+            let a: Vec<f32> = (0..n).map(|i| (i % 17) as f32).collect();
+            let b: Vec<f32> = (0..n).map(|i| (i % 5) as f32).collect();
+            let (sum, dot) = sum_and_dot(&a, &b);
+            assert_eq!(sum, a.iter().map(|&v| v as f64).sum::<f64>());
+            assert_eq!(dot, a.iter().zip(&b).map(|(&a, &b)| (a * b) as f64).sum::<f64>());
+        }
+    }
+}

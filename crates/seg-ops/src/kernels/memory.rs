@@ -1,0 +1,150 @@
+//! Memory that is written once: results filled by many threads, and scratch kept per thread.
+
+use std::{cell::Cell, marker::PhantomData, mem::MaybeUninit};
+
+use rayon::prelude::*;
+
+/// A vector of `len` numbers, of which `fill` gives every part of `chunk` numbers (the last may be shorter), in parallel.
+///
+/// The memory is not zeroed first. `fill` gets the index of its part and must use it up, as its return type says.
+pub(crate) fn par_fill<F>(len: usize, chunk: usize, fill: F) -> Vec<f32>
+where
+    F: for<'a> Fn(usize, Chunk<'a>) -> Filled<'a> + Sync,
+{
+    let mut out: Vec<f32> = Vec::with_capacity(len);
+    out.spare_capacity_mut()[..len].par_chunks_mut(chunk.max(1)).enumerate().for_each(|(index, part)| {
+        fill(index, Chunk { part, brand: PhantomData });
+    });
+    // SAFETY: every part was given to `fill`, which can only make a `Filled` of the same brand by writing all of its part.
+    unsafe { out.set_len(len) };
+    out
+}
+
+/// A part of a vector that must be written.
+pub(crate) struct Chunk<'a> {
+    part: &'a mut [MaybeUninit<f32>],
+    brand: PhantomData<Cell<&'a ()>>,
+}
+
+/// The proof that a [`Chunk`] was written; its lifetime ties it to that one.
+pub(crate) struct Filled<'a>(PhantomData<Cell<&'a ()>>);
+
+impl<'a> Chunk<'a> {
+    /// Writes `f(a)` everywhere.
+    #[inline(always)]
+    pub(crate) fn map(self, a: &[f32], f: impl Fn(f32) -> f32) -> Filled<'a> {
+        assert_eq!(a.len(), self.part.len(), "operand of another length");
+        for (out, &a) in self.part.iter_mut().zip(a) {
+            out.write(f(a));
+        }
+        Filled(PhantomData)
+    }
+
+    /// Writes `f(a, b)` everywhere.
+    #[inline(always)]
+    pub(crate) fn map2(self, a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> Filled<'a> {
+        assert!(a.len() == self.part.len() && b.len() == self.part.len(), "operand of another length");
+        for ((out, &a), &b) in self.part.iter_mut().zip(a).zip(b) {
+            out.write(f(a, b));
+        }
+        Filled(PhantomData)
+    }
+
+    /// Writes `f(a, b, c)` everywhere.
+    #[inline(always)]
+    pub(crate) fn map3(self, a: &[f32], b: &[f32], c: &[f32], f: impl Fn(f32, f32, f32) -> f32) -> Filled<'a> {
+        let n = self.part.len();
+        assert!(a.len() == n && b.len() == n && c.len() == n, "operand of another length");
+        for (((out, &a), &b), &c) in self.part.iter_mut().zip(a).zip(b).zip(c) {
+            out.write(f(a, b, c));
+        }
+        Filled(PhantomData)
+    }
+
+    /// Sets everything to 0 and hands the part to `f` as an ordinary slice.
+    #[inline(always)]
+    pub(crate) fn zeroed(self, f: impl FnOnce(&mut [f32])) -> Filled<'a> {
+        self.part.fill(MaybeUninit::new(0.0));
+        // SAFETY: just written, and `MaybeUninit<f32>` has the layout of `f32`.
+        f(unsafe { &mut *(std::ptr::from_mut(self.part) as *mut [f32]) });
+        Filled(PhantomData)
+    }
+}
+
+/// The start of a result that several threads write at disjoint places.
+#[derive(Clone, Copy)]
+pub(crate) struct SharedOut<'a> {
+    start: *mut f32,
+    len: usize,
+    life: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: it is only an address; whoever writes through it promises that no two threads write the same place.
+unsafe impl Send for SharedOut<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for SharedOut<'_> {}
+
+impl SharedOut<'_> {
+    /// The address of element `offset`.
+    ///
+    /// # Safety
+    /// `offset` is at most the length.
+    #[inline(always)]
+    pub(crate) unsafe fn at(self, offset: usize) -> *mut f32 {
+        debug_assert!(offset <= self.len, "offset {offset} beyond {}", self.len);
+        // SAFETY: the caller's promise.
+        unsafe { self.start.add(offset) }
+    }
+}
+
+/// A vector of `len` numbers written by `fill` through a shared address.
+///
+/// # Safety
+/// `fill` writes every element, and none from two threads at once.
+pub(crate) unsafe fn filled(len: usize, fill: impl FnOnce(SharedOut<'_>)) -> Vec<f32> {
+    let mut out: Vec<f32> = Vec::with_capacity(len);
+    fill(SharedOut { start: out.as_mut_ptr(), len, life: PhantomData });
+    // SAFETY: the caller's promise.
+    unsafe { out.set_len(len) };
+    out
+}
+
+/// Calls `f` with `len` numbers of this thread's scratch, aligned to a cache line and of unspecified content.
+pub(crate) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
+    const LINE: usize = 16;
+    thread_local! { static SCRATCH: Cell<Vec<f32>> = const { Cell::new(Vec::new()) }; }
+    // taken out while in use: a nested call on the same thread gets its own
+    let mut scratch = SCRATCH.take();
+    if scratch.len() < len + LINE {
+        scratch = vec![0.0; len + LINE];
+    }
+    let skip = scratch.as_ptr().align_offset(64).min(LINE);
+    let result = f(&mut scratch[skip..skip + len]);
+    SCRATCH.set(scratch);
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fills_all_parts() {
+        let a: Vec<f32> = (0..10).map(|i| i as f32).collect();
+        let doubled = par_fill(10, 4, |i, part| part.map(&a[4 * i..(4 * i + 4).min(10)], |v| 2.0 * v));
+        assert_eq!(doubled, a.iter().map(|v| 2.0 * v).collect::<Vec<_>>());
+        let zeroed = par_fill(10, 3, |i, part| part.zeroed(|s| s[0] = i as f32));
+        assert_eq!(zeroed, [0., 0., 0., 1., 0., 0., 2., 0., 0., 3.]);
+        assert!(par_fill(0, 0, |_, part| part.zeroed(|_| {})).is_empty());
+    }
+
+    #[test]
+    fn scratch_nests_and_is_aligned() {
+        with_scratch(100, |outer| {
+            outer.fill(1.0);
+            with_scratch(50, |inner| inner.fill(2.0));
+            assert_eq!(outer.as_ptr().align_offset(64), 0);
+            assert!(outer.iter().all(|&v| v == 1.0));
+        });
+    }
+}

@@ -1,0 +1,206 @@
+//! One vector of f32 per instruction set, so that every micro-kernel is written once.
+
+/// A SIMD register of f32.
+///
+/// # Safety
+/// Every method may use the instructions of its set: call them only where the CPU has it, and inlined into a function compiled for it
+/// (see [`Isa::run`](super::isa::Isa::run)). Pointers must be valid for the lanes named; they need no alignment.
+pub(crate) trait Vector: Copy {
+    /// Number of f32 lanes.
+    const LANES: usize;
+    /// Most vector rows of a tile two vectors wide whose sums stay in registers.
+    const ROWS: usize;
+
+    unsafe fn splat(value: f32) -> Self;
+    unsafe fn load(from: *const f32) -> Self;
+    unsafe fn store(self, to: *mut f32);
+    /// Loads the first `n` lanes, 0 elsewhere; any `n`.
+    unsafe fn load_head(from: *const f32, n: usize) -> Self;
+    /// Stores the first `n` lanes; any `n`.
+    unsafe fn store_head(self, to: *mut f32, n: usize);
+    unsafe fn add(self, other: Self) -> Self;
+    /// `self + a * b`.
+    unsafe fn add_product(self, a: Self, b: Self) -> Self;
+    /// The larger of each lane and 0; NaN stays.
+    unsafe fn relu(self) -> Self;
+    /// The sum of the lanes, in a fixed order.
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        let mut lanes = [0f32; 16];
+        // SAFETY: no vector has more than 16 lanes.
+        unsafe { self.store(lanes.as_mut_ptr()) };
+        let mut width = Self::LANES;
+        while width > 1 {
+            width /= 2;
+            for i in 0..width {
+                lanes[i] += lanes[i + width];
+            }
+        }
+        lanes[0]
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::Vector;
+
+    /// 16 lanes, AVX-512.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Zmm(__m512);
+
+    /// 8 lanes, AVX2 and FMA.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Ymm(__m256);
+
+    /// The mask of the first `n` of 16 lanes.
+    #[inline(always)]
+    fn head16(n: usize) -> u16 {
+        if n >= 16 { u16::MAX } else { (1 << n) - 1 }
+    }
+
+    // SAFETY of the blocks below: the trait's contract (the CPU has the instructions, the pointers are valid for the lanes used).
+    impl Vector for Zmm {
+        const LANES: usize = 16;
+        const ROWS: usize = 14;
+
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            unsafe { Self(_mm512_set1_ps(value)) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            unsafe { Self(_mm512_loadu_ps(from)) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            unsafe { _mm512_storeu_ps(to, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn load_head(from: *const f32, n: usize) -> Self {
+            unsafe { Self(_mm512_maskz_loadu_ps(head16(n), from)) }
+        }
+        #[inline(always)]
+        unsafe fn store_head(self, to: *mut f32, n: usize) {
+            unsafe { _mm512_mask_storeu_ps(to, head16(n), self.0) }
+        }
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            unsafe { Self(_mm512_add_ps(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn add_product(self, a: Self, b: Self) -> Self {
+            unsafe { Self(_mm512_fmadd_ps(a.0, b.0, self.0)) }
+        }
+        #[inline(always)]
+        unsafe fn relu(self) -> Self {
+            // of two operands the instruction gives the second when either is NaN
+            unsafe { Self(_mm512_max_ps(_mm512_setzero_ps(), self.0)) }
+        }
+    }
+
+    /// Masks for the first `n` of 8 lanes start at 8 - n.
+    static HEAD8: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+
+    #[inline(always)]
+    unsafe fn head8(n: usize) -> __m256i {
+        // SAFETY: the offset is 0..=8 and 8 numbers follow it.
+        unsafe { _mm256_loadu_si256(HEAD8.as_ptr().add(8 - n.min(8)).cast()) }
+    }
+
+    impl Vector for Ymm {
+        const LANES: usize = 8;
+        const ROWS: usize = 6;
+
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            unsafe { Self(_mm256_set1_ps(value)) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            unsafe { Self(_mm256_loadu_ps(from)) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            unsafe { _mm256_storeu_ps(to, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn load_head(from: *const f32, n: usize) -> Self {
+            unsafe { Self(_mm256_maskload_ps(from, head8(n))) }
+        }
+        #[inline(always)]
+        unsafe fn store_head(self, to: *mut f32, n: usize) {
+            unsafe { _mm256_maskstore_ps(to, head8(n), self.0) }
+        }
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            unsafe { Self(_mm256_add_ps(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn add_product(self, a: Self, b: Self) -> Self {
+            unsafe { Self(_mm256_fmadd_ps(a.0, b.0, self.0)) }
+        }
+        #[inline(always)]
+        unsafe fn relu(self) -> Self {
+            unsafe { Self(_mm256_max_ps(_mm256_setzero_ps(), self.0)) }
+        }
+    }
+}
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{Ymm, Zmm};
+
+/// 4 lanes of plain Rust, which the compiler turns into the target's own vectors.
+#[derive(Clone, Copy)]
+pub(crate) struct Quad([f32; 4]);
+
+// SAFETY of the blocks below: the trait's contract (the pointers are valid for the lanes used).
+impl Vector for Quad {
+    const LANES: usize = 4;
+    const ROWS: usize = 6;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        Self([value; 4])
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        unsafe { Self(from.cast::<[f32; 4]>().read_unaligned()) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn load_head(from: *const f32, n: usize) -> Self {
+        let mut lanes = [0f32; 4];
+        for (i, lane) in lanes.iter_mut().enumerate().take(n) {
+            *lane = unsafe { *from.add(i) };
+        }
+        Self(lanes)
+    }
+    #[inline(always)]
+    unsafe fn store_head(self, to: *mut f32, n: usize) {
+        for (i, lane) in self.0.iter().enumerate().take(n) {
+            unsafe { *to.add(i) = *lane };
+        }
+    }
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] + other.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn add_product(self, a: Self, b: Self) -> Self {
+        Self(std::array::from_fn(|i| fused(self.0[i], a.0[i], b.0[i])))
+    }
+    #[inline(always)]
+    unsafe fn relu(self) -> Self {
+        Self(self.0.map(|v| if v < 0.0 { 0.0 } else { v }))
+    }
+}
+
+/// `sum + a * b`, fused only where the target has an instruction for it: elsewhere `mul_add` is a slow function call.
+#[inline(always)]
+fn fused(sum: f32, a: f32, b: f32) -> f32 {
+    if cfg!(any(target_arch = "aarch64", target_feature = "fma")) { a.mul_add(b, sum) } else { sum + a * b }
+}

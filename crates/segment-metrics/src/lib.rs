@@ -1,0 +1,1 @@
+//! Entropy segments with hand-crafted metrics, and pixel histograms

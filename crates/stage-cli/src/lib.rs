@@ -1,0 +1,69 @@
+//! What every stage's command line shares: common flags, logging, progress and the exit status.
+//!
+//! Results go to stdout, everything for people to stderr.
+
+mod progress;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde::Serialize;
+
+pub use progress::Progress;
+
+/// Flags that every stage has. They never change what is computed, so they are not part of the manifest.
+#[derive(Args, Clone, Debug, Default, Serialize)]
+pub struct Common {
+    /// Worker threads; 0 takes one per core. Results do not depend on it.
+    #[arg(long, default_value_t = 0, env = "OODSEG_THREADS", global = true)]
+    pub threads: usize,
+    /// Only errors and results.
+    #[arg(long, short, conflicts_with = "verbose", global = true)]
+    pub quiet: bool,
+    /// More detail; twice for all.
+    #[arg(long, short, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// Do the work again even if the output is complete.
+    #[arg(long, global = true)]
+    pub force: bool,
+}
+
+/// Runs a stage: sets up logging and threads, reports an error in one line and gives the exit status.
+pub fn main(common: &Common, run: impl FnOnce() -> Result<()>) -> ExitCode {
+    match set_up(common).and_then(|()| run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // `{:#}` prints the chain of causes in one line
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn set_up(common: &Common) -> Result<()> {
+    let level = match (common.quiet, common.verbose) {
+        (true, _) => tracing::Level::ERROR,
+        (false, 0) => tracing::Level::INFO,
+        (false, 1) => tracing::Level::DEBUG,
+        (false, _) => tracing::Level::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_target(false)
+        .without_time()
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(progress::LogWriter::default)
+        .init();
+    progress::set_quiet(common.quiet);
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(common.threads)
+        .build_global()
+        .context("could not start the worker threads")
+}
+
+/// Prints a result line to stdout; a closed pipe is no error.
+pub fn print_result(text: impl std::fmt::Display) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

@@ -1,0 +1,1 @@
+//! Tests over all stages live in `tests/`.
