@@ -9,8 +9,8 @@ use crate::{
         isa::Isa,
         weight_gradient::weight_gradient,
     },
-    sums::channel_sums,
     storage::{require_native, slice, with_slices},
+    sums::channel_sums,
 };
 
 /// Stride, padding, dilation and groups of [`conv2d`]; pairs are (rows, columns).
@@ -28,7 +28,12 @@ pub struct Conv2dConfig {
 
 impl Default for Conv2dConfig {
     fn default() -> Self {
-        Self { stride: (1, 1), padding: (0, 0), dilation: (1, 1), groups: 1 }
+        Self {
+            stride: (1, 1),
+            padding: (0, 0),
+            dilation: (1, 1),
+            groups: 1,
+        }
     }
 }
 
@@ -40,7 +45,12 @@ impl Default for Conv2dConfig {
 ///
 /// # Errors
 /// If shapes or channel counts do not fit together, or the kernel is larger than the padded image.
-pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: Conv2dConfig) -> Result<Tensor> {
+pub fn conv2d(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    config: Conv2dConfig,
+) -> Result<Tensor> {
     apply(x, weight, bias, config, false)
 }
 
@@ -48,15 +58,30 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: Conv2d
 ///
 /// # Errors
 /// As [`conv2d`].
-pub fn conv2d_relu(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: Conv2dConfig) -> Result<Tensor> {
+pub fn conv2d_relu(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    config: Conv2dConfig,
+) -> Result<Tensor> {
     apply(x, weight, bias, config, true)
 }
 
-fn apply(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: Conv2dConfig, relu: bool) -> Result<Tensor> {
+fn apply(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    config: Conv2dConfig,
+    relu: bool,
+) -> Result<Tensor> {
     let geometry = geometry(x, weight, config)?;
     check_bias(bias, geometry.groups * geometry.co)?;
     require_native("conv2d", x)?;
-    let op = Conv2d { isa: Isa::selected()?, geometry, relu };
+    let op = Conv2d {
+        isa: Isa::selected()?,
+        geometry,
+        relu,
+    };
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     match bias {
         Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, op),
@@ -66,7 +91,10 @@ fn apply(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, config: Conv2dConfi
 
 pub(crate) fn check_bias(bias: Option<&Tensor>, channels: usize) -> Result<()> {
     match bias {
-        Some(bias) if bias.dims() != [channels] => bail!("the bias has shape {:?}, expected [{channels}]", bias.shape()),
+        Some(bias) if bias.dims() != [channels] => bail!(
+            "the bias has shape {:?}, expected [{channels}]",
+            bias.shape()
+        ),
         _ => Ok(()),
     }
 }
@@ -74,13 +102,38 @@ pub(crate) fn check_bias(bias: Option<&Tensor>, channels: usize) -> Result<()> {
 fn geometry(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<Geometry> {
     let (n, channels, h, w) = x.dims4()?;
     let (outputs, ci, kh, kw) = weight.dims4()?;
-    let Conv2dConfig { stride, padding, dilation, groups } = config;
-    if groups == 0 || channels == 0 || outputs == 0 || channels != ci * groups || !outputs.is_multiple_of(groups) {
-        bail!("conv2d of {:?} with weights {:?} in {groups} groups: channels do not fit together", x.shape(), weight.shape());
+    let Conv2dConfig {
+        stride,
+        padding,
+        dilation,
+        groups,
+    } = config;
+    if groups == 0
+        || channels == 0
+        || outputs == 0
+        || channels != ci * groups
+        || !outputs.is_multiple_of(groups)
+    {
+        bail!(
+            "conv2d of {:?} with weights {:?} in {groups} groups: channels do not fit together",
+            x.shape(),
+            weight.shape()
+        );
     }
     let oh = output_extent(h, kh, stride.0, padding.0, dilation.0)?;
     let ow = output_extent(w, kw, stride.1, padding.1, dilation.1)?;
-    Ok(Geometry { n, groups, ci, co: outputs / groups, input: (h, w), output: (oh, ow), kernel: (kh, kw), stride, padding, dilation })
+    Ok(Geometry {
+        n,
+        groups,
+        ci,
+        co: outputs / groups,
+        input: (h, w),
+        output: (oh, ow),
+        kernel: (kh, kw),
+        stride,
+        padding,
+        dilation,
+    })
 }
 
 struct Conv2d {
@@ -91,17 +144,41 @@ struct Conv2d {
 
 impl Conv2d {
     fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> (CpuStorage, Shape) {
-        let y = implicit_gemm::forward(self.isa, &self.geometry, x, weight, Epilogue { bias, relu: self.relu });
-        (CpuStorage::F32(y), Shape::from(self.geometry.output_shape()))
+        let y = implicit_gemm::forward(
+            self.isa,
+            &self.geometry,
+            x,
+            weight,
+            Epilogue {
+                bias,
+                relu: self.relu,
+            },
+        );
+        (
+            CpuStorage::F32(y),
+            Shape::from(self.geometry.output_shape()),
+        )
     }
 
     /// The gradients of `x` and `weight`, where they are needed, and the gradient of the result before rectification.
-    fn backward(&self, x: &Tensor, weight: &Tensor, y: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>, Tensor)> {
+    fn backward(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Tensor)> {
         let grad = grad.contiguous()?;
-        let grad = if self.relu { crate::relu::gradient(y, &grad)? } else { grad };
+        let grad = if self.relu {
+            crate::relu::gradient(y, &grad)?
+        } else {
+            grad
+        };
         let (isa, g) = (self.isa, &self.geometry);
         with_slices([x, weight, &grad], |[xs, ws, gs]| {
-            let dx = x.track_op().then(|| implicit_gemm::input_gradient(isa, g, gs, ws, Epilogue::default()));
+            let dx = x
+                .track_op()
+                .then(|| implicit_gemm::input_gradient(isa, g, gs, ws, Epilogue::default()));
             let dw = weight.track_op().then(|| weight_gradient(isa, g, xs, gs));
             Ok((like(dx, x)?, like(dw, weight)?, grad.clone()))
         })
@@ -110,7 +187,9 @@ impl Conv2d {
 
 /// A gradient as a tensor of its argument's shape.
 pub(crate) fn like(gradient: Option<Vec<f32>>, argument: &Tensor) -> Result<Option<Tensor>> {
-    gradient.map(|values| Tensor::from_vec(values, argument.shape(), argument.device())).transpose()
+    gradient
+        .map(|values| Tensor::from_vec(values, argument.shape(), argument.device()))
+        .transpose()
 }
 
 impl CustomOp2 for Conv2d {
@@ -118,11 +197,23 @@ impl CustomOp2 for Conv2d {
         "conv2d"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         Ok(self.forward(slice(x, xl)?, slice(w, wl)?, None))
     }
 
-    fn bwd(&self, x: &Tensor, w: &Tensor, y: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (dx, dw, _) = self.backward(x, w, y, grad)?;
         Ok((dx, dw))
     }
@@ -154,7 +245,11 @@ impl CustomOp3 for Conv2d {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (dx, dw, grad) = self.backward(x, w, y, grad)?;
-        let db = if b.track_op() { Some(channel_sums(&grad)?) } else { None };
+        let db = if b.track_op() {
+            Some(channel_sums(&grad)?)
+        } else {
+            None
+        };
         Ok((dx, dw, db))
     }
 }

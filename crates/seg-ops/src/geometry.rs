@@ -60,13 +60,21 @@ pub(crate) fn reach(kernel: usize, dilation: usize) -> usize {
 ///
 /// # Errors
 /// If the kernel does not fit into the padded input.
-pub(crate) fn output_extent(input: usize, kernel: usize, stride: usize, padding: usize, dilation: usize) -> Result<usize> {
+pub(crate) fn output_extent(
+    input: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    dilation: usize,
+) -> Result<usize> {
     if kernel == 0 || stride == 0 || dilation == 0 {
         bail!("kernel {kernel}, stride {stride} and dilation {dilation} must be at least 1");
     }
     let reach = reach(kernel, dilation);
     if input + 2 * padding < reach {
-        bail!("a kernel that covers {reach} pixels does not fit into {input} pixels with padding {padding}");
+        bail!(
+            "a kernel that covers {reach} pixels does not fit into {input} pixels with padding {padding}"
+        );
     }
     Ok((input + 2 * padding - reach) / stride + 1)
 }

@@ -1,11 +1,39 @@
-//! Differentiable operations on candle tensors that candle lacks, or has wrong or slow
+//! Differentiable operations on candle tensors that candle lacks, or has wrong or slow.
+//!
+//! One operation in each file, forward and backward side by side. They compute f32 on the CPU, on all threads of rayon's current pool, and
+//! give the same bytes whatever their number; the instruction set is chosen at run time and can be forced with the environment variable
+//! `OODSEG_KERNEL` (`avx512`, `avx2`, `portable`). Images are `[N, C, H, W]`, and pairs of numbers are (rows, columns).
+//!
+//! The crate knows nothing of segmentation. Of candle 0.11.1 it never calls what is wrong there: the gradients of `max_pool2d`,
+//! `upsample_nearest2d`, `relu` at 0 and of strided convolutions.
 #![allow(clippy::inline_always)] // the kernels exist once per instruction set only if everything inlines into the function compiled for it
+
+mod avg_pool2d;
+mod batch_norm;
 mod conv2d;
+mod conv_transpose2d;
+mod dropout;
+mod gelu;
 mod geometry;
 mod kernels;
+mod max_pool2d;
+mod prelu;
 mod relu;
+mod soft_cross_entropy;
 mod storage;
 mod sums;
+mod upsample_bilinear2d;
 
+pub use avg_pool2d::{AvgPool2dConfig, adaptive_avg_pool2d, avg_pool2d};
+pub use batch_norm::{
+    BatchNormConfig, BatchNormMode, batch_norm, batch_norm_relu, fold_batch_norm,
+};
+pub use conv_transpose2d::{ConvTranspose2dConfig, conv_transpose2d};
 pub use conv2d::{Conv2dConfig, conv2d, conv2d_relu};
+pub use dropout::{DropoutRng, dropout, dropout2d};
+pub use gelu::gelu;
+pub use max_pool2d::{MaxPool2dConfig, max_pool2d, max_pool2d_with_indices, max_unpool2d};
+pub use prelu::prelu;
 pub use relu::relu;
+pub use soft_cross_entropy::{SoftTargets, soft_cross_entropy};
+pub use upsample_bilinear2d::upsample_bilinear2d;

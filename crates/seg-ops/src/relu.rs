@@ -20,7 +20,13 @@ pub(crate) const ELEMENTS: usize = 1 << 15;
 /// # Errors
 /// If the device fails.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
-    if is_native(x) { x.contiguous()?.apply_op1(Relu { isa: Isa::selected()? }) } else { composed(x) }
+    if is_native(x) {
+        x.contiguous()?.apply_op1(Relu {
+            isa: Isa::selected()?,
+        })
+    } else {
+        composed(x)
+    }
 }
 
 /// `x` where it is positive: for other devices and types.

@@ -12,23 +12,35 @@ pub(crate) fn require_native(operation: &str, x: &Tensor) -> Result<()> {
     if is_native(x) {
         return Ok(());
     }
-    bail!("{operation} computes f32 on the CPU only, got {:?} on {:?}: convert with to_dtype or to_device first", x.dtype(), x.device().location())
+    bail!(
+        "{operation} computes f32 on the CPU only, got {:?} on {:?}: convert with to_dtype or to_device first",
+        x.dtype(),
+        x.device().location()
+    )
 }
 
 /// The numbers of a contiguous f32 storage.
 pub(crate) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
-        None => bail!("internal: an operand of shape {:?} is not contiguous", layout.shape()),
+        None => bail!(
+            "internal: an operand of shape {:?} is not contiguous",
+            layout.shape()
+        ),
     }
 }
 
 /// Calls `f` with the numbers of contiguous f32 tensors on the CPU.
-pub(crate) fn with_slices<const N: usize, R>(tensors: [&Tensor; N], f: impl FnOnce([&[f32]; N]) -> Result<R>) -> Result<R> {
+pub(crate) fn with_slices<const N: usize, R>(
+    tensors: [&Tensor; N],
+    f: impl FnOnce([&[f32]; N]) -> Result<R>,
+) -> Result<R> {
     let guards = tensors.map(Tensor::storage_and_layout);
     let mut slices: [&[f32]; N] = [&[]; N];
     for (slot, (storage, layout)) in slices.iter_mut().zip(&guards) {
-        let Storage::Cpu(storage) = &**storage else { bail!("internal: an operand is not on the CPU") };
+        let Storage::Cpu(storage) = &**storage else {
+            bail!("internal: an operand is not on the CPU")
+        };
         *slot = slice(storage, layout)?;
     }
     f(slices)

@@ -19,7 +19,11 @@ pub(crate) fn channel_sums_and_dots(a: &Tensor, b: &Tensor) -> Result<Vec<(f64, 
     let (_, c, h, w) = a.dims4()?;
     let isa = Isa::selected()?;
     with_slices([a, b], |[a, b]| {
-        let planes: Vec<_> = a.par_chunks((h * w).max(1)).zip(b.par_chunks((h * w).max(1))).map(|(a, b)| isa.run(|| sum_and_dot(a, b))).collect();
+        let planes: Vec<_> = a
+            .par_chunks((h * w).max(1))
+            .zip(b.par_chunks((h * w).max(1)))
+            .map(|(a, b)| isa.run(|| sum_and_dot(a, b)))
+            .collect();
         let mut sums = vec![(0.0, 0.0); c];
         for (i, plane) in planes.iter().enumerate() {
             sums[i % c].0 += plane.0;

@@ -8,14 +8,14 @@
 
 use rayon::prelude::*;
 
+#[cfg(target_arch = "x86_64")]
+use super::vector::{Ymm, Zmm};
 use super::{
     isa::Isa,
     memory::{SharedOut, filled, with_scratch},
     micro::{Start, Tile, columns, multiply},
     vector::{Quad, Vector},
 };
-#[cfg(target_arch = "x86_64")]
-use super::vector::{Ymm, Zmm};
 use crate::geometry::Geometry;
 
 /// Products that are summed before the next block of input channels: a panel of them fits into the first-level cache's share.
@@ -33,56 +33,102 @@ pub(crate) struct Epilogue<'a> {
 }
 
 /// The convolution `geometry` of `x` with `weight` `[groups * co, ci, kh, kw]`.
-pub(crate) fn forward(isa: Isa, geometry: &Geometry, x: &[f32], weight: &[f32], epilogue: Epilogue) -> Vec<f32> {
+pub(crate) fn forward(
+    isa: Isa,
+    geometry: &Geometry,
+    x: &[f32],
+    weight: &[f32],
+    epilogue: Epilogue,
+) -> Vec<f32> {
     let g = *geometry;
     let signed = |v: usize| v as isize;
     let taps: Vec<_> = (0..g.taps())
         .map(|t| {
             let (ky, kx) = (t / g.kernel.1, t % g.kernel.1);
-            (signed(ky * g.dilation.0) - signed(g.padding.0), signed(kx * g.dilation.1) - signed(g.padding.1))
+            (
+                signed(ky * g.dilation.0) - signed(g.padding.0),
+                signed(kx * g.dilation.1) - signed(g.padding.1),
+            )
         })
         .collect();
     let plan = Plan {
         n: g.n,
         groups: g.groups,
-        from: Planes { channels: g.ci, size: g.input },
-        to: Planes { channels: g.co, size: g.output },
+        from: Planes {
+            channels: g.ci,
+            size: g.input,
+        },
+        to: Planes {
+            channels: g.co,
+            size: g.output,
+        },
         step: g.stride,
         grid: g.output,
-        place: Place { origin: (0, 0), step: (1, 1) },
+        place: Place {
+            origin: (0, 0),
+            step: (1, 1),
+        },
         taps: &taps,
     };
     let (ci, n_taps) = (g.ci, g.taps());
-    let packed = PackedWeights::new(isa, &plan, |group, o, i, t| weight[((group * g.co + o) * ci + i) * n_taps + t]);
+    let packed = PackedWeights::new(isa, &plan, |group, o, i, t| {
+        weight[((group * g.co + o) * ci + i) * n_taps + t]
+    });
     // SAFETY: the plan's grid is the whole output.
-    unsafe { filled(g.n * g.groups * g.co * g.output_len(), |out| execute(isa, &plan, x, &packed, epilogue, out)) }
+    unsafe {
+        filled(g.n * g.groups * g.co * g.output_len(), |out| {
+            execute(isa, &plan, x, &packed, epilogue, out)
+        })
+    }
 }
 
 /// The gradient of the input of the convolution `geometry`, given that of its output; also the transposed convolution's forward pass.
 ///
 /// `weight` as in [`forward`]; `epilogue` has one bias for each input channel of the convolution.
-pub(crate) fn input_gradient(isa: Isa, geometry: &Geometry, grad: &[f32], weight: &[f32], epilogue: Epilogue) -> Vec<f32> {
+pub(crate) fn input_gradient(
+    isa: Isa,
+    geometry: &Geometry,
+    grad: &[f32],
+    weight: &[f32],
+    epilogue: Epilogue,
+) -> Vec<f32> {
     let g = *geometry;
     let (stride_y, stride_x) = g.stride;
     let len = g.n * g.groups * g.ci * g.input_len();
-    let phases = (0..stride_y.min(g.input.0)).flat_map(|y| (0..stride_x.min(g.input.1)).map(move |x| (y, x)));
+    let phases = (0..stride_y.min(g.input.0))
+        .flat_map(|y| (0..stride_x.min(g.input.1)).map(move |x| (y, x)));
     // SAFETY: the phases' grids are disjoint and make up the whole input.
     unsafe {
         filled(len, |out| {
             for phase in phases {
                 let rows = phase_taps(phase.0, g.kernel.0, stride_y, g.padding.0, g.dilation.0);
                 let columns = phase_taps(phase.1, g.kernel.1, stride_x, g.padding.1, g.dilation.1);
-                let pairs = rows.iter().flat_map(|r| columns.iter().map(move |c| (r, c)));
-                let (taps, kernel_index): (Vec<_>, Vec<_>) =
-                    pairs.map(|(r, c)| ((r.offset, c.offset), r.tap * g.kernel.1 + c.tap)).unzip();
+                let pairs = rows
+                    .iter()
+                    .flat_map(|r| columns.iter().map(move |c| (r, c)));
+                let (taps, kernel_index): (Vec<_>, Vec<_>) = pairs
+                    .map(|(r, c)| ((r.offset, c.offset), r.tap * g.kernel.1 + c.tap))
+                    .unzip();
                 let plan = Plan {
                     n: g.n,
                     groups: g.groups,
-                    from: Planes { channels: g.co, size: g.output },
-                    to: Planes { channels: g.ci, size: g.input },
+                    from: Planes {
+                        channels: g.co,
+                        size: g.output,
+                    },
+                    to: Planes {
+                        channels: g.ci,
+                        size: g.input,
+                    },
                     step: (1, 1),
-                    grid: ((g.input.0 - phase.0).div_ceil(stride_y), (g.input.1 - phase.1).div_ceil(stride_x)),
-                    place: Place { origin: phase, step: g.stride },
+                    grid: (
+                        (g.input.0 - phase.0).div_ceil(stride_y),
+                        (g.input.1 - phase.1).div_ceil(stride_x),
+                    ),
+                    place: Place {
+                        origin: phase,
+                        step: g.stride,
+                    },
                     taps: &taps,
                 };
                 let packed = PackedWeights::new(isa, &plan, |group, i, o, t| {
@@ -102,12 +148,21 @@ struct PhaseTap {
 }
 
 /// The taps along one axis that connect input pixels `phase`, `phase + stride`, ... with the output.
-fn phase_taps(phase: usize, kernel: usize, stride: usize, padding: usize, dilation: usize) -> Vec<PhaseTap> {
+fn phase_taps(
+    phase: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    dilation: usize,
+) -> Vec<PhaseTap> {
     let stride = stride as isize;
     (0..kernel)
         .filter_map(|tap| {
             let position = (phase + padding) as isize - (tap * dilation) as isize;
-            (position.rem_euclid(stride) == 0).then(|| PhaseTap { tap, offset: position.div_euclid(stride) })
+            (position.rem_euclid(stride) == 0).then(|| PhaseTap {
+                tap,
+                offset: position.div_euclid(stride),
+            })
         })
         .collect()
 }
@@ -181,7 +236,11 @@ struct RowBlock {
 
 impl PackedWeights {
     /// Packs `weight(group, output channel, input channel, tap)`.
-    fn new(isa: Isa, plan: &Plan, weight: impl Fn(usize, usize, usize, usize) -> f32 + Sync) -> Self {
+    fn new(
+        isa: Isa,
+        plan: &Plan,
+        weight: impl Fn(usize, usize, usize, usize) -> f32 + Sync,
+    ) -> Self {
         let most = match isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => Zmm::ROWS,
@@ -206,7 +265,10 @@ impl PackedWeights {
                 RowBlock { first, rows, data }
             })
             .collect();
-        Self { blocks, blocks_per_group }
+        Self {
+            blocks,
+            blocks_per_group,
+        }
     }
 
     fn group(&self, group: usize) -> &[RowBlock] {
@@ -218,7 +280,14 @@ impl PackedWeights {
 ///
 /// # Safety
 /// `out` has the plan's output planes, and nobody else writes the points of its grid meanwhile.
-unsafe fn execute(isa: Isa, plan: &Plan, x: &[f32], weights: &PackedWeights, epilogue: Epilogue, out: SharedOut) {
+unsafe fn execute(
+    isa: Isa,
+    plan: &Plan,
+    x: &[f32],
+    weights: &PackedWeights,
+    epilogue: Epilogue,
+    out: SharedOut,
+) {
     match isa {
         // SAFETY: the caller's promise; `isa.run` compiles for the features of the vector.
         #[cfg(target_arch = "x86_64")]
@@ -231,7 +300,14 @@ unsafe fn execute(isa: Isa, plan: &Plan, x: &[f32], weights: &PackedWeights, epi
     }
 }
 
-unsafe fn execute_with<V: Vector>(isa: Isa, plan: &Plan, x: &[f32], weights: &PackedWeights, epilogue: Epilogue, out: SharedOut) {
+unsafe fn execute_with<V: Vector>(
+    isa: Isa,
+    plan: &Plan,
+    x: &[f32],
+    weights: &PackedWeights,
+    epilogue: Epilogue,
+    out: SharedOut,
+) {
     let n_panels = plan.points().div_ceil(columns::<V>());
     let jobs = plan.n * plan.groups;
     // at least four tasks for each thread, where there are so many panels; larger tasks read the weights less often
@@ -247,16 +323,21 @@ unsafe fn execute_with<V: Vector>(isa: Isa, plan: &Plan, x: &[f32], weights: &Pa
         let first_panel = part * per_task;
         let task = Task {
             plan,
-            x: &x[job * plan.from.channels * plan.from.plane()..][..plan.from.channels * plan.from.plane()],
+            x: &x[job * plan.from.channels * plan.from.plane()..]
+                [..plan.from.channels * plan.from.plane()],
             weights: weights.group(job % plan.groups),
-            bias: epilogue.bias.map(|b| &b[job % plan.groups * plan.to.channels..][..plan.to.channels]),
+            bias: epilogue
+                .bias
+                .map(|b| &b[job % plan.groups * plan.to.channels..][..plan.to.channels]),
             relu: epilogue.relu,
             panels: first_panel..(first_panel + per_task).min(n_panels),
             // SAFETY: within the output, by the caller's promise.
             out: unsafe { out.at(job * plan.to.channels * plan.to.plane()) },
         };
         // SAFETY: tasks have different jobs or panels, hence write different points; `isa.run` compiles for V's instruction set.
-        with_scratch(scratch_len, |scratch| isa.run(|| unsafe { task.run::<V>(scratch) }));
+        with_scratch(scratch_len, |scratch| {
+            isa.run(|| unsafe { task.run::<V>(scratch) })
+        });
     });
 }
 
@@ -283,7 +364,11 @@ impl Task<'_> {
         let panel_len = (block * n_taps).max(1) * width;
         let (packed, scattered) = scratch.split_at_mut(panel_len * n_panels);
         let dense = plan.is_dense();
-        let ldc = if dense { plan.points() } else { n_panels * width };
+        let ldc = if dense {
+            plan.points()
+        } else {
+            n_panels * width
+        };
         let mut from = 0;
         while from < plan.from.channels {
             let to = (from + block).min(plan.from.channels);
@@ -300,9 +385,15 @@ impl Task<'_> {
                     // SAFETY: the points of this task's panels belong to it; without gaps they are written in place, else in scratch.
                     let (c, columns) = unsafe {
                         if dense {
-                            (self.out.add(weights.first * ldc + panel * width), (plan.points() - panel * width).min(width))
+                            (
+                                self.out.add(weights.first * ldc + panel * width),
+                                (plan.points() - panel * width).min(width),
+                            )
                         } else {
-                            (scattered.as_mut_ptr().add(weights.first * ldc + p * width), width)
+                            (
+                                scattered.as_mut_ptr().add(weights.first * ldc + p * width),
+                                width,
+                            )
                         }
                     };
                     let tile = Tile {
@@ -341,7 +432,10 @@ impl Task<'_> {
             while point < end {
                 let (i, j) = (point / plan.grid.1, point % plan.grid.1);
                 let len = (plan.grid.1 - j).min(end - point);
-                let offset = channel * plan.to.plane() + (i * step.0 + origin.0) * plan.to.size.1 + j * step.1 + origin.1;
+                let offset = channel * plan.to.plane()
+                    + (i * step.0 + origin.0) * plan.to.size.1
+                    + j * step.1
+                    + origin.1;
                 for (q, &sum) in sums[point - first..][..len].iter().enumerate() {
                     // SAFETY: point (i, j + q) lies in the grid, hence its place in the plane.
                     unsafe { *self.out.add(offset + q * step.1) = sum };
@@ -354,7 +448,13 @@ impl Task<'_> {
 
 /// Copies what the points `first..` of one panel read into `packed` `[channels][taps][columns]`; 0 outside the image and the grid.
 #[inline(always)]
-fn pack<V: Vector>(plan: &Plan, x: &[f32], channels: std::ops::Range<usize>, first: usize, packed: &mut [f32]) {
+fn pack<V: Vector>(
+    plan: &Plan,
+    x: &[f32],
+    channels: std::ops::Range<usize>,
+    first: usize,
+    packed: &mut [f32],
+) {
     let width = columns::<V>();
     let n_points = (plan.points() - first).min(width);
     let (i, j) = (first / plan.grid.1, first % plan.grid.1);
@@ -367,12 +467,20 @@ fn pack<V: Vector>(plan: &Plan, x: &[f32], channels: std::ops::Range<usize>, fir
 
 /// A panel within one grid row and without stride: each tap is one copy of fixed length.
 #[inline(always)]
-fn pack_one_row<V: Vector>(plan: &Plan, x: &[f32], channels: std::ops::Range<usize>, (i, j): (usize, usize), packed: &mut [f32]) {
+fn pack_one_row<V: Vector>(
+    plan: &Plan,
+    x: &[f32],
+    channels: std::ops::Range<usize>,
+    (i, j): (usize, usize),
+    packed: &mut [f32],
+) {
     let width = columns::<V>();
     let (h, w) = plan.from.size;
     let row_len = plan.taps.len() * width;
     for (t, &(dy, dx)) in plan.taps.iter().enumerate() {
-        let rows = packed[t * width..].chunks_mut(row_len).map(|row| &mut row[..width]);
+        let rows = packed[t * width..]
+            .chunks_mut(row_len)
+            .map(|row| &mut row[..width]);
         let y = (i * plan.step.0) as isize + dy;
         let left = j as isize + dx;
         let lo = (-left).clamp(0, width as isize) as usize;
@@ -384,7 +492,8 @@ fn pack_one_row<V: Vector>(plan: &Plan, x: &[f32], channels: std::ops::Range<usi
         let start = (y * w as isize + left + lo as isize) as usize;
         let sources = channels.clone().map(|c| &x[c * h * w + start..][..hi - lo]);
         if hi - lo == width {
-            rows.zip(sources).for_each(|(row, source)| row.copy_from_slice(&source[..width]));
+            rows.zip(sources)
+                .for_each(|(row, source)| row.copy_from_slice(&source[..width]));
         } else {
             for (row, source) in rows.zip(sources) {
                 row[..lo].fill(0.0);
@@ -413,11 +522,14 @@ fn pack_several_rows<V: Vector>(
     while done < n_points {
         let len = (plan.grid.1 - j).min(n_points - done);
         for (t, &(dy, dx)) in plan.taps.iter().enumerate() {
-            let rows = packed[t * width..].chunks_mut(row_len).map(|row| &mut row[done..done + len]);
+            let rows = packed[t * width..]
+                .chunks_mut(row_len)
+                .map(|row| &mut row[done..done + len]);
             let y = (i * plan.step.0) as isize + dy;
             // the points lo..hi of this piece read inside the image row
             let left = (j * plan.step.1) as isize + dx;
-            let first_at_or_after = |x: isize| ((x - left + stride - 1).max(0) / stride).min(len as isize) as usize;
+            let first_at_or_after =
+                |x: isize| ((x - left + stride - 1).max(0) / stride).min(len as isize) as usize;
             let (lo, hi) = (first_at_or_after(0), first_at_or_after(w as isize));
             if y < 0 || y >= h as isize || lo >= hi {
                 rows.take(channels.len()).for_each(|row| row.fill(0.0));
@@ -438,7 +550,10 @@ fn pack_several_rows<V: Vector>(
         }
     }
     if n_points < width {
-        packed.chunks_mut(width).take(channels.len() * plan.taps.len()).for_each(|row| row[n_points..].fill(0.0));
+        packed
+            .chunks_mut(width)
+            .take(channels.len() * plan.taps.len())
+            .for_each(|row| row[n_points..].fill(0.0));
     }
 }
 
@@ -447,7 +562,13 @@ fn pack_several_rows<V: Vector>(
 pub(super) fn copy_every(step: usize, from: &[f32], to: &mut [f32]) {
     match step {
         1 => to.copy_from_slice(&from[..to.len()]),
-        2 => to.iter_mut().zip(from.chunks(2)).for_each(|(to, from)| *to = from[0]),
-        _ => to.iter_mut().zip(from.iter().step_by(step)).for_each(|(to, from)| *to = *from),
+        2 => to
+            .iter_mut()
+            .zip(from.chunks(2))
+            .for_each(|(to, from)| *to = from[0]),
+        _ => to
+            .iter_mut()
+            .zip(from.iter().step_by(step))
+            .for_each(|(to, from)| *to = *from),
     }
 }

@@ -59,10 +59,17 @@ impl Isa {
         let Some(wanted) = wanted.filter(|name| !name.is_empty()) else {
             return Ok(available[0]);
         };
-        available.iter().copied().find(|isa| isa.name() == wanted).ok_or_else(|| {
-            let names: Vec<_> = available.iter().map(|isa| isa.name()).collect();
-            format!("{OVERRIDE}={wanted} is not an instruction set of this CPU: use one of {}", names.join(", "))
-        })
+        available
+            .iter()
+            .copied()
+            .find(|isa| isa.name() == wanted)
+            .ok_or_else(|| {
+                let names: Vec<_> = available.iter().map(|isa| isa.name()).collect();
+                format!(
+                    "{OVERRIDE}={wanted} is not an instruction set of this CPU: use one of {}",
+                    names.join(", ")
+                )
+            })
     }
 
     /// The name that `OODSEG_KERNEL` knows it by.
@@ -117,6 +124,9 @@ mod tests {
         assert_eq!(Isa::choose(None), Ok(Isa::available()[0]));
         assert_eq!(Isa::choose(Some("")), Ok(Isa::available()[0]));
         let message = Isa::choose(Some("mmx")).unwrap_err();
-        assert!(message.contains("OODSEG_KERNEL=mmx") && message.contains("portable"), "{message}");
+        assert!(
+            message.contains("OODSEG_KERNEL=mmx") && message.contains("portable"),
+            "{message}"
+        );
     }
 }

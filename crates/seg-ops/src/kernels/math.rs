@@ -137,7 +137,10 @@ mod tests {
             let b: Vec<f32> = (0..n).map(|i| (i % 5) as f32).collect();
             let (sum, dot) = sum_and_dot(&a, &b);
             assert_eq!(sum, a.iter().map(|&v| v as f64).sum::<f64>());
-            assert_eq!(dot, a.iter().zip(&b).map(|(&a, &b)| (a * b) as f64).sum::<f64>());
+            assert_eq!(
+                dot,
+                a.iter().zip(&b).map(|(&a, &b)| (a * b) as f64).sum::<f64>()
+            );
         }
     }
 }

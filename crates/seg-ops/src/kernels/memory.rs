@@ -1,6 +1,6 @@
 //! Memory that is written once: results filled by many threads, and scratch kept per thread.
 
-use std::{cell::Cell, marker::PhantomData, mem::MaybeUninit};
+use std::{cell::Cell, marker::PhantomData, mem::MaybeUninit, ops::Range};
 
 use rayon::prelude::*;
 
@@ -12,9 +12,18 @@ where
     F: for<'a> Fn(usize, Chunk<'a>) -> Filled<'a> + Sync,
 {
     let mut out: Vec<f32> = Vec::with_capacity(len);
-    out.spare_capacity_mut()[..len].par_chunks_mut(chunk.max(1)).enumerate().for_each(|(index, part)| {
-        fill(index, Chunk { part, brand: PhantomData });
-    });
+    out.spare_capacity_mut()[..len]
+        .par_chunks_mut(chunk.max(1))
+        .enumerate()
+        .for_each(|(index, part)| {
+            fill(
+                index,
+                Chunk {
+                    part,
+                    brand: PhantomData,
+                },
+            );
+        });
     // SAFETY: every part was given to `fill`, which can only make a `Filled` of the same brand by writing all of its part.
     unsafe { out.set_len(len) };
     out
@@ -33,31 +42,24 @@ impl<'a> Chunk<'a> {
     /// Writes `f(a)` everywhere.
     #[inline(always)]
     pub(crate) fn map(self, a: &[f32], f: impl Fn(f32) -> f32) -> Filled<'a> {
-        assert_eq!(a.len(), self.part.len(), "operand of another length");
-        for (out, &a) in self.part.iter_mut().zip(a) {
-            out.write(f(a));
-        }
-        Filled(PhantomData)
+        self.generate(a.iter().map(|&a| f(a)))
     }
 
     /// Writes `f(a, b)` everywhere.
     #[inline(always)]
     pub(crate) fn map2(self, a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> Filled<'a> {
-        assert!(a.len() == self.part.len() && b.len() == self.part.len(), "operand of another length");
-        for ((out, &a), &b) in self.part.iter_mut().zip(a).zip(b) {
-            out.write(f(a, b));
-        }
-        Filled(PhantomData)
+        self.generate(a.iter().zip(b).map(|(&a, &b)| f(a, b)))
     }
 
-    /// Writes `f(a, b, c)` everywhere.
+    /// Writes the numbers of an iterator, which must have enough of them.
     #[inline(always)]
-    pub(crate) fn map3(self, a: &[f32], b: &[f32], c: &[f32], f: impl Fn(f32, f32, f32) -> f32) -> Filled<'a> {
-        let n = self.part.len();
-        assert!(a.len() == n && b.len() == n && c.len() == n, "operand of another length");
-        for (((out, &a), &b), &c) in self.part.iter_mut().zip(a).zip(b).zip(c) {
-            out.write(f(a, b, c));
+    pub(crate) fn generate(self, values: impl Iterator<Item = f32>) -> Filled<'a> {
+        let mut written = 0;
+        for (out, value) in self.part.iter_mut().zip(values) {
+            out.write(value);
+            written += 1;
         }
+        assert_eq!(written, self.part.len(), "operand too short");
         Filled(PhantomData)
     }
 
@@ -68,6 +70,48 @@ impl<'a> Chunk<'a> {
         // SAFETY: just written, and `MaybeUninit<f32>` has the layout of `f32`.
         f(unsafe { &mut *(std::ptr::from_mut(self.part) as *mut [f32]) });
         Filled(PhantomData)
+    }
+}
+
+/// As [`par_fill`] for `matrices` matrices of `rows` by `columns`, cut into blocks of `width` columns.
+///
+/// `prepare` gets a matrix and a range of its columns; what it makes of them is given to `fill` for each row of that block.
+pub(crate) fn par_fill_columns<S, P, F>(
+    matrices: usize,
+    rows: usize,
+    columns: usize,
+    width: usize,
+    prepare: P,
+    fill: F,
+) -> Vec<f32>
+where
+    P: Fn(usize, Range<usize>) -> S + Sync,
+    F: for<'a> Fn(&S, usize, Chunk<'a>) -> Filled<'a> + Sync,
+{
+    let len = matrices * rows * columns;
+    let blocks = columns.div_ceil(width);
+    // SAFETY: each block of columns is written by one task, row by row and completely, as the type of `fill` says.
+    unsafe {
+        filled(len, |out| {
+            (0..matrices * blocks).into_par_iter().for_each(|index| {
+                let (matrix, block) = (index / blocks, index % blocks);
+                let range = block * width..((block + 1) * width).min(columns);
+                let state = prepare(matrix, range.clone());
+                for row in 0..rows {
+                    let start = out
+                        .at((matrix * rows + row) * columns + range.start)
+                        .cast::<MaybeUninit<f32>>();
+                    fill(
+                        &state,
+                        row,
+                        Chunk {
+                            part: std::slice::from_raw_parts_mut(start, range.len()),
+                            brand: PhantomData,
+                        },
+                    );
+                }
+            });
+        })
     }
 }
 
@@ -103,7 +147,11 @@ impl SharedOut<'_> {
 /// `fill` writes every element, and none from two threads at once.
 pub(crate) unsafe fn filled(len: usize, fill: impl FnOnce(SharedOut<'_>)) -> Vec<f32> {
     let mut out: Vec<f32> = Vec::with_capacity(len);
-    fill(SharedOut { start: out.as_mut_ptr(), len, life: PhantomData });
+    fill(SharedOut {
+        start: out.as_mut_ptr(),
+        len,
+        life: PhantomData,
+    });
     // SAFETY: the caller's promise.
     unsafe { out.set_len(len) };
     out
@@ -131,11 +179,41 @@ mod tests {
     #[test]
     fn fills_all_parts() {
         let a: Vec<f32> = (0..10).map(|i| i as f32).collect();
-        let doubled = par_fill(10, 4, |i, part| part.map(&a[4 * i..(4 * i + 4).min(10)], |v| 2.0 * v));
+        let doubled = par_fill(10, 4, |i, part| {
+            part.map(&a[4 * i..(4 * i + 4).min(10)], |v| 2.0 * v)
+        });
         assert_eq!(doubled, a.iter().map(|v| 2.0 * v).collect::<Vec<_>>());
         let zeroed = par_fill(10, 3, |i, part| part.zeroed(|s| s[0] = i as f32));
         assert_eq!(zeroed, [0., 0., 0., 1., 0., 0., 2., 0., 0., 3.]);
         assert!(par_fill(0, 0, |_, part| part.zeroed(|_| {})).is_empty());
+    }
+
+    #[test]
+    fn fills_all_blocks_of_columns() {
+        let out = par_fill_columns(
+            2,
+            3,
+            5,
+            2,
+            |matrix, range| (matrix, range),
+            |(matrix, range), row, part| {
+                part.generate(
+                    range
+                        .clone()
+                        .map(|column| (100 * matrix + 10 * row + column) as f32),
+                )
+            },
+        );
+        let expected: Vec<f32> = (0..30)
+            .map(|i| (100 * (i / 15) + 10 * (i / 5 % 3) + i % 5) as f32)
+            .collect();
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    #[should_panic(expected = "operand too short")]
+    fn refuses_too_few_numbers() {
+        par_fill(3, 3, |_, part| part.map(&[1.0, 2.0], |v| v));
     }
 
     #[test]

@@ -64,7 +64,17 @@ pub(crate) unsafe fn multiply<V: Vector>(rows: usize, tile: &Tile) {
 
 #[inline(always)]
 unsafe fn multiply_rows<V: Vector, const ROWS: usize>(tile: &Tile) {
-    let &Tile { depth, mut a, mut b, ldb, c, ldc, columns, start, relu } = tile;
+    let &Tile {
+        depth,
+        mut a,
+        mut b,
+        ldb,
+        c,
+        ldc,
+        columns,
+        start,
+        relu,
+    } = tile;
     // SAFETY: the caller's promise about the pointers; `head` keeps loads and stores of `c` within `columns`.
     unsafe {
         let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
@@ -91,12 +101,20 @@ unsafe fn multiply_rows<V: Vector, const ROWS: usize>(tile: &Tile) {
                 let full = head[v] == V::LANES;
                 let mut value = sum;
                 if matches!(start, Start::Result) {
-                    value = value.add(if full { V::load(at) } else { V::load_head(at, head[v]) });
+                    value = value.add(if full {
+                        V::load(at)
+                    } else {
+                        V::load_head(at, head[v])
+                    });
                 }
                 if relu {
                     value = value.relu();
                 }
-                if full { value.store(at) } else { value.store_head(at, head[v]) }
+                if full {
+                    value.store(at)
+                } else {
+                    value.store_head(at, head[v])
+                }
             }
         }
     }
@@ -145,7 +163,16 @@ pub(crate) const fn correlation_rows<V: Vector>() -> usize {
 
 #[inline(always)]
 unsafe fn correlate_rows<V: Vector, const ROWS: usize>(correlation: &Correlation) {
-    let &Correlation { height, width, a, row_step, column_step, mut b, c, ldc } = correlation;
+    let &Correlation {
+        height,
+        width,
+        a,
+        row_step,
+        column_step,
+        mut b,
+        c,
+        ldc,
+    } = correlation;
     // SAFETY: the caller's promise about the pointers.
     unsafe {
         let mut sums = [[V::splat(0.0); VECTORS]; ROWS];

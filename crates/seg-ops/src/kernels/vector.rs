@@ -202,5 +202,9 @@ impl Vector for Quad {
 /// `sum + a * b`, fused only where the target has an instruction for it: elsewhere `mul_add` is a slow function call.
 #[inline(always)]
 fn fused(sum: f32, a: f32, b: f32) -> f32 {
-    if cfg!(any(target_arch = "aarch64", target_feature = "fma")) { a.mul_add(b, sum) } else { sum + a * b }
+    if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
+        a.mul_add(b, sum)
+    } else {
+        sum + a * b
+    }
 }

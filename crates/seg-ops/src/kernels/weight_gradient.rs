@@ -43,7 +43,9 @@ fn gradient_with<V: Vector>(isa: Isa, g: &Geometry, x: &[f32], grad: &[f32]) -> 
         .map(|index| {
             let (chunk, split) = (index / work.splits, index % work.splits);
             let mut sums = vec![0f32; work.chunk_rows(chunk) * work.ldc];
-            with_scratch(work.scratch_len(), |scratch| isa.run(|| add_split::<V>(&work, x, &panels, chunk, split, scratch, &mut sums)));
+            with_scratch(work.scratch_len(), |scratch| {
+                isa.run(|| add_split::<V>(&work, x, &panels, chunk, split, scratch, &mut sums))
+            });
             sums
         })
         .collect();
@@ -51,16 +53,19 @@ fn gradient_with<V: Vector>(isa: Isa, g: &Geometry, x: &[f32], grad: &[f32]) -> 
     // SAFETY: the chunks of all groups make up the columns of the weight matrix, and each chunk is written once.
     unsafe {
         filled(g.groups * g.co * row_len, |out| {
-            (0..g.groups * work.chunks).into_par_iter().for_each(|chunk| {
-                let parts = &sums[chunk * work.splits..(chunk + 1) * work.splits];
-                let (group, first) = (chunk / work.chunks, work.channels(chunk).start * g.taps());
-                for o in 0..g.co {
-                    for row in 0..work.chunk_rows(chunk) {
-                        let sum: f32 = parts.iter().map(|part| part[row * work.ldc + o]).sum();
-                        *out.at((group * g.co + o) * row_len + first + row) = sum;
+            (0..g.groups * work.chunks)
+                .into_par_iter()
+                .for_each(|chunk| {
+                    let parts = &sums[chunk * work.splits..(chunk + 1) * work.splits];
+                    let (group, first) =
+                        (chunk / work.chunks, work.channels(chunk).start * g.taps());
+                    for o in 0..g.co {
+                        for row in 0..work.chunk_rows(chunk) {
+                            let sum: f32 = parts.iter().map(|part| part[row * work.ldc + o]).sum();
+                            *out.at((group * g.co + o) * row_len + first + row) = sum;
+                        }
                     }
-                }
-            });
+                });
         })
     }
 }
@@ -106,7 +111,17 @@ impl<'a> Work<'a> {
         let splits = TASKS.div_ceil(g.groups * chunks).min(blocks * g.n);
         let panels = g.co.div_ceil(columns::<V>());
         let copy = RowCopy::new(g, block_rows);
-        Self { g, chunks, chunk_channels, splits, block_rows, blocks, panels, ldc: panels * columns::<V>(), copy }
+        Self {
+            g,
+            chunks,
+            chunk_channels,
+            splits,
+            block_rows,
+            blocks,
+            panels,
+            ldc: panels * columns::<V>(),
+            copy,
+        }
     }
 
     /// Input channels, within the group, of a chunk.
@@ -131,7 +146,12 @@ impl RowCopy {
         let separate = block_rows * g.kernel.0;
         let rows = all.min(separate);
         let lines = (rows * width).div_ceil(16) | 1;
-        Self { width, rows, channel: lines * 16, per_kernel_row: separate < all }
+        Self {
+            width,
+            rows,
+            channel: lines * 16,
+            per_kernel_row: separate < all,
+        }
     }
 
     /// The row, before padding, of which row `r` is a copy, for a block that starts at output row `first`.
@@ -149,7 +169,11 @@ impl RowCopy {
     #[inline(always)]
     fn tap_offset(&self, g: &Geometry, block_rows: usize, tap: usize) -> usize {
         let (ky, kx) = (tap / g.kernel.1, tap % g.kernel.1);
-        let row = if self.per_kernel_row { ky * block_rows } else { ky * g.dilation.0 };
+        let row = if self.per_kernel_row {
+            ky * block_rows
+        } else {
+            ky * g.dilation.0
+        };
         row * self.width + kx * g.dilation.1
     }
 
@@ -162,19 +186,37 @@ impl RowCopy {
 
 /// Adds the products of one split of the output rows to the sums `[channel, tap][ldc]` of one chunk.
 #[inline(always)]
-fn add_split<V: Vector>(work: &Work, x: &[f32], panels: &[f32], chunk: usize, split: usize, scratch: &mut [f32], sums: &mut [f32]) {
+fn add_split<V: Vector>(
+    work: &Work,
+    x: &[f32],
+    panels: &[f32],
+    chunk: usize,
+    split: usize,
+    scratch: &mut [f32],
+    sums: &mut [f32],
+) {
     let g = work.g;
     let (group, channels) = (chunk / work.chunks, work.channels(chunk));
     let total = g.n * work.blocks;
     for block in split * total / work.splits..(split + 1) * total / work.splits {
         let (image, first) = (block / work.blocks, block % work.blocks * work.block_rows);
         let height = work.block_rows.min(g.output.0 - first);
-        for (channel, copy) in channels.clone().zip(scratch.chunks_exact_mut(work.copy.channel)) {
+        for (channel, copy) in channels
+            .clone()
+            .zip(scratch.chunks_exact_mut(work.copy.channel))
+        {
             let plane = (image * g.groups + group) * g.ci + channel;
-            copy_rows(work, &x[plane * g.input_len()..][..g.input_len()], first, copy);
+            copy_rows(
+                work,
+                &x[plane * g.input_len()..][..g.input_len()],
+                first,
+                copy,
+            );
         }
         for panel in 0..work.panels {
-            let start = (((image * g.groups + group) * work.panels + panel) * g.output_len() + first * g.output.1) * columns::<V>();
+            let start = (((image * g.groups + group) * work.panels + panel) * g.output_len()
+                + first * g.output.1)
+                * columns::<V>();
             let b = &panels[start..][..height * g.output.1 * columns::<V>()];
             let rows = channels.len() * g.taps();
             let n_tiles = rows.div_ceil(correlation_rows::<V>());
@@ -183,7 +225,9 @@ fn add_split<V: Vector>(work: &Work, x: &[f32], panels: &[f32], chunk: usize, sp
                 let mut a = [std::ptr::null(); MAX_ROWS];
                 for (a, row) in a.iter_mut().zip(row..end) {
                     let (channel, tap) = (row / g.taps(), row % g.taps());
-                    *a = scratch[channel * work.copy.channel + work.copy.tap_offset(g, work.block_rows, tap)..].as_ptr();
+                    *a = scratch[channel * work.copy.channel
+                        + work.copy.tap_offset(g, work.block_rows, tap)..]
+                        .as_ptr();
                 }
                 let correlation = Correlation {
                     height,
@@ -208,14 +252,21 @@ fn copy_rows(work: &Work, plane: &[f32], first: usize, copy: &mut [f32]) {
     let (g, width) = (work.g, work.copy.width);
     let left = g.padding.1.min(width);
     let right = (g.input.1 + g.padding.1).min(width).max(left);
-    for (r, row) in copy[..work.copy.rows * width].chunks_exact_mut(width).enumerate() {
+    for (r, row) in copy[..work.copy.rows * width]
+        .chunks_exact_mut(width)
+        .enumerate()
+    {
         let y = work.copy.source_row(g, work.block_rows, first, r);
         if y < 0 || y >= g.input.0 as isize {
             row.fill(0.0);
             continue;
         }
         row[..left].fill(0.0);
-        copy_every(1, &plane[y as usize * g.input.1..][..right - left], &mut row[left..right]);
+        copy_every(
+            1,
+            &plane[y as usize * g.input.1..][..right - left],
+            &mut row[left..right],
+        );
         row[right..].fill(0.0);
     }
 }
@@ -230,15 +281,21 @@ fn transpose_gradient<V: Vector>(isa: Isa, g: &Geometry, grad: &[f32]) -> Vec<f3
     // SAFETY: each (image, group, panel, block of pixels) is written by one task, completely.
     unsafe {
         filled(g.n * g.groups * panels * pixels * width, |out| {
-            (0..g.n * g.groups * panels * blocks).into_par_iter().for_each(|index| {
-                let (rest, block) = (index / blocks, index % blocks);
-                let (job, panel) = (rest / panels, rest % panels);
-                let from = &grad[(job * g.co + panel * width) * pixels..(job + 1) * g.co * pixels];
-                let (first, end) = (block * BLOCK, ((block + 1) * BLOCK).min(pixels));
-                let channels = (g.co - panel * width).min(width);
-                let to = std::slice::from_raw_parts_mut(out.at((rest * pixels + first) * width), (end - first) * width);
-                isa.run(|| transpose(&from[first..], pixels, channels, to, width));
-            });
+            (0..g.n * g.groups * panels * blocks)
+                .into_par_iter()
+                .for_each(|index| {
+                    let (rest, block) = (index / blocks, index % blocks);
+                    let (job, panel) = (rest / panels, rest % panels);
+                    let from =
+                        &grad[(job * g.co + panel * width) * pixels..(job + 1) * g.co * pixels];
+                    let (first, end) = (block * BLOCK, ((block + 1) * BLOCK).min(pixels));
+                    let channels = (g.co - panel * width).min(width);
+                    let to = std::slice::from_raw_parts_mut(
+                        out.at((rest * pixels + first) * width),
+                        (end - first) * width,
+                    );
+                    isa.run(|| transpose(&from[first..], pixels, channels, to, width));
+                });
         })
     }
 }

@@ -1,0 +1,182 @@
+//! Means over windows, given by size or by the number of windows.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+
+use crate::{
+    geometry::output_extent,
+    kernels::memory::par_fill,
+    storage::{require_native, slice, with_slices},
+};
+
+/// Windows of [`avg_pool2d`]; pairs are (rows, columns).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AvgPool2dConfig {
+    /// Size of a window, at least 1.
+    pub kernel: (usize, usize),
+    /// Pixels between two windows, at least 1.
+    pub stride: (usize, usize),
+    /// Zeros around the image, at most half a window.
+    pub padding: (usize, usize),
+    /// Whether those zeros count in the mean, as they do by default in PyTorch.
+    pub count_include_pad: bool,
+}
+
+/// The mean of each window of each plane.
+///
+/// `x`: `[N, C, H, W]` f32. Returns `[N, C, H', W']` with `H' = (H + 2 padding - kernel) / stride + 1`, rounded down.
+///
+/// # Errors
+/// If a window does not fit into the padded image or the padding is more than half a window.
+pub fn avg_pool2d(x: &Tensor, config: AvgPool2dConfig) -> Result<Tensor> {
+    let (_, _, h, w) = x.dims4()?;
+    let AvgPool2dConfig {
+        kernel,
+        stride,
+        padding,
+        count_include_pad,
+    } = config;
+    let rows = windows(h, kernel.0, stride.0, padding.0, count_include_pad)?;
+    let columns = windows(w, kernel.1, stride.1, padding.1, count_include_pad)?;
+    apply("avg_pool2d", x, rows, columns)
+}
+
+/// The means of `output_size` (rows, columns) windows that cover each plane, as even as whole pixels allow.
+///
+/// `x`: `[N, C, H, W]` f32. Window i of n along an axis of length L is `i L / n`, rounded down, to `(i + 1) L / n`, rounded up, as in PyTorch.
+///
+/// # Errors
+/// If the image or the output is empty.
+pub fn adaptive_avg_pool2d(x: &Tensor, output_size: (usize, usize)) -> Result<Tensor> {
+    let (_, _, h, w) = x.dims4()?;
+    if h == 0 || w == 0 || output_size.0 == 0 || output_size.1 == 0 {
+        bail!(
+            "adaptive_avg_pool2d of {:?} to {output_size:?}: both must have pixels",
+            x.shape()
+        );
+    }
+    apply(
+        "adaptive_avg_pool2d",
+        x,
+        adaptive_windows(h, output_size.0),
+        adaptive_windows(w, output_size.1),
+    )
+}
+
+fn apply(name: &str, x: &Tensor, rows: Vec<Window>, columns: Vec<Window>) -> Result<Tensor> {
+    require_native(name, x)?;
+    x.contiguous()?.apply_op1(WindowMean { rows, columns })
+}
+
+/// The pixels `start..end` along one axis, and what their sum is divided by.
+#[derive(Clone, Copy)]
+struct Window {
+    start: usize,
+    end: usize,
+    count: usize,
+}
+
+fn windows(
+    input: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    count_include_pad: bool,
+) -> Result<Vec<Window>> {
+    if 2 * padding > kernel {
+        bail!("padding {padding} must be at most half the window of {kernel}");
+    }
+    let n = output_extent(input, kernel, stride, padding, 1)?;
+    let window = |i: usize| {
+        let (start, end) = (
+            (i * stride).saturating_sub(padding),
+            (i * stride + kernel - padding).min(input),
+        );
+        Window {
+            start,
+            end,
+            count: if count_include_pad {
+                kernel
+            } else {
+                end - start
+            },
+        }
+    };
+    Ok((0..n).map(window).collect())
+}
+
+fn adaptive_windows(input: usize, n: usize) -> Vec<Window> {
+    let window = |i: usize| {
+        let (start, end) = (i * input / n, ((i + 1) * input).div_ceil(n));
+        Window {
+            start,
+            end,
+            count: end - start,
+        }
+    };
+    (0..n).map(window).collect()
+}
+
+struct WindowMean {
+    rows: Vec<Window>,
+    columns: Vec<Window>,
+}
+
+impl WindowMean {
+    /// Sums each window, in f64 so that global pooling of large images is exact enough.
+    fn pool(&self, plane: &[f32], width: usize, out: &mut [f32]) {
+        for (out, row) in out.chunks_exact_mut(self.columns.len()).zip(&self.rows) {
+            for (out, column) in out.iter_mut().zip(&self.columns) {
+                let mut sum = 0f64;
+                for y in row.start..row.end {
+                    sum += plane[y * width + column.start..y * width + column.end]
+                        .iter()
+                        .map(|&v| v as f64)
+                        .sum::<f64>();
+                }
+                *out = (sum / (row.count * column.count) as f64) as f32;
+            }
+        }
+    }
+
+    /// Spreads each mean's gradient over its window.
+    fn spread(&self, grad: &[f32], width: usize, out: &mut [f32]) {
+        for (grad, row) in grad.chunks_exact(self.columns.len()).zip(&self.rows) {
+            for (grad, column) in grad.iter().zip(&self.columns) {
+                let share = grad / (row.count * column.count) as f32;
+                for y in row.start..row.end {
+                    out[y * width + column.start..y * width + column.end]
+                        .iter_mut()
+                        .for_each(|out| *out += share);
+                }
+            }
+        }
+    }
+}
+
+impl CustomOp1 for WindowMean {
+    fn name(&self) -> &'static str {
+        "mean over windows"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (n, c, h, w) = layout.shape().dims4()?;
+        let x = slice(x, layout)?;
+        let size = (self.rows.len(), self.columns.len());
+        let len = size.0 * size.1;
+        let y = par_fill(n * c * len, len, |i, out| {
+            out.zeroed(|out| self.pool(&x[i * h * w..(i + 1) * h * w], w, out))
+        });
+        Ok((CpuStorage::F32(y), Shape::from((n, c, size.0, size.1))))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let (_, _, h, w) = x.dims4()?;
+        let len = self.rows.len() * self.columns.len();
+        let dx = with_slices([&grad.contiguous()?], |[grad]| {
+            Ok(par_fill(x.elem_count(), h * w, |i, out| {
+                out.zeroed(|out| self.spread(&grad[i * len..(i + 1) * len], w, out))
+            }))
+        })?;
+        Tensor::from_vec(dx, x.shape(), x.device()).map(Some)
+    }
+}

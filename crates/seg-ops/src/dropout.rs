@@ -1,0 +1,223 @@
+//! Dropout with a generator that counts, so that the same seed drops the same numbers whatever the number of threads.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+
+use crate::{
+    kernels::{
+        isa::Isa,
+        memory::{Chunk, Filled, par_fill},
+    },
+    relu::{ELEMENTS, part},
+    storage::{is_native, slice, with_slices},
+};
+
+/// The random numbers of [`dropout`]: Philox 4x32-10 (Salmon et al. 2011), keyed by a seed and read at a counter that moves with each call.
+///
+/// Calls in the same order give the same masks. [`DropoutRng::state`] can be stored in a checkpoint and restored.
+#[derive(Debug)]
+pub struct DropoutRng {
+    seed: u64,
+    /// The first block of four numbers that no call has used.
+    next: AtomicU64,
+}
+
+impl DropoutRng {
+    /// A generator at the start of the stream of `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self::restore((seed, 0))
+    }
+
+    /// The seed, and the number of blocks used.
+    pub fn state(&self) -> (u64, u64) {
+        (self.seed, self.next.load(Ordering::SeqCst))
+    }
+
+    /// The generator that goes on from a stored [`DropoutRng::state`].
+    pub fn restore((seed, next): (u64, u64)) -> Self {
+        Self {
+            seed,
+            next: AtomicU64::new(next),
+        }
+    }
+
+    /// Takes the next `n` numbers of the stream.
+    fn take(&self, n: usize) -> Stream {
+        let first = self.next.fetch_add(n.div_ceil(4) as u64, Ordering::SeqCst);
+        Stream {
+            key: [self.seed as u32, (self.seed >> 32) as u32],
+            first,
+        }
+    }
+}
+
+/// `x` with each number set to 0 with probability `p`, the others divided by `1 - p`; any shape.
+///
+/// # Errors
+/// If `p` is not in `0..=1`.
+pub fn dropout(x: &Tensor, p: f64, rng: &DropoutRng) -> Result<Tensor> {
+    drop_runs(x, p, rng, 1)
+}
+
+/// `x` `[N, C, H, W]` with each plane set to 0 with probability `p`, the others divided by `1 - p`.
+///
+/// # Errors
+/// If `p` is not in `0..=1` or `x` does not have rank 4.
+pub fn dropout2d(x: &Tensor, p: f64, rng: &DropoutRng) -> Result<Tensor> {
+    let (_, _, h, w) = x.dims4()?;
+    drop_runs(x, p, rng, (h * w).max(1))
+}
+
+/// Drops runs of `run` numbers together.
+fn drop_runs(x: &Tensor, p: f64, rng: &DropoutRng, run: usize) -> Result<Tensor> {
+    if !(0.0..=1.0).contains(&p) {
+        bail!("dropout: the probability must be in 0..=1, got {p}");
+    }
+    if p == 0.0 {
+        return Ok(x.clone());
+    }
+    let op = Dropout {
+        isa: Isa::selected()?,
+        stream: rng.take(x.elem_count() / run),
+        run,
+        threshold: (p * 4_294_967_296.0).round() as u64,
+        scale: if p < 1.0 {
+            (1.0 / (1.0 - p)) as f32
+        } else {
+            0.0
+        },
+    };
+    if is_native(x) {
+        return x.contiguous()?.apply_op1(op);
+    }
+    // for other devices and types the factors are made here and multiplied there
+    let factors = op.scaled(&vec![1.0; x.elem_count()]);
+    x * Tensor::from_vec(factors, x.shape(), x.device())?.to_dtype(x.dtype())?
+}
+
+/// A stretch of a generator's stream.
+#[derive(Clone, Copy)]
+struct Stream {
+    key: [u32; 2],
+    first: u64,
+}
+
+impl Stream {
+    /// The four numbers of a block.
+    #[inline(always)]
+    fn block(self, index: usize) -> [u32; 4] {
+        let counter = self.first.wrapping_add(index as u64);
+        philox([counter as u32, (counter >> 32) as u32, 0, 0], self.key)
+    }
+}
+
+/// Ten rounds of Philox 4x32.
+#[inline(always)]
+fn philox(mut c: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+    for _ in 0..10 {
+        let a = u64::from(c[0]) * 0xD251_1F53;
+        let b = u64::from(c[2]) * 0xCD9E_8D57;
+        c = [
+            (b >> 32) as u32 ^ c[1] ^ key[0],
+            b as u32,
+            (a >> 32) as u32 ^ c[3] ^ key[1],
+            a as u32,
+        ];
+        key = [
+            key[0].wrapping_add(0x9E37_79B9),
+            key[1].wrapping_add(0xBB67_AE85),
+        ];
+    }
+    c
+}
+
+struct Dropout {
+    isa: Isa,
+    stream: Stream,
+    /// Numbers that are dropped together.
+    run: usize,
+    /// Random numbers below it drop.
+    threshold: u64,
+    /// Factor of what stays.
+    scale: f32,
+}
+
+impl Dropout {
+    fn factor(&self, random: u32) -> f32 {
+        if u64::from(random) < self.threshold {
+            0.0
+        } else {
+            self.scale
+        }
+    }
+
+    /// `x` times the factors; the gradient too.
+    fn scaled(&self, x: &[f32]) -> Vec<f32> {
+        if self.run == 1 {
+            return par_fill(x.len(), ELEMENTS, |i, out| {
+                let x = part(x, i);
+                self.isa.run(|| self.drop_each(out, x, i * ELEMENTS / 4))
+            });
+        }
+        par_fill(x.len(), self.run, |i, out| {
+            let factor = self.factor(self.stream.block(i / 4)[i % 4]);
+            // not 0 times x, which would keep NaN
+            out.map(&x[i * self.run..][..self.run], |x| {
+                if factor == 0.0 { 0.0 } else { x * factor }
+            })
+        })
+    }
+
+    #[inline(always)]
+    fn drop_each<'a>(&self, out: Chunk<'a>, x: &[f32], first_block: usize) -> Filled<'a> {
+        out.zeroed(|out| {
+            for (i, (out, x)) in out.chunks_mut(4).zip(x.chunks(4)).enumerate() {
+                let random = self.stream.block(first_block + i);
+                for ((out, &x), random) in out.iter_mut().zip(x).zip(random) {
+                    *out = if u64::from(random) < self.threshold {
+                        0.0
+                    } else {
+                        x * self.scale
+                    };
+                }
+            }
+        })
+    }
+}
+
+impl CustomOp1 for Dropout {
+    fn name(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok((
+            CpuStorage::F32(self.scaled(slice(x, layout)?)),
+            layout.shape().clone(),
+        ))
+    }
+
+    fn bwd(&self, _x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let dx = with_slices([&grad.contiguous()?], |[grad]| Ok(self.scaled(grad)))?;
+        Tensor::from_vec(dx, grad.shape(), grad.device()).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The known answers of the Random123 distribution, `kat_vectors`: philox4x32 10.
+    #[test]
+    fn philox_gives_the_published_numbers() {
+        assert_eq!(
+            philox([0; 4], [0; 2]),
+            [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]
+        );
+        assert_eq!(
+            philox([u32::MAX; 4], [u32::MAX; 2]),
+            [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
+        );
+    }
+}

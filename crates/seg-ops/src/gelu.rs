@@ -1,0 +1,75 @@
+//! The Gaussian error linear unit.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+
+use crate::{
+    kernels::{
+        isa::Isa,
+        math::{erf, normal_density},
+        memory::{Chunk, Filled, par_fill},
+    },
+    relu::{ELEMENTS, part},
+    storage::{is_native, slice, with_slices},
+};
+
+/// `x` times the standard normal distribution function at `x`, for any shape.
+///
+/// The exact form with the error function, PyTorch's default, not the approximation with tanh.
+///
+/// # Errors
+/// If the device fails.
+pub fn gelu(x: &Tensor) -> Result<Tensor> {
+    if is_native(x) {
+        x.contiguous()?.apply_op1(Gelu {
+            isa: Isa::selected()?,
+        })
+    } else {
+        x.gelu_erf()
+    }
+}
+
+struct Gelu {
+    isa: Isa,
+}
+
+#[inline(always)]
+fn distribution(x: f32) -> f32 {
+    0.5 + 0.5 * erf(x * std::f32::consts::FRAC_1_SQRT_2)
+}
+
+#[inline(always)]
+fn forward<'a>(out: Chunk<'a>, x: &[f32]) -> Filled<'a> {
+    out.map(x, |x| x * distribution(x))
+}
+
+#[inline(always)]
+fn backward<'a>(out: Chunk<'a>, x: &[f32], grad: &[f32]) -> Filled<'a> {
+    out.map2(x, grad, |x, grad| {
+        grad * (distribution(x) + x * normal_density(x))
+    })
+}
+
+impl CustomOp1 for Gelu {
+    fn name(&self) -> &'static str {
+        "gelu"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = slice(x, layout)?;
+        let y = par_fill(x.len(), ELEMENTS, |i, out| {
+            let x = part(x, i);
+            self.isa.run(|| forward(out, x))
+        });
+        Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let dx = with_slices([x, &grad.contiguous()?], |[x, grad]| {
+            Ok(par_fill(x.len(), ELEMENTS, |i, out| {
+                let (x, grad) = (part(x, i), part(grad, i));
+                self.isa.run(|| backward(out, x, grad))
+            }))
+        })?;
+        Tensor::from_vec(dx, x.shape(), x.device()).map(Some)
+    }
+}

@@ -1,0 +1,356 @@
+//! Cross entropy with dense targets that a table describes by pixel code, so that they are never stored.
+
+use std::ops::Range;
+
+use candle_core::{CpuStorage, CustomOp1, D, DType, Layout, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
+
+use crate::{
+    kernels::{
+        isa::Isa,
+        math::exp,
+        memory::{Chunk, Filled, par_fill_columns},
+    },
+    storage::{is_native, with_slices},
+};
+
+/// The target of each pixel code `t`: `class_weight[t]` at `class[t]`, plus `uniform_weight[t]` at every class.
+///
+/// A code without class and weight, as all are by default, has no loss.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SoftTargets {
+    /// The class of a code, if it has one.
+    pub class: [Option<u8>; 256],
+    /// Weight of that class.
+    pub class_weight: [f32; 256],
+    /// Weight of every class.
+    pub uniform_weight: [f32; 256],
+}
+
+impl Default for SoftTargets {
+    fn default() -> Self {
+        Self {
+            class: [None; 256],
+            class_weight: [0.0; 256],
+            uniform_weight: [0.0; 256],
+        }
+    }
+}
+
+/// The cross entropy `sum of -target * log softmax(logits)` over all pixels and classes, over `divisor`; a scalar.
+///
+/// `logits`: `[N, C, H, W]` f32; `targets`: `[N, H, W]` u8 codes, whose dense targets `table` describes. The gradient is
+/// `(softmax * sum of targets - target) / divisor`. The sum is made in f64, in an order that the number of threads does not change.
+///
+/// # Errors
+/// If shapes do not fit together, the table names a class that there is not, or the divisor is not positive.
+pub fn soft_cross_entropy(
+    logits: &Tensor,
+    targets: &Tensor,
+    table: &SoftTargets,
+    divisor: f64,
+) -> Result<Tensor> {
+    let (n, c, h, w) = logits.dims4()?;
+    if targets.dims() != [n, h, w] || targets.dtype() != DType::U8 {
+        let (shape, dtype) = (targets.shape(), targets.dtype());
+        bail!(
+            "soft_cross_entropy of {:?}: targets are {dtype:?} {shape:?}, expected u8 [{n}, {h}, {w}]",
+            logits.shape()
+        );
+    }
+    if divisor <= 0.0 || !divisor.is_finite() {
+        bail!("soft_cross_entropy: the divisor must be positive, got {divisor}");
+    }
+    if let Some((code, class)) = table
+        .class
+        .iter()
+        .enumerate()
+        .find_map(|(t, k)| k.filter(|&k| k as usize >= c).map(|k| (t, k)))
+    {
+        bail!(
+            "soft_cross_entropy: code {code} stands for class {class}, but the logits have {c} classes"
+        );
+    }
+    if !is_native(logits) {
+        return composed(logits, targets, table, divisor);
+    }
+    let logits = logits.contiguous()?;
+    let codes = targets
+        .to_device(logits.device())?
+        .flatten_all()?
+        .to_vec1::<u8>()?;
+    let mut op = SoftCrossEntropy {
+        isa: Isa::selected()?,
+        codes,
+        table: table.clone(),
+        divisor,
+        loss: 0.0,
+        pixels: Vec::new(),
+    };
+    let (loss, pixels) = with_slices([&logits], |[logits]| Ok(op.evaluate(logits, n, c, h * w)))?;
+    op.loss = loss;
+    if logits.track_op() {
+        op.pixels = pixels;
+    }
+    logits.apply_op1(op)
+}
+
+/// The same with candle's operations and stored targets, for other devices and types.
+fn composed(
+    logits: &Tensor,
+    targets: &Tensor,
+    table: &SoftTargets,
+    divisor: f64,
+) -> Result<Tensor> {
+    let c = logits.dim(1)?;
+    let dense: Vec<f32> = (0..256)
+        .flat_map(|t| {
+            let class = table.class[t].map(usize::from);
+            (0..c).map(move |k| {
+                table.uniform_weight[t]
+                    + if class == Some(k) {
+                        table.class_weight[t]
+                    } else {
+                        0.0
+                    }
+            })
+        })
+        .collect();
+    let dense = Tensor::from_vec(dense, (256, c), logits.device())?.to_dtype(logits.dtype())?;
+    let codes = targets
+        .to_device(logits.device())?
+        .flatten_all()?
+        .to_dtype(DType::U32)?;
+    let dense = dense.index_select(&codes, 0)?; // [N * H * W, C]
+    let logits = logits.permute((0, 2, 3, 1))?.reshape(dense.shape())?;
+    let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
+    let log_softmax = shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(D::Minus1)?.log()?)?;
+    (dense * log_softmax)?.sum_all()? * (-1.0 / divisor)
+}
+
+/// Pixels of one image that are computed together.
+const BLOCK: usize = 512;
+
+/// What the gradient needs of each pixel: the largest logit, and the reciprocal of the sum of `exp(logit - largest)`.
+#[derive(Clone, Default)]
+struct Pixels {
+    max: Vec<f32>,
+    reciprocal: Vec<f32>,
+}
+
+struct SoftCrossEntropy {
+    isa: Isa,
+    codes: Vec<u8>,
+    table: SoftTargets,
+    divisor: f64,
+    loss: f64,
+    /// By block of pixels; empty where no gradient is wanted.
+    pixels: Vec<Pixels>,
+}
+
+impl SoftCrossEntropy {
+    /// The loss, and by block of pixels what the gradient needs.
+    fn evaluate(&self, logits: &[f32], n: usize, c: usize, plane: usize) -> (f64, Vec<Pixels>) {
+        let blocks = plane.div_ceil(BLOCK);
+        let parts: Vec<(f64, Pixels)> = (0..n * blocks)
+            .into_par_iter()
+            .map(|index| {
+                let image = index / blocks;
+                let range = block_range(index % blocks, plane);
+                let codes = &self.codes[image * plane..][range.clone()];
+                let logits = &logits[image * c * plane..][..c * plane];
+                self.isa
+                    .run(|| self.evaluate_block(logits, plane, range, codes))
+            })
+            .collect();
+        let loss = parts.iter().map(|part| part.0).sum::<f64>() / self.divisor;
+        (loss, parts.into_iter().map(|part| part.1).collect())
+    }
+
+    #[inline(always)]
+    fn evaluate_block(
+        &self,
+        logits: &[f32],
+        plane: usize,
+        range: Range<usize>,
+        codes: &[u8],
+    ) -> (f64, Pixels) {
+        let len = range.len();
+        let mut max = vec![f32::NEG_INFINITY; len];
+        for row in logits.chunks_exact(plane) {
+            for (max, &z) in max.iter_mut().zip(&row[range.clone()]) {
+                *max = if z > *max { z } else { *max };
+            }
+        }
+        // of each pixel: sum of exp(z - max), and sum of z - max
+        let (mut sum, mut total) = (vec![0f32; len], vec![0f32; len]);
+        for row in logits.chunks_exact(plane) {
+            for (((sum, total), &max), &z) in sum
+                .iter_mut()
+                .zip(&mut total)
+                .zip(&max)
+                .zip(&row[range.clone()])
+            {
+                *sum += exp(z - max);
+                *total += z - max;
+            }
+        }
+        let c = logits.len() / plane;
+        let mut loss = 0f64;
+        for (q, &code) in codes.iter().enumerate() {
+            let (class, uniform) = (
+                self.class_weight(code),
+                self.table.uniform_weight[code as usize],
+            );
+            if class == 0.0 && uniform == 0.0 {
+                continue;
+            }
+            let log_sum = f64::from(sum[q].ln());
+            loss += f64::from(uniform) * (c as f64 * log_sum - f64::from(total[q]));
+            if let Some(k) = self.table.class[code as usize] {
+                let z = logits[k as usize * plane + range.start + q];
+                loss += f64::from(class) * (log_sum - f64::from(z - max[q]));
+            }
+        }
+        sum.iter_mut().for_each(|sum| *sum = 1.0 / *sum);
+        (
+            loss,
+            Pixels {
+                max,
+                reciprocal: sum,
+            },
+        )
+    }
+
+    /// The weight of the code's class; 0 where it has none.
+    fn class_weight(&self, code: u8) -> f32 {
+        self.table.class[code as usize].map_or(0.0, |_| self.table.class_weight[code as usize])
+    }
+
+    /// The gradient's factors by code: of the softmax, and what is subtracted at every class and at the code's own.
+    fn factors(&self, c: usize, upstream: f64) -> Vec<[f32; 3]> {
+        let scale = upstream / self.divisor;
+        (0..=u8::MAX)
+            .map(|code| {
+                let (class, uniform) = (
+                    f64::from(self.class_weight(code)),
+                    f64::from(self.table.uniform_weight[code as usize]),
+                );
+                [
+                    (class + c as f64 * uniform) * scale,
+                    uniform * scale,
+                    class * scale,
+                ]
+                .map(|v| v as f32)
+            })
+            .collect()
+    }
+
+    fn gradient(
+        &self,
+        logits: &[f32],
+        n: usize,
+        c: usize,
+        plane: usize,
+        upstream: f64,
+    ) -> Vec<f32> {
+        let factors = self.factors(c, upstream);
+        let blocks = plane.div_ceil(BLOCK);
+        let prepare = |image: usize, range: Range<usize>| {
+            let pixels = &self.pixels[image * blocks + range.start / BLOCK];
+            GradientBlock::new(
+                &self.codes[image * plane..][range.clone()],
+                &self.table,
+                &factors,
+                pixels,
+                &logits[image * c * plane..],
+                range,
+            )
+        };
+        par_fill_columns(n, c, plane, BLOCK, prepare, |block, k, out| {
+            self.isa.run(|| block.fill(plane, k, out))
+        })
+    }
+}
+
+fn block_range(block: usize, plane: usize) -> Range<usize> {
+    block * BLOCK..((block + 1) * BLOCK).min(plane)
+}
+
+/// The gradient of some pixels: `exp(z - max) * softmax - uniform`, and `own` less at the pixel's class.
+struct GradientBlock<'a> {
+    logits: &'a [f32],
+    range: Range<usize>,
+    max: &'a [f32],
+    softmax: Vec<f32>,
+    uniform: Vec<f32>,
+    own: Vec<f32>,
+    class: Vec<u32>,
+}
+
+impl<'a> GradientBlock<'a> {
+    fn new(
+        codes: &[u8],
+        table: &SoftTargets,
+        factors: &[[f32; 3]],
+        pixels: &'a Pixels,
+        logits: &'a [f32],
+        range: Range<usize>,
+    ) -> Self {
+        let of = |i: usize| codes.iter().map(move |&t| factors[t as usize][i]);
+        Self {
+            logits,
+            range,
+            max: &pixels.max,
+            softmax: of(0)
+                .zip(&pixels.reciprocal)
+                .map(|(factor, reciprocal)| factor * reciprocal)
+                .collect(),
+            uniform: of(1).collect(),
+            own: of(2).collect(),
+            class: codes
+                .iter()
+                .map(|&t| table.class[t as usize].map_or(u32::MAX, u32::from))
+                .collect(),
+        }
+    }
+
+    /// The gradient of the logits of class `k`.
+    #[inline(always)]
+    fn fill<'b>(&self, plane: usize, k: usize, out: Chunk<'b>) -> Filled<'b> {
+        let k32 = k as u32;
+        let logits = &self.logits[k * plane..][self.range.clone()];
+        let softmax = logits
+            .iter()
+            .zip(self.max)
+            .zip(&self.softmax)
+            .map(|((z, max), factor)| exp(z - max) * factor);
+        let target = self.uniform.iter().zip(&self.own).zip(&self.class);
+        let target =
+            target.map(|((uniform, own), &class)| uniform + if class == k32 { *own } else { 0.0 });
+        out.generate(
+            softmax
+                .zip(target)
+                .map(|(softmax, target)| softmax - target),
+        )
+    }
+}
+
+impl CustomOp1 for SoftCrossEntropy {
+    fn name(&self) -> &'static str {
+        "soft_cross_entropy"
+    }
+
+    fn cpu_fwd(&self, _logits: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(vec![self.loss as f32]), Shape::from(())))
+    }
+
+    fn bwd(&self, logits: &Tensor, _loss: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let (n, c, h, w) = logits.dims4()?;
+        let upstream = f64::from(grad.to_scalar::<f32>()?);
+        let dx = with_slices([logits], |[logits]| {
+            Ok(self.gradient(logits, n, c, h * w, upstream))
+        })?;
+        Tensor::from_vec(dx, logits.shape(), logits.device()).map(Some)
+    }
+}

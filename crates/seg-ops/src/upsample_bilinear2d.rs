@@ -1,0 +1,170 @@
+//! Bilinear resampling, one axis after the other.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+
+use crate::{
+    kernels::{
+        isa::Isa,
+        memory::{par_fill, with_scratch},
+    },
+    storage::{require_native, slice, with_slices},
+};
+
+/// `x` resampled to `output_size` (rows, columns), each result interpolated between the four nearest pixels.
+///
+/// `x`: `[N, C, H, W]` f32. With `align_corners` the centers of the corner pixels stay in place; without, the image's edges do, and pixels
+/// beyond the outermost centers repeat those. No filter when shrinking. As PyTorch's `interpolate(mode="bilinear")`.
+///
+/// # Errors
+/// If the image or the output is empty.
+pub fn upsample_bilinear2d(
+    x: &Tensor,
+    output_size: (usize, usize),
+    align_corners: bool,
+) -> Result<Tensor> {
+    let (_, _, h, w) = x.dims4()?;
+    if h == 0 || w == 0 || output_size.0 == 0 || output_size.1 == 0 {
+        bail!(
+            "upsample_bilinear2d of {:?} to {output_size:?}: both must have pixels",
+            x.shape()
+        );
+    }
+    require_native("upsample_bilinear2d", x)?;
+    let rows = samples(h, output_size.0, align_corners);
+    let columns = samples(w, output_size.1, align_corners);
+    x.contiguous()?.apply_op1(Bilinear {
+        isa: Isa::selected()?,
+        rows,
+        columns,
+    })
+}
+
+/// The pixels `low` and `high` along one axis, and the weight of `high`; `low` has the rest.
+#[derive(Clone, Copy)]
+struct Sample {
+    low: usize,
+    high: usize,
+    weight: f32,
+}
+
+fn samples(input: usize, output: usize, align_corners: bool) -> Vec<Sample> {
+    let position = |i: usize| {
+        if align_corners {
+            if output > 1 {
+                i as f64 * (input - 1) as f64 / (output - 1) as f64
+            } else {
+                0.0
+            }
+        } else {
+            ((i as f64 + 0.5) * input as f64 / output as f64 - 0.5).max(0.0)
+        }
+    };
+    let sample = |i: usize| {
+        let low = (position(i) as usize).min(input - 1);
+        Sample {
+            low,
+            high: (low + 1).min(input - 1),
+            weight: (position(i) - low as f64) as f32,
+        }
+    };
+    (0..output).map(sample).collect()
+}
+
+struct Bilinear {
+    isa: Isa,
+    rows: Vec<Sample>,
+    columns: Vec<Sample>,
+}
+
+impl Bilinear {
+    /// Resamples a plane: the columns of each input row once, then the rows.
+    fn resample(&self, plane: &[f32], width: usize, out: &mut [f32]) {
+        let n = self.columns.len();
+        with_scratch(2 * n, |scratch| {
+            let (mut low, mut high) = scratch.split_at_mut(n);
+            let mut held = (usize::MAX, usize::MAX);
+            for (out, row) in out.chunks_exact_mut(n).zip(&self.rows) {
+                if held.1 == row.low {
+                    std::mem::swap(&mut low, &mut high);
+                    held = (held.1, held.0);
+                }
+                if held.0 != row.low {
+                    self.resample_row(&plane[row.low * width..][..width], low);
+                }
+                if held.1 != row.high {
+                    self.resample_row(&plane[row.high * width..][..width], high);
+                }
+                held = (row.low, row.high);
+                self.isa.run(|| blend(low, high, row.weight, out));
+            }
+        });
+    }
+
+    fn resample_row(&self, row: &[f32], out: &mut [f32]) {
+        for (out, column) in out.iter_mut().zip(&self.columns) {
+            *out = row[column.low] * (1.0 - column.weight) + row[column.high] * column.weight;
+        }
+    }
+
+    /// The transpose of [`Self::resample`]: adds each output's gradient to the pixels it came from.
+    fn spread(&self, grad: &[f32], width: usize, out: &mut [f32]) {
+        let n = self.columns.len();
+        // sums of output rows by input row, at the output's width
+        let mut by_row = vec![0f32; out.len() / width * n];
+        for (grad, row) in grad.chunks_exact(n).zip(&self.rows) {
+            self.isa
+                .run(|| add_scaled(&mut by_row[row.low * n..][..n], grad, 1.0 - row.weight));
+            if row.weight != 0.0 {
+                self.isa
+                    .run(|| add_scaled(&mut by_row[row.high * n..][..n], grad, row.weight));
+            }
+        }
+        for (out, row) in out.chunks_exact_mut(width).zip(by_row.chunks_exact(n)) {
+            for (value, column) in row.iter().zip(&self.columns) {
+                out[column.low] += value * (1.0 - column.weight);
+                out[column.high] += value * column.weight;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn blend(low: &[f32], high: &[f32], weight: f32, out: &mut [f32]) {
+    for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
+        *out = low * (1.0 - weight) + high * weight;
+    }
+}
+
+#[inline(always)]
+fn add_scaled(sums: &mut [f32], values: &[f32], factor: f32) {
+    for (sum, value) in sums.iter_mut().zip(values) {
+        *sum += value * factor;
+    }
+}
+
+impl CustomOp1 for Bilinear {
+    fn name(&self) -> &'static str {
+        "upsample_bilinear2d"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (n, c, h, w) = layout.shape().dims4()?;
+        let x = slice(x, layout)?;
+        let size = (self.rows.len(), self.columns.len());
+        let y = par_fill(n * c * size.0 * size.1, size.0 * size.1, |i, out| {
+            out.zeroed(|out| self.resample(&x[i * h * w..(i + 1) * h * w], w, out))
+        });
+        Ok((CpuStorage::F32(y), Shape::from((n, c, size.0, size.1))))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let (_, _, h, w) = x.dims4()?;
+        let len = self.rows.len() * self.columns.len();
+        let dx = with_slices([&grad.contiguous()?], |[grad]| {
+            Ok(par_fill(x.elem_count(), h * w, |i, out| {
+                out.zeroed(|out| self.spread(&grad[i * len..(i + 1) * len], w, out))
+            }))
+        })?;
+        Tensor::from_vec(dx, x.shape(), x.device()).map(Some)
+    }
+}
