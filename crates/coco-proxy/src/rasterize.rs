@@ -1,0 +1,226 @@
+//! Annotations to masks: the union of an image's instances.
+
+use anyhow::{Context, Result, ensure};
+use artifacts::labels::OOD_PROXY;
+use artifacts::mask::Mask;
+use hotcoco::types::{Annotation, Rle, Segmentation};
+
+/// Marks every pixel of any annotation, crowds included.
+///
+/// Returns a `[height, width]` mask of [`OOD_PROXY`] on objects and `background` elsewhere.
+///
+/// Source: reference `prepare_coco_segmentation`: `np.maximum(annToMask(a) * 254, mask)`.
+///
+/// # Errors
+/// As [`annotation_runs`].
+pub fn union_mask(
+    annotations: &[&Annotation],
+    width: u32,
+    height: u32,
+    background: u8,
+) -> Result<Mask> {
+    let mut mask = Mask::filled(width as usize, height as usize, background);
+    for annotation in annotations {
+        fill(&mut mask, &annotation_runs(annotation, width, height)?);
+    }
+    Ok(mask)
+}
+
+/// Finds the first annotation that has no valid shape.
+///
+/// # Errors
+/// As [`annotation_runs`].
+pub fn check(annotations: &[&Annotation], width: u32, height: u32) -> Result<()> {
+    annotations
+        .iter()
+        .try_for_each(|a| annotation_runs(a, width, height).map(drop))
+}
+
+/// The runs of one annotation's mask, column by column, as pycocotools 2.0 makes them from polygons
+/// (parts united), compressed and plain run lengths.
+///
+/// # Errors
+/// If there is no segmentation or its list of polygons is empty, the first polygon has fewer than three points
+/// (pycocotools raises for these; a later polygon of fewer covers nothing), or run lengths belong to another
+/// size or do not add up to it (pycocotools reads or leaves memory that is not the mask's).
+pub fn annotation_runs(annotation: &Annotation, width: u32, height: u32) -> Result<Rle> {
+    runs(annotation, width, height).with_context(|| {
+        format!(
+            "annotation {} of image {} has no valid shape: repair or remove it",
+            annotation.id, annotation.image_id
+        )
+    })
+}
+
+fn runs(annotation: &Annotation, width: u32, height: u32) -> Result<Rle> {
+    let segmentation = annotation
+        .segmentation
+        .as_ref()
+        .context("it has no segmentation")?;
+    if let Segmentation::CompressedRle { size, .. } | Segmentation::UncompressedRle { size, .. } =
+        segmentation
+    {
+        ensure!(
+            *size == [height, width],
+            "its run lengths are for {}x{} pixels, the image has {width}x{height}",
+            size[1],
+            size[0]
+        );
+    }
+    if let Segmentation::Polygon(parts) = segmentation {
+        let first = parts.first().context("its list of polygons is empty")?;
+        // five numbers are two points and a half, which pycocotools takes and draws nothing
+        ensure!(
+            first.len() > 4,
+            "its first polygon has {} points, at least 3 are needed",
+            first.len() / 2
+        );
+    }
+    let rle = segmentation.to_rle(height, width)?;
+    Ok(Rle::new(rle.h, rle.w, rle.counts)?)
+}
+
+/// Labels the odd runs.
+fn fill(mask: &mut Mask, rle: &Rle) {
+    let (width, height) = (mask.width, mask.height);
+    let mut start = 0;
+    for (i, &count) in rle.counts.iter().enumerate() {
+        let end = start + count as usize;
+        if i % 2 == 1 {
+            for at in start..end {
+                mask.labels[(at % height) * width + at / height] = OOD_PROXY;
+            }
+        }
+        start = end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::path::PathBuf;
+
+    use serde::Deserialize;
+    use sha2::{Digest, Sha256};
+
+    fn annotation(segmentation: &str) -> Result<Annotation> {
+        let text =
+            format!(r#"{{"id":7,"image_id":3,"category_id":1,"segmentation":{segmentation}}}"#);
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    #[test]
+    fn parts_and_annotations_are_united() -> Result<()> {
+        // pycocotools 2.0.2: the box [1, 0, 2, 1] as polygon, and column-major runs from the third pixel
+        let polygon = annotation("[[1,0,3,0,3,1,1,1]]")?;
+        let plain = annotation(r#"{"size":[2,4],"counts":[0,1,7]}"#)?;
+        let mask = union_mask(&[&polygon, &plain], 4, 2, 0)?;
+        assert_eq!(mask.labels, [254, 254, 254, 0, 0, 0, 0, 0]);
+        assert_eq!(union_mask(&[], 2, 1, 255)?.labels, [255, 255]);
+        Ok(())
+    }
+
+    #[test]
+    fn shapes_that_are_none_are_refused() -> Result<()> {
+        let cases = [
+            ("null", "no segmentation"),
+            ("[]", "list of polygons is empty"),
+            ("[[]]", "0 points"),
+            ("[[1,1,2,2]]", "2 points"),
+            (r#"{"size":[2,4],"counts":[1,6]}"#, "sum to h*w"),
+            (r#"{"size":[2,4],"counts":[1,8]}"#, "9"),
+            (r#"{"size":[4,2],"counts":[8]}"#, "2x4 pixels"),
+            (r#"{"size":[2,4],"counts":"16"}"#, "sum to h*w"),
+            (r#"{"size":[2,4],"counts":"~~"}"#, ""),
+        ];
+        for (segmentation, expected) in cases {
+            let text = match annotation_runs(&annotation(segmentation)?, 4, 2) {
+                Ok(rle) => panic!("{segmentation} became {rle:?}"),
+                Err(error) => format!("{error:#}"),
+            };
+            assert!(text.contains("annotation 7 of image 3"), "{text}");
+            assert!(text.contains(expected), "{segmentation}: {text}");
+        }
+        assert!(annotation_runs(&annotation("[[0,0,1,0,1,1],[1,1,2,2]]")?, 4, 2).is_ok());
+        Ok(())
+    }
+
+    /// Folder with the reference's numbers.
+    fn golden() -> PathBuf {
+        let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
+        let root = std::env::var_os("OODSEG_GOLDEN").map_or_else(|| default.into(), PathBuf::from);
+        root.join("coco")
+    }
+
+    fn json<T: serde::de::DeserializeOwned>(name: &str) -> Result<T> {
+        artifacts::atomic::read_json(&golden().join(name))
+    }
+
+    #[derive(Deserialize)]
+    struct RasterCase {
+        h: u32,
+        w: u32,
+        segmentation: Segmentation,
+    }
+
+    #[derive(Deserialize)]
+    struct Raster {
+        counts: Vec<u32>,
+    }
+
+    #[test]
+    fn golden_rasters_have_the_same_runs() -> Result<()> {
+        let cases: Vec<RasterCase> = json("raster_cases.json")?;
+        let expected: Vec<Raster> = json("expected/raster_expected.json")?;
+        assert!(!cases.is_empty() && cases.len() == expected.len());
+        for (i, (case, expected)) in cases.into_iter().zip(expected).enumerate() {
+            let mut annotation = annotation("null")?;
+            annotation.segmentation = Some(case.segmentation);
+            let rle = annotation_runs(&annotation, case.w, case.h)?;
+            assert_eq!(rle.counts, expected.counts, "case {i}");
+        }
+        Ok(())
+    }
+
+    #[derive(Deserialize)]
+    struct Expected {
+        annotations: std::collections::BTreeMap<u64, ExpectedMask>,
+    }
+
+    #[derive(Deserialize)]
+    struct ExpectedMask {
+        area: usize,
+        counts_sha: String,
+    }
+
+    #[test]
+    fn golden_annotations_have_the_same_pixels() -> Result<()> {
+        let expected: Expected = json("expected/expected.json")?;
+        let dataset: hotcoco::types::Dataset = json("instances_train2017.json")?;
+        let mut n_checked = 0;
+        for annotation in &dataset.annotations {
+            let Some(expected) = expected.annotations.get(&annotation.id) else {
+                continue;
+            };
+            let image = dataset.images.iter().find(|i| i.id == annotation.image_id);
+            let image = image.context("every annotation has an image")?;
+            let mask = union_mask(&[annotation], image.width, image.height, 0)?;
+            let bits: Vec<u8> = mask.labels.iter().map(|&v| u8::from(v > 0)).collect();
+            let area: usize = bits.iter().map(|&v| usize::from(v)).sum();
+            let hash: String = Sha256::digest(&bits)[..8]
+                .iter()
+                .map(|b| format!("{b:02x}"))
+                .collect();
+            assert_eq!(
+                (area, &hash),
+                (expected.area, &expected.counts_sha),
+                "annotation {}",
+                annotation.id
+            );
+            n_checked += 1;
+        }
+        assert!(n_checked > 0 && n_checked == expected.annotations.len());
+        Ok(())
+    }
+}

@@ -1,0 +1,374 @@
+//! Runs the executable: the reference's masks, toy data, and what it refuses.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use anyhow::{Context, Result};
+use artifacts::atomic::read_json;
+use artifacts::index::Index;
+use artifacts::labels::MaskKind;
+use artifacts::mask::Mask;
+use assert_cmd::Command;
+use serde_json::{Value, json};
+
+fn coco_proxy(arguments: &[&str]) -> Result<Output> {
+    Ok(Command::cargo_bin("coco-proxy")?.args(arguments).output()?)
+}
+
+/// A COCO folder in the official layout with pictures of the sizes that its records name.
+struct Toy {
+    scratch: tempfile::TempDir,
+}
+
+impl Toy {
+    fn new(dataset: &Value) -> Result<Self> {
+        let toy = Self {
+            scratch: tempfile::tempdir()?,
+        };
+        fs::create_dir(toy.path("annotations"))?;
+        fs::create_dir(toy.path("train2017"))?;
+        toy.write(&dataset.to_string())?;
+        for image in dataset["images"].as_array().into_iter().flatten() {
+            let number = |key: &str| image[key].as_u64().unwrap_or(0) as u32;
+            let name = image["file_name"].as_str().unwrap_or_default();
+            let picture = image::RgbImage::new(number("width"), number("height"));
+            if !name.contains("..") {
+                picture.save(toy.path("train2017").join(name))?;
+            }
+        }
+        Ok(toy)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    fn annotations(&self) -> PathBuf {
+        self.path("annotations/instances_train2017.json")
+    }
+
+    fn write(&self, text: &str) -> Result<()> {
+        Ok(fs::write(self.annotations(), text)?)
+    }
+
+    fn run(&self, more: &[&str]) -> Result<Output> {
+        let (annotations, output) = (self.annotations(), self.path("out"));
+        let mut arguments = vec![
+            "--annotations",
+            annotations.to_str().context("plain path")?,
+            "--output",
+            output.to_str().context("plain path")?,
+        ];
+        arguments.extend(more);
+        coco_proxy(&arguments)
+    }
+
+    fn succeed(&self, more: &[&str]) -> Result<String> {
+        let output = self.run(more)?;
+        let stderr = String::from_utf8(output.stderr)?;
+        assert!(output.status.success(), "{stderr}");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Runs in vain; nothing but the mark of unfinished work may be left.
+    fn fail(&self, more: &[&str], expected: &[&str]) -> Result<()> {
+        let output = self.run(more)?;
+        let stderr = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        let errors: Vec<&str> = stderr.lines().filter(|l| l.starts_with("error:")).collect();
+        assert_eq!(errors.len(), 1, "{stderr}");
+        for part in expected {
+            assert!(errors[0].contains(part), "{part:?} is not in {stderr}");
+        }
+        let left = self.path("out");
+        for entry in left
+            .exists()
+            .then(|| fs::read_dir(left))
+            .transpose()?
+            .into_iter()
+            .flatten()
+        {
+            assert_eq!(entry?.file_name(), "manifest.in-progress.json");
+        }
+        Ok(())
+    }
+}
+
+fn image(id: u64, width: u32, height: u32) -> Value {
+    json!({"id": id, "file_name": format!("{id:012}.png"), "width": width, "height": height, "license": 4})
+}
+
+fn annotation(id: u64, image_id: u64, category_id: u64, segmentation: &Value) -> Value {
+    json!({"id": id, "image_id": image_id, "category_id": category_id, "iscrowd": 0, "segmentation": segmentation})
+}
+
+/// Image 1 has a cat and a dog, 2 a person, 3 is small, 4 is empty, 5 has a train.
+fn dataset() -> Value {
+    let square = json!([[1, 1, 3, 1, 3, 3, 1, 3]]);
+    json!({
+        "images": [image(5, 8, 6), image(4, 8, 6), image(3, 8, 5), image(2, 8, 6), image(1, 8, 6)],
+        "annotations": [
+            annotation(11, 1, 20, &square),
+            annotation(12, 1, 21, &json!({"size": [6, 8], "counts": [0, 1, 47]})),
+            annotation(13, 2, 1, &square),
+            annotation(14, 3, 20, &square),
+            annotation(15, 5, 7, &square),
+        ],
+        "categories": [
+            {"id": 1, "name": "person"}, {"id": 7, "name": "train"},
+            {"id": 20, "name": "dog"}, {"id": 21, "name": "cat"},
+        ],
+    })
+}
+
+const SMALL: [&str; 2] = ["--min-side", "6"];
+
+#[test]
+fn toy_images_become_an_index_with_masks() -> Result<()> {
+    let toy = Toy::new(&dataset())?;
+    let stdout = toy.succeed(&[&SMALL[..], &["--preview", "9"]].concat())?;
+    assert!(stdout.contains("1 proxies"), "{stdout}");
+    assert!(stdout.contains("2 with excluded categories, 1 too small, 1 without instances"));
+    let index = Index::read(&toy.path("out"))?;
+    assert_eq!(
+        (index.dataset.as_str(), index.split.as_str()),
+        ("coco", "train2017")
+    );
+    let sample = &index.samples[0];
+    assert_eq!(sample.sample_id, "000000000001");
+    assert!(index.image_path(sample)?.exists());
+    let proxy = sample.proxy.as_ref().context("a proxy")?;
+    assert_eq!(proxy.categories, ["cat", "dog"]);
+    assert_eq!((proxy.license, proxy.ood_fraction), (Some(4), 5.0 / 48.0));
+    let mask = Mask::read(&index.mask_path(&toy.path("out"), sample)?, MaskKind::Proxy)?;
+    assert_eq!(mask.labels[..8], [254, 255, 255, 255, 255, 255, 255, 255]);
+    assert_eq!(mask.labels[8..16], [255, 254, 254, 255, 255, 255, 255, 255]);
+    assert!(toy.path("out/preview.png").exists() && toy.path("out/manifest.json").exists());
+    Ok(())
+}
+
+#[test]
+fn flags_choose_images_and_background() -> Result<()> {
+    let toy = Toy::new(&dataset())?;
+    let ids = |more: &[&str]| -> Result<Vec<u64>> {
+        toy.succeed(&[&SMALL[..], more].concat())?;
+        let samples = Index::read(&toy.path("out"))?.samples;
+        samples.iter().map(|s| Ok(s.sample_id.parse()?)).collect()
+    };
+    assert_eq!(ids(&["--compat"])?, [1, 4, 5]);
+    let empty = Mask::read_raw(&toy.path("out/masks/000000000004.png"))?;
+    assert_eq!(empty, Mask::filled(8, 6, 0));
+    assert_eq!(ids(&["--compat", "--limit", "2"])?, [1, 4]);
+    assert_eq!(ids(&["--compat", "--shard", "1/2"])?, [4]);
+    assert_eq!(ids(&["--exclude", "cat,train"])?, [2]);
+    assert_eq!(ids(&["--exclude", "", "--background", "0"])?, [1, 2, 5]);
+    assert_eq!(
+        Mask::read_raw(&toy.path("out/masks/000000000001.png"))?.labels[1],
+        0
+    );
+    Ok(())
+}
+
+#[test]
+fn only_images_that_are_there_are_used_if_a_folder_is_named() -> Result<()> {
+    let toy = Toy::new(&dataset())?;
+    let folder = toy.path("train2017");
+    let folder = folder.to_str().context("plain path")?;
+    let flags = ["--min-side", "6", "--exclude", "person", "--images", folder];
+    fs::remove_file(toy.path("train2017/000000000005.png"))?;
+    assert!(toy.succeed(&flags)?.contains("1 without image file"));
+    assert_eq!(Index::read(&toy.path("out"))?.samples.len(), 1);
+    Ok(())
+}
+
+#[test]
+fn a_complete_directory_is_kept_and_an_interrupted_one_continued() -> Result<()> {
+    let toy = Toy::new(&dataset())?;
+    toy.succeed(&SMALL)?;
+    let mask = toy.path("out/masks/000000000001.png");
+    let first = fs::read(&mask)?;
+    let made = fs::metadata(&mask)?.modified()?;
+    assert_eq!(toy.succeed(&SMALL)?, "");
+    fs::rename(
+        toy.path("out/manifest.json"),
+        toy.path("out/manifest.in-progress.json"),
+    )?;
+    toy.succeed(&SMALL)?;
+    assert_eq!(
+        fs::metadata(&mask)?.modified()?,
+        made,
+        "an existing mask is kept"
+    );
+    toy.succeed(&[&SMALL[..], &["--force", "--threads", "1"]].concat())?;
+    assert_eq!(fs::read(&mask)?, first);
+    assert!(fs::metadata(&mask)?.modified()? > made);
+    Ok(())
+}
+
+#[test]
+fn annotations_that_cannot_be_used_are_one_clear_line() -> Result<()> {
+    let with = |segmentation: &Value| {
+        let mut dataset = dataset();
+        dataset["annotations"][0]["segmentation"] = segmentation.clone();
+        dataset
+    };
+    let cases = [
+        (with(&json!([])), "list of polygons is empty"),
+        (with(&json!([[1, 1, 2, 2]])), "2 points"),
+        (with(&Value::Null), "no segmentation"),
+        (with(&json!({"size": [6, 8], "counts": [40]})), "sum to h*w"),
+        (with(&json!({"size": [6, 8], "counts": [40, 9]})), "49"),
+        (with(&json!({"size": [8, 6], "counts": [48]})), "6x8"),
+    ];
+    for (dataset, expected) in cases {
+        let toy = Toy::new(&dataset)?;
+        let place = [
+            "instances_train2017.json",
+            "annotation 11 of image 1",
+            expected,
+        ];
+        toy.fail(&SMALL, &place)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn damaged_files_and_hostile_records_are_one_clear_line() -> Result<()> {
+    let toy = Toy::new(&dataset())?;
+    let text = dataset().to_string();
+    toy.write(&text[..text.len() / 2])?;
+    toy.fail(&SMALL, &["instances_train2017.json", "line 1 column"])?;
+    toy.write(&text.replace("[1,1,3,1,3,3,1,3]", "[1,1,\"x\",1,3,3,1,3]"))?;
+    toy.fail(&SMALL, &["instances_train2017.json", "line 1 column"])?;
+    toy.write("[]")?;
+    toy.fail(&SMALL, &["instances_train2017.json"])?;
+    toy.write("{}")?;
+    toy.fail(&SMALL, &["lists no images"])?;
+    toy.write(&text.replace("000000000004.png", "../../secret.png"))?;
+    toy.fail(&SMALL, &["image 4", "leads out of its folder"])?;
+    toy.write(&text.replace("\"id\":4,", "\"id\":3,"))?;
+    toy.fail(&SMALL, &["image id 3 occurs twice"])?;
+    toy.write(&text.replace("\"width\":8", "\"width\":0"))?;
+    toy.fail(&SMALL, &["size of 0x"])?;
+    toy.write(&text.replace("\"category_id\":21", "\"category_id\":99"))?;
+    toy.fail(&SMALL, &["annotation 12", "category 99"])?;
+    fs::remove_file(toy.annotations())?;
+    toy.fail(&SMALL, &["do not exist", "--annotations"])
+}
+
+#[test]
+fn wrong_images_and_flags_are_one_clear_line() -> Result<()> {
+    let toy = Toy::new(&dataset())?;
+    let picture = toy.path("train2017/000000000001.png");
+    toy.fail(&["--exclude", "dgo"], &["\"dgo\"", "person", "--exclude"])?;
+    toy.fail(&[], &["no image qualifies", "3 are too small"])?;
+    image::RgbImage::new(6, 8).save(&picture)?;
+    toy.fail(&SMALL, &["000000000001.png", "6x8", "8x6"])?;
+    fs::write(&picture, "no picture")?;
+    toy.fail(&SMALL, &["000000000001.png", "no picture"])?;
+    fs::remove_file(&picture)?;
+    toy.fail(&SMALL, &["000000000001.png is missing", "--images"])?;
+    toy.fail(&["--images", "/nowhere"], &["/nowhere", "--images"])?;
+    let output = toy.run(&["--background", "7"])?;
+    assert_eq!(output.status.code(), Some(2));
+    Ok(())
+}
+
+fn golden() -> PathBuf {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
+    let root = std::env::var_os("OODSEG_GOLDEN").map_or_else(|| default.into(), PathBuf::from);
+    root.join("coco")
+}
+
+/// Black pictures in place of the reference's directory listing.
+fn golden_toy() -> Result<Toy> {
+    let mut dataset: Value = read_json(&golden().join("instances_train2017.json"))?;
+    let listing = fs::read_to_string(golden().join("images_present.txt"))?;
+    let text = dataset.to_string();
+    let images = dataset["images"].as_array_mut().context("images")?;
+    images.retain(|i| {
+        i["file_name"]
+            .as_str()
+            .is_some_and(|n| listing.lines().any(|l| l == n))
+    });
+    let toy = Toy::new(&dataset)?;
+    toy.write(&text)?;
+    Ok(toy)
+}
+
+#[test]
+fn golden_masks_are_identical() -> Result<()> {
+    let toy = golden_toy()?;
+    let folder = toy.path("train2017");
+    let folder = folder.to_str().context("plain path")?;
+    toy.succeed(&["--compat", "--images", folder])?;
+    let expected: Value = read_json(&golden().join("expected/expected.json"))?;
+    let expected: Vec<String> = serde_json::from_value(expected["written"].clone())?;
+    let mut written = fs::read_dir(toy.path("out/masks"))?
+        .map(|e| Ok(e?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<Vec<_>>>()?;
+    written.sort();
+    assert_eq!(written, expected);
+    for name in &written {
+        let reference = Mask::read_raw(&golden().join("expected").join(name))?;
+        assert_eq!(
+            Mask::read_raw(&toy.path("out/masks").join(name))?,
+            reference,
+            "{name}"
+        );
+    }
+    Ok(())
+}
+
+/// COCO samples in the official layout, if this machine has them.
+fn real_coco() -> Option<PathBuf> {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/real");
+    let root = std::env::var_os("OODSEG_REAL_DATA").map_or_else(|| default.into(), PathBuf::from);
+    let coco = root.join("coco");
+    if !coco.exists() {
+        eprintln!("skipped: {} does not exist", coco.display());
+        return None;
+    }
+    Some(coco)
+}
+
+#[test]
+fn real_images_qualify_as_in_the_paper() -> Result<()> {
+    let Some(coco) = real_coco() else {
+        return Ok(());
+    };
+    let scratch = tempfile::tempdir()?;
+    let count = |split: &str, more: &[&str]| -> Result<usize> {
+        let annotations = coco.join(format!("annotations/instances_{split}.json"));
+        let images = coco.join(split);
+        let arguments = [
+            "--annotations",
+            annotations.to_str().context("plain path")?,
+            "--images",
+            images.to_str().context("plain path")?,
+            "--output",
+            scratch.path().to_str().context("plain path")?,
+        ];
+        let output = coco_proxy(&[&arguments, more].concat())?;
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8(output.stderr)?
+        );
+        Ok(Index::read(Path::new(arguments[5]))?.samples.len())
+    };
+    assert_eq!(count("train2017", &["--compat"])?, 47);
+    assert_eq!(count("val2017", &["--compat"])?, 13);
+    assert_eq!(
+        count(
+            "train2017",
+            &[
+                "--exclude",
+                "person,bicycle,car,motorcycle,bus,truck,traffic light,stop sign"
+            ]
+        )?,
+        45
+    );
+    Ok(())
+}
