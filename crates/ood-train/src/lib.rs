@@ -1,1 +1,181 @@
-//! Training with the entropy maximisation objective
+//! Training with the entropy maximisation objective (Chan et al. 2021), and plain pretraining.
+//!
+//! Reads the Cityscapes labels and the COCO proxies with their images, and initial weights; writes
+//! `weights.safetensors` and `log.parquet`:
+//!
+//! ```text
+//! ood-train --labels labels/cityscapes-train --proxy proxy --init erfnet.safetensors --output train
+//! ood-train --labels labels/cityscapes-train --network erfnet --ood-weight 0 --output pretrain
+//! ```
+//!
+//! Interrupted, the same command goes on from the last checkpoint with the same result.
+
+mod adam;
+pub mod augment;
+pub mod batches;
+mod log;
+pub mod objective;
+mod state;
+mod train;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use artifacts::index;
+use artifacts::labels::NUM_CLASSES;
+use artifacts::stage_dir::{Opened, StageDir};
+use clap::{Parser, ValueEnum};
+use seg_model::nets::Network;
+use serde::Serialize;
+
+/// Train a segmentation network to be uncertain on unknown objects.
+#[derive(Parser, Debug, Serialize)]
+#[command(version)]
+pub struct Args {
+    /// Directory of the label stage with the in-distribution images (Cityscapes train).
+    #[arg(long)]
+    #[serde(skip)]
+    pub labels: PathBuf,
+    /// Directory of `coco-proxy`; without it no out-of-distribution images are mixed in.
+    #[arg(long)]
+    #[serde(skip)]
+    pub proxy: Option<PathBuf>,
+    /// Initial weights (safetensors); without them the network is initialised from the seed.
+    #[arg(long)]
+    #[serde(skip)]
+    pub init: Option<PathBuf>,
+    /// Directory to be written.
+    #[arg(long)]
+    #[serde(skip)]
+    pub output: PathBuf,
+    /// Network, if --init does not name it.
+    #[arg(long)]
+    pub network: Option<Network>,
+    /// Output channels of a network without initial weights.
+    #[arg(long, default_value_t = NUM_CLASSES)]
+    pub channels: usize,
+    /// λ: weight of the out-of-distribution part of the objective, in [0, 1] (`pareto_alpha` of the reference).
+    #[arg(long, default_value_t = 0.9)]
+    pub ood_weight: f64,
+    /// Proxy images per epoch as a fraction of the in-distribution images.
+    #[arg(long, default_value_t = 0.1)]
+    pub ood_fraction: f64,
+    /// Side of the square training crops in pixels, a multiple of the network's stride.
+    #[arg(long, default_value_t = 480)]
+    pub crop: u32,
+    /// Shrink proxy images so that their shorter side has so many pixels before cropping; 0 keeps their size.
+    /// For training images that are much smaller than COCO's.
+    #[arg(long, default_value_t = 0)]
+    pub proxy_short_side: u32,
+    /// Crops per optimiser step.
+    #[arg(long, default_value_t = 8)]
+    pub batch_size: usize,
+    /// Passes over the in-distribution images.
+    #[arg(long, default_value_t = 4, conflicts_with = "steps")]
+    pub epochs: usize,
+    /// Optimiser steps, instead of --epochs.
+    #[arg(long)]
+    pub steps: Option<usize>,
+    /// Learning rate of Adam.
+    #[arg(long, default_value_t = 1e-5)]
+    pub learning_rate: f64,
+    /// How the learning rate changes.
+    #[arg(long, value_enum, default_value_t = Schedule::Constant)]
+    pub schedule: Schedule,
+    /// L2 penalty that Adam adds to the gradient.
+    #[arg(long, default_value_t = 0.0)]
+    pub weight_decay: f64,
+    /// Statistics that batch norm uses while training.
+    #[arg(long, value_enum, default_value_t = BatchNormStatistics::Batch)]
+    pub batch_norm: BatchNormStatistics,
+    /// Switch the network's dropout off.
+    #[arg(long)]
+    pub no_dropout: bool,
+    /// Seed of initialisation, order, augmentation and dropout.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Steps between rows of the log.
+    #[arg(long, default_value_t = 10)]
+    pub log_every: usize,
+    /// Minutes between checkpoints.
+    #[arg(long, default_value_t = 10.0)]
+    #[serde(skip)]
+    pub checkpoint_minutes: f64,
+    /// Threads that read and augment images.
+    #[arg(long, default_value_t = 2)]
+    #[serde(skip)]
+    pub workers: usize,
+    /// Flags of every stage.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub common: stage_cli::Common,
+}
+
+/// Learning rate over the training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// The same throughout, as in the paper.
+    Constant,
+    /// Falls to 0 as (1 - step / steps)^0.9.
+    Poly,
+}
+
+/// Which statistics batch norm uses while training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BatchNormStatistics {
+    /// Those of the batch, and the running ones move.
+    Batch,
+    /// The running ones, unchanged.
+    Frozen,
+}
+
+impl Args {
+    fn check(&self) -> Result<()> {
+        ensure!(
+            (0.0..=1.0).contains(&self.ood_weight),
+            "--ood-weight {} is not in [0, 1]",
+            self.ood_weight
+        );
+        ensure!(
+            self.ood_fraction >= 0.0 && self.ood_fraction.is_finite(),
+            "--ood-fraction {} is negative",
+            self.ood_fraction
+        );
+        ensure!(self.batch_size > 0, "--batch-size must be at least 1");
+        ensure!(self.workers > 0, "--workers must be at least 1");
+        ensure!(self.log_every > 0, "--log-every must be at least 1");
+        ensure!(
+            self.learning_rate > 0.0 && self.learning_rate.is_finite(),
+            "--learning-rate {} is not positive",
+            self.learning_rate
+        );
+        ensure!(
+            self.init.is_some() || self.network.is_some(),
+            "pass --init WEIGHTS or, to start from nothing, --network"
+        );
+        Ok(())
+    }
+}
+
+/// Trains.
+pub fn run(args: &Args) -> Result<()> {
+    args.check()?;
+    let label_index = args.labels.join(index::FILE_NAME);
+    let proxy_index = args.proxy.as_ref().map(|p| p.join(index::FILE_NAME));
+    let mut inputs = vec![("labels", label_index.as_path())];
+    inputs.extend(proxy_index.iter().map(|p| ("proxy", p.as_path())));
+    inputs.extend(args.init.iter().map(|p| ("init", p.as_path())));
+    let dir = match StageDir::open(&args.output, "ood-train", args, &inputs, args.common.force)? {
+        Opened::Done(_) => {
+            tracing::info!("{} is up to date (--force redoes it)", args.output.display());
+            return Ok(());
+        }
+        Opened::Work(dir) => dir,
+    };
+    let steps = train::train(args, dir.path())
+        .with_context(|| format!("training into {} did not end", dir.path().display()))?;
+    dir.finish(&[("steps", steps as u64)])?;
+    Ok(())
+}

@@ -1,1 +1,21 @@
-//! Segmentation networks, checkpoints, input normalisation and inference
+//! Segmentation networks: weights files, input normalisation, inference.
+//!
+//! Reads a label stage's `index.json` and a weights file, writes one logits file per sample:
+//!
+//! ```text
+//! seg-model infer --weights erfnet.safetensors --labels labels/road-anomaly21 --output logits/road-anomaly21
+//! ```
+//!
+//! Networks name their tensors as the `PyTorch` checkpoints that exist for them. This crate knows nothing of
+//! losses, out-of-distribution detection or metrics.
+
+pub mod checkpoint;
+pub mod cli;
+pub mod infer;
+pub mod input;
+pub mod inspect;
+pub mod layers;
+pub mod nets;
+pub mod params;
+
+pub use cli::{Args, run};

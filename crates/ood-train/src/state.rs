@@ -1,0 +1,65 @@
+//! `checkpoint.safetensors`: all that a training needs to go on as if nothing had happened.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use candle_core::{Device, Tensor};
+use seg_model::checkpoint::{metadata, write_tensors};
+use seg_model::params::Params;
+use seg_ops::DropoutRng;
+
+use crate::adam::Adam;
+
+pub(crate) const FILE_NAME: &str = "checkpoint.safetensors";
+
+/// Writes variables, moments, step and dropout state. Order and augmentation follow from the step.
+pub(crate) fn save(
+    path: &Path,
+    step: usize,
+    params: &Params,
+    adam: &Adam,
+    dropout: &DropoutRng,
+) -> Result<()> {
+    let mut tensors: BTreeMap<String, Tensor> = adam.state();
+    for (name, variable) in params.variables() {
+        tensors.insert(format!("value.{name}"), variable.as_detached_tensor());
+    }
+    let (seed, counter) = dropout.state();
+    let metadata = BTreeMap::from([
+        ("step", step.to_string()),
+        ("dropout_seed", seed.to_string()),
+        ("dropout_counter", counter.to_string()),
+    ]);
+    write_tensors(path, &metadata, &tensors)
+}
+
+/// Restores what [`save`] wrote and returns the number of steps done and the dropout's generator.
+pub(crate) fn restore(
+    path: &Path,
+    params: &Params,
+    adam: &mut Adam,
+) -> Result<(usize, DropoutRng)> {
+    let mut inner = || -> Result<(usize, DropoutRng)> {
+        let bytes = std::fs::read(path)?;
+        let metadata = metadata(&bytes)?;
+        let number = |key: &str| -> Result<u64> {
+            let text = metadata.get(key).with_context(|| format!("it has no {key}"))?;
+            text.parse().with_context(|| format!("its {key} is no number"))
+        };
+        let tensors: BTreeMap<String, Tensor> =
+            candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)?.into_iter().collect();
+        for (name, variable) in params.variables() {
+            let value = tensors
+                .get(&format!("value.{name}"))
+                .with_context(|| format!("it has no value of {name}"))?;
+            variable.set(value)?;
+        }
+        adam.restore(&tensors);
+        let dropout = DropoutRng::restore((number("dropout_seed")?, number("dropout_counter")?));
+        Ok((number("step")? as usize, dropout))
+    };
+    inner().with_context(|| {
+        format!("{} is damaged: remove it, or start anew with --force", path.display())
+    })
+}

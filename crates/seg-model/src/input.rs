@@ -1,0 +1,120 @@
+//! Image file to network input.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use fast_image_resize::images::Image;
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use image::{ImageReader, RgbImage};
+use serde::{Deserialize, Serialize};
+
+/// What is done to RGB values in [0, 1] before the network sees them: `(value - mean) / std` per channel.
+///
+/// It belongs to the weights: a network that was trained with another one gives nonsense.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Normalisation {
+    /// Mean of red, green, blue.
+    pub mean: [f32; 3],
+    /// Standard deviation of red, green, blue.
+    pub std: [f32; 3],
+}
+
+impl Normalisation {
+    /// Values stay in [0, 1].
+    pub const UNIT: Self = Self {
+        mean: [0.0; 3],
+        std: [1.0; 3],
+    };
+
+    /// Planar input `[3, H, W]` of an interleaved picture.
+    pub fn planar(&self, picture: &RgbImage) -> Vec<f32> {
+        let plane = picture.width() as usize * picture.height() as usize;
+        let mut values = vec![0.0; 3 * plane];
+        for (channel, values) in values.chunks_exact_mut(plane.max(1)).enumerate() {
+            let (mean, std) = (self.mean[channel], self.std[channel]);
+            let samples = picture.as_raw().iter().skip(channel).step_by(3);
+            for (value, &sample) in values.iter_mut().zip(samples) {
+                *value = (f32::from(sample) / 255.0 - mean) / std;
+            }
+        }
+        values
+    }
+}
+
+/// Decodes a picture by content, whatever its name says, to 8-bit RGB.
+///
+/// # Errors
+/// If the file cannot be read or decoded.
+pub fn read_rgb(path: &Path) -> Result<RgbImage> {
+    let picture = ImageReader::open(path)
+        .with_context(|| format!("could not open {}", path.display()))?
+        .with_guessed_format()
+        .with_context(|| format!("could not read {}", path.display()))?
+        .decode()
+        .with_context(|| format!("{} is damaged or no picture", path.display()))?;
+    Ok(picture.into_rgb8())
+}
+
+/// Bilinear resize to `width` x `height` as Pillow's: with antialiasing when shrinking.
+pub fn resize_rgb(picture: RgbImage, width: u32, height: u32) -> Result<RgbImage> {
+    if picture.dimensions() == (width, height) {
+        return Ok(picture);
+    }
+    let (w, h) = picture.dimensions();
+    let source = Image::from_vec_u8(w, h, picture.into_raw(), PixelType::U8x3)?;
+    let mut target = Image::new(width, height, PixelType::U8x3);
+    let bilinear =
+        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    Resizer::new().resize(&source, &mut target, &bilinear)?;
+    RgbImage::from_raw(width, height, target.into_vec()).context("a buffer of the right length")
+}
+
+/// Extends a picture to the right and down by its last column and row, so that its sides are multiples of `multiple`.
+pub fn pad_to_multiple(picture: RgbImage, multiple: usize) -> RgbImage {
+    let (w, h) = picture.dimensions();
+    let multiple = multiple as u32;
+    let padded = (w.next_multiple_of(multiple), h.next_multiple_of(multiple));
+    if padded == (w, h) {
+        return picture;
+    }
+    RgbImage::from_fn(padded.0, padded.1, |x, y| {
+        *picture.get_pixel(x.min(w - 1), y.min(h - 1))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values from Pillow 11: `Image.fromarray(a).resize((3, 1), Image.BILINEAR)` with
+    /// `a = np.arange(0, 240, 30, dtype=np.uint8)` repeated over three channels.
+    #[test]
+    fn shrinking_is_antialiased_as_in_pillow() -> Result<()> {
+        let row = RgbImage::from_fn(8, 1, |x, _| image::Rgb([(30 * x) as u8; 3]));
+        let small = resize_rgb(row, 3, 1)?;
+        let values: Vec<u8> = small.pixels().map(|p| p.0[0]).collect();
+        assert_eq!(values, [33, 105, 177]);
+        Ok(())
+    }
+
+    #[test]
+    fn padding_repeats_the_border() {
+        let picture = RgbImage::from_fn(3, 2, |x, y| image::Rgb([(10 * y + x) as u8; 3]));
+        let padded = pad_to_multiple(picture, 4);
+        assert_eq!(padded.dimensions(), (4, 4));
+        assert_eq!(padded.get_pixel(3, 3).0[0], 12);
+    }
+
+    #[test]
+    fn planes_follow_each_other() {
+        let picture = RgbImage::from_raw(2, 1, vec![0, 51, 102, 255, 204, 153]);
+        let norm = Normalisation {
+            mean: [0.0, 0.2, 0.0],
+            std: [1.0, 1.0, 2.0],
+        };
+        let planes = picture.map(|p| norm.planar(&p)).unwrap_or_default();
+        let expected = [0.0, 1.0, 0.0, 0.6, 0.2, 0.3];
+        assert!(planes.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6));
+    }
+}

@@ -1,0 +1,336 @@
+//! ENet: Paszke et al., "ENet: A Deep Neural Network Architecture for Real-Time Semantic Segmentation", 2016.
+//!
+//! Tensor names as in `davidtvs/PyTorch-ENet`: the encoder has parametric rectifiers, the decoder plain ones.
+
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+use seg_ops::{BatchNormConfig, Conv2dConfig, ConvTranspose2dConfig, MaxPool2dConfig};
+
+use super::SegNet;
+use crate::layers::{Activation, BatchNorm, Conv, ConvTranspose, Mode, dropout2d};
+
+const BATCH_NORM: BatchNormConfig = BatchNormConfig {
+    eps: 1e-5,
+    momentum: 0.1,
+};
+
+pub(super) struct Enet {
+    initial: InitialBlock,
+    downsample1: Downsampling,
+    stage1: Vec<Bottleneck>,
+    downsample2: Downsampling,
+    stage2_and_3: Vec<Bottleneck>,
+    upsample4: Upsampling,
+    stage4: Vec<Bottleneck>,
+    upsample5: Upsampling,
+    stage5: Bottleneck,
+    transposed_conv: ConvTranspose,
+}
+
+impl Enet {
+    pub(super) fn new(channels: usize, vb: &VarBuilder) -> Result<Self> {
+        let bottleneck = |name: &str, width: usize, kind: Kind, dropout: f64, side: Side| {
+            Bottleneck::new(width, kind, dropout, side, &vb.pp(name))
+        };
+        let mut stage1 = Vec::new();
+        for i in 1..=4 {
+            stage1.push(bottleneck(&format!("regular1_{i}"), 64, Kind::Dilated(1), 0.01, Side::Encoder)?);
+        }
+        let mut stage2_and_3 = Vec::new();
+        for (stage, first) in [(2, 1), (3, 0)] {
+            let kinds = [
+                ("regular", Kind::Dilated(1)),
+                ("dilated", Kind::Dilated(2)),
+                ("asymmetric", Kind::Asymmetric),
+                ("dilated", Kind::Dilated(4)),
+                ("regular", Kind::Dilated(1)),
+                ("dilated", Kind::Dilated(8)),
+                ("asymmetric", Kind::Asymmetric),
+                ("dilated", Kind::Dilated(16)),
+            ];
+            for (i, (name, kind)) in kinds.into_iter().enumerate() {
+                let name = format!("{name}{stage}_{}", first + i);
+                stage2_and_3.push(bottleneck(&name, 128, kind, 0.1, Side::Encoder)?);
+            }
+        }
+        let mut stage4 = Vec::new();
+        for i in 1..=2 {
+            stage4.push(bottleneck(&format!("regular4_{i}"), 64, Kind::Dilated(1), 0.1, Side::Decoder)?);
+        }
+        let doubled = ConvTranspose2dConfig {
+            stride: (2, 2),
+            padding: (1, 1),
+            output_padding: (1, 1),
+            ..Default::default()
+        };
+        Ok(Self {
+            initial: InitialBlock::new(&vb.pp("initial_block"))?,
+            downsample1: Downsampling::new((16, 64), 0.01, &vb.pp("downsample1_0"))?,
+            stage1,
+            downsample2: Downsampling::new((64, 128), 0.1, &vb.pp("downsample2_0"))?,
+            stage2_and_3,
+            upsample4: Upsampling::new((128, 64), &vb.pp("upsample4_0"))?,
+            stage4,
+            upsample5: Upsampling::new((64, 16), &vb.pp("upsample5_0"))?,
+            stage5: bottleneck("regular5_1", 16, Kind::Dilated(1), 0.1, Side::Decoder)?,
+            transposed_conv: ConvTranspose::new((16, channels), 3, doubled, false, &vb.pp("transposed_conv"))?,
+        })
+    }
+}
+
+impl SegNet for Enet {
+    fn forward(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let x = self.initial.forward(images, mode)?; // [N, 16, H/2, W/2]
+        let (mut x, indices1) = self.downsample1.forward(&x, mode)?; // [N, 64, H/4, W/4]
+        for block in &self.stage1 {
+            x = block.forward(&x, mode)?;
+        }
+        let (mut x, indices2) = self.downsample2.forward(&x, mode)?; // [N, 128, H/8, W/8]
+        for block in &self.stage2_and_3 {
+            x = block.forward(&x, mode)?;
+        }
+        let mut x = self.upsample4.forward(&x, &indices2, mode)?; // [N, 64, H/4, W/4]
+        for block in &self.stage4 {
+            x = block.forward(&x, mode)?;
+        }
+        let x = self.upsample5.forward(&x, &indices1, mode)?; // [N, 16, H/2, W/2]
+        let x = self.stage5.forward(&x, mode)?;
+        self.transposed_conv.forward(&x) // [N, channels, H, W]
+    }
+}
+
+/// Which half of the network, which decides on the activation.
+#[derive(Clone, Copy)]
+enum Side {
+    Encoder,
+    Decoder,
+}
+
+impl Side {
+    fn activation(self, vb: &VarBuilder) -> Result<Activation> {
+        match self {
+            Self::Encoder => Activation::prelu(vb),
+            Self::Decoder => Ok(Activation::Relu),
+        }
+    }
+}
+
+/// Convolution without bias, batch norm, activation: `Sequential` numbers `at`, `at + 1`, `at + 2`.
+struct ConvBnAct {
+    conv: Conv,
+    bn: BatchNorm,
+    activation: Activation,
+}
+
+impl ConvBnAct {
+    fn new(
+        channels: (usize, usize),
+        kernel: (usize, usize),
+        config: Conv2dConfig,
+        side: Side,
+        vb: &VarBuilder,
+        at: usize,
+    ) -> Result<Self> {
+        Ok(Self {
+            conv: Conv::new(channels, kernel, config, false, &vb.pp(at))?,
+            bn: BatchNorm::new(channels.1, BATCH_NORM, &vb.pp(at + 1))?,
+            activation: side.activation(&vb.pp(at + 2))?,
+        })
+    }
+
+    fn pointwise(channels: (usize, usize), side: Side, vb: &VarBuilder) -> Result<Self> {
+        Self::new(channels, (1, 1), Conv2dConfig::default(), side, vb, 0)
+    }
+
+    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let x = self.bn.forward(&self.conv.forward(x)?, mode)?;
+        self.activation.forward(&x)
+    }
+}
+
+/// Strided convolution beside max pooling, concatenated.
+struct InitialBlock {
+    main_branch: Conv,
+    batch_norm: BatchNorm,
+    out_activation: Activation,
+}
+
+impl InitialBlock {
+    fn new(vb: &VarBuilder) -> Result<Self> {
+        let config = Conv2dConfig {
+            stride: (2, 2),
+            padding: (1, 1),
+            ..Default::default()
+        };
+        Ok(Self {
+            main_branch: Conv::new((3, 13), (3, 3), config, false, &vb.pp("main_branch"))?,
+            batch_norm: BatchNorm::new(16, BATCH_NORM, &vb.pp("batch_norm"))?,
+            out_activation: Activation::prelu(&vb.pp("out_activation"))?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let pool = MaxPool2dConfig {
+            kernel: (3, 3),
+            stride: (2, 2),
+            padding: (1, 1),
+            ceil_mode: false
+        };
+        let pooled = seg_ops::max_pool2d(x, pool)?;
+        let x = Tensor::cat(&[&self.main_branch.forward(x)?, &pooled], 1)?;
+        self.out_activation.forward(&self.batch_norm.forward(&x, mode)?)
+    }
+}
+
+/// The middle convolution of a bottleneck.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// 3x3 with this dilation.
+    Dilated(usize),
+    /// 5x1 and 1x5.
+    Asymmetric,
+}
+
+/// Residual block: 1x1 down to a quarter of the channels, the middle, 1x1 up.
+struct Bottleneck {
+    ext_conv1: ConvBnAct,
+    ext_conv2: Vec<ConvBnAct>,
+    ext_conv3: ConvBnAct,
+    dropout: f64,
+    out_activation: Activation,
+}
+
+impl Bottleneck {
+    fn new(channels: usize, kind: Kind, dropout: f64, side: Side, vb: &VarBuilder) -> Result<Self> {
+        let inner = channels / 4;
+        let middle = vb.pp("ext_conv2");
+        let conv = |kernel, padding, dilation, at| {
+            let config = Conv2dConfig {
+                padding,
+                dilation: (dilation, dilation),
+                ..Default::default()
+            };
+            ConvBnAct::new((inner, inner), kernel, config, side, &middle, at)
+        };
+        let ext_conv2 = match kind {
+            Kind::Dilated(d) => vec![conv((3, 3), (d, d), d, 0)?],
+            Kind::Asymmetric => vec![
+                conv((5, 1), (2, 0), 1, 0)?,
+                conv((1, 5), (0, 2), 1, 3)?,
+            ],
+        };
+        Ok(Self {
+            ext_conv1: ConvBnAct::pointwise((channels, inner), side, &vb.pp("ext_conv1"))?,
+            ext_conv2,
+            ext_conv3: ConvBnAct::pointwise((inner, channels), side, &vb.pp("ext_conv3"))?,
+            dropout,
+            out_activation: side.activation(&vb.pp("out_activation"))?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let mut ext = self.ext_conv1.forward(x, mode)?;
+        for conv in &self.ext_conv2 {
+            ext = conv.forward(&ext, mode)?;
+        }
+        let ext = dropout2d(self.ext_conv3.forward(&ext, mode)?, self.dropout, mode)?;
+        self.out_activation.forward(&(x + ext)?)
+    }
+}
+
+/// Max pooling, padded with zero channels, plus a strided bottleneck; remembers where the maxima were.
+struct Downsampling {
+    ext_conv1: ConvBnAct,
+    ext_conv2: ConvBnAct,
+    ext_conv3: ConvBnAct,
+    dropout: f64,
+    out_activation: Activation,
+}
+
+impl Downsampling {
+    fn new(channels: (usize, usize), dropout: f64, vb: &VarBuilder) -> Result<Self> {
+        let (n_in, n_out) = channels;
+        let inner = n_in / 4;
+        let halved = Conv2dConfig {
+            stride: (2, 2),
+            ..Default::default()
+        };
+        let padded = Conv2dConfig {
+            padding: (1, 1),
+            ..Default::default()
+        };
+        let side = Side::Encoder;
+        Ok(Self {
+            ext_conv1: ConvBnAct::new((n_in, inner), (2, 2), halved, side, &vb.pp("ext_conv1"), 0)?,
+            ext_conv2: ConvBnAct::new((inner, inner), (3, 3), padded, side, &vb.pp("ext_conv2"), 0)?,
+            ext_conv3: ConvBnAct::pointwise((inner, n_out), side, &vb.pp("ext_conv3"))?,
+            dropout,
+            out_activation: side.activation(&vb.pp("out_activation"))?,
+        })
+    }
+
+    /// Returns the output and the pooling indices.
+    fn forward(&self, x: &Tensor, mode: &Mode) -> Result<(Tensor, Tensor)> {
+        let pool = MaxPool2dConfig {
+            kernel: (2, 2),
+            stride: (2, 2),
+            padding: (0, 0),
+            ceil_mode: false
+        };
+        let (main, indices) = seg_ops::max_pool2d_with_indices(x, pool)?;
+        let ext = self.ext_conv1.forward(x, mode)?;
+        let ext = self.ext_conv2.forward(&ext, mode)?;
+        let ext = dropout2d(self.ext_conv3.forward(&ext, mode)?, self.dropout, mode)?;
+        let missing = ext.dim(1)? - main.dim(1)?;
+        let main = main.pad_with_zeros(1, 0, missing)?;
+        Ok((self.out_activation.forward(&(main + ext)?)?, indices))
+    }
+}
+
+/// Unpooling to the remembered places plus a bottleneck with transposed convolution.
+struct Upsampling {
+    main_conv: Conv,
+    main_bn: BatchNorm,
+    ext_conv1: ConvBnAct,
+    ext_tconv1: ConvTranspose,
+    ext_tconv1_bnorm: BatchNorm,
+    ext_conv2: Conv,
+    ext_conv2_bn: BatchNorm,
+}
+
+impl Upsampling {
+    /// Dropout in upsampling blocks.
+    const DROPOUT: f64 = 0.1;
+
+    fn new(channels: (usize, usize), vb: &VarBuilder) -> Result<Self> {
+        let (n_in, n_out) = channels;
+        let inner = n_in / 4;
+        let plain = Conv2dConfig::default();
+        let doubled = ConvTranspose2dConfig {
+            stride: (2, 2),
+            ..Default::default()
+        };
+        let (main, ext) = (vb.pp("main_conv1"), vb.pp("ext_conv2"));
+        Ok(Self {
+            main_conv: Conv::new((n_in, n_out), (1, 1), plain, false, &main.pp(0))?,
+            main_bn: BatchNorm::new(n_out, BATCH_NORM, &main.pp(1))?,
+            ext_conv1: ConvBnAct::pointwise((n_in, inner), Side::Decoder, &vb.pp("ext_conv1"))?,
+            ext_tconv1: ConvTranspose::new((inner, inner), 2, doubled, false, &vb.pp("ext_tconv1"))?,
+            ext_tconv1_bnorm: BatchNorm::new(inner, BATCH_NORM, &vb.pp("ext_tconv1_bnorm"))?,
+            ext_conv2: Conv::new((inner, n_out), (1, 1), plain, false, &ext.pp(0))?,
+            ext_conv2_bn: BatchNorm::new(n_out, BATCH_NORM, &ext.pp(1))?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, indices: &Tensor, mode: &Mode) -> Result<Tensor> {
+        let (_, _, h, w) = x.dims4()?;
+        let main = self.main_bn.forward(&self.main_conv.forward(x)?, mode)?;
+        let main = seg_ops::max_unpool2d(&main, indices, (2 * h, 2 * w))?;
+        let ext = self.ext_conv1.forward(x, mode)?;
+        let ext = self.ext_tconv1.forward(&ext)?;
+        let ext = seg_ops::relu(&self.ext_tconv1_bnorm.forward(&ext, mode)?)?;
+        let ext = self.ext_conv2_bn.forward(&self.ext_conv2.forward(&ext)?, mode)?;
+        let ext = dropout2d(ext, Self::DROPOUT, mode)?;
+        seg_ops::relu(&(main + ext)?)
+    }
+}
