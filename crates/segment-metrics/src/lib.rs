@@ -1,1 +1,306 @@
-//! Entropy segments with hand-crafted metrics, and pixel histograms
+//! From logits and labels to segments with metrics: the stage `segment-metrics`.
+//!
+//! Reads `<sample_id>.safetensors` of `seg-model infer` and the index and masks of `cityscapes-io`; never an image.
+//! Writes `segments.parquet`, `objects.parquet`, `overlaps.parquet`, `pixel_counts.parquet`, `samples.parquet` and
+//! `components/<sample_id>.png`. Each image is one streaming pass over rows ([`analysis::analyze`]).
+//!
+//! ```text
+//! segment-metrics --logits out/logits/lost_and_found --labels out/labels/lost_and_found --output out/segments/lost_and_found
+//! ```
+//!
+//! While it works, the tables of the samples that are done are in `partial/<sample_id>/`, from which an interrupted
+//! call goes on.
+
+pub mod analysis;
+pub mod components;
+pub mod features;
+pub mod overlaps;
+pub mod pixels;
+pub mod regions;
+pub mod tables;
+pub mod uncertainty;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use artifacts::index::{Index, Sample};
+use artifacts::labels::{EvalLabel, MaskKind};
+use artifacts::logits::Logits;
+use artifacts::mask::{ComponentMap, Mask};
+use artifacts::scores::Score;
+use artifacts::shard::Shard;
+use artifacts::stage_dir::{Opened, StageDir};
+use clap::Parser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use rayon::prelude::*;
+use serde::Serialize;
+use stage_cli::{Common, Progress, print_result};
+
+use crate::analysis::{SampleMetrics, Segmentation, analyze};
+
+const COMPONENTS: &str = "components";
+const PARTIAL: &str = "partial";
+
+/// Finds out-of-distribution segments, measures each of them, and counts pixel scores.
+///
+/// A pixel is predicted to be out-of-distribution where its score is at least the threshold; segments are the
+/// 8-connected components of such pixels. Void pixels belong to none.
+#[derive(Parser, Clone, Debug, Serialize)]
+#[command(version)]
+pub struct Args {
+    /// Folder of `<sample_id>.safetensors`, written by `seg-model infer`.
+    #[arg(long)]
+    #[serde(skip)]
+    pub logits: PathBuf,
+    /// Folder with the index and the masks of in- and out-of-distribution pixels, written by `cityscapes-io prepare`.
+    #[arg(long)]
+    #[serde(skip)]
+    pub labels: PathBuf,
+    /// Folder for the tables and component maps.
+    #[arg(long)]
+    #[serde(skip)]
+    pub output: PathBuf,
+    /// Smallest score of a flagged pixel; for the entropy in [0, 1], as a share of ln C (Chan et al. 2021: 0.7).
+    #[arg(long, default_value_t = 0.7, allow_negative_numbers = true)]
+    pub entropy_threshold: f64,
+    /// Score that the threshold is for; the histograms hold all of them anyway.
+    #[arg(long, default_value = "entropy", value_parser = score_parser())]
+    pub score: Score,
+    /// Drop segments of fewer pixels.
+    #[arg(long, default_value_t = 0)]
+    pub min_size: u64,
+    /// Leave out images without any out-of-distribution pixel.
+    #[arg(long)]
+    pub skip_without_ood: bool,
+    /// Do only part `i/n` of the samples, `i` from 0.
+    #[arg(long, default_value_t, value_name = "I/N")]
+    pub shard: Shard,
+    /// Do only the first so many samples (of the shard).
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    #[command(flatten)]
+    #[serde(skip)]
+    #[allow(
+        missing_docs,
+        reason = "a comment here would replace the help of the command"
+    )]
+    pub common: Common,
+}
+
+fn score_parser() -> impl TypedValueParser<Value = Score> {
+    PossibleValuesParser::new(Score::ALL.map(Score::name)).try_map(|name| {
+        let score = Score::ALL.into_iter().find(|s| s.name() == name);
+        score.context("no such score")
+    })
+}
+
+/// Measures all samples of the index and writes the tables.
+///
+/// # Errors
+/// If an input is missing, damaged or does not fit to another, before the output counts as complete.
+pub fn run(args: &Args) -> Result<()> {
+    ensure!(
+        !args.entropy_threshold.is_nan(),
+        "--entropy-threshold is not a number"
+    );
+    let index = Index::read(&args.labels)?;
+    ensure!(
+        index.mask_kind == MaskKind::Eval,
+        "masks in {} are of kind {:?}, but only {:?} masks tell in- from out-of-distribution: choose labels of an anomaly data set",
+        args.labels.display(),
+        index.mask_kind,
+        MaskKind::Eval
+    );
+    let samples = args.shard.select(&index.samples);
+    let samples = &samples[..samples.len().min(args.limit.unwrap_or(usize::MAX))];
+    let num_classes = check_logits(args, samples)?;
+    let inputs = [("logits", args.logits.as_path()), ("labels", &args.labels)];
+    let force = args.common.force;
+    let dir = match StageDir::open(&args.output, "segment-metrics", args, &inputs, force)? {
+        Opened::Done(_) => {
+            tracing::info!("{} is complete already", args.output.display());
+            return Ok(());
+        }
+        Opened::Work(dir) => dir,
+    };
+    dir.subdir(COMPONENTS)?;
+    let stage = Stage {
+        args,
+        index: &index,
+        num_classes,
+        partial: dir.subdir(PARTIAL)?,
+    };
+    let done = stage.measure_all(samples)?;
+    let mut counts = tables::write_joined(dir.path(), &done, num_classes)?;
+    counts.push(("skipped", (samples.len() - done.len()) as u64));
+    std::fs::remove_dir_all(&stage.partial)
+        .with_context(|| format!("could not remove {}", stage.partial.display()))?;
+    dir.finish(&counts)?;
+    for (name, count) in counts {
+        print_result(format_args!("{name}: {count}"));
+    }
+    Ok(())
+}
+
+/// Number of classes of the first sample, after a look whether all files are there, so that hours of work do not
+/// end at the last one.
+fn check_logits(args: &Args, samples: &[&Sample]) -> Result<usize> {
+    for sample in samples {
+        let path = logits_path(args, sample);
+        ensure!(
+            path.exists(),
+            "{} does not exist: run `seg-model infer` with --output {} on the same labels first",
+            path.display(),
+            args.logits.display()
+        );
+    }
+    let first = samples.first().with_context(|| {
+        format!(
+            "{} has no samples in shard {} to measure",
+            args.labels.display(),
+            args.shard
+        )
+    })?;
+    Ok(Logits::read(&logits_path(args, first))?.info.num_classes)
+}
+
+fn logits_path(args: &Args, sample: &Sample) -> PathBuf {
+    args.logits
+        .join(format!("{}.safetensors", sample.sample_id))
+}
+
+/// What every sample needs to know.
+struct Stage<'a> {
+    args: &'a Args,
+    index: &'a Index,
+    num_classes: usize,
+    partial: PathBuf,
+}
+
+impl Stage<'_> {
+    /// Folders with the tables of the samples that were not skipped, in the order of the samples.
+    fn measure_all(&self, samples: &[&Sample]) -> Result<Vec<PathBuf>> {
+        let progress = Progress::new("segment-metrics", samples.len() as u64, "images");
+        let done = samples
+            .par_iter()
+            .with_max_len(1)
+            .map(|sample| {
+                let folder = self.measure(sample)?;
+                progress.advance(1);
+                Ok(folder)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        progress.finish();
+        Ok(done.into_iter().flatten().collect())
+    }
+
+    /// Folder with the sample's tables, or none if it is to be skipped.
+    fn measure(&self, sample: &Sample) -> Result<Option<PathBuf>> {
+        let id = &sample.sample_id;
+        let folder = self.partial.join(id);
+        // written after everything else of the sample
+        if folder.join("samples.parquet").exists() {
+            return Ok(Some(folder));
+        }
+        let mask_path = self.index.mask_path(&self.args.labels, sample)?;
+        let mask = Mask::read(&mask_path, MaskKind::Eval)?;
+        ensure!(
+            (mask.width, mask.height) == (sample.width as usize, sample.height as usize),
+            "{} has {}x{} pixels, but {}x{} in its index: prepare the data set again",
+            mask_path.display(),
+            mask.width,
+            mask.height,
+            sample.width,
+            sample.height
+        );
+        if self.args.skip_without_ood && !mask.labels.contains(&(EvalLabel::Out as u8)) {
+            return Ok(None);
+        }
+        let path = logits_path(self.args, sample);
+        let logits = Logits::read(&path)?;
+        self.check_fit(&path, &logits, sample)?;
+        let metrics = analyze_logits(&logits, &mask, &self.args.segmentation());
+        drop(logits);
+        let map = component_map(&metrics).with_context(|| format!("sample {id}"))?;
+        let components = self.args.output.join(COMPONENTS);
+        map.write(&components.join(format!("{id}.png")))?;
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("could not create {}", folder.display()))?;
+        tables::write_sample(&folder, id, &metrics, self.num_classes)?;
+        Ok(Some(folder))
+    }
+
+    fn check_fit(&self, path: &Path, logits: &Logits, sample: &Sample) -> Result<()> {
+        let info = &logits.info;
+        ensure!(
+            info.sample_id == sample.sample_id,
+            "{} holds logits of {}: it was renamed or copied",
+            path.display(),
+            info.sample_id
+        );
+        ensure!(
+            (info.output_width, info.output_height)
+                == (sample.width as usize, sample.height as usize),
+            "{} is for {}x{} pixels, but the mask has {}x{}: run `seg-model infer` on these labels",
+            path.display(),
+            info.output_width,
+            info.output_height,
+            sample.width,
+            sample.height
+        );
+        ensure!(
+            info.num_classes == self.num_classes,
+            "{} has {} classes, but other samples have {}: remove it and run `seg-model infer` again",
+            path.display(),
+            info.num_classes,
+            self.num_classes
+        );
+        Ok(())
+    }
+}
+
+impl Args {
+    fn segmentation(&self) -> Segmentation {
+        Segmentation {
+            score: self.score,
+            threshold: self.entropy_threshold as f32,
+            min_size: self.min_size,
+        }
+    }
+}
+
+/// Measures one image from its logits.
+///
+/// `labels` are values of [`EvalLabel`], of the logits' output size.
+pub fn analyze_logits(
+    logits: &Logits,
+    labels: &Mask,
+    segmentation: &Segmentation,
+) -> SampleMetrics {
+    let num_classes = logits.info.num_classes;
+    let taps = logits.column_taps();
+    let mut row_logits = vec![0.0; num_classes * labels.width];
+    analyze(
+        |y, row| {
+            logits.row(y, &taps, &mut row_logits);
+            row.fill_from_logits(&row_logits);
+        },
+        labels,
+        num_classes,
+        segmentation,
+    )
+}
+
+fn component_map(metrics: &SampleMetrics) -> Result<ComponentMap> {
+    let map = &metrics.segment_map;
+    ensure!(
+        map.count <= usize::from(u16::MAX),
+        "{} segments are more than the 65535 that a component map can number: drop small ones with --min-size, or raise --entropy-threshold",
+        map.count
+    );
+    Ok(ComponentMap {
+        width: map.width,
+        height: map.height,
+        ids: map.ids.iter().map(|&id| id as u16).collect(),
+    })
+}

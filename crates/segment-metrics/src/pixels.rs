@@ -1,0 +1,94 @@
+//! Histograms of pixel scores over in-distribution and out-of-distribution pixels.
+
+use artifacts::labels::EvalLabel;
+use artifacts::score_bins::{NUM_BINS, bin_of_number};
+use artifacts::scores::{PixelRow, Score};
+
+/// Pixels of one bin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// In-distribution pixels.
+    pub n_in: u64,
+    /// Out-of-distribution pixels.
+    pub n_out: u64,
+}
+
+/// Counts of every score and bin; histograms of parts add up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Histograms {
+    /// `[Score::ALL, NUM_BINS]`.
+    counts: Vec<Counts>,
+}
+
+impl Histograms {
+    /// Empty histograms.
+    pub fn new() -> Self {
+        Self {
+            counts: vec![Counts::default(); Score::ALL.len() * NUM_BINS as usize],
+        }
+    }
+
+    /// Counts a row's pixels; those that are neither in nor out are left out.
+    pub fn add_row(&mut self, row: &PixelRow, labels: &[u8]) {
+        for (score, counts) in Score::ALL
+            .into_iter()
+            .zip(self.counts.chunks_exact_mut(NUM_BINS as usize))
+        {
+            for (x, &label) in labels.iter().enumerate() {
+                let is_out = label == EvalLabel::Out as u8;
+                if is_out || label == EvalLabel::In as u8 {
+                    let bin = &mut counts[bin_of_number(row.score(score, x)) as usize];
+                    bin.n_out += u64::from(is_out);
+                    bin.n_in += u64::from(!is_out);
+                }
+            }
+        }
+    }
+
+    /// The bin of a score for more counts.
+    pub fn bin_mut(&mut self, score: Score, bin: u32) -> Option<&mut Counts> {
+        let score = Score::ALL.iter().position(|&s| s == score)?;
+        self.counts
+            .chunks_exact_mut(NUM_BINS as usize)
+            .nth(score)?
+            .get_mut(bin as usize)
+    }
+
+    /// Non-empty bins of a score, sorted.
+    pub fn non_empty(&self, score: Score) -> impl Iterator<Item = (u32, Counts)> {
+        let counts = Score::ALL
+            .into_iter()
+            .zip(self.counts.chunks_exact(NUM_BINS as usize));
+        counts
+            .filter(move |&(s, _)| s == score)
+            .flat_map(|(_, counts)| (0..).zip(counts.iter().copied()))
+            .filter(|&(_, counts)| counts != Counts::default())
+    }
+}
+
+impl Default for Histograms {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use artifacts::score_bins::bin_of;
+
+    #[test]
+    fn only_rated_pixels_count() -> anyhow::Result<()> {
+        let mut row = PixelRow::new(2, 4);
+        row.fill_from_logits(&[1.0, 2.0, 0.0, 0.0, 0.0, 2.0, 5.0, 9.0]);
+        let mut histograms = Histograms::new();
+        histograms.add_row(&row, &[0, 1, 2, 255]);
+        let bins: Vec<_> = histograms.non_empty(Score::MaxLogit).collect();
+        let (in_only, out_only) = (Counts { n_in: 1, n_out: 0 }, Counts { n_in: 0, n_out: 1 });
+        assert_eq!(bins, [(bin_of(-2.0)?, out_only), (bin_of(-1.0)?, in_only)]);
+        for score in Score::ALL {
+            assert_eq!(histograms.non_empty(score).count(), 2);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,236 @@
+//! Sums over the pixels of each component, gathered in one pass over the rows.
+
+use std::ops::Range;
+
+use artifacts::scores::{PixelRow, prob_margin, variation_ratio};
+
+use crate::components::{Components, RowLabeler, window};
+use crate::uncertainty::entropy_heat;
+
+/// Sum and sum of squares, uncentered as in the reference.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Moments {
+    /// Σ x.
+    pub sum: f64,
+    /// Σ x².
+    pub squares: f64,
+}
+
+impl Moments {
+    fn add(&mut self, value: f32) {
+        let value = f64::from(value); // the square of an f32 is exact
+        self.sum += value;
+        self.squares += value * value;
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.sum += other.sum;
+        self.squares += other.squares;
+    }
+}
+
+/// A heat map over one region.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct HeatSums {
+    /// Over pixels whose neighbors in the image all belong to the region.
+    pub interior: Moments,
+    /// Over the other pixels.
+    pub boundary: Moments,
+}
+
+/// What the metrics of a region are computed from.
+///
+/// A boundary pixel has a neighbor, among the up to 8 that are in the image, outside of the region. The border of
+/// the image makes no boundary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RegionSums {
+    /// Pixels.
+    pub size: u64,
+    /// Pixels that are no boundary pixels.
+    pub interior: u64,
+    /// Σ row.
+    pub rows: u64,
+    /// Σ column.
+    pub columns: u64,
+    /// Probability margin, entropy and variation ratio, as in [`artifacts::tables::features::HEATS`].
+    pub heats: [HeatSums; 3],
+    /// Σ p per class, `[C]`.
+    pub class_probs: Vec<f64>,
+    /// Pixels per predicted class, `[C]`.
+    pub class_sizes: Vec<u64>,
+    /// Pairs of a pixel and a neighbor outside, per predicted class of the neighbor, `[C]`.
+    pub neighbor_classes: Vec<u64>,
+}
+
+impl RegionSums {
+    fn new(num_classes: usize) -> Self {
+        Self {
+            size: 0,
+            interior: 0,
+            rows: 0,
+            columns: 0,
+            heats: [HeatSums::default(); 3],
+            class_probs: vec![0.0; num_classes],
+            class_sizes: vec![0; num_classes],
+            neighbor_classes: vec![0; num_classes],
+        }
+    }
+
+    /// Pixels that have a neighbor outside.
+    pub fn boundary(&self) -> u64 {
+        self.size - self.interior
+    }
+
+    /// Mean row and mean column.
+    pub fn centroid(&self) -> (f64, f64) {
+        let size = self.size as f64;
+        (self.rows as f64 / size, self.columns as f64 / size)
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.size += other.size;
+        self.interior += other.interior;
+        self.rows += other.rows;
+        self.columns += other.columns;
+        for (heat, other) in self.heats.iter_mut().zip(&other.heats) {
+            heat.interior.merge(other.interior);
+            heat.boundary.merge(other.boundary);
+        }
+        add_all(&mut self.class_probs, &other.class_probs);
+        add_all(&mut self.class_sizes, &other.class_sizes);
+        add_all(&mut self.neighbor_classes, &other.neighbor_classes);
+    }
+}
+
+fn add_all<T: Copy + std::ops::AddAssign>(sums: &mut [T], others: &[T]) {
+    for (sum, &other) in sums.iter_mut().zip(others) {
+        *sum += other;
+    }
+}
+
+/// Components of an image and their sums, while the rows arrive.
+///
+/// A row is labeled ([`Regions::push_row`]) before the row above it is summed ([`Regions::add_row`]), because what is
+/// boundary depends on both neighboring rows. Sums belong to roots and are merged when their components are.
+#[derive(Clone, Debug)]
+pub struct Regions {
+    labeler: RowLabeler,
+    /// By root; boxed, so that labels that are no longer roots cost a pointer.
+    sums: Vec<Option<Box<RegionSums>>>,
+    entropies: Vec<f32>,
+}
+
+impl Regions {
+    /// Room for an image of `width` columns and `height` rows.
+    pub fn new(width: usize, height: usize) -> Self {
+        Self {
+            labeler: RowLabeler::new(width, height),
+            sums: Vec::new(),
+            entropies: Vec::with_capacity(width),
+        }
+    }
+
+    /// Labels the next row, whose members `is_member` tells by their columns.
+    pub fn push_row(&mut self, is_member: impl Fn(usize) -> bool) {
+        let sums = &mut self.sums;
+        let on_merge = |kept: u32, absorbed: u32| {
+            let Some(other) = sums.get_mut(absorbed as usize).and_then(Option::take) else {
+                return;
+            };
+            match &mut sums[kept as usize] {
+                Some(kept) => kept.merge(&other),
+                empty => *empty = Some(other),
+            }
+        };
+        self.labeler.push_row(is_member, on_merge);
+    }
+
+    /// Adds the pixels of row `y` to the sums of their regions.
+    ///
+    /// Row `y + 1` must have been pushed, unless `y` is the image's last. `classes` are the predicted classes of all rows
+    /// pushed so far, row-major.
+    pub fn add_row(&mut self, y: usize, row: &PixelRow, classes: &[u8]) {
+        let mut at = 0;
+        while let Some(run) = next_run(&self.labeler.labels()[y * row.width..][..row.width], at) {
+            at = run.end;
+            self.add_run(y, run, row, classes);
+        }
+    }
+
+    fn add_run(&mut self, y: usize, run: Range<usize>, row: &PixelRow, classes: &[u8]) {
+        let label = self.labeler.labels()[y * row.width + run.start];
+        let root = self.labeler.root(label) as usize;
+        if self.sums.len() <= root {
+            self.sums.resize(root + 1, None);
+        }
+        let sums =
+            self.sums[root].get_or_insert_with(|| Box::new(RegionSums::new(row.num_classes)));
+        sums.size += run.len() as u64;
+        sums.rows += (y * run.len()) as u64;
+        sums.columns += run.clone().sum::<usize>() as u64;
+        for (sum, probs) in sums
+            .class_probs
+            .iter_mut()
+            .zip(row.probs.chunks_exact(row.width))
+        {
+            *sum += probs[run.clone()]
+                .iter()
+                .map(|&p| f64::from(p))
+                .sum::<f64>();
+        }
+        entropy_heat(&row.probs, row.width, run.clone(), &mut self.entropies);
+        let labels = self.labeler.labels();
+        let rows = window(y, self.labeler.height());
+        let outside = |x: usize| rows.clone().any(|y| labels[y * row.width + x] == 0);
+        for (x, &entropy) in run.zip(&self.entropies) {
+            let columns = window(x, row.width);
+            let is_boundary = columns.clone().any(outside);
+            let heats = [
+                prob_margin(row.first[x], row.second[x]),
+                entropy,
+                variation_ratio(row.first[x]),
+            ];
+            for (heat, value) in sums.heats.iter_mut().zip(heats) {
+                if is_boundary {
+                    heat.boundary.add(value);
+                } else {
+                    heat.interior.add(value);
+                }
+            }
+            sums.class_sizes[usize::from(row.class[x])] += 1;
+            if is_boundary {
+                for at in rows
+                    .clone()
+                    .flat_map(|y| columns.clone().map(move |x| y * row.width + x))
+                {
+                    if labels[at] == 0 {
+                        sums.neighbor_classes[usize::from(classes[at])] += 1;
+                    }
+                }
+            } else {
+                sums.interior += 1;
+            }
+        }
+    }
+
+    /// The components of at least `min_size` pixels and their sums, in the order of their numbers.
+    pub fn finish(mut self, min_size: u64) -> (Components, Vec<RegionSums>) {
+        let mut regions = Vec::new();
+        let components = self.labeler.finish(|root| {
+            let kept = self.sums[root as usize]
+                .take()
+                .filter(|sums| sums.size >= min_size);
+            let is_kept = kept.is_some();
+            regions.extend(kept.map(|sums| *sums));
+            is_kept
+        });
+        (components, regions)
+    }
+}
+
+/// The next run of labeled pixels from column `from` on.
+fn next_run(labels: &[u32], from: usize) -> Option<Range<usize>> {
+    let start = from + labels[from..].iter().position(|&label| label > 0)?;
+    let length = labels[start..].iter().position(|&label| label == 0);
+    Some(start..length.map_or(labels.len(), |n| start + n))
+}

@@ -1,0 +1,209 @@
+//! The stage's tables: frames of one or more samples, and their concatenation.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use artifacts::scores::Score;
+use artifacts::tables::features::segment_features;
+use artifacts::tables::schema::{self, Table};
+use artifacts::tables::{read_table, write_table};
+use polars::prelude::{Column, DataFrame, NamedFrom, Series};
+
+use crate::analysis::{Region, SampleMetrics};
+use crate::features::features;
+use crate::pixels::{Counts, Histograms};
+
+/// Pooled histograms of the images without and with out-of-distribution pixels.
+pub type Pools = [Histograms; 2];
+
+/// Tables that are the concatenation of those of single samples.
+pub fn concatenated(num_classes: usize) -> [Table; 4] {
+    [
+        schema::segments(num_classes),
+        schema::objects(),
+        schema::overlaps(),
+        schema::samples(),
+    ]
+}
+
+/// Writes the tables of one sample into a folder of its own, `samples.parquet` last.
+pub fn write_sample(dir: &Path, id: &str, metrics: &SampleMetrics, classes: usize) -> Result<()> {
+    let pixels = &mut pixel_counts_frame(&[(metrics.n_out > 0, &metrics.histograms)])?;
+    let pixel_counts = schema::pixel_counts();
+    write_table(&dir.join(pixel_counts.file_name()), &pixel_counts, pixels)?;
+    let frames = frames(Some((id, metrics)), classes)?;
+    for (table, mut frame) in concatenated(classes).iter().zip(frames) {
+        write_table(&dir.join(table.file_name()), table, &mut frame)?;
+    }
+    Ok(())
+}
+
+/// Joins the tables of single samples, whose folders are given in the order of their ids, into those of `output`.
+///
+/// Returns the numbers of samples, segments, false positives and objects for the manifest.
+pub fn write_joined(
+    output: &Path,
+    folders: &[impl AsRef<Path>],
+    num_classes: usize,
+) -> Result<Vec<(&'static str, u64)>> {
+    let mut pools = [Histograms::new(), Histograms::new()];
+    let table = schema::pixel_counts();
+    for folder in folders {
+        let frame = read_table(&folder.as_ref().join(table.file_name()), &table)?;
+        add_pixel_counts(&mut pools, &frame)?;
+    }
+    let mut frame = pixel_counts_frame(&[(false, &pools[0]), (true, &pools[1])])?;
+    write_table(&output.join(table.file_name()), &table, &mut frame)?;
+    let mut counts = Vec::new();
+    for (table, mut joined) in concatenated(num_classes)
+        .iter()
+        .zip(frames(None, num_classes)?)
+    {
+        for folder in folders {
+            let path = folder.as_ref().join(table.file_name());
+            joined
+                .vstack_mut_owned(read_table(&path, table)?)
+                .with_context(|| format!("{} is unlike those of other samples", path.display()))?;
+        }
+        joined.rechunk_mut();
+        write_table(&output.join(table.file_name()), table, &mut joined)?;
+        counts.push((table.name, joined.height() as u64));
+        if table.name == "segments" {
+            let column = joined.column("is_false_positive")?.bool()?;
+            counts.push(("false_positives", u64::from(column.sum().unwrap_or(0))));
+        }
+    }
+    Ok(counts)
+}
+
+/// Frames of the tables of [`concatenated`], without rows if there is no sample.
+fn frames(sample: Option<(&str, &SampleMetrics)>, num_classes: usize) -> Result<[DataFrame; 4]> {
+    let id = sample.map_or("", |(id, _)| id);
+    let metrics = sample.map(|(_, metrics)| metrics);
+    Ok([
+        segments_frame(id, metrics.map_or(&[], |m| &m.segments), num_classes)?,
+        objects_frame(id, metrics.map_or(&[], |m| &m.objects), num_classes)?,
+        overlaps_frame(id, metrics)?,
+        samples_frame(id, metrics)?,
+    ])
+}
+
+fn segments_frame(id: &str, segments: &[Region], num_classes: usize) -> Result<DataFrame> {
+    let mut columns = region_keys(id, "segment_id", "is_false_positive", segments);
+    let rows: Vec<_> = segments.iter().map(|s| features(&s.sums)).collect();
+    for (i, feature) in segment_features(num_classes).iter().enumerate() {
+        columns.push(column(&feature.name, rows.iter().map(|row| row[i])));
+    }
+    frame(columns)
+}
+
+/// Beside the columns of the schema: sizes of boundary and interior, and pixels and mean probability per class.
+fn objects_frame(id: &str, objects: &[Region], num_classes: usize) -> Result<DataFrame> {
+    let mut columns = region_keys(id, "object_id", "is_false_negative", objects);
+    let sums = || objects.iter().map(|o| &o.sums);
+    columns.extend([
+        column(
+            "recall",
+            objects
+                .iter()
+                .map(|o| o.n_shared as f64 / o.sums.size as f64),
+        ),
+        column("size", sums().map(|s| s.size)),
+        column("centroid_row", sums().map(|s| s.centroid().0)),
+        column("centroid_col", sums().map(|s| s.centroid().1)),
+        column("size_boundary", sums().map(|s| s.boundary())),
+        column("size_interior", sums().map(|s| s.interior)),
+    ]);
+    for c in 0..num_classes {
+        let sizes = sums().map(|s| s.class_sizes[c]);
+        columns.push(column(&format!("class_size_{c:02}"), sizes));
+    }
+    for c in 0..num_classes {
+        let probs = sums().map(|s| s.class_probs[c] / s.size as f64);
+        columns.push(column(&format!("class_prob_{c:02}"), probs));
+    }
+    frame(columns)
+}
+
+/// Columns that segments and objects share: sample, number, adjusted IoU, and whether the other side is missed.
+fn region_keys(id: &str, number: &str, is_missed: &str, regions: &[Region]) -> Vec<Column> {
+    vec![
+        column("sample_id", regions.iter().map(|_| id)),
+        column(number, (1..).take(regions.len()).collect::<Vec<u32>>()),
+        column("siou", regions.iter().map(|r| r.siou)),
+        column(is_missed, regions.iter().map(|r| r.n_shared == 0)),
+    ]
+}
+
+fn overlaps_frame(id: &str, metrics: Option<&SampleMetrics>) -> Result<DataFrame> {
+    let overlaps = metrics.map_or(&[][..], |m| &m.overlaps);
+    frame(vec![
+        column("sample_id", overlaps.iter().map(|_| id)),
+        column("segment_id", overlaps.iter().map(|o| o.segment_id)),
+        column("object_id", overlaps.iter().map(|o| o.object_id)),
+        column("n_pixels", overlaps.iter().map(|o| o.n_pixels)),
+    ])
+}
+
+fn samples_frame(id: &str, metrics: Option<&SampleMetrics>) -> Result<DataFrame> {
+    frame(vec![
+        column("sample_id", metrics.map(|_| id)),
+        column("n_in", metrics.map(|m| m.n_in)),
+        column("n_out", metrics.map(|m| m.n_out)),
+        column("n_ignored", metrics.map(|m| m.n_ignored)),
+        column("n_segments", metrics.map(|m| m.segments.len() as u32)),
+        column("n_objects", metrics.map(|m| m.objects.len() as u32)),
+    ])
+}
+
+/// Non-empty bins, sorted by score name, `has_ood` and bin; `pools` are given with false before true.
+fn pixel_counts_frame(pools: &[(bool, &Histograms)]) -> Result<DataFrame> {
+    let mut scores = Score::ALL;
+    scores.sort_by_key(|score| score.name());
+    let mut rows = Vec::new();
+    for score in scores {
+        for &(has_ood, histograms) in pools {
+            let bins = histograms.non_empty(score);
+            rows.extend(bins.map(|(bin, counts)| (score.name(), has_ood, bin, counts)));
+        }
+    }
+    frame(vec![
+        column("score", rows.iter().map(|r| r.0)),
+        column("has_ood", rows.iter().map(|r| r.1)),
+        column("bin", rows.iter().map(|r| r.2)),
+        column("n_in", rows.iter().map(|r| r.3.n_in)),
+        column("n_out", rows.iter().map(|r| r.3.n_out)),
+    ])
+}
+
+fn add_pixel_counts(pools: &mut Pools, frame: &DataFrame) -> Result<()> {
+    let (scores, bins) = (frame.column("score")?.str()?, frame.column("bin")?.u32()?);
+    let has_ood = frame.column("has_ood")?.bool()?;
+    let (n_in, n_out) = (frame.column("n_in")?.u64()?, frame.column("n_out")?.u64()?);
+    for row in 0..frame.height() {
+        let name = scores.get(row).context("a score is missing")?;
+        let score = Score::ALL
+            .into_iter()
+            .find(|s| s.name() == name)
+            .with_context(|| format!("there is no score {name:?}"))?;
+        let pool = usize::from(has_ood.get(row).context("has_ood is missing")?);
+        let bin = bins.get(row).context("a bin is missing")?;
+        let Counts { n_in: i, n_out: o } = pools[pool]
+            .bin_mut(score, bin)
+            .with_context(|| format!("there is no bin {bin}"))?;
+        *i += n_in.get(row).context("n_in is missing")?;
+        *o += n_out.get(row).context("n_out is missing")?;
+    }
+    Ok(())
+}
+
+fn column<T>(name: &str, values: impl IntoIterator<Item = T>) -> Column
+where
+    Series: NamedFrom<Vec<T>, [T]>,
+{
+    Series::new(name.into(), values.into_iter().collect::<Vec<T>>()).into()
+}
+
+fn frame(columns: Vec<Column>) -> Result<DataFrame> {
+    Ok(DataFrame::new_infer_height(columns)?)
+}

@@ -1,0 +1,372 @@
+//! Numbers of the reference implementation: `tests/golden/seg`, or the folder named by `OODSEG_GOLDEN`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use artifacts::labels::{EvalLabel, IGNORE};
+use artifacts::mask::Mask;
+use artifacts::scores::{PixelRow, Score, entropy_row, prob_margin, top_two_row, variation_ratio};
+use artifacts::tables::features::segment_features;
+use segment_metrics::analysis::{Region, SampleMetrics, Segmentation, analyze};
+use segment_metrics::components::Components;
+use segment_metrics::features::features;
+use segment_metrics::uncertainty::entropy_heat;
+use serde_json::Value;
+
+/// A case's inputs.
+struct Case {
+    dir: PathBuf,
+    json: Value,
+    probs: Npy,
+    labels: Mask,
+}
+
+/// An array of a file of numpy.
+struct Npy {
+    shape: Vec<usize>,
+    data: Vec<u8>,
+}
+
+impl Npy {
+    fn read(path: &Path, descr: &str) -> Result<Self> {
+        let bytes = fs::read(path).with_context(|| path.display().to_string())?;
+        let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+        let header = std::str::from_utf8(&bytes[10..10 + length])?;
+        ensure!(
+            header.contains(descr) && header.contains("'fortran_order': False"),
+            "{}: {header}",
+            path.display()
+        );
+        let shape = header
+            .split_once("'shape': (")
+            .and_then(|(_, rest)| rest.split_once(')'))
+            .context("no shape")?
+            .0;
+        let shape = shape
+            .split(',')
+            .filter(|n| !n.trim().is_empty())
+            .map(|n| Ok(n.trim().parse()?))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            shape,
+            data: bytes[10 + length..].to_vec(),
+        })
+    }
+
+    fn floats(&self) -> Vec<f32> {
+        let float = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+        self.data.chunks_exact(4).map(float).collect()
+    }
+}
+
+fn cases() -> Result<Vec<Case>> {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
+    let golden = std::env::var_os("OODSEG_GOLDEN").unwrap_or(default.into());
+    let folder = PathBuf::from(golden).join("seg");
+    let mut dirs = fs::read_dir(&folder)
+        .with_context(|| folder.display().to_string())?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<Vec<_>>>()?;
+    dirs.sort();
+    ensure!(!dirs.is_empty(), "no cases in {}", folder.display());
+    let mut cases = Vec::new();
+    for dir in dirs {
+        let json: Value = serde_json::from_slice(&fs::read(dir.join("case.json"))?)?;
+        if json["ood_index"].is_null() {
+            eprintln!(
+                "skipped {}: the semantic mode of the reference has no counterpart",
+                dir.display()
+            );
+            continue;
+        }
+        let probs = Npy::read(&dir.join("probs.npy"), "'<f4'")?;
+        let labels = eval_labels(&dir, &json)?;
+        ensure!(
+            probs.shape[1..] == [labels.height, labels.width],
+            "{}",
+            dir.display()
+        );
+        cases.push(Case {
+            dir,
+            json,
+            probs,
+            labels,
+        });
+    }
+    Ok(cases)
+}
+
+fn eval_labels(dir: &Path, json: &Value) -> Result<Mask> {
+    let is = |id: &Value, label: u8| match id {
+        Value::Array(ids) => ids.iter().any(|id| id.as_u64() == Some(label.into())),
+        id => id.as_u64() == Some(label.into()),
+    };
+    let mut mask = Mask::read_raw(&dir.join("gt.png"))?;
+    for label in &mut mask.labels {
+        *label = match *label {
+            IGNORE => EvalLabel::Ignore,
+            id if is(&json["ood_index"], id) => EvalLabel::Out,
+            id if is(&json["ood_in"], id) => EvalLabel::In,
+            _ => EvalLabel::Unrated,
+        } as u8;
+    }
+    Ok(mask)
+}
+
+impl Case {
+    fn fill_row(&self, probs: &[f32], y: usize, row: &mut PixelRow) {
+        let (height, width) = (self.labels.height, self.labels.width);
+        for (c, out) in row.probs.chunks_exact_mut(width).enumerate() {
+            out.copy_from_slice(&probs[(c * height + y) * width..][..width]);
+        }
+        entropy_row(&row.probs, width, &mut row.entropy);
+        top_two_row(
+            &row.probs,
+            width,
+            &mut row.first,
+            &mut row.second,
+            &mut row.class,
+        );
+    }
+
+    fn rows(&self) -> Vec<PixelRow> {
+        let probs = self.probs.floats();
+        let fill = |y| {
+            let mut row = PixelRow::new(self.probs.shape[0], self.labels.width);
+            self.fill_row(&probs, y, &mut row);
+            row
+        };
+        (0..self.labels.height).map(fill).collect()
+    }
+
+    fn analyze(&self, threshold: f32) -> SampleMetrics {
+        let probs = self.probs.floats();
+        let segmentation = Segmentation {
+            score: Score::Entropy,
+            threshold,
+            min_size: 0,
+        };
+        analyze(
+            |y, row| self.fill_row(&probs, y, row),
+            &self.labels,
+            self.probs.shape[0],
+            &segmentation,
+        )
+    }
+
+    fn expected(&self, name: &str) -> PathBuf {
+        self.dir.join("expected").join(name)
+    }
+}
+
+#[test]
+fn golden_segments_and_objects() -> Result<()> {
+    let mut n_runs = 0;
+    for case in cases()? {
+        let path = case.expected("summary.json");
+        let summary: Value = serde_json::from_slice(&fs::read(path)?)?;
+        for threshold in case.json["thresholds"].as_array().context("thresholds")? {
+            let t = threshold.as_f64().context("threshold")?;
+            let place = format!("{} at {t:?}", case.dir.display());
+            let metrics = case.analyze(t as f32);
+            check_side(&case, &summary, &format!("t{t:?}_pred"), &metrics)
+                .with_context(|| place.clone())?;
+            check_side(&case, &summary, &format!("t{t:?}_gt"), &metrics).context(place)?;
+            n_runs += 1;
+        }
+    }
+    ensure!(n_runs > 0, "nothing was compared");
+    eprintln!("compared {n_runs} runs");
+    Ok(())
+}
+
+/// Compares table and map of one side, whose files start with `stem`.
+fn check_side(case: &Case, summary: &Value, stem: &str, metrics: &SampleMetrics) -> Result<()> {
+    let is_pred = stem.ends_with("_pred");
+    let (regions, map) = if is_pred {
+        (&metrics.segments, &metrics.segment_map)
+    } else {
+        (&metrics.objects, &metrics.object_map)
+    };
+    let Some(n_rows) = summary[stem].as_u64() else {
+        // the reference divides by zero; our answer is that the boundary is empty
+        ensure!(
+            summary[stem]
+                .as_str()
+                .is_some_and(|s| s.starts_with("raises ZeroDivisionError"))
+        );
+        ensure!(regions.len() == 1 && regions[0].sums.boundary() == 0);
+        ensure!(features(&regions[0].sums).iter().all(|v| v.is_finite()));
+        return Ok(());
+    };
+    ensure!(
+        regions.len() as u64 == n_rows,
+        "{} rows, not {n_rows}",
+        regions.len()
+    );
+    let num_classes = case.probs.shape[0];
+    let rows = read_csv(&case.expected(&format!("{stem}.csv")))?;
+    ensure!(rows.len() == regions.len());
+    for (number, (expected, region)) in rows.iter().zip(regions).enumerate() {
+        let actual = if is_pred {
+            segment_row(region, num_classes)
+        } else {
+            object_row(region, num_classes)
+        };
+        compare_row(expected, &actual).with_context(|| format!("{stem}, row {number}"))?;
+    }
+    let signed: Vec<i16> = Npy::read(&case.expected(&format!("{stem}_comp.npy")), "'<i2'")?
+        .data
+        .chunks_exact(2)
+        .map(|b| i16::from_le_bytes([b[0], b[1]]))
+        .collect();
+    ensure!(signed == signed_map(map), "{stem}: the maps differ");
+    Ok(())
+}
+
+fn read_csv(path: &Path) -> Result<Vec<BTreeMap<String, f64>>> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let mut lines = text.lines();
+    let names: Vec<_> = lines.next().unwrap_or_default().split(',').collect();
+    lines
+        .map(|line| {
+            let cells: Vec<_> = line.split(',').collect();
+            ensure!(cells.len() == names.len(), "{line}");
+            let pair = |(name, cell): (&&str, &str)| Ok(((*name).to_owned(), cell.parse()?));
+            names.iter().zip(cells).map(pair).collect()
+        })
+        .collect()
+}
+
+/// A segment under the reference's names.
+fn segment_row(region: &Region, num_classes: usize) -> BTreeMap<String, f64> {
+    let names = segment_features(num_classes)
+        .into_iter()
+        .map(|f| f.reference_name);
+    let mut row: BTreeMap<_, _> = names.zip(features(&region.sums)).collect();
+    row.insert("iou".into(), region.siou);
+    row.insert("iou0".into(), f64::from(region.n_shared == 0));
+    row
+}
+
+/// An object under the reference's names.
+fn object_row(region: &Region, num_classes: usize) -> BTreeMap<String, f64> {
+    let sums = &region.sums;
+    let size = sums.size as f64;
+    let mut row = BTreeMap::from([
+        ("iou".to_owned(), region.siou),
+        ("iou0".to_owned(), f64::from(region.n_shared == 0)),
+        ("rec".to_owned(), region.n_shared as f64 / size),
+        ("mean_x".to_owned(), sums.centroid().0),
+        ("mean_y".to_owned(), sums.centroid().1),
+        ("S".to_owned(), size),
+        ("S_in".to_owned(), sums.interior as f64),
+        ("S_bd".to_owned(), sums.boundary() as f64),
+    ]);
+    for c in 0..num_classes {
+        row.insert(format!("S_{c}"), sums.class_sizes[c] as f64);
+        row.insert(format!("cprob{c}"), sums.class_probs[c] / size);
+    }
+    row
+}
+
+fn compare_row(expected: &BTreeMap<String, f64>, actual: &BTreeMap<String, f64>) -> Result<()> {
+    for (name, &value) in expected {
+        // constants of the reference, and the raw label id, which evaluation masks do not keep
+        if matches!(name.as_str(), "prc" | "train_class" | "label_class") {
+            continue;
+        }
+        let ours = *actual.get(name).with_context(|| format!("no {name}"))?;
+        ensure!(
+            (ours - value).abs() <= tolerance(name),
+            "{name} is {ours}, not {value}"
+        );
+    }
+    for name in actual.keys() {
+        ensure!(expected.contains_key(name), "{name} is not compared");
+    }
+    Ok(())
+}
+
+fn tolerance(name: &str) -> f64 {
+    match name {
+        "iou" | "iou0" | "rec" | "S" | "S_in" | "S_bd" => 0.0,
+        "E_rel" | "E_rel_in" => 1e-5,
+        _ if name.starts_with("S_") && name[2..].parse::<u32>().is_ok() => 0.0,
+        _ if name.starts_with('E') => 1e-6,
+        _ => 1e-11,
+    }
+}
+
+/// The reference's map: +k inside, −k on the boundary, 0 outside.
+fn signed_map(map: &Components) -> Vec<i16> {
+    let sign = |(at, &id): (usize, &u32)| {
+        let is_boundary = id > 0 && map.around(at).any(|i| map.ids[i] != id);
+        if is_boundary { -(id as i16) } else { id as i16 }
+    };
+    map.ids.iter().enumerate().map(sign).collect()
+}
+
+#[test]
+fn golden_masks_entropies_and_heat_maps() -> Result<()> {
+    let mut n_maps = 0;
+    for case in cases()? {
+        let rows = case.rows();
+        for threshold in case.json["thresholds"].as_array().context("thresholds")? {
+            let t = threshold.as_f64().context("threshold")?;
+            let expected = Mask::read_raw(&case.expected(&format!("t{t:?}_mask.png")))?;
+            let segmentation = Segmentation {
+                score: Score::Entropy,
+                threshold: t as f32,
+                min_size: 0,
+            };
+            let flag = |row: &PixelRow, x| u8::from(segmentation.flags(row, x)) * 255;
+            let mask = map(&rows, flag);
+            ensure!(mask == expected.labels, "{} at {t:?}", case.dir.display());
+            n_maps += 1;
+        }
+        let margin = |row: &PixelRow, x: usize| prob_margin(row.first[x], row.second[x]);
+        let variation = |row: &PixelRow, x: usize| variation_ratio(row.first[x]);
+        let entropy = |row: &PixelRow, x: usize| row.entropy[x];
+        n_maps += check_map(&case, "heat_D.npy", &map(&rows, margin), 0.0)?;
+        n_maps += check_map(&case, "heat_V.npy", &map(&rows, variation), 0.0)?;
+        n_maps += check_map(&case, "ent_scipy_norm.npy", &map(&rows, entropy), 0.0)?;
+        n_maps += check_map(&case, "entropy_normalised.npy", &map(&rows, entropy), 0.0)?;
+        let mut heat = Vec::new();
+        let mut heats = Vec::new();
+        for row in &rows {
+            entropy_heat(&row.probs, row.width, 0..row.width, &mut heat);
+            heats.extend_from_slice(&heat);
+        }
+        n_maps += check_map(&case, "heat_E.npy", &heats, 5e-7)?;
+    }
+    ensure!(n_maps > 0, "nothing was compared");
+    eprintln!("compared {n_maps} maps");
+    Ok(())
+}
+
+fn map<T>(rows: &[PixelRow], value: impl Fn(&PixelRow, usize) -> T + Copy) -> Vec<T> {
+    rows.iter()
+        .flat_map(|row| (0..row.width).map(move |x| value(row, x)))
+        .collect()
+}
+
+/// Compares a map, if the case has it; returns how many were compared.
+fn check_map(case: &Case, name: &str, actual: &[f32], tolerance: f32) -> Result<usize> {
+    let path = case.expected(name);
+    if !path.exists() {
+        return Ok(0);
+    }
+    let expected = Npy::read(&path, "'<f4'")?.floats();
+    ensure!(expected.len() == actual.len());
+    for (at, (a, e)) in actual.iter().zip(&expected).enumerate() {
+        ensure!(
+            (a - e).abs() <= tolerance,
+            "{}: {a} instead of {e} at pixel {at}",
+            path.display()
+        );
+    }
+    Ok(1)
+}
