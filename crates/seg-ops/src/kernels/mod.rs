@@ -12,3 +12,6 @@ pub(crate) mod memory;
 pub(crate) mod micro;
 pub(crate) mod vector;
 pub(crate) mod weight_gradient;
+
+#[cfg(test)]
+mod tests;

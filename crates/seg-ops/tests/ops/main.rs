@@ -1,0 +1,12 @@
+//! Every operation against its definition in f64 and the numerical gradient of that, on the CPU.
+#![allow(clippy::unwrap_used, missing_docs)] // a test may panic
+
+mod activations;
+mod batch_norm;
+mod convolution;
+mod dropout;
+mod pooling;
+mod same_bytes;
+mod soft_cross_entropy;
+mod support;
+mod upsample;

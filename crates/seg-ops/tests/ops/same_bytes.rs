@@ -1,0 +1,153 @@
+//! Same bytes whatever the number of threads, and all tests on every instruction set.
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use candle_core::{DType, Device, Tensor, Var};
+use seg_ops::{
+    AvgPool2dConfig, BatchNormConfig, BatchNormMode, Conv2dConfig, ConvTranspose2dConfig,
+    DropoutRng, MaxPool2dConfig, SoftTargets, avg_pool2d, batch_norm_relu, conv_transpose2d,
+    conv2d_relu, dropout, gelu, max_pool2d, prelu, soft_cross_entropy, upsample_bilinear2d,
+};
+
+use crate::support::{tensor, values};
+
+/// A small network with every operation: its loss and all its gradients.
+fn run() -> Result<Vec<Vec<f32>>> {
+    let device = &Device::Cpu;
+    let vars = [
+        tensor((2, 3, 67, 91), 1)?,
+        tensor((24, 3, 3, 3), 2)?,
+        tensor(24, 3)?,
+        tensor(24, 4)?,
+        tensor((24, 19, 3, 3), 5)?,
+        tensor(19, 6)?,
+    ];
+    let vars = vars
+        .iter()
+        .map(Var::from_tensor)
+        .collect::<candle_core::Result<Vec<_>>>()?;
+    let (mean, var) = (
+        Var::zeros(24, DType::F32, device)?,
+        Var::ones(24, DType::F32, device)?,
+    );
+    let depthwise = Var::from_tensor(&tensor((24, 1, 3, 3), 7)?)?;
+    let same = Conv2dConfig {
+        padding: (1, 1),
+        ..Default::default()
+    };
+    let x = conv2d_relu(
+        &vars[0],
+        &vars[1],
+        Some(&vars[2]),
+        Conv2dConfig {
+            stride: (2, 2),
+            ..same
+        },
+    )?;
+    let y = conv2d_relu(&x, &depthwise, None, Conv2dConfig { groups: 24, ..same })?;
+    let y = batch_norm_relu(
+        &y,
+        &vars[3],
+        &vars[2],
+        &mean,
+        &var,
+        BatchNormConfig::default(),
+        BatchNormMode::Batch,
+        Some(&x),
+    )?;
+    let y = dropout(&y, 0.3, &DropoutRng::new(9))?;
+    let pool = MaxPool2dConfig {
+        kernel: (3, 3),
+        stride: (2, 2),
+        padding: (1, 1),
+        ceil_mode: false,
+    };
+    let y = (max_pool2d(&y, pool)?
+        + avg_pool2d(
+            &y,
+            AvgPool2dConfig {
+                kernel: (3, 3),
+                stride: (2, 2),
+                padding: (1, 1),
+                count_include_pad: true,
+            },
+        )?)?;
+    let y = gelu(&prelu(&y, &vars[3])?)?;
+    let y = conv_transpose2d(
+        &y,
+        &vars[4],
+        Some(&vars[5]),
+        ConvTranspose2dConfig {
+            stride: (2, 2),
+            ..Default::default()
+        },
+    )?;
+    let y = upsample_bilinear2d(&y, (67, 91), false)?;
+    let mut table = SoftTargets::default();
+    for k in 0..19 {
+        (
+            table.class[k],
+            table.class_weight[k],
+            table.uniform_weight[k],
+        ) = (Some(k as u8), 0.1, 0.05);
+    }
+    let targets = Tensor::from_vec(
+        (0..2 * 67 * 91).map(|i| (i % 23) as u8).collect(),
+        (2, 67, 91),
+        device,
+    )?;
+    let loss = soft_cross_entropy(&y, &targets, &table, 1e4)?;
+    let grads = loss.backward()?;
+    let mut all = vec![values(&loss)?, values(&y)?, values(&mean)?, values(&var)?];
+    for var in vars.iter().chain([&depthwise]) {
+        all.push(values(grads.get(var).expect("every variable is used"))?);
+    }
+    Ok(all)
+}
+
+#[test]
+fn threads_change_no_byte() -> Result<()> {
+    let with = |threads: usize| -> Result<Vec<Vec<f32>>> {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()?
+            .install(run)
+    };
+    let bytes = |numbers: Vec<Vec<f32>>| {
+        numbers
+            .concat()
+            .into_iter()
+            .map(f32::to_bits)
+            .collect::<Vec<_>>()
+    };
+    let one = bytes(with(1)?);
+    ensure!(
+        one == bytes(with(2)?) && one == bytes(with(3)?),
+        "the result depends on the number of threads"
+    );
+    Ok(())
+}
+
+/// Runs the other tests of this program once for each instruction set; one that the CPU lacks must be refused by its name.
+#[test]
+fn every_instruction_set_passes_all_tests() -> Result<()> {
+    if std::env::var_os("OODSEG_KERNEL").is_some() {
+        return Ok(()); // one of the runs below, or a run that forces a set itself
+    }
+    for isa in ["avx512", "avx2", "portable"] {
+        let run = Command::new(std::env::current_exe()?)
+            .env("OODSEG_KERNEL", isa)
+            .output()?;
+        let text = String::from_utf8_lossy(&run.stdout);
+        let lacking = text.contains("is not an instruction set of this CPU");
+        ensure!(
+            run.status.success() || (lacking && isa != "portable"),
+            "with {isa}:\n{text}"
+        );
+        if lacking {
+            eprintln!("{isa}: this CPU lacks it");
+        }
+    }
+    Ok(())
+}
