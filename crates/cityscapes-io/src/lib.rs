@@ -1,1 +1,62 @@
-//! Data set folders become masks and an index; checks and the demo data set
+//! Data set folders become masks and an index; the same data sets can be checked, or made up.
+//!
+//! `prepare` reads a data set as it was downloaded and writes `masks/<sample_id>.png` and `index.json`:
+//!
+//! ```text
+//! cityscapes-io prepare --dataset cityscapes-val --root /data/cityscapes --output runs/labels/cityscapes-val
+//! ```
+//!
+//! Where the files lie and what their label values mean stands in `data-manifests/*.toml` ([`manifest`]): a new
+//! data set is a new file there, no code. `check` reads all that `prepare` would read and says what it found.
+//! `demo` writes small procedural data sets in the official layouts, so that the whole pipeline can be tried
+//! without any download.
+
+pub mod check;
+pub mod demo;
+pub mod discover;
+pub mod labels;
+pub mod manifest;
+mod pattern;
+pub mod polygon;
+pub mod prepare;
+pub mod remap;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+/// Reads street scene data sets into masks and an index, checks them, or makes a demo data set.
+#[derive(Parser, Debug, Serialize)]
+#[command(version, about)]
+pub struct Args {
+    /// Flags of every stage.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub common: stage_cli::Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands of `cityscapes-io`.
+#[derive(Subcommand, Debug, Serialize)]
+pub enum Command {
+    /// Writes masks and index of a data set.
+    Prepare(prepare::Args),
+    /// Reads a whole data set and says what is in it, without writing anything.
+    Check(check::Args),
+    /// Writes a small procedural data set in the official layouts of Cityscapes, COCO, `LostAndFound` and Fishyscapes.
+    Demo(demo::Args),
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// As the subcommands' own `run`.
+pub fn run(args: &Args) -> Result<()> {
+    match &args.command {
+        Command::Prepare(prepare) => prepare::run(prepare, &args.common),
+        Command::Check(check) => check::run(check),
+        Command::Demo(demo) => demo::run(demo, &args.common),
+    }
+}

@@ -1,0 +1,136 @@
+//! A picture with a label per pixel, painted polygon over polygon.
+
+use image::RgbImage;
+
+use super::noise::{Dice, Rgb, grain, scale};
+use crate::polygon::{Point, rasterize_polygon};
+
+/// Label of pixels of unknown objects; no Cityscapes label.
+pub(super) const UNKNOWN: u8 = 254;
+
+/// A polygon that was painted with a label.
+#[derive(Clone, Debug)]
+pub(super) struct Object {
+    pub(super) label: u8,
+    pub(super) polygon: Vec<Point>,
+}
+
+/// Colors and labels, row-major.
+#[derive(Clone)]
+pub(super) struct Canvas {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) colors: Vec<Rgb>,
+    pub(super) labels: Vec<u8>,
+    /// What was painted, in this order.
+    pub(super) objects: Vec<Object>,
+    /// Polygons' points are rounded to this part of a pixel, as their files hold them.
+    per_pixel: f64,
+}
+
+impl Canvas {
+    pub(super) fn new(width: usize, height: usize, per_pixel: f64) -> Self {
+        Self {
+            width,
+            height,
+            colors: vec![[0.0; 3]; width * height],
+            labels: vec![0; width * height],
+            objects: Vec::new(),
+            per_pixel,
+        }
+    }
+
+    /// Paints a labeled polygon; `paint` gets column, row and the color below.
+    pub(super) fn object(
+        &mut self,
+        label: u8,
+        polygon: &[Point],
+        paint: impl Fn(f32, f32, Rgb) -> Rgb,
+    ) {
+        let polygon: Vec<Point> = polygon.iter().map(|p| p.map(|v| self.snap(v))).collect();
+        let (colors, labels, width) = (&mut self.colors, &mut self.labels, self.width);
+        rasterize_polygon(&polygon, width, self.height, |y, columns| {
+            for x in columns {
+                let at = y * width + x;
+                colors[at] = paint(x as f32, y as f32, colors[at]);
+                labels[at] = label;
+            }
+        });
+        self.objects.push(Object { label, polygon });
+    }
+
+    /// Paints a detail that changes no label, where the label below is one of `on`, or anywhere if that is empty.
+    pub(super) fn detail(
+        &mut self,
+        on: &[u8],
+        polygon: &[Point],
+        paint: impl Fn(f32, f32, Rgb) -> Rgb,
+    ) {
+        let (colors, labels, width) = (&mut self.colors, &self.labels, self.width);
+        rasterize_polygon(polygon, width, self.height, |y, columns| {
+            for x in columns {
+                let at = y * width + x;
+                if on.is_empty() || on.contains(&labels[at]) {
+                    colors[at] = paint(x as f32, y as f32, colors[at]);
+                }
+            }
+        });
+    }
+
+    /// Changes every color; `change` gets column, row, label and color.
+    pub(super) fn adjust(&mut self, change: impl Fn(usize, usize, u8, Rgb) -> Rgb) {
+        for (at, color) in self.colors.iter_mut().enumerate() {
+            *color = change(at % self.width, at / self.width, self.labels[at], *color);
+        }
+    }
+
+    pub(super) fn label_at(&self, point: Point) -> Option<u8> {
+        let inside = point[0] >= 0.0 && point[1] >= 0.0;
+        let (x, y) = (point[0] as usize, point[1] as usize);
+        (inside && x < self.width && y < self.height).then(|| self.labels[y * self.width + x])
+    }
+
+    fn snap(&self, value: f64) -> f64 {
+        (value * self.per_pixel).round() / self.per_pixel
+    }
+
+    /// What a camera makes of the scene: light, slight blur, noise, 8 bits.
+    pub(super) fn photograph(&self, dice: &mut Dice, noise: f64) -> RgbImage {
+        let exposure = dice.range(0.72, 1.2) as f32;
+        let warmth = dice.range(-0.09, 0.09) as f32;
+        let slope = dice.range(-0.18, 0.18) as f32;
+        let blur = dice.range(0.04, 0.16) as f32;
+        let noise = (noise * dice.range(0.6, 1.6)) as f32;
+        let seed = dice.seed();
+        let soft = blurred(&self.colors, self.width, blur);
+        RgbImage::from_fn(self.width as u32, self.height as u32, |x, y| {
+            let across = x as f32 / self.width as f32 - 0.5;
+            let light = exposure * (1.0 + slope * across);
+            let color = scale(soft[y as usize * self.width + x as usize], light);
+            let tint = [1.0 + warmth, 1.0, 1.0 - warmth];
+            image::Rgb([0, 1, 2].map(|i| {
+                let grey = grain(x as i32, y as i32, seed);
+                let own = grain(x as i32, y as i32, seed ^ (i as u32 + 1));
+                (color[i] * tint[i] + noise * (0.8 * grey + 0.6 * own))
+                    .round()
+                    .clamp(0.0, 255.0) as u8
+            }))
+        })
+    }
+}
+
+/// Mixes each color with its four neighbors, each by `amount`.
+fn blurred(colors: &[Rgb], width: usize, amount: f32) -> Vec<Rgb> {
+    let height = colors.len() / width;
+    let at = |x: usize, y: usize| colors[y.min(height - 1) * width + x.min(width - 1)];
+    let mix = |i: usize| {
+        let (x, y) = (i % width, i / width);
+        let (left, right) = (at(x.saturating_sub(1), y), at(x + 1, y));
+        let (above, below) = (at(x, y.saturating_sub(1)), at(x, y + 1));
+        let own = at(x, y);
+        [0, 1, 2].map(|c| {
+            own[c] * (1.0 - 4.0 * amount) + amount * (left[c] + right[c] + above[c] + below[c])
+        })
+    };
+    (0..colors.len()).map(mix).collect()
+}

@@ -1,0 +1,194 @@
+//! `demo`: small procedural data sets in the official layouts.
+//!
+//! ```text
+//! cityscapes/      leftImg8bit and gtFine of splits train and val: labelIds and polygons
+//! coco/            train2017 and annotations/instances_train2017.json
+//! lost_and_found/  leftImg8bit and gtCoarse of split test: labelIds and labelTrainIds
+//! fishyscapes/     images and labels_masks
+//! ```
+//!
+//! The known classes have their own muted colors and textures. Unknown objects are half relatives of the proxies in
+//! the COCO-like pictures and half like none of them, and the test scenes have effects (wet road, graffiti, leaves,
+//! rain) that are rare in training: a network that is unsure there gives false alarms. All of it is a toy; figures
+//! measured on it say that the pipeline works, and nothing about any method.
+//!
+//! The same seed gives the same bytes on any number of threads: every picture has its own random numbers.
+
+mod canvas;
+mod coco;
+mod noise;
+mod scenes;
+mod street;
+mod things;
+mod traffic;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use artifacts::atomic::write_bytes;
+use artifacts::stage_dir::{Opened, StageDir};
+use image::{ImageEncoder, RgbImage};
+use rayon::prelude::*;
+use serde::Serialize;
+use stage_cli::{Common, Progress, print_result};
+
+/// Chance of each confusing effect in a training scene.
+const TRAIN_AMBIGUITY: f64 = 0.08;
+/// The same in all other scenes.
+const TEST_AMBIGUITY: f64 = 0.45;
+/// Share of unknown objects that look like no proxy.
+const ALIEN_SHARE: f64 = 0.5;
+/// Rows of unknown objects in a picture of 128 rows; small ones are more frequent.
+const OBJECT_ROWS: [f64; 2] = [6.0, 40.0];
+/// Standard deviation of the camera's noise, of 255.
+const NOISE: f64 = 4.5;
+
+/// Arguments of `demo`.
+#[derive(clap::Args, Clone, Debug, Serialize)]
+pub struct Args {
+    /// Folder to write the data sets to.
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
+    pub output: PathBuf,
+    /// Seed of all random choices.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// How much: full is 160 train, 40 val, 60 + 60 test scenes of 256x128 and 84 COCO pictures; small about a third
+    /// of it, with scenes of 192x96.
+    #[arg(long, value_enum, default_value_t = Scale::Full)]
+    pub scale: Scale,
+}
+
+/// Size of the demo.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// For continuous integration.
+    Small,
+    /// For a first impression.
+    Full,
+}
+
+/// How many pictures of which size.
+#[derive(Clone, Copy, Debug)]
+struct Amounts {
+    /// Columns and rows of scenes.
+    scene: [usize; 2],
+    train: u64,
+    val: u64,
+    lost_and_found: u64,
+    fishyscapes: u64,
+    coco: coco::Amounts,
+}
+
+impl Scale {
+    fn amounts(self) -> Amounts {
+        match self {
+            Self::Full => Amounts {
+                scene: [256, 128],
+                train: 160,
+                val: 40,
+                lost_and_found: 60,
+                fishyscapes: 60,
+                coco: coco::Amounts {
+                    qualifying: 60,
+                    excluded: 16,
+                    small: 8,
+                },
+            },
+            Self::Small => Amounts {
+                scene: [192, 96],
+                train: 54,
+                val: 14,
+                lost_and_found: 20,
+                fishyscapes: 20,
+                coco: coco::Amounts {
+                    qualifying: 20,
+                    excluded: 6,
+                    small: 3,
+                },
+            },
+        }
+    }
+}
+
+/// One scene to be made.
+#[derive(Clone, Copy, Debug)]
+enum Job {
+    Train(u64),
+    Val(u64),
+    LostAndFound(u64),
+    Fishyscapes(u64),
+}
+
+/// Writes all data sets below the output folder; prints one line.
+///
+/// # Errors
+/// If the folder holds other files, or cannot be written.
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let dir = match StageDir::open(&args.output, "cityscapes-io demo", args, &[], common.force)? {
+        Opened::Done(_) => {
+            tracing::info!("{} is already complete", args.output.display());
+            return Ok(());
+        }
+        Opened::Work(dir) => dir,
+    };
+    let amounts = args.scale.amounts();
+    let mut jobs: Vec<Job> = (0..amounts.train).map(Job::Train).collect();
+    jobs.extend((0..amounts.val).map(Job::Val));
+    jobs.extend((0..amounts.lost_and_found).map(Job::LostAndFound));
+    jobs.extend((0..amounts.fishyscapes).map(Job::Fishyscapes));
+    let n_pictures = jobs.len() as u64 + amounts.coco.total();
+    let progress = Progress::new("demo", n_pictures, "pictures");
+    let root = dir.path();
+    jobs.par_iter().try_for_each(|&job| {
+        progress.advance(1);
+        make_scene(job, args.seed, amounts.scene, root)
+    })?;
+    coco::write(&root.join("coco"), args.seed, amounts.coco, &progress)?;
+    progress.finish();
+    dir.finish(&[
+        ("train", amounts.train),
+        ("val", amounts.val),
+        ("lost_and_found", amounts.lost_and_found),
+        ("fishyscapes", amounts.fishyscapes),
+        ("coco", amounts.coco.total()),
+    ])?;
+    print_result(format!(
+        "demo: {n_pictures} pictures in {}",
+        args.output.display()
+    ));
+    Ok(())
+}
+
+fn make_scene(job: Job, seed: u64, size: [usize; 2], root: &Path) -> Result<()> {
+    match job {
+        Job::Train(i) => scenes::cityscapes(&root.join("cityscapes"), "train", i, seed, size),
+        Job::Val(i) => scenes::cityscapes(&root.join("cityscapes"), "val", i, seed, size),
+        Job::LostAndFound(i) => scenes::lost_and_found(&root.join("lost_and_found"), i, seed, size),
+        Job::Fishyscapes(i) => scenes::fishyscapes(&root.join("fishyscapes"), i, seed, size),
+    }
+}
+
+/// Writes bytes, with the folders above.
+fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    create_parent(path)?;
+    write_bytes(path, bytes)
+}
+
+fn create_parent(path: &Path) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("could not create {}", folder.display()))
+}
+
+fn write_png(path: &Path, picture: &RgbImage) -> Result<()> {
+    let mut bytes = Vec::new();
+    image::codecs::png::PngEncoder::new(&mut bytes).write_image(
+        picture,
+        picture.width(),
+        picture.height(),
+        image::ExtendedColorType::Rgb8,
+    )?;
+    write_file(path, &bytes)
+}

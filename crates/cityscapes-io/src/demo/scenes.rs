@@ -1,0 +1,242 @@
+//! The scenes of Cityscapes, `LostAndFound` and Fishyscapes and their files.
+
+use std::path::Path;
+
+use anyhow::Result;
+use artifacts::labels::IGNORE;
+use artifacts::mask::Mask;
+use serde::Serialize;
+
+use super::canvas::{Canvas, Object, UNKNOWN};
+use super::noise::Dice;
+use super::street::{Street, id, street};
+use super::things::{Form, Thing};
+use super::{ALIEN_SHARE, NOISE, OBJECT_ROWS, TEST_AMBIGUITY, TRAIN_AMBIGUITY};
+use super::{create_parent, write_file, write_png};
+use crate::labels::{label_of_id, train_id};
+
+/// Cities of the splits train and val.
+const TRAIN_CITIES: [&str; 4] = ["adorf", "bedorf", "cedorf", "dedorf"];
+const VAL_CITIES: [&str; 2] = ["edorf", "fdorf"];
+const SEQUENCES: [&str; 3] = ["01_Demo_Lane_1", "02_Demo_Lane_2", "03_Demo_Square"];
+
+/// A polygon file as cityscapesScripts reads it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Annotation<'a> {
+    img_height: usize,
+    img_width: usize,
+    objects: Vec<AnnotatedObject<'a>>,
+}
+
+#[derive(Serialize)]
+struct AnnotatedObject<'a> {
+    label: &'a str,
+    polygon: Vec<[i64; 2]>,
+}
+
+/// One pair of `leftImg8bit` and `gtFine`.
+pub(super) fn cityscapes(
+    root: &Path,
+    split: &str,
+    number: u64,
+    seed: u64,
+    size: [usize; 2],
+) -> Result<()> {
+    let is_train = split == "train";
+    let ambiguity = if is_train {
+        TRAIN_AMBIGUITY
+    } else {
+        TEST_AMBIGUITY
+    };
+    let dice = &mut Dice::new(seed, split, number);
+    let mut street = street(dice, size[0], size[1], ambiguity);
+    street.paint_void(dice);
+    let cities: &[&str] = if is_train { &TRAIN_CITIES } else { &VAL_CITIES };
+    let city = cities[number as usize % cities.len()];
+    let name = format!("{city}_000000_{number:06}");
+    let folder = |kind: &str| root.join(kind).join(split).join(city);
+    let canvas = &street.canvas;
+    write_png(
+        &folder("leftImg8bit").join(format!("{name}_leftImg8bit.png")),
+        &canvas.photograph(dice, NOISE),
+    )?;
+    let fine = folder("gtFine");
+    write_mask(
+        &fine.join(format!("{name}_gtFine_labelIds.png")),
+        canvas,
+        |label| label,
+    )?;
+    let annotation = Annotation {
+        img_height: canvas.height,
+        img_width: canvas.width,
+        objects: canvas.objects.iter().map(annotate).collect(),
+    };
+    let text = serde_json::to_vec(&annotation)?;
+    write_file(&fine.join(format!("{name}_gtFine_polygons.json")), &text)
+}
+
+fn annotate(object: &Object) -> AnnotatedObject<'static> {
+    AnnotatedObject {
+        label: label_of_id(object.label).map_or("unlabeled", |l| l.name),
+        polygon: object.polygon.iter().map(|p| p.map(|v| v as i64)).collect(),
+    }
+}
+
+/// One scene with obstacles on the road.
+pub(super) fn lost_and_found(root: &Path, number: u64, seed: u64, size: [usize; 2]) -> Result<()> {
+    let dice = &mut Dice::new(seed, "lost_and_found", number);
+    let mut street = street(dice, size[0], size[1], TEST_AMBIGUITY);
+    let mut kinds = Vec::new();
+    for _ in 0..dice.count(1, 3) {
+        let thing = Thing::unknown(dice, ALIEN_SHARE);
+        let rows = object_rows(dice, size[1]);
+        let before = street.canvas.labels.clone();
+        if street.put_on_road(dice, &thing, rows) {
+            // obstacles get their own label, so that the next one may overlap
+            kinds.push((hazard_id(thing.form), before));
+        }
+    }
+    let ids = obstacle_ids(&street, &kinds);
+    street.paint_void(dice);
+    let sequence = SEQUENCES[number as usize % SEQUENCES.len()];
+    let name = format!("{sequence}_000000_{number:06}");
+    let folder = |kind: &str| root.join(kind).join("test").join(sequence);
+    let canvas = &street.canvas;
+    write_png(
+        &folder("leftImg8bit").join(format!("{name}_leftImg8bit.png")),
+        &canvas.photograph(dice, NOISE),
+    )?;
+    let label = |at: usize, label: u8| match label {
+        id::ROAD => 1,
+        UNKNOWN => ids[at],
+        label if is_void(label) => IGNORE,
+        _ => 0,
+    };
+    let mut mask = Mask::filled(canvas.width, canvas.height, 0);
+    for (at, value) in mask.labels.iter_mut().enumerate() {
+        *value = label(at, canvas.labels[at]);
+    }
+    let coarse = folder("gtCoarse").join(format!("{name}_gtCoarse_labelIds.png"));
+    create_parent(&coarse)?;
+    mask.write(&coarse)?;
+    for value in &mut mask.labels {
+        *value = if (2..IGNORE).contains(value) {
+            2
+        } else {
+            *value
+        };
+    }
+    mask.write(&coarse.with_file_name(format!("{name}_gtCoarse_labelTrainIds.png")))
+}
+
+/// `LostAndFound`'s id of each unknown pixel. `kinds`: each object's id and the labels before it was painted.
+fn obstacle_ids(street: &Street, kinds: &[(u8, Vec<u8>)]) -> Vec<u8> {
+    let mut ids = vec![0; street.canvas.labels.len()];
+    for (k, (hazard, before)) in kinds.iter().enumerate() {
+        let after = kinds
+            .get(k + 1)
+            .map_or(&street.canvas.labels, |(_, labels)| labels);
+        for (at, slot) in ids.iter_mut().enumerate() {
+            if after[at] == UNKNOWN && before[at] != UNKNOWN {
+                *slot = *hazard;
+            }
+        }
+    }
+    ids
+}
+
+/// The nearest of `LostAndFound`'s hazards.
+fn hazard_id(form: Form) -> u8 {
+    match form {
+        Form::Box | Form::Chair => 10,
+        Form::Disc => 22,
+        Form::Dog | Form::Cow | Form::Elephant | Form::Giraffe | Form::Bird => 24,
+        Form::Bear => 26,
+        Form::Cone => 17,
+        Form::Tire => 21,
+        Form::Plank => 16,
+        Form::Tube => 14,
+        Form::Umbrella | Form::Kite | Form::Debris => 32,
+        Form::Crescent | Form::Vase => 35,
+        Form::Lump => 8,
+    }
+}
+
+/// One scene with pasted objects; one in twenty has none.
+pub(super) fn fishyscapes(root: &Path, number: u64, seed: u64, size: [usize; 2]) -> Result<()> {
+    let dice = &mut Dice::new(seed, "fishyscapes", number);
+    let mut street = street(dice, size[0], size[1], TEST_AMBIGUITY);
+    let n_objects = if number % 20 == 19 {
+        0
+    } else {
+        dice.count(1, 2)
+    };
+    for _ in 0..n_objects {
+        let thing = Thing::unknown(dice, ALIEN_SHARE);
+        let rows = object_rows(dice, size[1]);
+        street.paste(dice, &thing, rows);
+    }
+    street.paint_void(dice);
+    let picture = street.canvas.photograph(dice, NOISE);
+    write_png(&root.join("images").join(format!("{number}.png")), &picture)?;
+    write_mask(
+        &root.join("labels_masks").join(format!("{number}.png")),
+        &street.canvas,
+        |label| match label {
+            UNKNOWN => 1,
+            label if is_void(label) => IGNORE,
+            _ => 0,
+        },
+    )
+}
+
+fn is_void(label: u8) -> bool {
+    train_id(label).is_none_or(|class| class == IGNORE)
+}
+
+fn object_rows(dice: &mut Dice, height: usize) -> f64 {
+    dice.skewed(OBJECT_ROWS[0], OBJECT_ROWS[1]) * height as f64 / 128.0
+}
+
+fn write_mask(path: &Path, canvas: &Canvas, value: impl Fn(u8) -> u8) -> Result<()> {
+    create_parent(path)?;
+    Mask {
+        width: canvas.width,
+        height: canvas.height,
+        labels: canvas.labels.iter().map(|&label| value(label)).collect(),
+    }
+    .write(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::polygon::{Point, rasterize_polygon};
+
+    #[test]
+    fn polygons_painted_in_order_give_the_labels() {
+        let dice = &mut Dice::new(3, "train", 5);
+        let mut street = street(dice, 192, 96, 1.0);
+        street.paint_void(dice);
+        let mut labels = vec![0; 192 * 96];
+        for object in &street.canvas.objects {
+            let points = annotate(object).polygon;
+            let points: Vec<Point> = points.iter().map(|p| p.map(|v| v as f64)).collect();
+            rasterize_polygon(&points, 192, 96, |row, columns| {
+                labels[row * 192..][columns].fill(object.label);
+            });
+        }
+        assert_eq!(labels, street.canvas.labels);
+    }
+
+    #[test]
+    fn training_scenes_have_most_classes() {
+        let mut seen = std::collections::BTreeSet::new();
+        for number in 0..40 {
+            let street = street(&mut Dice::new(0, "train", number), 192, 96, TRAIN_AMBIGUITY);
+            seen.extend(street.canvas.labels.iter().filter_map(|&l| train_id(l)));
+        }
+        assert!(seen.len() >= 14, "{seen:?}");
+    }
+}

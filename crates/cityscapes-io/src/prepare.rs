@@ -1,0 +1,253 @@
+//! `prepare`: a data set's folder becomes `masks/<sample_id>.png` and `index.json`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail, ensure};
+use artifacts::index::{Index, Sample};
+use artifacts::stage_dir::{Opened, StageDir};
+use rayon::prelude::*;
+use serde::Serialize;
+use stage_cli::{Common, Progress, print_result};
+
+use crate::discover::{Discovered, Found, check_size, discover, image_size};
+use crate::manifest::DatasetManifest;
+
+/// Arguments of `prepare`.
+#[derive(clap::Args, Clone, Debug, Serialize)]
+pub struct Args {
+    /// Where the data set is.
+    #[command(flatten)]
+    pub source: Source,
+    /// Folder to write masks and index to.
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
+    pub output: PathBuf,
+    /// Size in pixels at which the samples are evaluated, e.g. 1024x512; masks are resized to it by nearest neighbor.
+    /// Default: the size of each image.
+    #[arg(long, value_name = "WxH")]
+    pub size: Option<Size>,
+    /// Only the first N samples in the order of their ids.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+/// Which data set and where its files are.
+#[derive(clap::Args, Clone, Debug, Serialize)]
+pub struct Source {
+    /// Name of a known data set: cityscapes-train, cityscapes-val, lost-and-found-test, fishyscapes-static,
+    /// fishyscapes-laf, road-anomaly21, road-obstacle21.
+    #[arg(long, value_name = "NAME", required_unless_present = "manifest")]
+    pub dataset: Option<String>,
+    /// Description of another data set, in the form of the files in data-manifests.
+    #[arg(long, value_name = "FILE", conflicts_with = "dataset")]
+    pub manifest: Option<PathBuf>,
+    /// Folder of the data set as downloaded.
+    #[arg(long, value_name = "FOLDER")]
+    pub root: PathBuf,
+    /// Another number of samples or another image size than the published data set's is an error, not a warning.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Width and height in pixels, written `1024x512`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Size {
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+}
+
+impl FromStr for Size {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parse = || -> Option<Self> {
+            let (width, height) = text.split_once('x')?;
+            let (width, height) = (width.parse().ok()?, height.parse().ok()?);
+            (1..=65_535).contains(&width).then_some(())?;
+            (1..=65_535).contains(&height).then_some(())?;
+            Some(Self { width, height })
+        };
+        parse().with_context(|| {
+            format!("a size is written WIDTHxHEIGHT, for example 1024x512, not {text:?}")
+        })
+    }
+}
+
+impl Source {
+    /// Reads the manifest and finds the samples, and compares with what is published.
+    ///
+    /// # Errors
+    /// As [`DatasetManifest::load`] and [`discover`], and with `strict` for another number of samples than published.
+    pub fn open(&self) -> Result<(DatasetManifest, Discovered)> {
+        let manifest = DatasetManifest::load(self.dataset.as_deref(), self.manifest.as_deref())?;
+        let found = discover(&manifest, &self.root)?;
+        let (n, expected) = (found.samples.len(), manifest.expected_samples);
+        if n != expected {
+            self.complain(format!(
+                "{} has {n} samples, {} as published has {expected}",
+                self.root.display(),
+                manifest.title
+            ))?;
+        }
+        Ok((manifest, found))
+    }
+
+    /// Warns, once, or fails with `--strict`, if image sizes are not those of the published set.
+    ///
+    /// # Errors
+    /// With `strict` for the first image of another size.
+    pub fn check_image_sizes(&self, manifest: &DatasetManifest, samples: &[Sample]) -> Result<()> {
+        let Some([width, height]) = manifest.image_size else {
+            return Ok(());
+        };
+        let other = |s: &&Sample| (s.image_width, s.image_height) != (width, height);
+        if let Some(first) = samples.iter().find(other) {
+            self.complain(format!(
+                "{} of {} images are not {width}x{height} as published, first {} with {}x{}",
+                samples.iter().filter(other).count(),
+                samples.len(),
+                first.image.display(),
+                first.image_width,
+                first.image_height
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn complain(&self, text: String) -> Result<()> {
+        if self.strict {
+            bail!("{text} (--strict)");
+        }
+        tracing::warn!("{text}");
+        Ok(())
+    }
+}
+
+/// What the masks depend on; the manifest's text may change without a change of arguments, files without both.
+#[derive(Serialize)]
+struct Work<'a> {
+    #[serde(flatten)]
+    args: &'a Args,
+    data_manifest: &'a DatasetManifest,
+    n_files: u64,
+    n_bytes: u64,
+}
+
+/// Writes masks and index; prints one line with what was written.
+///
+/// # Errors
+/// If the data set is not there or not as its manifest says, naming the file and what to do.
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let (data_manifest, found) = args.source.open()?;
+    let (n_files, n_bytes) = found.file_totals();
+    let work = Work {
+        args,
+        data_manifest: &data_manifest,
+        n_files,
+        n_bytes,
+    };
+    let inputs: Vec<_> = args
+        .source
+        .manifest
+        .iter()
+        .map(|m| ("manifest", m.as_path()))
+        .collect();
+    let stage = "cityscapes-io prepare";
+    let dir = match StageDir::open(&args.output, stage, &work, &inputs, common.force)? {
+        Opened::Done(_) => {
+            tracing::info!("{} is already complete", args.output.display());
+            return Ok(());
+        }
+        Opened::Work(dir) => dir,
+    };
+    let masks = dir.subdir("masks")?;
+    let selected = &found.samples[..args.limit.unwrap_or(usize::MAX).min(found.samples.len())];
+    ensure!(
+        !selected.is_empty(),
+        "--limit 0 leaves no sample: give at least 1"
+    );
+    let progress = Progress::new("prepare", selected.len() as u64, "images");
+    let samples = selected
+        .par_iter()
+        .map(|sample| {
+            let path = masks.join(format!("{}.png", sample.sample_id));
+            let prepared = prepare_sample(args, &found, sample, &path)?;
+            progress.advance(1);
+            Ok(prepared)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    progress.finish();
+    args.source.check_image_sizes(&data_manifest, &samples)?;
+    let n_samples = samples.len();
+    let DatasetManifest {
+        dataset,
+        split,
+        mask_kind,
+        ..
+    } = &data_manifest;
+    Index::new(dataset, split, *mask_kind, &args.source.root, samples)?.write(dir.path())?;
+    dir.finish(&[("samples", n_samples as u64)])?;
+    print_result(format!(
+        "{}: {n_samples} samples in {}",
+        data_manifest.name,
+        args.output.display()
+    ));
+    Ok(())
+}
+
+/// Writes the mask to `path`, unless an interrupted call already did.
+fn prepare_sample(
+    args: &Args,
+    found: &Discovered,
+    sample: &Found,
+    path: &std::path::Path,
+) -> Result<Sample> {
+    let image = args.source.root.join(&sample.image);
+    let (image_width, image_height) = image_size(&image)?;
+    let size = args.size.unwrap_or(Size {
+        width: image_width,
+        height: image_height,
+    });
+    if !path.exists() {
+        let mut mask = found.read_labels(sample)?;
+        check_size(
+            &image,
+            (image_width, image_height),
+            &sample.label_file,
+            &mask,
+        )?;
+        if (size.width, size.height) != (image_width, image_height) {
+            mask = mask.resize_nearest(size.width as usize, size.height as usize);
+        }
+        mask.write(path)?;
+    }
+    Ok(Sample {
+        sample_id: sample.sample_id.clone(),
+        image: sample.image.clone(),
+        image_bytes: sample.image_bytes,
+        image_width,
+        image_height,
+        mask: Some(format!("masks/{}.png", sample.sample_id).into()),
+        width: size.width,
+        height: size.height,
+        proxy: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_width_by_height() -> Result<()> {
+        let size: Size = "1024x512".parse()?;
+        assert_eq!((size.width, size.height), (1024, 512));
+        for bad in ["1024", "0x5", "5x0", "axb", "1x2x3", "70000x1", "-1x2"] {
+            assert!(bad.parse::<Size>().is_err(), "{bad}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! From the values in a label file to those in a mask.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use artifacts::labels::MaskKind;
+use artifacts::mask::Mask;
+
+use crate::labels::train_id;
+use crate::manifest::Values;
+
+/// Name in manifests of the table in [`crate::labels`].
+const CITYSCAPES_LABEL_IDS: &str = "cityscapes-label-ids";
+
+/// New value of each of the 256 values, nothing for those that may not occur.
+#[derive(Clone, Debug)]
+pub struct Remap([Option<u8>; 256]);
+
+impl Remap {
+    /// # Errors
+    /// For an unknown table, a range that is none, a value that is given twice, and a new value that no mask of `kind` has.
+    pub fn new(values: &Values, kind: MaskKind) -> Result<Self> {
+        let mut table = [None; 256];
+        match values {
+            Values::Table(name) if name == CITYSCAPES_LABEL_IDS => {
+                for id in 0..=u8::MAX {
+                    table[usize::from(id)] = train_id(id);
+                }
+            }
+            Values::Table(name) => {
+                bail!("there is no table {name:?}, only {CITYSCAPES_LABEL_IDS:?}")
+            }
+            Values::Map(map) => {
+                for (range, &to) in map {
+                    for from in parse_range(range)? {
+                        let slot = &mut table[usize::from(from)];
+                        ensure!(slot.is_none(), "value {from} is given twice");
+                        *slot = Some(to);
+                    }
+                }
+            }
+        }
+        if let Some(bad) = table.iter().flatten().find(|&&to| !kind.allows(to)) {
+            bail!("no {kind:?} mask has the value {bad}");
+        }
+        Ok(Self(table))
+    }
+
+    /// Replaces all values of `mask`, which was read from `path`.
+    ///
+    /// # Errors
+    /// For a value without a meaning, with its first place.
+    pub fn apply(&self, mask: &mut Mask, path: &Path) -> Result<()> {
+        for (at, value) in mask.labels.iter_mut().enumerate() {
+            *value = self.0[usize::from(*value)].with_context(|| {
+                format!(
+                    "{} has the value {value} at row {}, column {}, which the data set's manifest does not know: \
+                     add it to the values there, or get the file again",
+                    path.display(),
+                    at / mask.width,
+                    at % mask.width
+                )
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// `"7"` or `"2-30"`, both ends included.
+fn parse_range(text: &str) -> Result<std::ops::RangeInclusive<u8>> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let parsed = first.parse::<u8>().ok().zip(last.parse::<u8>().ok());
+    parsed
+        .filter(|(first, last)| first <= last)
+        .map(|(first, last)| first..=last)
+        .with_context(|| format!("{text:?} is no value or range of values within 0-255"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mask(labels: &[u8]) -> Mask {
+        Mask {
+            width: labels.len(),
+            height: 1,
+            labels: labels.to_vec(),
+        }
+    }
+
+    fn remap(pairs: &[(&str, u8)]) -> Result<Remap> {
+        let map = pairs.iter().map(|&(k, v)| (k.to_owned(), v)).collect();
+        Remap::new(&Values::Map(map), MaskKind::Eval)
+    }
+
+    #[test]
+    fn values_and_ranges_are_mapped_and_others_refused() -> Result<()> {
+        let remap = remap(&[("0", 2), ("1", 0), ("2-30", 1), ("255", 255)])?;
+        let mut m = mask(&[0, 1, 2, 30, 255]);
+        remap.apply(&mut m, Path::new("m.png"))?;
+        assert_eq!(m.labels, [2, 0, 1, 1, 255]);
+        let error = remap
+            .apply(&mut mask(&[0, 31]), Path::new("m.png"))
+            .unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("m.png has the value 31 at row 0, column 1"),
+            "{text}"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn maps_that_make_no_sense_are_refused() {
+        for bad in ["a", "3-2", "256", "-1", "1-"] {
+            assert!(remap(&[(bad, 1)]).is_err(), "{bad}");
+        }
+        assert!(remap(&[("1-3", 1), ("2", 0)]).is_err());
+        assert!(remap(&[("1", 3)]).is_err());
+        assert!(Remap::new(&Values::Table("x".into()), MaskKind::TrainId).is_err());
+    }
+
+    #[test]
+    fn label_ids_become_train_ids() -> Result<()> {
+        let table = Values::Table(CITYSCAPES_LABEL_IDS.into());
+        let mut m = mask(&[0, 7, 26, 33, 3]);
+        Remap::new(&table, MaskKind::TrainId)?.apply(&mut m, Path::new("m.png"))?;
+        assert_eq!(m.labels, [255, 0, 13, 18, 255]);
+        Ok(())
+    }
+}
