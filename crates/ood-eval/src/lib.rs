@@ -1,1 +1,70 @@
-//! Evaluation of runs and the report
+//! Evaluation: curves, segment errors and known classes of one or several runs, and the report.
+//!
+//! Reads the tables of runs, `RUN/{segments,meta,closed_set}/<dataset>`, and never sees a network. Whatever is compared
+//! here was made by the same stages with other weights.
+//!
+//! - `closed-set` counts known classes from logits and labels: `confusion.parquet`.
+//! - `evaluate` computes every figure: `results.json`, `results.csv`, `results.md`.
+//! - `report` adds figures, pictures and provenance: `report.html`, one file that needs no network.
+//!
+//! Example: `ood-eval report --run baseline=runs/baseline --run retrained=runs/retrained --labels labels --output report`
+
+pub mod classes;
+mod closed_set;
+pub mod comparison;
+pub mod confusion;
+pub mod curves;
+pub mod detections;
+mod evaluate;
+pub mod pixel_counts;
+pub mod reference_curves;
+mod report;
+pub mod results;
+pub mod runs;
+pub mod segment_scores;
+
+use anyhow::Result;
+use serde::Serialize;
+use stage_cli::Common;
+
+pub use closed_set::ClosedSetArgs;
+pub use evaluate::EvaluateArgs;
+pub use report::ReportArgs;
+
+/// Evaluates runs, compares them and writes the report.
+#[derive(clap::Parser, Clone, Debug, Serialize)]
+#[command(name = "ood-eval", version)]
+pub struct Args {
+    /// Flags of every stage.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(clap::Subcommand, Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Command {
+    /// Count the known classes of a data set: pixel accuracy and IoU.
+    ClosedSet(ClosedSetArgs),
+    /// Compute and compare the figures of runs.
+    Evaluate(EvaluateArgs),
+    /// Evaluate and write the report with figures and pictures.
+    Report(ReportArgs),
+}
+
+/// Runs a subcommand.
+///
+/// # Errors
+/// If an input is missing, incomplete or damaged, or the output cannot be written.
+pub fn run(args: &Args) -> Result<()> {
+    let force = args.common.force;
+    match &args.command {
+        Command::ClosedSet(args) => closed_set::run(args, force),
+        Command::Evaluate(args) => evaluate::run(args, force),
+        Command::Report(args) => report::run(args, force),
+    }
+}

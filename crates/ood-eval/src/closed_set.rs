@@ -1,0 +1,142 @@
+//! `ood-eval closed-set`: how well the known classes are still segmented.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use artifacts::index::{Index, Sample};
+use artifacts::labels::{MaskKind, NUM_CLASSES};
+use artifacts::logits::Logits;
+use artifacts::mask::Mask;
+use artifacts::stage_dir::{Opened, StageDir};
+use rayon::prelude::*;
+use serde::Serialize;
+use stage_cli::{Progress, print_result};
+
+use crate::comparison;
+use crate::confusion::Confusion;
+
+/// Counts pixels per pair of true and predicted class.
+#[derive(clap::Args, Clone, Debug, Serialize)]
+pub struct ClosedSetArgs {
+    /// Logits of the data set, an output of `seg-model infer`.
+    #[arg(long)]
+    pub logits: PathBuf,
+    /// Labels of the data set with train ids, an output of `cityscapes-io prepare`.
+    #[arg(long)]
+    pub labels: PathBuf,
+    /// Directory to write `confusion.parquet` to.
+    #[arg(long)]
+    #[serde(skip)]
+    pub output: PathBuf,
+}
+
+pub(crate) fn run(args: &ClosedSetArgs, force: bool) -> Result<()> {
+    let index = Index::read(&args.labels)?;
+    ensure!(
+        index.mask_kind == MaskKind::TrainId,
+        "masks in {} are {:?}, but train ids are needed: prepare the data set with its known classes",
+        args.labels.display(),
+        index.mask_kind
+    );
+    let inputs = [
+        ("logits", args.logits.as_path()),
+        ("labels", args.labels.as_path()),
+    ];
+    let confusion = match StageDir::open(&args.output, "ood-eval closed-set", args, &inputs, force)?
+    {
+        Opened::Done(_) => {
+            tracing::info!("{} is complete already", args.output.display());
+            Confusion::read(&args.output)?
+        }
+        Opened::Work(dir) => {
+            let confusion = count_all(&index, args)?;
+            confusion.write(dir.path())?;
+            dir.finish(&[("samples", index.samples.len() as u64)])?;
+            confusion
+        }
+    };
+    print_result(comparison::class_table(&[(index.dataset.as_str(), &confusion)]).terminal());
+    Ok(())
+}
+
+fn count_all(index: &Index, args: &ClosedSetArgs) -> Result<Confusion> {
+    let progress = Progress::new("closed-set", index.samples.len() as u64, "images");
+    let count = |sample: &Sample| {
+        let confusion = count_sample(index, sample, args);
+        progress.advance(1);
+        confusion
+    };
+    let total = index
+        .samples
+        .par_iter()
+        .map(count)
+        .try_reduce(Confusion::default, |a, b| Ok(a.merge(&b)))?;
+    progress.finish();
+    Ok(total)
+}
+
+fn count_sample(index: &Index, sample: &Sample, args: &ClosedSetArgs) -> Result<Confusion> {
+    let mask_path = index.mask_path(&args.labels, sample)?;
+    let mask = Mask::read(&mask_path, index.mask_kind)?;
+    let path = logits_path(&args.logits, &sample.sample_id);
+    let logits = read_logits(&path, sample, (mask.width, mask.height))?;
+    ensure!(
+        logits.info.num_classes == NUM_CLASSES,
+        "{} has {} classes, but train ids are those of {NUM_CLASSES}",
+        path.display(),
+        logits.info.num_classes
+    );
+    let taps = logits.column_taps();
+    let mut row = vec![0.0; NUM_CLASSES * mask.width];
+    let mut best = vec![0.0; mask.width];
+    let mut class = vec![0; mask.width];
+    let mut confusion = Confusion::default();
+    for (y, truth) in mask.labels.chunks_exact(mask.width).enumerate() {
+        logits.row(y, &taps, &mut row);
+        argmax_row(&row, &mut best, &mut class);
+        confusion.count(truth, &class);
+    }
+    Ok(confusion)
+}
+
+/// Where the logits of a sample are.
+pub(crate) fn logits_path(dir: &Path, sample_id: &str) -> PathBuf {
+    dir.join(format!("{sample_id}.safetensors"))
+}
+
+/// Reads logits and checks that they are those of the sample, at the size (columns, rows) of its mask.
+pub(crate) fn read_logits(path: &Path, sample: &Sample, size: (usize, usize)) -> Result<Logits> {
+    let logits = Logits::read(path).with_context(|| format!("sample {}", sample.sample_id))?;
+    let info = &logits.info;
+    ensure!(
+        info.sample_id == sample.sample_id,
+        "{} holds the logits of {}, not of {}: run `seg-model infer` again",
+        path.display(),
+        info.sample_id,
+        sample.sample_id
+    );
+    ensure!(
+        (info.output_width, info.output_height) == size,
+        "{} is for {}x{} pixels, but the mask has {}x{}: run `seg-model infer` again with these labels",
+        path.display(),
+        info.output_width,
+        info.output_height,
+        size.0,
+        size.1
+    );
+    Ok(logits)
+}
+
+/// Class of the largest logit of each column, the first one on ties; `row`: `[C, W]`.
+fn argmax_row(row: &[f32], best: &mut [f32], class: &mut [u8]) {
+    let width = best.len();
+    best.copy_from_slice(&row[..width]);
+    class.fill(0);
+    for (c, values) in row.chunks_exact(width).enumerate().skip(1) {
+        for ((&v, best), class) in values.iter().zip(&mut *best).zip(&mut *class) {
+            if v > *best {
+                (*best, *class) = (v, c as u8);
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! ROC and precision-recall figures from histograms of pixel scores.
+//!
+//! Pixels of one bin are tied: they pass every threshold together. A bin of `artifacts::score_bins` is so narrow
+//! that the areas agree with those of an exact sort.
+
+/// Pixels of one bin of scores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BinCount {
+    /// Bin; grows with the score.
+    pub bin: u32,
+    /// In-distribution pixels.
+    pub n_in: u64,
+    /// Out-of-distribution pixels.
+    pub n_out: u64,
+}
+
+/// A histogram: bins ascending, none twice.
+pub type Histogram = Vec<BinCount>;
+
+/// What remains true when the threshold is lowered to the score of a bin.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CurvePoint {
+    /// Share of in-distribution pixels at or above the threshold.
+    pub false_positive_rate: f64,
+    /// Share of out-of-distribution pixels at or above the threshold: the recall.
+    pub true_positive_rate: f64,
+    /// Share of out-of-distribution pixels among all at or above the threshold.
+    pub precision: f64,
+}
+
+/// In- and out-of-distribution pixels of a histogram.
+pub fn totals(histogram: &[BinCount]) -> (u64, u64) {
+    histogram
+        .iter()
+        .fold((0, 0), |(n_in, n_out), b| (n_in + b.n_in, n_out + b.n_out))
+}
+
+/// Totals, or nothing if a rate would be 0/0.
+fn both_present(histogram: &[BinCount]) -> Option<(u64, u64)> {
+    Some(totals(histogram)).filter(|&(n_in, n_out)| n_in > 0 && n_out > 0)
+}
+
+/// All points of both curves, from the highest threshold to the lowest; empty if one side has no pixels.
+pub fn points(histogram: &[BinCount]) -> Vec<CurvePoint> {
+    let Some((n_in, n_out)) = both_present(histogram) else {
+        return Vec::new();
+    };
+    let (mut false_positives, mut true_positives) = (0, 0);
+    let mut point = |b: &BinCount| {
+        false_positives += b.n_in;
+        true_positives += b.n_out;
+        CurvePoint {
+            false_positive_rate: false_positives as f64 / n_in as f64,
+            true_positive_rate: true_positives as f64 / n_out as f64,
+            precision: true_positives as f64 / (false_positives + true_positives).max(1) as f64,
+        }
+    };
+    histogram.iter().rev().map(&mut point).collect()
+}
+
+/// Area under the ROC curve: the probability that an out-of-distribution pixel scores higher than an
+/// in-distribution pixel, ties counted half. `None` if one side has no pixels.
+pub fn auroc(histogram: &[BinCount]) -> Option<f64> {
+    let (n_in, n_out) = both_present(histogram)?;
+    let (mut below, mut twice_won) = (0u128, 0u128);
+    for b in histogram {
+        let (bin_in, bin_out) = (u128::from(b.n_in), u128::from(b.n_out));
+        twice_won += bin_out * (2 * below + bin_in);
+        below += bin_in;
+    }
+    Some(twice_won as f64 / (2.0 * n_in as f64 * n_out as f64))
+}
+
+/// Area under the precision-recall curve as average precision: Σ (Rᵢ − Rᵢ₋₁) Pᵢ over falling thresholds, a
+/// step-wise sum without interpolation. `None` if one side has no pixels.
+pub fn auprc(histogram: &[BinCount]) -> Option<f64> {
+    let (_, n_out) = both_present(histogram)?;
+    let (mut flagged, mut true_positives, mut sum) = (0, 0, 0.0);
+    for b in histogram.iter().rev() {
+        flagged += b.n_in + b.n_out;
+        true_positives += b.n_out;
+        if b.n_out > 0 {
+            sum += b.n_out as f64 * (true_positives as f64 / flagged as f64);
+        }
+    }
+    Some(sum / n_out as f64)
+}
+
+/// False positive rate at the first, that is highest, threshold whose true positive rate is at least 0.95.
+/// `None` if one side has no pixels.
+pub fn fpr95(histogram: &[BinCount]) -> Option<f64> {
+    let (n_in, n_out) = both_present(histogram)?;
+    let (mut false_positives, mut true_positives) = (0, 0);
+    for b in histogram.iter().rev() {
+        false_positives += b.n_in;
+        true_positives += b.n_out;
+        if 20 * u128::from(true_positives) >= 19 * u128::from(n_out) {
+            break;
+        }
+    }
+    Some(false_positives as f64 / n_in as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn histogram(counts: &[(u64, u64)]) -> Histogram {
+        let bin = |(i, &(n_in, n_out)): (usize, &(u64, u64))| BinCount {
+            bin: i as u32,
+            n_in,
+            n_out,
+        };
+        counts.iter().enumerate().map(bin).collect()
+    }
+
+    /// Values of `sklearn.metrics` for scores 0, 1, 2 repeated as counted.
+    #[test]
+    fn known_figures() {
+        let cases: [(&[(u64, u64)], f64, f64, f64); 4] = [
+            (&[(3, 0), (0, 2)], 1.0, 1.0, 0.0),
+            (&[(0, 2), (3, 0)], 0.0, 0.4, 1.0),
+            (&[(5, 3)], 0.5, 0.375, 1.0),
+            (&[(2, 1), (1, 1), (1, 2)], 0.65625, 73.0 / 120.0, 1.0),
+        ];
+        for (counts, roc, pr, fpr) in cases {
+            let h = histogram(counts);
+            let close = |a: Option<f64>, b: f64| a.is_some_and(|a| (a - b).abs() < 1e-12);
+            assert!(close(auroc(&h), roc), "{counts:?} {:?}", auroc(&h));
+            assert!(close(auprc(&h), pr), "{counts:?} {:?}", auprc(&h));
+            assert!(close(fpr95(&h), fpr), "{counts:?} {:?}", fpr95(&h));
+        }
+    }
+
+    #[test]
+    fn one_side_alone_has_no_curve() {
+        for counts in [&[(4, 0), (1, 0)][..], &[(0, 3)], &[]] {
+            let h = histogram(counts);
+            assert_eq!((auroc(&h), auprc(&h), fpr95(&h)), (None, None, None));
+            assert!(points(&h).is_empty());
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The directories of a run: which data sets it has, and their tables in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, Result, ensure};
+use artifacts::scores::Score;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::confusion::Confusion;
+use crate::curves::Histogram;
+use crate::detections::{Decision, Detections};
+use crate::pixel_counts::read_histograms;
+
+/// A run as given on the command line, `NAME=DIR`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunSpec {
+    /// Name in tables and figures.
+    pub name: String,
+    /// Directory with `segments/<dataset>` and, if made, `logits/`, `meta/` and `closed_set/`.
+    pub path: PathBuf,
+}
+
+impl FromStr for RunSpec {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, path) = text
+            .split_once('=')
+            .filter(|(name, path)| !name.trim().is_empty() && !path.is_empty())
+            .with_context(|| {
+                format!(
+                    "a run is written NAME=DIR, for example baseline=runs/baseline, not {text:?}"
+                )
+            })?;
+        Ok(Self {
+            name: name.trim().to_owned(),
+            path: path.into(),
+        })
+    }
+}
+
+/// Tables of a run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Name in tables and figures.
+    pub name: String,
+    /// Directory.
+    pub path: PathBuf,
+    /// Data sets with segments, by name.
+    pub datasets: BTreeMap<String, RunDataset>,
+    /// Confusion of known classes, by data set.
+    pub closed_set: BTreeMap<String, Confusion>,
+}
+
+/// Tables of one data set of a run.
+#[derive(Clone, Debug)]
+pub struct RunDataset {
+    /// Segments and objects.
+    pub detections: Detections,
+    /// The meta classifier's decisions, one per segment, if it ran.
+    pub decisions: Option<Vec<Decision>>,
+    /// Histogram of each score.
+    pub pixels: BTreeMap<Score, Histogram>,
+}
+
+impl RunDataset {
+    /// Which segments stay: all, or those that the meta classifier does not reject.
+    pub fn kept(&self, with_meta: bool) -> Vec<bool> {
+        match self.decisions.as_ref().filter(|_| with_meta) {
+            Some(decisions) => decisions.iter().map(|d| !d.is_rejected).collect(),
+            None => vec![true; self.detections.segments.len()],
+        }
+    }
+}
+
+/// Folders of a run's stages that are read here.
+const STAGES: [&str; 3] = ["segments", "meta", "closed_set"];
+
+/// Refuses an empty list and names that occur twice.
+///
+/// # Errors
+/// Naming the run.
+pub fn check_specs(specs: &[RunSpec]) -> Result<()> {
+    ensure!(!specs.is_empty(), "no run is given: use --run NAME=DIR");
+    let mut names = BTreeSet::new();
+    for spec in specs {
+        ensure!(
+            names.insert(&spec.name),
+            "run {:?} is given twice: choose another NAME",
+            spec.name
+        );
+    }
+    Ok(())
+}
+
+/// All stage directories of a run that exist, with a name for messages and the manifest.
+///
+/// # Errors
+/// If there is neither `segments/` nor `closed_set/`.
+pub fn stage_dirs(spec: &RunSpec) -> Result<Vec<(String, PathBuf)>> {
+    ensure!(
+        spec.path.is_dir(),
+        "directory {} of run {:?} does not exist",
+        spec.path.display(),
+        spec.name
+    );
+    let mut dirs = Vec::new();
+    for stage in STAGES {
+        for dataset in dataset_names(&spec.path.join(stage))? {
+            dirs.push((
+                format!("run {}: {stage}/{dataset}", spec.name),
+                spec.path.join(stage).join(&dataset),
+            ));
+        }
+    }
+    ensure!(
+        dirs.iter().any(|(name, _)| !name.contains(": meta/")),
+        "run {:?} has nothing to evaluate: {} does not exist; run `segment-metrics` first",
+        spec.name,
+        spec.path.join("segments").join("<dataset>").display()
+    );
+    Ok(dirs)
+}
+
+/// Reads all tables of a run. `only_with_ood`: see [`read_histograms`].
+///
+/// # Errors
+/// If one of them cannot be used.
+pub fn read_run(spec: &RunSpec, only_with_ood: bool) -> Result<Run> {
+    let read = |dataset: &String| {
+        let data = read_dataset(&spec.path, dataset, only_with_ood)?;
+        Ok((dataset.clone(), data))
+    };
+    let confusion = |dataset: &String| {
+        let dir = spec.path.join("closed_set").join(dataset);
+        Ok((dataset.clone(), Confusion::read(&dir)?))
+    };
+    let names = dataset_names(&spec.path.join("segments"))?;
+    let closed = dataset_names(&spec.path.join("closed_set"))?;
+    let tables = || -> Result<_> {
+        Ok((
+            names.par_iter().map(read).collect::<Result<_>>()?,
+            closed.iter().map(confusion).collect::<Result<_>>()?,
+        ))
+    };
+    let (datasets, closed_set) =
+        tables().with_context(|| format!("run {:?} cannot be evaluated", spec.name))?;
+    Ok(Run {
+        name: spec.name.clone(),
+        path: spec.path.clone(),
+        datasets,
+        closed_set,
+    })
+}
+
+fn read_dataset(run: &Path, dataset: &str, only_with_ood: bool) -> Result<RunDataset> {
+    let segments = run.join("segments").join(dataset);
+    let detections = Detections::read(&segments)?;
+    let meta = run.join("meta").join(dataset);
+    let decisions = meta
+        .is_dir()
+        .then(|| detections.read_decisions(&meta))
+        .transpose()?;
+    Ok(RunDataset {
+        detections,
+        decisions,
+        pixels: read_histograms(&segments, only_with_ood)?,
+    })
+}
+
+/// Names of the sub-folders of `dir`, sorted; none if `dir` does not exist.
+fn dataset_names(dir: &Path) -> Result<Vec<String>> {
+    if !dir.is_dir() {
+        return Ok(Vec::new());
+    }
+    let context = || format!("could not list {}", dir.display());
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(dir).with_context(context)? {
+        let entry = entry.with_context(context)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_dir() && !name.starts_with('.') {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Names of all data sets with segments of all runs, sorted.
+pub fn all_datasets(runs: &[Run]) -> Vec<String> {
+    let names: BTreeSet<_> = runs.iter().flat_map(|r| r.datasets.keys()).collect();
+    names.into_iter().cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_written_name_equals_dir() -> Result<()> {
+        let spec: RunSpec = "re-trained (ours)=runs/a=b".parse()?;
+        assert_eq!(spec.name, "re-trained (ours)");
+        assert_eq!(spec.path, Path::new("runs/a=b"));
+        for bad in ["runs/a", "=runs/a", "a=", " =x"] {
+            assert!(bad.parse::<RunSpec>().is_err(), "{bad}");
+        }
+        assert!(check_specs(&[spec.clone(), spec]).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,212 @@
+//! The executable on a toy world of three street scenes and two runs.
+
+mod common;
+
+use std::path::Path;
+
+use anyhow::Result;
+use assert_cmd::Command;
+use ood_eval::results::Results;
+
+fn ood_eval(root: &Path, args: &[&str]) -> assert_cmd::assert::Assert {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ood-eval"));
+    command.current_dir(root).args(args).assert()
+}
+
+fn closed_set(root: &Path, run: &str) -> assert_cmd::assert::Assert {
+    let (logits, output) = (
+        format!("{run}/logits/streets"),
+        format!("{run}/closed_set/streets"),
+    );
+    ood_eval(
+        root,
+        &[
+            "closed-set",
+            "--logits",
+            &logits,
+            "--labels",
+            "labels/streets",
+            "--output",
+            &output,
+        ],
+    )
+}
+
+const RUNS: [&str; 4] = ["--run", "baseline=base", "--run", "retrained=retrained"];
+
+fn evaluate(root: &Path, more: &[&str]) -> assert_cmd::assert::Assert {
+    ood_eval(
+        root,
+        &[&["evaluate"], &RUNS[..], &["--output", "eval"], more].concat(),
+    )
+}
+
+fn stdout(done: &assert_cmd::assert::Assert) -> String {
+    String::from_utf8_lossy(&done.get_output().stdout).into_owned()
+}
+
+fn stderr(done: &assert_cmd::assert::Assert) -> String {
+    String::from_utf8_lossy(&done.get_output().stderr).into_owned()
+}
+
+#[test]
+fn evaluate_compares_the_runs() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let text = stdout(&closed_set(root, "base").success());
+    assert!(text.contains("mean IoU"), "{text}");
+    closed_set(root, "retrained").success();
+    let text = stdout(&evaluate(root, &["--compat"]).success());
+    assert!(
+        text.contains("retrained + meta") && text.contains("mIoU"),
+        "{text}"
+    );
+
+    let results = Results::read(&root.join("eval"))?;
+    assert_eq!(results.datasets.len(), 1);
+    let rows = &results.datasets[0].rows;
+    let errors: Vec<_> = rows
+        .iter()
+        .map(|r| {
+            (
+                r.with_meta,
+                r.segments.false_positives,
+                r.segments.false_negatives,
+            )
+        })
+        .collect();
+    assert_eq!(errors, [(false, 5, 2), (false, 2, 0), (true, 0, 0)]);
+    assert_eq!(rows[0].pixels.len(), 5);
+    assert!(
+        rows[0]
+            .pixels
+            .iter()
+            .all(|p| p.auroc.is_some_and(|a| a > 0.5))
+    );
+    assert!(rows[1].pixels[0].auprc > rows[0].pixels[0].auprc);
+    assert_eq!(rows[1].pixels, rows[2].pixels);
+    assert!(rows[1].reference.is_some_and(|r| r.auroc.is_some()));
+    assert_eq!(results.closed_set.len(), 2);
+
+    let csv = std::fs::read_to_string(root.join("eval/results.csv"))?;
+    assert_eq!(csv.lines().count(), 1 + 3 * 5);
+    let columns: Vec<_> = csv.lines().map(|l| l.split(',').count()).collect();
+    assert!(columns.iter().all(|&n| n == columns[0]), "{columns:?}");
+    let markdown = std::fs::read_to_string(root.join("eval/results.md"))?;
+    assert!(markdown.contains("| retrained + meta |"), "{markdown}");
+    Ok(())
+}
+
+#[test]
+fn done_work_is_shown_and_not_done_again() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let first = evaluate(root, &[]).success();
+    let bytes = std::fs::read(root.join("eval/results.json"))?;
+    let again = evaluate(root, &[]).success();
+    assert_eq!(stdout(&first), stdout(&again));
+    assert!(stderr(&again).contains("complete already"));
+    evaluate(root, &["--force", "--threads", "1"]).success();
+    assert_eq!(bytes, std::fs::read(root.join("eval/results.json"))?);
+    Ok(())
+}
+
+#[test]
+fn images_without_objects_can_be_left_out() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    evaluate(root, &[]).success();
+    let all = Results::read(&root.join("eval"))?;
+    evaluate(root, &["--skip-without-ood"]).success();
+    let some = Results::read(&root.join("eval"))?;
+    let (all, some) = (&all.datasets[0].rows[0], &some.datasets[0].rows[0]);
+    assert_eq!(
+        all.n_in - some.n_in,
+        (common::WIDTH * (common::HEIGHT - 6)) as u64
+    );
+    assert_eq!((all.n_out, all.segments), (some.n_out, some.segments));
+    Ok(())
+}
+
+#[test]
+fn errors_name_the_file_and_what_to_do() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let fails = |args: &[&str], words: &[&str]| {
+        let text = stderr(&ood_eval(root, args).failure());
+        for word in words {
+            assert!(text.contains(word), "{word:?} is not in {text}");
+        }
+    };
+    fails(
+        &["evaluate", "--run", "a=nowhere", "--output", "eval"],
+        &["nowhere", "\"a\""],
+    );
+    fails(
+        &["evaluate", "--run", "a=labels", "--output", "eval"],
+        &["segment-metrics", "labels/segments"],
+    );
+    fails(
+        &[
+            "evaluate",
+            "--run",
+            "a=base",
+            "--run",
+            "a=retrained",
+            "--output",
+            "eval",
+        ],
+        &["given twice"],
+    );
+    fails(
+        &[
+            "closed-set",
+            "--logits",
+            "base/logits/lost",
+            "--labels",
+            "labels/lost",
+            "--output",
+            "c",
+        ],
+        &["labels/lost", "train ids"],
+    );
+    std::fs::remove_file(root.join("base/logits/streets/lost_000002.safetensors"))?;
+    fails(
+        &[
+            "closed-set",
+            "--logits",
+            "base/logits/streets",
+            "--labels",
+            "labels/streets",
+            "--output",
+            "c",
+        ],
+        &["lost_000002", "seg-model infer"],
+    );
+    let table = root.join("base/segments/lost/overlaps.parquet");
+    let bytes = std::fs::read(&table)?;
+    std::fs::write(&table, &bytes[..bytes.len() / 2])?;
+    fails(
+        &["evaluate", "--run", "a=base", "--output", "eval"],
+        &["overlaps.parquet", "damaged", "segment-metrics"],
+    );
+    std::fs::write(&table, bytes)?;
+    std::fs::copy(
+        root.join("base/segments/lost/segments.parquet"),
+        root.join("retrained/segments/lost/segments.parquet"),
+    )?;
+    fails(
+        &["evaluate", "--run", "a=retrained", "--output", "eval"],
+        &["segment-metrics"],
+    );
+    std::fs::remove_file(root.join("base/segments/lost/manifest.json"))?;
+    fails(
+        &["evaluate", "--run", "a=base", "--output", "eval"],
+        &["segments/lost", "did not finish"],
+    );
+    Ok(())
+}
