@@ -25,7 +25,7 @@ pub struct Segmentation {
 pub struct Region {
     /// Sums over its pixels.
     pub sums: RegionSums,
-    /// Adjusted IoU with the other side, in [0, 1]; see [`adjusted_ious`].
+    /// Adjusted `IoU` with the other side, in [0, 1]; see [`adjusted_ious`].
     pub siou: f64,
     /// Pixels that belong to the other side too.
     pub n_shared: u64,

@@ -75,9 +75,9 @@ pub struct Args {
     /// Do only part `i/n` of the samples, `i` from 0.
     #[arg(long, default_value_t, value_name = "I/N")]
     pub shard: Shard,
-    /// Do only the first so many samples (of the shard).
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
+    /// Do only the first so many samples of the shard; 0: all.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub limit: usize,
     #[command(flatten)]
     #[serde(skip)]
     #[allow(
@@ -111,9 +111,11 @@ pub fn run(args: &Args) -> Result<()> {
         index.mask_kind,
         MaskKind::Eval
     );
-    let samples = args.shard.select(&index.samples);
-    let samples = &samples[..samples.len().min(args.limit.unwrap_or(usize::MAX))];
-    let num_classes = check_logits(args, samples)?;
+    let mut samples = args.shard.select(&index.samples);
+    if args.limit > 0 {
+        samples.truncate(args.limit);
+    }
+    let num_classes = check_logits(args, &samples)?;
     let inputs = [("logits", args.logits.as_path()), ("labels", &args.labels)];
     let force = args.common.force;
     let dir = match StageDir::open(&args.output, "segment-metrics", args, &inputs, force)? {
@@ -130,7 +132,7 @@ pub fn run(args: &Args) -> Result<()> {
         num_classes,
         partial: dir.subdir(PARTIAL)?,
     };
-    let done = stage.measure_all(samples)?;
+    let done = stage.measure_all(&samples)?;
     let mut counts = tables::write_joined(dir.path(), &done, num_classes)?;
     counts.push(("skipped", (samples.len() - done.len()) as u64));
     std::fs::remove_dir_all(&stage.partial)
@@ -294,7 +296,7 @@ pub fn analyze_logits(
 fn component_map(metrics: &SampleMetrics) -> Result<ComponentMap> {
     let map = &metrics.segment_map;
     ensure!(
-        map.count <= usize::from(u16::MAX),
+        u16::try_from(map.count).is_ok(),
         "{} segments are more than the 65535 that a component map can number: drop small ones with --min-size, or raise --entropy-threshold",
         map.count
     );

@@ -33,7 +33,7 @@ pub fn count_overlaps(segments: &Components, objects: &Components) -> Vec<Overla
         .collect()
 }
 
-/// Adjusted IoU of each component of `own` with the other side, which is `sizes` and `intersections` long.
+/// Adjusted `IoU` of each component of `own` with the other side, which is `sizes` and `intersections` long.
 ///
 /// For K with I pixels on the other side: I / (|K| + size of all pieces that touch K), where pieces are the
 /// components of the other side's pixels that no component of `own` covers; 0 if I is 0.

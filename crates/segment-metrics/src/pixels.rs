@@ -18,6 +18,7 @@ pub struct Counts {
 pub struct Histograms {
     /// `[Score::ALL, NUM_BINS]`.
     counts: Vec<Counts>,
+    bins: Vec<u32>,
 }
 
 impl Histograms {
@@ -25,6 +26,7 @@ impl Histograms {
     pub fn new() -> Self {
         Self {
             counts: vec![Counts::default(); Score::ALL.len() * NUM_BINS as usize],
+            bins: Vec::new(),
         }
     }
 
@@ -34,12 +36,15 @@ impl Histograms {
             .into_iter()
             .zip(self.counts.chunks_exact_mut(NUM_BINS as usize))
         {
-            for (x, &label) in labels.iter().enumerate() {
-                let is_out = label == EvalLabel::Out as u8;
-                if is_out || label == EvalLabel::In as u8 {
-                    let bin = &mut counts[bin_of_number(row.score(score, x)) as usize];
-                    bin.n_out += u64::from(is_out);
-                    bin.n_in += u64::from(!is_out);
+            self.bins.clear();
+            let bin = |x| bin_of_number(row.score(score, x));
+            self.bins.extend((0..row.width).map(bin));
+            for (&bin, &label) in self.bins.iter().zip(labels) {
+                let bin = &mut counts[bin as usize];
+                if label == EvalLabel::In as u8 {
+                    bin.n_in += 1;
+                } else if label == EvalLabel::Out as u8 {
+                    bin.n_out += 1;
                 }
             }
         }

@@ -12,6 +12,7 @@ use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 use crate::analysis::{Region, SampleMetrics};
 use crate::features::features;
 use crate::pixels::{Counts, Histograms};
+use crate::regions::RegionSums;
 
 /// Pooled histograms of the images without and with out-of-distribution pixels.
 pub type Pools = [Histograms; 2];
@@ -111,7 +112,7 @@ fn objects_frame(id: &str, objects: &[Region], num_classes: usize) -> Result<Dat
         column("size", sums().map(|s| s.size)),
         column("centroid_row", sums().map(|s| s.centroid().0)),
         column("centroid_col", sums().map(|s| s.centroid().1)),
-        column("size_boundary", sums().map(|s| s.boundary())),
+        column("size_boundary", sums().map(RegionSums::boundary)),
         column("size_interior", sums().map(|s| s.interior)),
     ]);
     for c in 0..num_classes {
@@ -125,7 +126,7 @@ fn objects_frame(id: &str, objects: &[Region], num_classes: usize) -> Result<Dat
     frame(columns)
 }
 
-/// Columns that segments and objects share: sample, number, adjusted IoU, and whether the other side is missed.
+/// Columns that segments and objects share: sample, number, adjusted `IoU`, and whether the other side is missed.
 fn region_keys(id: &str, number: &str, is_missed: &str, regions: &[Region]) -> Vec<Column> {
     vec![
         column("sample_id", regions.iter().map(|_| id)),

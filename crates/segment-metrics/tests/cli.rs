@@ -1,0 +1,390 @@
+//! The executable on tiny samples: its tables, and what it says of unusable inputs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use artifacts::index::{Index, Sample};
+use artifacts::labels::MaskKind;
+use artifacts::logits::{Logits, LogitsInfo, Precision};
+use artifacts::manifest::Manifest;
+use artifacts::mask::{ComponentMap, Mask};
+use artifacts::stage_dir::{Opened, StageDir};
+use artifacts::tables::{read_table, schema};
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+const WIDTH: usize = 12;
+const HEIGHT: usize = 8;
+const CLASSES: usize = 3;
+
+/// Labels and logits of the samples `a` (an object), `b` (none) and `c` (an object).
+struct Toy(TempDir);
+
+impl Toy {
+    fn new() -> Result<Self> {
+        let toy = Self(tempfile::tempdir()?);
+        toy.write_labels(MaskKind::Eval)?;
+        finished(&toy.path("logits"), |dir| {
+            for id in ["a", "b", "c"] {
+                logits(id, HEIGHT, WIDTH)?.write(&dir.join(file_name(id)), Precision::F16)?;
+            }
+            Ok(())
+        })?;
+        Ok(toy)
+    }
+
+    fn write_labels(&self, kind: MaskKind) -> Result<()> {
+        finished(&self.path("labels"), |dir| {
+            fs::create_dir_all(dir.join("masks"))?;
+            let mut samples = Vec::new();
+            for id in ["a", "b", "c"] {
+                let mask = PathBuf::from(format!("masks/{id}.png"));
+                labels(id).write(&dir.join(&mask))?;
+                samples.push(sample(id, mask));
+            }
+            Index::new("toy", "val", kind, Path::new("/nowhere"), samples)?.write(dir)
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, output: &str, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_segment-metrics"));
+        command
+            .arg("--logits")
+            .arg(self.path("logits"))
+            .arg("--labels")
+            .arg(self.path("labels"))
+            .arg("--output")
+            .arg(self.path(output))
+            .args(more)
+            .env_remove("OODSEG_THREADS");
+        command
+    }
+
+    /// Runs and expects failure with one line on stderr that has all `words`, and no complete output.
+    fn check_fails(&self, more: &[&str], words: &[&str]) -> Result<()> {
+        let output = self.command("out", more).arg("--quiet").output()?;
+        let text = String::from_utf8(output.stderr)?;
+        assert!(!output.status.success(), "should have failed");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        for word in words {
+            assert!(text.contains(word), "{word:?} is not in: {text}");
+        }
+        let out = self.path("out");
+        assert!(!out.join("manifest.json").exists());
+        assert!(!out.join("segments.parquet").exists());
+        Ok(())
+    }
+}
+
+/// Makes a folder look like the output of a stage.
+fn finished(dir: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    match StageDir::open(dir, "toy", &(), &[], true)? {
+        Opened::Work(stage) => {
+            fill(stage.path())?;
+            stage.finish(&[]).map(|_| ())
+        }
+        Opened::Done(_) => Ok(()),
+    }
+}
+
+fn file_name(id: &str) -> String {
+    format!("{id}.safetensors")
+}
+
+fn sample(id: &str, mask: PathBuf) -> Sample {
+    Sample {
+        sample_id: id.into(),
+        image: format!("{id}.png").into(),
+        image_bytes: 1,
+        image_width: WIDTH as u32,
+        image_height: HEIGHT as u32,
+        mask: Some(mask),
+        width: WIDTH as u32,
+        height: HEIGHT as u32,
+        proxy: None,
+    }
+}
+
+/// Void in the first row; in `a` and `c` an object of 2x3 pixels from row 2, column 2.
+fn labels(id: &str) -> Mask {
+    let mut mask = Mask::filled(WIDTH, HEIGHT, 0);
+    mask.labels[..WIDTH].fill(255);
+    if id != "b" {
+        for y in 2..4 {
+            mask.labels[y * WIDTH + 2..][..3].fill(1);
+        }
+    }
+    mask
+}
+
+/// Certain of class 1, but uniform at rows 2 to 3 and columns 3 to 6, and at row 6, column 9.
+fn logits(id: &str, height: usize, width: usize) -> Result<Logits> {
+    let info = LogitsInfo {
+        sample_id: id.into(),
+        network: "toy".into(),
+        output_height: height,
+        output_width: width,
+        align_corners: false,
+        num_classes: CLASSES,
+    };
+    let mut values = vec![0.0; CLASSES * height * width];
+    for (at, value) in values[height * width..2 * height * width]
+        .iter_mut()
+        .enumerate()
+    {
+        let (y, x) = (at / width, at % width);
+        let is_uniform = ((2..4).contains(&y) && (3..7).contains(&x)) || (y, x) == (6, 9);
+        *value = if is_uniform { 0.0 } else { 12.0 };
+    }
+    Logits::new(info, [CLASSES, height, width], values)
+}
+
+/// All files but the manifest, which has the duration.
+fn files(dir: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files(&path)?);
+        } else if !path.ends_with("manifest.json") {
+            found.insert(path.clone(), fs::read(&path)?);
+        }
+    }
+    Ok(found)
+}
+
+fn relative_files(dir: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    let strip = |(path, bytes): (PathBuf, _)| Ok((path.strip_prefix(dir)?.to_owned(), bytes));
+    files(dir)?.into_iter().map(strip).collect()
+}
+
+#[test]
+fn tables_of_a_tiny_run() -> Result<()> {
+    let toy = Toy::new()?;
+    let stdout = toy.command("out", &[]).output()?.stdout;
+    let text = String::from_utf8(stdout)?;
+    for line in [
+        "segments: 6",
+        "false_positives: 4",
+        "objects: 2",
+        "samples: 3",
+        "skipped: 0",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{text}");
+    }
+    let out = toy.path("out");
+    assert_eq!(Manifest::read(&out)?.counts["segments"], 6);
+    assert!(!out.join("partial").exists());
+    let map = ComponentMap::read(&out.join("components/a.png"))?;
+    assert_eq!((map.width, map.height), (WIDTH, HEIGHT));
+    assert_eq!(map.ids[2 * WIDTH + 3], 1);
+    assert_eq!(map.ids[6 * WIDTH + 9], 2);
+    assert_eq!(map.ids.iter().filter(|&&id| id > 0).count(), 9);
+
+    let table = schema::segments(CLASSES);
+    let segments = read_table(&out.join(table.file_name()), &table)?;
+    let float = |name: &str| -> Result<Vec<f64>> {
+        Ok(segments.column(name)?.f64()?.into_no_null_iter().collect())
+    };
+    let ids: Vec<_> = segments
+        .column("sample_id")?
+        .str()?
+        .iter()
+        .flatten()
+        .collect();
+    assert_eq!(ids, ["a", "a", "b", "b", "c", "c"]);
+    // 4 of 8 pixels are on the object of 6, so that the union is 10
+    assert_eq!(float("siou")?, [0.4, 0.0, 0.0, 0.0, 0.4, 0.0]);
+    assert_eq!(float("size")?, [8.0, 1.0, 8.0, 1.0, 8.0, 1.0]);
+    assert_eq!(float("neighbor_class_01")?, [1.0; 6]);
+    assert_eq!(float("centroid_col")?[0], 4.5);
+    for mean in float("entropy_mean")? {
+        assert!((mean - 1.0).abs() < 1e-6, "{mean}");
+    }
+
+    let table = schema::objects();
+    let objects = read_table(&out.join(table.file_name()), &table)?;
+    let recall: Vec<_> = objects
+        .column("recall")?
+        .f64()?
+        .into_no_null_iter()
+        .collect();
+    assert_eq!(recall, [4.0 / 6.0; 2]);
+    let table = schema::overlaps();
+    let overlaps = read_table(&out.join(table.file_name()), &table)?;
+    let shared: Vec<_> = overlaps
+        .column("n_pixels")?
+        .u64()?
+        .into_no_null_iter()
+        .collect();
+    assert_eq!(shared, [4, 4]);
+    let table = schema::samples();
+    let samples = read_table(&out.join(table.file_name()), &table)?;
+    let n_in: Vec<_> = samples.column("n_in")?.u64()?.into_no_null_iter().collect();
+    assert_eq!(n_in, [78, 84, 78]);
+    Ok(())
+}
+
+#[test]
+fn pixel_counts_add_up_and_are_sorted() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.command("out", &["-q"]).assert().success();
+    let table = schema::pixel_counts();
+    let counts = read_table(&toy.path("out").join(table.file_name()), &table)?;
+    let scores: Vec<_> = counts.column("score")?.str()?.iter().flatten().collect();
+    let has_ood: Vec<_> = counts.column("has_ood")?.bool()?.iter().flatten().collect();
+    let bins: Vec<_> = counts.column("bin")?.u32()?.into_no_null_iter().collect();
+    let n_in: Vec<_> = counts.column("n_in")?.u64()?.into_no_null_iter().collect();
+    let n_out: Vec<_> = counts.column("n_out")?.u64()?.into_no_null_iter().collect();
+    let keys: Vec<_> = (0..bins.len())
+        .map(|i| (scores[i], has_ood[i], bins[i]))
+        .collect();
+    assert!(keys.is_sorted());
+    let mut sums: BTreeMap<_, (u64, u64)> = BTreeMap::new();
+    for i in 0..bins.len() {
+        let sum = sums.entry((scores[i], has_ood[i])).or_default();
+        *sum = (sum.0 + n_in[i], sum.1 + n_out[i]);
+    }
+    for score in ["energy", "entropy", "margin", "max_logit", "max_softmax"] {
+        assert_eq!(sums[&(score, true)], (156, 12));
+        assert_eq!(sums[&(score, false)], (84, 0));
+    }
+    assert_eq!(sums.len(), 10);
+    Ok(())
+}
+
+#[test]
+fn options_choose_samples_and_segments() -> Result<()> {
+    let toy = Toy::new()?;
+    let check = |name: &str, options: &[&str], line: &str| -> Result<()> {
+        let stdout = toy.command(name, options).output()?.stdout;
+        let text = String::from_utf8(stdout)?;
+        assert!(text.lines().any(|l| l == line), "{options:?}: {text}");
+        Ok(())
+    };
+    check("size", &["--min-size", "2"], "segments: 3")?;
+    check("skip", &["--skip-without-ood"], "segments: 4")?;
+    check("shard", &["--shard", "1/2"], "samples: 1")?;
+    check("limit", &["--limit", "2"], "samples: 2")?;
+    check("none", &["--entropy-threshold", "1.5"], "segments: 0")?;
+    let only_b = ["--shard", "1/2", "--skip-without-ood"];
+    check("empty", &only_b, "samples: 0")?;
+    let energy = ["--score", "energy", "--entropy-threshold", "-5"];
+    check("energy", &energy, "segments: 6")?;
+    Ok(())
+}
+
+#[test]
+fn one_and_three_threads_write_the_same_bytes() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.command("one", &["--threads", "1"]).assert().success();
+    toy.command("three", &["--threads", "3"]).assert().success();
+    let one = relative_files(&toy.path("one"))?;
+    assert_eq!(one.len(), 8, "{:?}", one.keys());
+    assert!(one == relative_files(&toy.path("three"))?);
+    Ok(())
+}
+
+#[test]
+fn an_interrupted_run_goes_on() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.command("whole", &[]).assert().success();
+    let file = toy.path("logits").join(file_name("c"));
+    let bytes = fs::read(&file)?;
+    fs::write(&file, &bytes[..bytes.len() / 2])?;
+    toy.check_fails(&["--threads", "1"], &["c.safetensors", "seg-model infer"])?;
+    assert!(toy.path("out/partial/a/samples.parquet").exists());
+    assert!(!toy.path("out/partial/c").exists());
+    fs::write(&file, bytes)?;
+    // a sample that is done is not read again
+    fs::write(toy.path("logits").join(file_name("b")), "damaged")?;
+    toy.command("out", &[]).assert().success();
+    assert!(relative_files(&toy.path("whole"))? == relative_files(&toy.path("out"))?);
+    let done = toy.command("out", &[]).assert().success();
+    let text = String::from_utf8_lossy(&done.get_output().stderr).into_owned();
+    assert!(text.contains("complete already"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn missing_and_foreign_logits_are_named() -> Result<()> {
+    let toy = Toy::new()?;
+    let file = toy.path("logits").join(file_name("b"));
+    logits("other", HEIGHT, WIDTH)?.write(&file, Precision::F32)?;
+    toy.check_fails(&[], &["b.safetensors", "logits of other"])?;
+    logits("b", HEIGHT, WIDTH + 1)?.write(&file, Precision::F32)?;
+    toy.check_fails(&[], &["b.safetensors", "13x8", "12x8"])?;
+    let mut two_classes = logits("b", HEIGHT, WIDTH)?;
+    two_classes.info.num_classes = 2;
+    two_classes.write(&file, Precision::F32)?;
+    toy.check_fails(&[], &["b.safetensors", "2 classes"])?;
+    fs::remove_file(&file)?;
+    toy.check_fails(&[], &["b.safetensors", "does not exist", "seg-model infer"])?;
+    fs::remove_file(toy.path("logits/manifest.json"))?;
+    toy.check_fails(&["--limit", "1"], &["--logits", "did not finish"])
+}
+
+#[test]
+fn unusable_labels_are_named() -> Result<()> {
+    let toy = Toy::new()?;
+    let mask = toy.path("labels/masks/c.png");
+    Mask::filled(WIDTH, HEIGHT, 7).write(&mask)?;
+    toy.check_fails(&[], &["masks/c.png", "value 7"])?;
+    Mask::filled(HEIGHT, WIDTH, 0).write(&mask)?;
+    toy.check_fails(&[], &["masks/c.png", "8x12", "12x8"])?;
+    let bytes = fs::read(toy.path("labels/masks/a.png"))?;
+    fs::write(&mask, &bytes[..bytes.len() / 2])?;
+    toy.check_fails(&[], &["masks/c.png"])?;
+    toy.write_labels(MaskKind::TrainId)?;
+    toy.check_fails(&[], &["labels", "TrainId", "Eval"])?;
+    fs::remove_file(toy.path("labels/index.json")).context("there was an index")?;
+    toy.check_fails(&[], &["index.json", "cityscapes-io prepare"])
+}
+
+#[test]
+fn too_many_segments_for_a_map() -> Result<()> {
+    let toy = Toy::new()?;
+    let (width, height) = (512, 514);
+    finished(&toy.path("labels"), |dir| {
+        Mask::filled(width, height, 0).write(&dir.join("a.png"))?;
+        let mut sample = sample("a", "a.png".into());
+        (sample.width, sample.height) = (width as u32, height as u32);
+        Index::new(
+            "toy",
+            "val",
+            MaskKind::Eval,
+            Path::new("/nowhere"),
+            vec![sample],
+        )?
+        .write(dir)
+    })?;
+    let mut lattice = logits("a", height, width)?;
+    let values = (0..CLASSES * width * height)
+        .map(|i| {
+            let (y, x) = (i / width % height, i % width);
+            let is_certain = i < width * height && (y % 2 == 1 || x % 2 == 1);
+            if is_certain { 12.0 } else { 0.0 }
+        })
+        .collect();
+    lattice = Logits::new(lattice.info, [CLASSES, height, width], values)?;
+    lattice.write(&toy.path("logits").join(file_name("a")), Precision::F16)?;
+    toy.check_fails(&[], &["sample a", "65792 segments", "--min-size"])?;
+    toy.command("out", &["--min-size", "2"]).assert().success();
+    Ok(())
+}
+
+#[test]
+fn foreign_output_is_left_alone() -> Result<()> {
+    let toy = Toy::new()?;
+    fs::create_dir(toy.path("out"))?;
+    fs::write(toy.path("out/mine"), "x")?;
+    toy.check_fails(&["--force"], &["no stage wrote"])?;
+    assert!(toy.path("out/mine").exists());
+    Ok(())
+}

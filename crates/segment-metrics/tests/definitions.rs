@@ -1,0 +1,338 @@
+//! Random small images against the definitions, written down as plainly as possible.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use artifacts::labels::{EvalLabel, IGNORE};
+use artifacts::mask::Mask;
+use artifacts::score_bins::bin_of_number;
+use artifacts::scores::{PixelRow, Score};
+use artifacts::tables::features::segment_features;
+use proptest::prelude::*;
+use segment_metrics::analysis::{Region, SampleMetrics, Segmentation, analyze};
+use segment_metrics::components::{Components, label_components};
+use segment_metrics::features::features;
+use segment_metrics::pixels::Counts;
+use segment_metrics::uncertainty::entropy_heat;
+
+const CLASSES: usize = 3;
+
+/// Row and column.
+type Pixel = (usize, usize);
+type Pixels = BTreeSet<Pixel>;
+
+/// A small image.
+#[derive(Clone, Debug)]
+struct Picture {
+    labels: Mask,
+    /// `[H, C, W]`.
+    logits: Vec<f32>,
+    segmentation: Segmentation,
+}
+
+impl Picture {
+    fn fill_row(&self, y: usize, row: &mut PixelRow) {
+        let length = CLASSES * self.labels.width;
+        row.fill_from_logits(&self.logits[y * length..][..length]);
+    }
+
+    fn rows(&self) -> Vec<PixelRow> {
+        let mut row = PixelRow::new(CLASSES, self.labels.width);
+        let fill = |y| {
+            self.fill_row(y, &mut row);
+            row.clone()
+        };
+        (0..self.labels.height).map(fill).collect()
+    }
+
+    fn metrics(&self) -> SampleMetrics {
+        analyze(
+            |y, row| self.fill_row(y, row),
+            &self.labels,
+            CLASSES,
+            &self.segmentation,
+        )
+    }
+
+    fn all(&self) -> impl Iterator<Item = Pixel> + use<> {
+        let (width, height) = (self.labels.width, self.labels.height);
+        (0..height).flat_map(move |y| (0..width).map(move |x| (y, x)))
+    }
+
+    fn label(&self, (y, x): Pixel) -> u8 {
+        self.labels.labels[y * self.labels.width + x]
+    }
+
+    fn neighbors(&self, (y, x): Pixel) -> Vec<Pixel> {
+        let is_neighbor =
+            |&(v, u): &Pixel| (v, u) != (y, x) && v.abs_diff(y).max(u.abs_diff(x)) == 1;
+        self.all().filter(is_neighbor).collect()
+    }
+
+    /// All pixels of `of` that can be reached from `from` in steps to neighbors.
+    fn reachable(&self, from: impl IntoIterator<Item = Pixel>, of: &Pixels) -> Pixels {
+        let mut found = Pixels::new();
+        let mut stack: Vec<_> = from.into_iter().filter(|p| of.contains(p)).collect();
+        while let Some(pixel) = stack.pop() {
+            if found.insert(pixel) {
+                stack.extend(self.neighbors(pixel).into_iter().filter(|p| of.contains(p)));
+            }
+        }
+        found
+    }
+
+    /// Components in the order of their first pixels.
+    fn components(&self, members: &Pixels) -> Vec<Pixels> {
+        let mut components: Vec<Pixels> = Vec::new();
+        for &pixel in members {
+            if !components.iter().any(|c| c.contains(&pixel)) {
+                components.push(self.reachable([pixel], members));
+            }
+        }
+        components
+    }
+}
+
+fn pictures() -> impl Strategy<Value = Picture> {
+    let size = (1..9_usize, 1..9_usize);
+    size.prop_flat_map(|(width, height)| {
+        let n = width * height;
+        let label = prop_oneof![4 => Just(0_u8), 4 => Just(1), 1 => Just(2), 1 => Just(IGNORE)];
+        let logits = prop::collection::vec((-4..5_i8).prop_map(f32::from), n * CLASSES);
+        let labels = prop::collection::vec(label, n);
+        let threshold = prop_oneof![Just(0.0_f32), Just(0.3), Just(0.5), Just(0.7)];
+        (labels, logits, threshold, 0..4_u64).prop_map(
+            move |(labels, logits, threshold, min_size)| Picture {
+                labels: Mask {
+                    width,
+                    height,
+                    labels,
+                },
+                logits,
+                segmentation: Segmentation {
+                    score: Score::Entropy,
+                    threshold,
+                    min_size,
+                },
+            },
+        )
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn metrics_are_as_defined(picture in pictures()) {
+        let (rows, metrics) = (picture.rows(), picture.metrics());
+        let is_flagged = |&(y, x): &Pixel| rows[y].entropy[x] >= picture.segmentation.threshold;
+        let flagged = picture.all().filter(|p| picture.label(*p) != IGNORE && is_flagged(p));
+        let mut segments = picture.components(&flagged.collect());
+        segments.retain(|s| s.len() as u64 >= picture.segmentation.min_size);
+        let objects = picture.components(&picture.all().filter(|&p| picture.label(p) == 1).collect());
+        check_map(&metrics.segment_map, &segments);
+        check_map(&metrics.object_map, &objects);
+        check_sides(&picture, &metrics.segments, &segments, &objects);
+        check_sides(&picture, &metrics.objects, &objects, &segments);
+        for (region, pixels) in metrics.segments.iter().zip(&segments) {
+            check_features(&features(&region.sums), &expected_features(&picture, &rows, pixels));
+        }
+        check_overlaps(&metrics, &segments, &objects);
+        check_histograms(&picture, &rows, &metrics);
+    }
+
+    #[test]
+    fn components_of_larger_masks(width in 1..40_usize, bits in prop::collection::vec(any::<bool>(), 1..1600)) {
+        let height = bits.len().div_ceil(width);
+        let is_member = |i: usize| bits.get(i).is_some_and(|&b| b);
+        let components = label_components(width, height, is_member);
+        // a labeling is right if neighbors share their number, numbers appear in order, and there are as many as
+        // an independent flood fill finds
+        let mut last = 0;
+        for (at, &id) in components.ids.iter().enumerate() {
+            prop_assert_eq!(id > 0, is_member(at));
+            prop_assert!(id <= last + 1);
+            last = last.max(id);
+            for i in components.around(at).filter(|&i| is_member(i) && is_member(at)) {
+                prop_assert_eq!(components.ids[i], id);
+            }
+        }
+        prop_assert_eq!(last as usize, components.count);
+        prop_assert_eq!(flood_count(&components, is_member), components.count);
+    }
+}
+
+fn flood_count(components: &Components, is_member: impl Fn(usize) -> bool) -> usize {
+    let mut seen = vec![false; components.ids.len()];
+    let mut count = 0;
+    for start in 0..seen.len() {
+        if !is_member(start) || seen[start] {
+            continue;
+        }
+        count += 1;
+        let mut stack = vec![start];
+        while let Some(at) = stack.pop() {
+            if is_member(at) && !std::mem::replace(&mut seen[at], true) {
+                stack.extend(components.around(at));
+            }
+        }
+    }
+    count
+}
+
+fn check_map(map: &Components, expected: &[Pixels]) {
+    let number = |pixel| {
+        expected
+            .iter()
+            .position(|c| c.contains(&pixel))
+            .map_or(0, |i| i + 1)
+    };
+    let ids: Vec<_> = (0..map.ids.len())
+        .map(|at| number((at / map.width, at % map.width)) as u32)
+        .collect();
+    assert_eq!((map.count, &map.ids), (expected.len(), &ids));
+}
+
+/// The union is found by walking from the region over the other side's pixels that no own region covers.
+fn check_sides(picture: &Picture, actual: &[Region], own: &[Pixels], other: &[Pixels]) {
+    let covered: Pixels = own.iter().flatten().copied().collect();
+    let others: Pixels = other.iter().flatten().copied().collect();
+    let uncovered: Pixels = others.difference(&covered).copied().collect();
+    assert_eq!(actual.len(), own.len());
+    for (region, pixels) in actual.iter().zip(own) {
+        let shared = pixels.intersection(&others).count();
+        let around = pixels.iter().flat_map(|&p| picture.neighbors(p));
+        let union = pixels.len() + picture.reachable(around, &uncovered).len();
+        assert_eq!(region.n_shared as usize, shared);
+        assert_eq!(region.siou, shared as f64 / union as f64);
+        assert_eq!(region.sums.size as usize, pixels.len());
+    }
+}
+
+fn expected_features(
+    picture: &Picture,
+    rows: &[PixelRow],
+    pixels: &Pixels,
+) -> BTreeMap<String, f64> {
+    let outside = |p: Pixel| {
+        let neighbors = picture.neighbors(p).into_iter();
+        neighbors
+            .filter(|n| !pixels.contains(n))
+            .collect::<Vec<_>>()
+    };
+    let of = |pixels: &[Pixel], value: &dyn Fn(Pixel) -> f64| {
+        let values: Vec<_> = pixels.iter().map(|&p| value(p)).collect();
+        let n = values.len().max(1) as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        (
+            mean,
+            values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n,
+        )
+    };
+    let all: Vec<_> = pixels.iter().copied().collect();
+    let (interior, boundary): (Vec<_>, Vec<_>) = all.iter().partition(|&&p| outside(p).is_empty());
+    let n_boundary = boundary.len().max(1) as f64;
+    let (rel, rel_in) = (
+        all.len() as f64 / n_boundary,
+        interior.len() as f64 / n_boundary,
+    );
+    let mut row = BTreeMap::new();
+    let mut put = |name: String, value: f64| row.insert(name, value);
+    let heats: [(&str, &dyn Fn(Pixel) -> f64); 3] = [
+        ("D", &|(y, x)| rows[y].score(Score::Margin, x).into()),
+        ("V", &|(y, x)| rows[y].score(Score::MaxSoftmax, x).into()),
+        ("E", &|(y, x)| {
+            let mut heat = Vec::new();
+            entropy_heat(&rows[y].probs, rows[y].width, x..x + 1, &mut heat);
+            heat[0].into()
+        }),
+    ];
+    for (letter, value) in heats {
+        let (mean, var) = of(&all, value);
+        let (mean_in, var_in) = of(&interior, value);
+        let (mean_bd, var_bd) = of(&boundary, value);
+        put(letter.into(), mean);
+        put(format!("{letter}_in"), mean_in);
+        put(format!("{letter}_bd"), mean_bd);
+        put(format!("{letter}_rel"), mean * rel);
+        put(format!("{letter}_rel_in"), mean_in * rel_in);
+        put(format!("{letter}_var"), var);
+        put(format!("{letter}_var_in"), var_in);
+        put(format!("{letter}_var_bd"), var_bd);
+        put(format!("{letter}_var_rel"), var * rel);
+        put(format!("{letter}_var_rel_in"), var_in * rel_in);
+    }
+    put("S".into(), all.len() as f64);
+    put("S_in".into(), interior.len() as f64);
+    put("S_bd".into(), boundary.len() as f64);
+    put("S_rel".into(), rel);
+    put("S_rel_in".into(), rel_in);
+    put("mean_x".into(), of(&all, &|p| p.0 as f64).0);
+    put("mean_y".into(), of(&all, &|p| p.1 as f64).0);
+    let around: Vec<_> = all.iter().flat_map(|&p| outside(p)).collect();
+    for c in 0..CLASSES {
+        let prob = |(y, x): Pixel| rows[y].probs[c * rows[y].width + x].into();
+        let is_class = |(y, x): Pixel| f64::from(usize::from(rows[y].class[x]) == c);
+        put(format!("cprob{c}"), of(&all, &prob).0);
+        put(format!("ndist{c}"), of(&around, &is_class).0);
+    }
+    row
+}
+
+fn check_features(actual: &[f64], expected: &BTreeMap<String, f64>) {
+    let names = segment_features(CLASSES);
+    assert_eq!(
+        (actual.len(), names.len()),
+        (expected.len(), expected.len())
+    );
+    for (feature, value) in names.iter().zip(actual) {
+        let wanted = expected[&feature.reference_name];
+        assert!(
+            (value - wanted).abs() < 1e-12,
+            "{} is {value}, not {wanted}",
+            feature.name
+        );
+    }
+}
+
+fn check_overlaps(metrics: &SampleMetrics, segments: &[Pixels], objects: &[Pixels]) {
+    let mut expected = Vec::new();
+    for (s, segment) in (1..).zip(segments) {
+        for (o, object) in (1..).zip(objects) {
+            expected.push((s, o, segment.intersection(object).count() as u64));
+        }
+    }
+    expected.retain(|&(_, _, n)| n > 0);
+    let actual: Vec<_> = metrics
+        .overlaps
+        .iter()
+        .map(|o| (o.segment_id, o.object_id, o.n_pixels))
+        .collect();
+    assert_eq!(actual, expected);
+}
+
+fn check_histograms(picture: &Picture, rows: &[PixelRow], metrics: &SampleMetrics) {
+    let n = |label: EvalLabel| {
+        picture
+            .all()
+            .filter(|&p| picture.label(p) == label as u8)
+            .count() as u64
+    };
+    assert_eq!(
+        (metrics.n_in, metrics.n_out),
+        (n(EvalLabel::In), n(EvalLabel::Out))
+    );
+    let n_pixels = picture.all().count() as u64;
+    assert_eq!(metrics.n_in + metrics.n_out + metrics.n_ignored, n_pixels);
+    for score in Score::ALL {
+        let mut expected: BTreeMap<u32, Counts> = BTreeMap::new();
+        for (y, x) in picture.all() {
+            let bin = bin_of_number(rows[y].score(score, x));
+            match picture.label((y, x)) {
+                0 => expected.entry(bin).or_default().n_in += 1,
+                1 => expected.entry(bin).or_default().n_out += 1,
+                _ => {}
+            }
+        }
+        assert!(metrics.histograms.non_empty(score).eq(expected));
+    }
+}
