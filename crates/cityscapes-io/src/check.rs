@@ -49,6 +49,8 @@ pub fn run(args: &Args) -> Result<()> {
         .into_iter()
         .fold(Contents::default(), Contents::merge);
     progress.finish();
+    let sizes = contents.sizes.keys().copied();
+    args.source.compare(&manifest, found.samples.len(), sizes)?;
     print_result(format!(
         "{}: {} samples",
         manifest.title,

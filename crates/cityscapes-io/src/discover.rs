@@ -98,8 +98,8 @@ fn find_samples(layout: &Layout, root: &Path) -> Result<Vec<Found>> {
         .max_depth(depth)
     {
         let entry = entry.with_context(|| format!("could not list {}", folder.display()))?;
-        // hidden files are what file managers and interrupted copies leave
-        if entry.file_type().is_dir() || entry.file_name().as_encoded_bytes().starts_with(b".") {
+        // other files are notes, lists and what file managers leave
+        if entry.file_type().is_dir() || !is_picture(entry.path()) {
             continue;
         }
         let relative = entry.path().strip_prefix(root)?;
@@ -118,6 +118,14 @@ fn find_samples(layout: &Layout, root: &Path) -> Result<Vec<Found>> {
         }
     }
     Ok(samples)
+}
+
+/// Whether a file's name is that of a picture; what it holds is told by its content.
+fn is_picture(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+    let known = ["png", "jpg", "jpeg", "webp"];
+    !name.starts_with(b".") && known.iter().any(|k| extension == *k)
 }
 
 fn find_label_file(

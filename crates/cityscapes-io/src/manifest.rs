@@ -202,10 +202,10 @@ mod tests {
         ] {
             let text = good.replace(from, to);
             assert_ne!(text, good, "{from}");
-            let error = DatasetManifest::parse(&text).unwrap_err();
+            let error = DatasetManifest::parse(&text).expect_err("is refused");
             assert!(format!("{error:#}").contains(complaint), "{error:#}");
         }
-        let error = DatasetManifest::load(Some("kitti"), None).unwrap_err();
+        let error = DatasetManifest::load(Some("kitti"), None).expect_err("is refused");
         assert!(
             format!("{error:#}").contains("cityscapes-train"),
             "{error:#}"

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use artifacts::index::{Index, Sample};
 use artifacts::stage_dir::{Opened, StageDir};
 use rayon::prelude::*;
@@ -77,51 +77,50 @@ impl FromStr for Size {
 }
 
 impl Source {
-    /// Reads the manifest and finds the samples, and compares with what is published.
+    /// Reads the manifest and finds the samples.
     ///
     /// # Errors
-    /// As [`DatasetManifest::load`] and [`discover`], and with `strict` for another number of samples than published.
+    /// As [`DatasetManifest::load`] and [`discover`].
     pub fn open(&self) -> Result<(DatasetManifest, Discovered)> {
         let manifest = DatasetManifest::load(self.dataset.as_deref(), self.manifest.as_deref())?;
         let found = discover(&manifest, &self.root)?;
-        let (n, expected) = (found.samples.len(), manifest.expected_samples);
-        if n != expected {
-            self.complain(format!(
-                "{} has {n} samples, {} as published has {expected}",
-                self.root.display(),
-                manifest.title
-            ))?;
-        }
         Ok((manifest, found))
     }
 
-    /// Warns, once, or fails with `--strict`, if image sizes are not those of the published set.
+    /// Compares the number of samples found and the sizes of images read with the published data set's, and warns
+    /// in one line.
     ///
     /// # Errors
-    /// With `strict` for the first image of another size.
-    pub fn check_image_sizes(&self, manifest: &DatasetManifest, samples: &[Sample]) -> Result<()> {
-        let Some([width, height]) = manifest.image_size else {
-            return Ok(());
-        };
-        let other = |s: &&Sample| (s.image_width, s.image_height) != (width, height);
-        if let Some(first) = samples.iter().find(other) {
-            self.complain(format!(
-                "{} of {} images are not {width}x{height} as published, first {} with {}x{}",
-                samples.iter().filter(other).count(),
-                samples.len(),
-                first.image.display(),
-                first.image_width,
-                first.image_height
-            ))?;
+    /// With `strict` instead of the warning.
+    pub fn compare(
+        &self,
+        manifest: &DatasetManifest,
+        n_found: usize,
+        mut sizes: impl Iterator<Item = (u32, u32)>,
+    ) -> Result<()> {
+        let mut differences = Vec::new();
+        if n_found != manifest.expected_samples {
+            let expected = manifest.expected_samples;
+            differences.push(format!("{n_found} samples instead of {expected}"));
         }
-        Ok(())
-    }
-
-    fn complain(&self, text: String) -> Result<()> {
-        if self.strict {
-            bail!("{text} (--strict)");
+        if let Some([width, height]) = manifest.image_size
+            && let Some((w, h)) = sizes.find(|&size| size != (width, height))
+        {
+            differences.push(format!("images of {w}x{h} instead of {width}x{height}"));
         }
-        tracing::warn!("{text}");
+        let text = format!(
+            "{} is not {} as published: {}",
+            self.root.display(),
+            manifest.title,
+            differences.join(", ")
+        );
+        ensure!(
+            differences.is_empty() || !self.strict,
+            "{text}; get the whole data set, or do without --strict"
+        );
+        if !differences.is_empty() {
+            tracing::warn!("{text}");
+        }
         Ok(())
     }
 }
@@ -180,7 +179,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         })
         .collect::<Result<Vec<_>>>()?;
     progress.finish();
-    args.source.check_image_sizes(&data_manifest, &samples)?;
+    let sizes = samples.iter().map(|s| (s.image_width, s.image_height));
+    args.source
+        .compare(&data_manifest, found.samples.len(), sizes)?;
     let n_samples = samples.len();
     let DatasetManifest {
         dataset,

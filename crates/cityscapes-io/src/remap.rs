@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(m.labels, [2, 0, 1, 1, 255]);
         let error = remap
             .apply(&mut mask(&[0, 31]), Path::new("m.png"))
-            .unwrap_err();
+            .expect_err("is refused");
         let text = error.to_string();
         assert!(
             text.contains("m.png has the value 31 at row 0, column 1"),

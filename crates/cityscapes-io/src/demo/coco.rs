@@ -232,7 +232,7 @@ fn write_picture(
     let annotations = instances
         .into_iter()
         .enumerate()
-        .filter_map(|(k, instance)| annotate(instance, image_id, k as u64, width, height));
+        .filter_map(|(k, instance)| annotate(&instance, image_id, k as u64, width, height));
     Ok((entry, annotations.collect()))
 }
 
@@ -389,16 +389,18 @@ fn category_of(label: u8) -> Option<u64> {
 
 /// The annotation of what is inside the picture; nothing if that is nothing.
 fn annotate(
-    instance: Instance,
+    instance: &Instance,
     image_id: u64,
     k: u64,
     width: usize,
     height: usize,
 ) -> Option<Annotation> {
+    let parts = instance.polygons.iter().map(|p| clip(p, width, height));
+    let parts: Vec<_> = parts.filter(|p| p.len() > 2).collect();
     // column-major, as COCO's runs are
     let mut covered = vec![false; width * height];
-    for polygon in &instance.polygons {
-        rasterize_polygon(polygon, width, height, |row, columns| {
+    for part in &parts {
+        rasterize_polygon(part, width, height, |row, columns| {
             for column in columns {
                 covered[column * height + row] = true;
             }
@@ -411,20 +413,14 @@ fn annotate(
             .filter(|(_, c)| **c)
             .map(|(at, _)| at)
     };
-    let (left, right) = (pixels().next()? / height, pixels().last()? / height);
+    let (left, right) = (pixels().next()? / height, pixels().next_back()? / height);
     let (top, bottom) = (
         pixels().map(|at| at % height).min()?,
         pixels().map(|at| at % height).max()?,
     );
     let size = [height, width];
     let segmentation = match (instance.is_crowd, image_id % 2) {
-        (false, _) => Segmentation::Polygons(
-            instance
-                .polygons
-                .iter()
-                .map(|p| clip(p, width, height))
-                .collect(),
-        ),
+        (false, _) => Segmentation::Polygons(parts.iter().map(|p| p.concat()).collect()),
         (true, 0) => Segmentation::Runs {
             counts: runs(&covered),
             size,
@@ -445,17 +441,35 @@ fn annotate(
     })
 }
 
-/// Points as COCO lists them, x and y in turn, moved into the picture.
-fn clip(polygon: &[Point], width: usize, height: usize) -> Vec<f64> {
-    polygon
-        .iter()
-        .flat_map(|p| {
-            [
-                p[0].clamp(0.0, width as f64),
-                p[1].clamp(0.0, height as f64),
-            ]
-        })
-        .collect()
+/// The part of a polygon inside the picture, by cutting at one border after the other (Sutherland and Hodgman 1974).
+fn clip(polygon: &[Point], width: usize, height: usize) -> Vec<Point> {
+    let borders = [
+        (0, 1.0, 0.0),
+        (0, -1.0, width as f64),
+        (1, 1.0, 0.0),
+        (1, -1.0, height as f64),
+    ]; // axis, direction to the inside, place
+    let mut points = polygon.to_vec();
+    for (axis, sign, at) in borders {
+        let inside = |p: &Point| sign * (p[axis] - at);
+        let mut cut = Vec::with_capacity(points.len() + 4);
+        for (i, b) in points.iter().enumerate() {
+            let a = points[(i + points.len() - 1) % points.len()];
+            let (da, db) = (inside(&a), inside(b));
+            if (da < 0.0) != (db < 0.0) {
+                let t = da / (da - db);
+                let mut crossing =
+                    [0, 1].map(|k| ((a[k] + t * (b[k] - a[k])) * 100.0).round() / 100.0);
+                crossing[axis] = at;
+                cut.push(crossing);
+            }
+            if db >= 0.0 {
+                cut.push(*b);
+            }
+        }
+        points = cut;
+    }
+    points
 }
 
 /// Lengths of the runs, the first one of uncovered pixels.
@@ -526,7 +540,7 @@ mod tests {
             polygons: vec![quad(2.0, 1.0, 5.0, 3.0), quad(4.0, 2.0, 30.0, 4.0)],
             is_crowd: true,
         };
-        let annotation = annotate(instance, 4, 0, 10, 6).unwrap();
+        let annotation = annotate(&instance, 4, 0, 10, 6).expect("is inside");
         assert_eq!(annotation.bbox, [2, 1, 8, 3]);
         assert_eq!(annotation.area, 6 + 12 - 1);
         let Segmentation::Runs { counts, size } = annotation.segmentation else {

@@ -25,9 +25,9 @@ mod traffic;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use artifacts::atomic::write_bytes;
 use artifacts::stage_dir::{Opened, StageDir};
-use image::{ImageEncoder, RgbImage};
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder};
 use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Common, Progress, print_result};
@@ -170,25 +170,20 @@ fn make_scene(job: Job, seed: u64, size: [usize; 2], root: &Path) -> Result<()> 
     }
 }
 
-/// Writes bytes, with the folders above.
+/// Writes a file, with the folders above.
+///
+/// Without waiting for the disk, as an interrupted demo is made anew from the start.
 fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    create_parent(path)?;
-    write_bytes(path, bytes)
-}
-
-fn create_parent(path: &Path) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)
-        .with_context(|| format!("could not create {}", folder.display()))
+        .and_then(|()| std::fs::write(path, bytes))
+        .with_context(|| format!("could not write {}", path.display()))
 }
 
-fn write_png(path: &Path, picture: &RgbImage) -> Result<()> {
+/// Writes a picture of `width` columns as PNG.
+fn write_png(path: &Path, pixels: &[u8], width: usize, color: ExtendedColorType) -> Result<()> {
+    let height = pixels.len() / width / usize::from(color.bits_per_pixel() / 8);
     let mut bytes = Vec::new();
-    image::codecs::png::PngEncoder::new(&mut bytes).write_image(
-        picture,
-        picture.width(),
-        picture.height(),
-        image::ExtendedColorType::Rgb8,
-    )?;
+    PngEncoder::new(&mut bytes).write_image(pixels, width as u32, height as u32, color)?;
     write_file(path, &bytes)
 }

@@ -4,15 +4,15 @@ use std::path::Path;
 
 use anyhow::Result;
 use artifacts::labels::IGNORE;
-use artifacts::mask::Mask;
+use image::ExtendedColorType;
 use serde::Serialize;
 
 use super::canvas::{Canvas, Object, UNKNOWN};
 use super::noise::Dice;
-use super::street::{Street, id, street};
+use super::street::{id, street};
 use super::things::{Form, Thing};
 use super::{ALIEN_SHARE, NOISE, OBJECT_ROWS, TEST_AMBIGUITY, TRAIN_AMBIGUITY};
-use super::{create_parent, write_file, write_png};
+use super::{write_file, write_png};
 use crate::labels::{label_of_id, train_id};
 
 /// Cities of the splits train and val.
@@ -57,16 +57,11 @@ pub(super) fn cityscapes(
     let name = format!("{city}_000000_{number:06}");
     let folder = |kind: &str| root.join(kind).join(split).join(city);
     let canvas = &street.canvas;
-    write_png(
-        &folder("leftImg8bit").join(format!("{name}_leftImg8bit.png")),
-        &canvas.photograph(dice, NOISE),
-    )?;
+    let image = folder("leftImg8bit").join(format!("{name}_leftImg8bit.png"));
+    write_photograph(&image, canvas, dice)?;
     let fine = folder("gtFine");
-    write_mask(
-        &fine.join(format!("{name}_gtFine_labelIds.png")),
-        canvas,
-        |label| label,
-    )?;
+    let labels = fine.join(format!("{name}_gtFine_labelIds.png"));
+    write_png(&labels, &canvas.labels, canvas.width, ExtendedColorType::L8)?;
     let annotation = Annotation {
         img_height: canvas.height,
         img_width: canvas.width,
@@ -87,79 +82,57 @@ fn annotate(object: &Object) -> AnnotatedObject<'static> {
 pub(super) fn lost_and_found(root: &Path, number: u64, seed: u64, size: [usize; 2]) -> Result<()> {
     let dice = &mut Dice::new(seed, "lost_and_found", number);
     let mut street = street(dice, size[0], size[1], TEST_AMBIGUITY);
-    let mut kinds = Vec::new();
+    let mut hazards = vec![0; street.canvas.labels.len()];
     for _ in 0..dice.count(1, 3) {
         let thing = Thing::unknown(dice, ALIEN_SHARE);
         let rows = object_rows(dice, size[1]);
         let before = street.canvas.labels.clone();
-        if street.put_on_road(dice, &thing, rows) {
-            // obstacles get their own label, so that the next one may overlap
-            kinds.push((hazard_id(thing.form), before));
+        street.put_on_road(dice, &thing, rows);
+        for ((hazard, old), new) in hazards.iter_mut().zip(before).zip(&street.canvas.labels) {
+            if old != UNKNOWN && *new == UNKNOWN {
+                *hazard = hazard_id(thing.form);
+            }
         }
     }
-    let ids = obstacle_ids(&street, &kinds);
     street.paint_void(dice);
     let sequence = SEQUENCES[number as usize % SEQUENCES.len()];
     let name = format!("{sequence}_000000_{number:06}");
     let folder = |kind: &str| root.join(kind).join("test").join(sequence);
     let canvas = &street.canvas;
-    write_png(
-        &folder("leftImg8bit").join(format!("{name}_leftImg8bit.png")),
-        &canvas.photograph(dice, NOISE),
-    )?;
-    let label = |at: usize, label: u8| match label {
+    let image = folder("leftImg8bit").join(format!("{name}_leftImg8bit.png"));
+    write_photograph(&image, canvas, dice)?;
+    let id_of = |(&label, &hazard): (&u8, &u8)| match label {
         id::ROAD => 1,
-        UNKNOWN => ids[at],
+        UNKNOWN => hazard,
         label if is_void(label) => IGNORE,
         _ => 0,
     };
-    let mut mask = Mask::filled(canvas.width, canvas.height, 0);
-    for (at, value) in mask.labels.iter_mut().enumerate() {
-        *value = label(at, canvas.labels[at]);
+    let ids: Vec<u8> = canvas.labels.iter().zip(&hazards).map(id_of).collect();
+    let train_ids: Vec<u8> = ids
+        .iter()
+        .map(|&id| if (2..IGNORE).contains(&id) { 2 } else { id })
+        .collect();
+    for (kind, values) in [("labelIds", ids), ("labelTrainIds", train_ids)] {
+        let path = folder("gtCoarse").join(format!("{name}_gtCoarse_{kind}.png"));
+        write_png(&path, &values, canvas.width, ExtendedColorType::L8)?;
     }
-    let coarse = folder("gtCoarse").join(format!("{name}_gtCoarse_labelIds.png"));
-    create_parent(&coarse)?;
-    mask.write(&coarse)?;
-    for value in &mut mask.labels {
-        *value = if (2..IGNORE).contains(value) {
-            2
-        } else {
-            *value
-        };
-    }
-    mask.write(&coarse.with_file_name(format!("{name}_gtCoarse_labelTrainIds.png")))
-}
-
-/// `LostAndFound`'s id of each unknown pixel. `kinds`: each object's id and the labels before it was painted.
-fn obstacle_ids(street: &Street, kinds: &[(u8, Vec<u8>)]) -> Vec<u8> {
-    let mut ids = vec![0; street.canvas.labels.len()];
-    for (k, (hazard, before)) in kinds.iter().enumerate() {
-        let after = kinds
-            .get(k + 1)
-            .map_or(&street.canvas.labels, |(_, labels)| labels);
-        for (at, slot) in ids.iter_mut().enumerate() {
-            if after[at] == UNKNOWN && before[at] != UNKNOWN {
-                *slot = *hazard;
-            }
-        }
-    }
-    ids
+    Ok(())
 }
 
 /// The nearest of `LostAndFound`'s hazards.
 fn hazard_id(form: Form) -> u8 {
     match form {
+        Form::Lump => 8,
         Form::Box | Form::Chair => 10,
+        Form::Tube => 14,
+        Form::Plank => 16,
+        Form::Cone => 17,
+        Form::Tire => 21,
         Form::Disc => 22,
         Form::Dog | Form::Cow | Form::Elephant | Form::Giraffe | Form::Bird => 24,
         Form::Bear => 26,
-        Form::Cone => 17,
-        Form::Tire => 21,
-        Form::Plank => 16,
-        Form::Tube => 14,
         Form::Umbrella | Form::Kite | Form::Debris => 32,
         Form::Crescent | Form::Vase => 35,
-        Form::Lump => 8,
     }
 }
 
@@ -167,28 +140,25 @@ fn hazard_id(form: Form) -> u8 {
 pub(super) fn fishyscapes(root: &Path, number: u64, seed: u64, size: [usize; 2]) -> Result<()> {
     let dice = &mut Dice::new(seed, "fishyscapes", number);
     let mut street = street(dice, size[0], size[1], TEST_AMBIGUITY);
-    let n_objects = if number % 20 == 19 {
-        0
-    } else {
-        dice.count(1, 2)
-    };
+    let is_empty = number % 20 == 19;
+    let n_objects = if is_empty { 0 } else { dice.count(1, 2) };
     for _ in 0..n_objects {
         let thing = Thing::unknown(dice, ALIEN_SHARE);
         let rows = object_rows(dice, size[1]);
         street.paste(dice, &thing, rows);
     }
     street.paint_void(dice);
-    let picture = street.canvas.photograph(dice, NOISE);
-    write_png(&root.join("images").join(format!("{number}.png")), &picture)?;
-    write_mask(
-        &root.join("labels_masks").join(format!("{number}.png")),
-        &street.canvas,
-        |label| match label {
-            UNKNOWN => 1,
-            label if is_void(label) => IGNORE,
-            _ => 0,
-        },
-    )
+    let canvas = &street.canvas;
+    let name = format!("{number}.png");
+    write_photograph(&root.join("images").join(&name), canvas, dice)?;
+    let value = |&label: &u8| match label {
+        UNKNOWN => 1,
+        label if is_void(label) => IGNORE,
+        _ => 0,
+    };
+    let values: Vec<u8> = canvas.labels.iter().map(value).collect();
+    let path = root.join("labels_masks").join(name);
+    write_png(&path, &values, canvas.width, ExtendedColorType::L8)
 }
 
 fn is_void(label: u8) -> bool {
@@ -199,14 +169,9 @@ fn object_rows(dice: &mut Dice, height: usize) -> f64 {
     dice.skewed(OBJECT_ROWS[0], OBJECT_ROWS[1]) * height as f64 / 128.0
 }
 
-fn write_mask(path: &Path, canvas: &Canvas, value: impl Fn(u8) -> u8) -> Result<()> {
-    create_parent(path)?;
-    Mask {
-        width: canvas.width,
-        height: canvas.height,
-        labels: canvas.labels.iter().map(|&label| value(label)).collect(),
-    }
-    .write(path)
+fn write_photograph(path: &Path, canvas: &Canvas, dice: &mut Dice) -> Result<()> {
+    let picture = canvas.photograph(dice, NOISE);
+    write_png(path, &picture, canvas.width, ExtendedColorType::Rgb8)
 }
 
 #[cfg(test)]

@@ -18,7 +18,6 @@ pub(super) mod id {
     pub(crate) const EGO_VEHICLE: u8 = 1;
     pub(crate) const RECTIFICATION_BORDER: u8 = 2;
     pub(crate) const OUT_OF_ROI: u8 = 3;
-    pub(crate) const STATIC: u8 = 4;
     pub(crate) const ROAD: u8 = 7;
     pub(crate) const SIDEWALK: u8 = 8;
     pub(crate) const BUILDING: u8 = 11;
@@ -614,9 +613,9 @@ impl Street {
             let arrow = [
                 view.at(side, 0.0, near),
                 view.at(side + 0.5, 0.0, near),
-                view.at(side + 0.9, 0.0, (near + far) / 2.0),
+                view.at(side + 0.9, 0.0, f64::midpoint(near, far)),
                 view.at(side + 0.25, 0.0, far),
-                view.at(side - 0.4, 0.0, (near + far) / 2.0),
+                view.at(side - 0.4, 0.0, f64::midpoint(near, far)),
             ];
             self.canvas
                 .detail(&[id::ROAD], &arrow, |_, _, below| mix(below, color, 0.7));

@@ -247,7 +247,7 @@ impl Thing {
                 choose(a ^ b ^ (u.abs() > (v - 0.5).abs()))
             }
             Surface::Checker => {
-                choose((u * 5.0).floor() as i32 + (v * 5.0).floor() as i32 & 1 == 0)
+                choose(((u * 5.0).floor() as i32 + (v * 5.0).floor() as i32) & 1 == 0)
             }
             Surface::Grain => mix(first, second, bumps(u * 2.0, v * 14.0, seed)),
             Surface::Shreds => {
@@ -267,9 +267,23 @@ impl Thing {
 
     /// Polygons in units of the height, the base in the origin, upwards positive, with their brightness.
     fn parts(&self) -> Vec<(Vec<Point>, f32)> {
-        let s = self.stretch;
         match self.form {
-            Form::Dog => quadruped(0.42, 0.17, 0.34, 0.12),
+            Form::Cone | Form::Tire | Form::Plank | Form::Tube | Form::Debris | Form::Lump => {
+                self.road_parts()
+            }
+            Form::Disc
+            | Form::Box
+            | Form::Umbrella
+            | Form::Kite
+            | Form::Chair
+            | Form::Crescent
+            | Form::Vase => self.household_parts(),
+            _ => self.animal_parts(),
+        }
+    }
+
+    fn animal_parts(&self) -> Vec<(Vec<Point>, f32)> {
+        match self.form {
             Form::Cow => quadruped(0.52, 0.24, 0.38, 0.1),
             Form::Elephant => {
                 let mut parts = quadruped(0.55, 0.34, 0.32, 0.02);
@@ -293,7 +307,13 @@ impl Thing {
                 (ellipse(0.18, 0.93, 0.09, 0.08), 0.8),
                 (ellipse(0.0, 0.77, 0.25, 0.2), 1.08),
             ],
-            Form::Disc => vec![(ellipse(0.0, 0.5, 0.5, 0.5), 1.0)],
+            _ => quadruped(0.42, 0.17, 0.34, 0.12),
+        }
+    }
+
+    fn household_parts(&self) -> Vec<(Vec<Point>, f32)> {
+        let s = self.stretch;
+        match self.form {
             Form::Box => vec![
                 (quad(-s / 2.0, 0.0, s / 2.0, 0.82), 1.0),
                 (
@@ -350,7 +370,7 @@ impl Thing {
                 let arc = |r: f64, lift: f64| {
                     move |i: u32| {
                         let t = 0.5 + f64::from(i) / 24.0;
-                        [r * 1.1 * cosine(t), 0.95 + lift + r * 0.95 * sine(t)]
+                        [r * 0.7 * cosine(t), 0.95 + lift + r * 0.95 * sine(t)]
                     }
                 };
                 let mut points: Vec<Point> = (0..=12).map(arc(1.0, 0.0)).collect();
@@ -372,6 +392,12 @@ impl Thing {
                 ],
                 1.0,
             )],
+            _ => vec![(ellipse(0.0, 0.5, 0.5, 0.5), 1.0)],
+        }
+    }
+
+    fn road_parts(&self) -> Vec<(Vec<Point>, f32)> {
+        match self.form {
             Form::Cone => vec![
                 (
                     vec![[-0.32, 0.06], [-0.05, 1.0], [0.05, 1.0], [0.32, 0.06]],
@@ -392,7 +418,7 @@ impl Thing {
                 (ellipse(1.0, 0.5, 0.2, 0.5), 0.55),
             ],
             Form::Debris => vec![(self.spikes(17, 0.35, 1.0), 1.0)],
-            Form::Lump => vec![(self.spikes(12, 0.75, 0.6), 1.0)],
+            _ => vec![(self.spikes(12, 0.75, 0.6), 1.0)],
         }
     }
 
