@@ -87,6 +87,24 @@ impl RegionSums {
         (self.rows as f64 / size, self.columns as f64 / size)
     }
 
+    /// Adds what depends on whether the pixel is boundary, and its class.
+    fn add_pixel(&mut self, row: &PixelRow, x: usize, entropy: f32, is_boundary: bool) {
+        let heats = [
+            prob_margin(row.first[x], row.second[x]),
+            entropy,
+            variation_ratio(row.first[x]),
+        ];
+        for (heat, value) in self.heats.iter_mut().zip(heats) {
+            if is_boundary {
+                heat.boundary.add(value);
+            } else {
+                heat.interior.add(value);
+            }
+        }
+        self.interior += u64::from(!is_boundary);
+        self.class_sizes[usize::from(row.class[x])] += 1;
+    }
+
     fn merge(&mut self, other: &Self) {
         self.size += other.size;
         self.interior += other.interior;
@@ -181,34 +199,19 @@ impl Regions {
         entropy_heat(&row.probs, row.width, run.clone(), &mut self.entropies);
         let labels = self.labeler.labels();
         let rows = window(y, self.labeler.height());
-        let outside = |x: usize| rows.clone().any(|y| labels[y * row.width + x] == 0);
+        let is_outside = |x: usize| rows.clone().any(|y| labels[y * row.width + x] == 0);
         for (x, &entropy) in run.zip(&self.entropies) {
             let columns = window(x, row.width);
-            let is_boundary = columns.clone().any(outside);
-            let heats = [
-                prob_margin(row.first[x], row.second[x]),
-                entropy,
-                variation_ratio(row.first[x]),
-            ];
-            for (heat, value) in sums.heats.iter_mut().zip(heats) {
-                if is_boundary {
-                    heat.boundary.add(value);
-                } else {
-                    heat.interior.add(value);
-                }
-            }
-            sums.class_sizes[usize::from(row.class[x])] += 1;
+            let is_boundary = columns.clone().any(is_outside);
+            sums.add_pixel(row, x, entropy, is_boundary);
             if is_boundary {
-                for at in rows
-                    .clone()
-                    .flat_map(|y| columns.clone().map(move |x| y * row.width + x))
-                {
-                    if labels[at] == 0 {
-                        sums.neighbor_classes[usize::from(classes[at])] += 1;
-                    }
+                let around = rows.clone().flat_map(|y| {
+                    let (start, columns) = (y * row.width, columns.clone());
+                    columns.map(move |x| start + x)
+                });
+                for at in around.filter(|&at| labels[at] == 0) {
+                    sums.neighbor_classes[usize::from(classes[at])] += 1;
                 }
-            } else {
-                sums.interior += 1;
             }
         }
     }
