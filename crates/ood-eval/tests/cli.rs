@@ -210,3 +210,139 @@ fn errors_name_the_file_and_what_to_do() -> Result<()> {
     );
     Ok(())
 }
+
+fn report(root: &Path, more: &[&str]) -> assert_cmd::assert::Assert {
+    ood_eval(
+        root,
+        &[&["report"], &RUNS[..], &["--output", "report"], more].concat(),
+    )
+}
+
+/// Whether everything the page shows is inside it.
+fn assert_self_contained(html: &str) {
+    for marker in [
+        "src=\"", "href=\"", "url(", "@import", "srcset", "<link", "<iframe",
+    ] {
+        for (at, _) in html.match_indices(marker) {
+            let target = &html[at + marker.len()..][..40.min(html.len() - at - marker.len())];
+            let is_inside = target.starts_with('#') || target.starts_with("data:image/");
+            assert!(is_inside, "{marker}{target}");
+        }
+    }
+    for outside in ["http://", "https://", "file://"] {
+        assert!(!html.contains(outside), "{outside}");
+    }
+}
+
+#[test]
+fn report_is_one_page_with_everything() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    closed_set(root, "base").success();
+    closed_set(root, "retrained").success();
+    let title = "A <b>bold</b> title";
+    let done = report(root, &["--labels", "labels", "--title", title]).success();
+    assert!(stdout(&done).contains("report/report.html"));
+    let html = std::fs::read_to_string(root.join("report/report.html"))?;
+    assert_self_contained(&html);
+    assert!(html.contains("A &lt;b&gt;bold&lt;&#x2f;b&gt; title"));
+    for part in [
+        "lost_000001",
+        "ROC curve",
+        "Precision and recall",
+        "Known classes",
+        "Provenance",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+    // photo and truth, and prediction, entropy and segments of both runs, for three samples
+    assert_eq!(html.matches("data:image/jpeg").count(), 3 * (2 + 2 * 3));
+    // the worst sample of the last run comes first, ties by id
+    assert!(html.find("<h4>lost_000001") < html.find("<h4>lost_000002"));
+    let figures = std::fs::read_dir(root.join("report/figures"))?.count();
+    assert_eq!(figures, 2 + 2 + 1 + 2, "curves, histograms, bars, meta");
+    assert_eq!(
+        std::fs::read_dir(root.join("report/overlays/lost"))?.count(),
+        24
+    );
+    for file in ["results.json", "results.csv", "results.md", "manifest.json"] {
+        assert!(root.join("report").join(file).exists(), "{file}");
+    }
+    Ok(())
+}
+
+#[test]
+fn report_is_the_same_bytes_on_any_number_of_threads() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let mut pages = Vec::new();
+    for threads in ["1", "3"] {
+        report(
+            root,
+            &["--labels", "labels", "--threads", threads, "--force"],
+        )
+        .success();
+        pages.push(std::fs::read(root.join("report/report.html"))?);
+    }
+    assert!(pages[0] == pages[1]);
+    Ok(())
+}
+
+#[test]
+fn report_does_without_what_is_missing() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let page = |args: &[&str]| -> Result<String> {
+        ood_eval(root, &[&["report", "--output", "report"], args].concat()).success();
+        Ok(std::fs::read_to_string(root.join("report/report.html"))?)
+    };
+    let one = page(&["--run", "only=base"])?;
+    assert!(one.contains("give --labels") && !one.contains("data:image"));
+    std::fs::remove_dir_all(root.join("base/logits"))?;
+    let without_logits = page(&["--run", "only=base", "--labels", "labels", "--gallery", "2"])?;
+    assert!(without_logits.contains("seg-model infer"));
+    assert_eq!(without_logits.matches("data:image/jpeg").count(), 2 * 3);
+    let ten: Vec<String> = (0..10)
+        .flat_map(|i| ["--run".to_owned(), format!("run {i}=retrained")])
+        .collect();
+    let mut args: Vec<&str> = ten.iter().map(String::as_str).collect();
+    args.extend(["--labels", "labels", "--gallery", "1"]);
+    let ten = page(&args)?;
+    assert_self_contained(&ten);
+    assert!(ten.contains("run 9 + meta"));
+    Ok(())
+}
+
+#[test]
+fn report_names_a_sample_that_the_labels_lack() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let index = root.join("labels/lost/index.json");
+    let text = std::fs::read_to_string(&index)?.replace("\"lost_000001\"", "\"lost_000000\"");
+    std::fs::write(&index, text)?;
+    let text = stderr(&report(root, &["--labels", "labels"]).failure());
+    for word in ["lost_000001", "labels/lost/index.json", "--labels"] {
+        assert!(text.contains(word), "{word:?} is not in {text}");
+    }
+    let text = stderr(&report(root, &["--labels", "nowhere"]).failure());
+    assert!(text.contains("nowhere/lost"), "{text}");
+    Ok(())
+}
+
+/// Writes the toy report to the folder that `OODSEG_TOY_REPORT` names, to look at it.
+#[test]
+fn toy_report_can_be_looked_at() -> Result<()> {
+    let Some(target) = std::env::var_os("OODSEG_TOY_REPORT") else {
+        return Ok(());
+    };
+    let root = Path::new(&target);
+    common::write_world(root)?;
+    closed_set(root, "base").success();
+    closed_set(root, "retrained").success();
+    report(root, &["--labels", "labels", "--force"]).success();
+    Ok(())
+}

@@ -1,12 +1,192 @@
-//! `ood-eval report`.
-use anyhow::Result;
+//! `ood-eval report`: everything of `evaluate`, with figures, pictures and provenance in one HTML file.
+
+mod bars;
+mod colors;
+mod figures;
+mod gallery;
+mod lines;
+mod model;
+mod page;
+mod pictures;
+mod provenance;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use artifacts::atomic::write_bytes;
+use artifacts::stage_dir::{Opened, StageDir};
 use serde::Serialize;
-/// Report.
+use stage_cli::print_result;
+
+use self::figures::{Figure, Member, slug};
+use self::gallery::{Gallery, SampleView};
+use self::page::DatasetView;
+use self::provenance::StageView;
+use crate::evaluate::{self, EvaluateArgs};
+use crate::results::Results;
+use crate::runs::Run;
+
+/// What to report.
 #[derive(clap::Args, Clone, Debug, Serialize)]
 pub struct ReportArgs {
+    /// Which runs to evaluate and how.
     #[command(flatten)]
-    evaluate: crate::evaluate::EvaluateArgs,
+    pub evaluate: EvaluateArgs,
+    /// Folder with the labels of each data set, `LABELS/<dataset>`, for the gallery; without it there is none.
+    #[arg(long)]
+    pub labels: Option<PathBuf>,
+    /// Samples per data set in the gallery, worst first: most missed objects in the last run, then most false alarms.
+    #[arg(long, default_value_t = 12)]
+    pub gallery: usize,
+    /// Title of the report.
+    #[arg(long, default_value = "Unknown objects in street scenes")]
+    pub title: String,
 }
+
+/// File name of the report inside the stage's directory.
+const FILE_NAME: &str = "report.html";
+
 pub(crate) fn run(args: &ReportArgs, force: bool) -> Result<()> {
-    crate::evaluate::run(&args.evaluate, force)
+    let inputs = inputs(args)?;
+    let inputs = evaluate::borrowed(&inputs);
+    let output = &args.evaluate.output;
+    let results = match StageDir::open(output, "ood-eval report", args, &inputs, force)? {
+        Opened::Done(_) => {
+            tracing::info!("{} is complete already", output.display());
+            Results::read(output)?
+        }
+        Opened::Work(dir) => {
+            let results = write(args, &dir)?;
+            dir.finish(&evaluate::counts(&results))?;
+            results
+        }
+    };
+    evaluate::print(&results);
+    print_result(output.join(FILE_NAME).display());
+    Ok(())
+}
+
+/// What `evaluate` reads, and the labels and logits for the gallery.
+fn inputs(args: &ReportArgs) -> Result<Vec<(String, PathBuf)>> {
+    let mut inputs = args.evaluate.inputs()?;
+    let mut datasets = BTreeSet::new();
+    for (name, path) in inputs.clone() {
+        let Some((run, dataset)) = name.split_once(": segments/") else {
+            continue;
+        };
+        datasets.insert(dataset.to_owned());
+        let run_dir = path.ancestors().nth(2).context("a folder of a folder")?;
+        let logits = run_dir.join("logits").join(dataset);
+        if logits.is_dir() && args.labels.is_some() {
+            inputs.push((format!("{run}: logits/{dataset}"), logits));
+        }
+    }
+    if let Some(labels) = &args.labels {
+        let dir = |d: String| (format!("labels: {d}"), labels.join(d));
+        inputs.extend(datasets.into_iter().map(dir));
+    }
+    Ok(inputs)
+}
+
+fn write(args: &ReportArgs, dir: &StageDir) -> Result<Results> {
+    let runs = args.evaluate.read_runs()?;
+    let results = Results::of(&runs, args.evaluate.skip_without_ood, args.evaluate.compat);
+    evaluate::write(&results, dir.path())?;
+    let figures_dir = dir.subdir("figures")?;
+    let mut datasets = Vec::new();
+    for dataset in &results.datasets {
+        let members = members(&runs, &dataset.dataset)?;
+        let figures = figures::of_dataset(dataset, &members)?;
+        for Figure { file, svg, .. } in &figures {
+            let svg = page::stand_alone(svg);
+            write_bytes(&figures_dir.join(format!("{file}.svg")), svg.as_bytes())?;
+        }
+        let samples = gallery(args, dir, &dataset.dataset, &members)?;
+        let note = gallery_note(args, &dataset.dataset, &members);
+        datasets.push(DatasetView::new(&results, dataset, figures, samples, note));
+    }
+    let provenance = provenance(args, &runs)?;
+    let html = page::render(&args.title, &runs, &results, datasets, provenance)?;
+    write_bytes(&dir.path().join(FILE_NAME), html.as_bytes())?;
+    Ok(results)
+}
+
+/// Runs that have `dataset`.
+fn members<'a>(runs: &'a [Run], dataset: &str) -> Result<Vec<Member<'a>>> {
+    let with_data = runs.iter().enumerate();
+    let with_data = with_data.filter_map(|(i, r)| Some((i, r, r.datasets.get(dataset)?)));
+    with_data
+        .map(|(index, run, data)| {
+            Ok(Member {
+                index,
+                run,
+                data,
+                model: model::read(&run.path.join("meta").join(dataset))?,
+            })
+        })
+        .collect()
+}
+
+fn gallery(
+    args: &ReportArgs,
+    dir: &StageDir,
+    dataset: &str,
+    members: &[Member<'_>],
+) -> Result<Vec<SampleView>> {
+    let Some(labels) = args.labels.as_ref().filter(|_| args.gallery > 0) else {
+        return Ok(Vec::new());
+    };
+    let overlays = dir.path().join("overlays").join(slug(dataset));
+    fs::create_dir_all(&overlays)
+        .with_context(|| format!("could not create {}", overlays.display()))?;
+    let gallery = Gallery {
+        dataset,
+        labels: labels.join(dataset),
+        overlays,
+        members,
+    };
+    gallery.draw(args.gallery)
+}
+
+/// What is missing in the gallery, and how to get it.
+fn gallery_note(args: &ReportArgs, dataset: &str, members: &[Member<'_>]) -> Option<String> {
+    if args.labels.is_none() {
+        return Some("No pictures: give --labels to see samples.".to_owned());
+    }
+    let lacks = |m: &&Member<'_>| !m.run.path.join("logits").join(dataset).is_dir();
+    let names: Vec<_> = members
+        .iter()
+        .filter(lacks)
+        .map(|m| m.run.name.as_str())
+        .collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "No predictions and entropies of {}: the logits are not there any more; `seg-model infer` makes them again.",
+            names.join(", ")
+        )
+    })
+}
+
+fn provenance(args: &ReportArgs, runs: &[Run]) -> Result<Vec<StageView>> {
+    let mut stages = Vec::new();
+    let mut add = |owner: &str, dataset: &str, dir: PathBuf| -> Result<()> {
+        stages.extend(provenance::read(owner, dataset, &dir)?);
+        Ok(())
+    };
+    for run in runs {
+        let datasets: BTreeSet<_> = run.datasets.keys().chain(run.closed_set.keys()).collect();
+        for dataset in datasets {
+            for stage in ["logits", "segments", "meta", "closed_set"] {
+                add(&run.name, dataset, run.path.join(stage).join(dataset))?;
+            }
+        }
+    }
+    if let Some(labels) = &args.labels {
+        for dataset in crate::runs::all_datasets(runs) {
+            add("labels", &dataset, labels.join(&dataset))?;
+        }
+    }
+    Ok(stages)
 }

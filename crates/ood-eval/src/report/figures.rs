@@ -1,0 +1,379 @@
+//! Which figures a data set gets, from tables to charts.
+
+use anyhow::Result;
+use artifacts::scores::Score;
+use plotters::prelude::SeriesLabelPosition;
+use serde::Serialize;
+
+use super::bars::{self, Panel};
+use super::colors::{BLUE, VERMILLION, is_dashed, run_color};
+use super::lines::{self, Line, LineChart};
+use super::model::LinearModel;
+use crate::curves::{CurvePoint, points, totals};
+use crate::pixel_counts::entropy_shares;
+use crate::results::{DatasetResults, row_name};
+use crate::runs::{Run, RunDataset};
+use crate::segment_scores::sample_errors;
+
+/// One figure of the report.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Figure {
+    /// File stem below `figures/`.
+    pub(super) file: String,
+    /// What is shown.
+    pub(super) title: String,
+    /// How to read it.
+    pub(super) caption: String,
+    /// The drawing.
+    pub(super) svg: String,
+}
+
+/// A run that has the data set, with its place among all runs, which fixes its colour.
+pub(super) struct Member<'a> {
+    pub(super) index: usize,
+    pub(super) run: &'a Run,
+    pub(super) data: &'a RunDataset,
+    pub(super) model: Option<LinearModel>,
+}
+
+/// Coefficients that are drawn.
+const SHOWN_COEFFICIENTS: usize = 15;
+
+/// All figures of `dataset`.
+pub(super) fn of_dataset(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    if members.iter().any(|m| !entropy_points(m).is_empty()) {
+        figures.push(roc(dataset, members)?);
+        figures.push(precision_recall(dataset, members)?);
+    }
+    for member in members {
+        figures.extend(entropy_histogram(member)?);
+    }
+    figures.push(error_bars(dataset)?);
+    for member in members {
+        figures.extend(errors_over_threshold(member)?);
+        figures.extend(coefficients(member)?);
+    }
+    for figure in &mut figures {
+        figure.file = slug(&format!("{} {}", dataset.dataset, figure.file));
+    }
+    Ok(figures)
+}
+
+/// Letters and digits of `text`, in lower case, the rest as `_`: a file name anywhere.
+pub(super) fn slug(text: &str) -> String {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '_'
+        }
+    };
+    text.chars().map(plain).collect()
+}
+
+fn entropy_points(member: &Member<'_>) -> Vec<CurvePoint> {
+    let histogram = member.data.pixels.get(&Score::Entropy);
+    histogram.map(|h| points(h)).unwrap_or_default()
+}
+
+fn percent(value: Option<f64>) -> String {
+    value.map_or("–".to_owned(), |v| format!("{:.1} %", 100.0 * v))
+}
+
+fn run_line(member: &Member<'_>, figure: &str, points: Vec<(f64, f64)>) -> Line {
+    Line {
+        name: format!("{}  {figure}", shortened(&member.run.name)),
+        color: run_color(member.index),
+        is_dashed: is_dashed(member.index),
+        is_filled: false,
+        points,
+    }
+}
+
+/// Long names of runs would leave no room for the chart.
+fn shortened(name: &str) -> String {
+    if name.chars().count() > 28 {
+        let start: String = name.chars().take(27).collect();
+        format!("{start}…")
+    } else {
+        name.to_owned()
+    }
+}
+
+/// Leaves out points that would fall onto their predecessor on paper.
+fn thinned(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
+    const STEP: f64 = 1.0 / 800.0;
+    let mut kept: Vec<(f64, f64)> = Vec::new();
+    let mut last = None;
+    for p in points {
+        let far = |q: &(f64, f64)| (p.0 - q.0).abs() >= STEP || (p.1 - q.1).abs() >= STEP;
+        if kept.last().is_none_or(far) {
+            kept.push(p);
+        }
+        last = Some(p);
+    }
+    kept.extend(last.filter(|p| kept.last() != Some(p)));
+    kept
+}
+
+fn roc(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Figure> {
+    let mut lines = vec![Line {
+        name: String::new(),
+        color: [140, 140, 140],
+        is_dashed: true,
+        is_filled: false,
+        points: vec![(0.0, 0.0), (1.0, 1.0)],
+    }];
+    let mut dots = Vec::new();
+    for member in members {
+        let curve = entropy_points(member);
+        let figures = pixel_figures(dataset, member);
+        let at = |p: &CurvePoint| (p.false_positive_rate, p.true_positive_rate);
+        let corners = std::iter::once((0.0, 0.0)).chain(curve.iter().map(at));
+        lines.push(run_line(
+            member,
+            &percent(figures.and_then(|f| f.auroc)),
+            thinned(corners),
+        ));
+        let marked = curve.iter().find(|p| p.true_positive_rate >= 0.95);
+        dots.extend(marked.map(|p| (at(p), run_color(member.index))));
+    }
+    let svg = lines::draw(&LineChart {
+        x_title: "false positive rate",
+        y_title: "true positive rate",
+        x: 0.0..1.0,
+        y: 0.0..1.0,
+        is_log_y: false,
+        legend: SeriesLabelPosition::LowerRight,
+        lines,
+        dots,
+    })?;
+    Ok(Figure {
+        file: "roc".into(),
+        title: "ROC curve".into(),
+        caption: "Share of unknown pixels that the entropy flags, over the share of known pixels that it flags with them; each point is one threshold. In the legend the area below (AUROC); the dot is where 95 % of the unknown pixels are found (FPR95). The dashed diagonal is guessing.".into(),
+        svg,
+    })
+}
+
+fn pixel_figures<'a>(
+    dataset: &'a DatasetResults,
+    member: &Member<'_>,
+) -> Option<&'a crate::results::PixelResults> {
+    let row = dataset.rows.iter().find(|r| r.run == member.run.name);
+    row.and_then(|r| r.pixels_of(Score::Entropy))
+}
+
+fn precision_recall(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Figure> {
+    let mut lines = Vec::new();
+    let mut share = 0.0f64;
+    for member in members {
+        let (n_in, n_out) = member
+            .data
+            .pixels
+            .get(&Score::Entropy)
+            .map_or((0, 0), |h| totals(h));
+        share = share.max(n_out as f64 / (n_in + n_out).max(1) as f64);
+        let at = |p: &CurvePoint| (p.true_positive_rate, p.precision);
+        let curve = thinned(entropy_points(member).iter().map(at));
+        let figures = pixel_figures(dataset, member);
+        lines.push(run_line(
+            member,
+            &percent(figures.and_then(|f| f.auprc)),
+            curve,
+        ));
+    }
+    lines.push(Line {
+        name: String::new(),
+        color: [140, 140, 140],
+        is_dashed: true,
+        is_filled: false,
+        points: vec![(0.0, share), (1.0, share)],
+    });
+    let svg = lines::draw(&LineChart {
+        x_title: "recall",
+        y_title: "precision",
+        x: 0.0..1.0,
+        y: 0.0..1.0,
+        is_log_y: false,
+        legend: SeriesLabelPosition::UpperRight,
+        lines,
+        dots: Vec::new(),
+    })?;
+    Ok(Figure {
+        file: "precision_recall".into(),
+        title: "Precision and recall".into(),
+        caption: format!(
+            "How many of the flagged pixels are unknown, over how many of the unknown pixels are flagged. In the legend the area below (AUPRC, average precision). The dashed line is guessing: {} of the rated pixels are unknown.",
+            super::page::share(share)
+        ),
+        svg,
+    })
+}
+
+/// Bins of the drawn histogram.
+const HISTOGRAM_BINS: usize = 50;
+
+fn entropy_histogram(member: &Member<'_>) -> Result<Option<Figure>> {
+    let Some(histogram) = member.data.pixels.get(&Score::Entropy) else {
+        return Ok(None);
+    };
+    let (n_in, n_out) = totals(histogram);
+    let shares = entropy_shares(histogram, HISTOGRAM_BINS);
+    let lowest = 1e-5;
+    let steps = |count: &dyn Fn(&(u64, u64)) -> u64, total: u64| -> Vec<(f64, f64)> {
+        let corners = shares.iter().enumerate().flat_map(|(i, s)| {
+            let height = (count(s) as f64 / total.max(1) as f64).max(lowest);
+            let edge = |i: usize| i as f64 / HISTOGRAM_BINS as f64;
+            [(edge(i), height), (edge(i + 1), height)]
+        });
+        corners.collect()
+    };
+    let line = |name: &str, color, points| Line {
+        name: name.to_owned(),
+        color,
+        is_dashed: false,
+        is_filled: true,
+        points,
+    };
+    let mut lines = vec![line("known", BLUE, steps(&|s| s.0, n_in))];
+    if n_out > 0 {
+        lines.push(line("unknown", VERMILLION, steps(&|s| s.1, n_out)));
+    }
+    let svg = lines::draw(&LineChart {
+        x_title: "entropy / ln C",
+        y_title: "share of pixels",
+        x: 0.0..1.0,
+        y: lowest..1.0,
+        is_log_y: true,
+        legend: SeriesLabelPosition::UpperRight,
+        lines,
+        dots: Vec::new(),
+    })?;
+    Ok(Some(Figure {
+        file: format!("entropy {} {}", member.index, member.run.name),
+        title: format!("Entropy of known and unknown pixels, {}", member.run.name),
+        caption: "Share of the known and of the unknown pixels by normalized softmax entropy: 0 is certain, 1 is the uniform distribution. The less the two overlap, the better. The scale is logarithmic.".into(),
+        svg,
+    }))
+}
+
+fn error_bars(dataset: &DatasetResults) -> Result<Figure> {
+    let names: Vec<String> = dataset
+        .rows
+        .iter()
+        .map(|r| shortened(&row_name(&r.run, r.with_meta)))
+        .collect();
+    let panel = |title: &str, color, value: &dyn Fn(&crate::results::RowResults) -> u64| Panel {
+        title: title.to_owned(),
+        bars: dataset
+            .rows
+            .iter()
+            .map(|r| (value(r) as f64, value(r).to_string(), color))
+            .collect(),
+    };
+    let svg = bars::draw(
+        &names,
+        &[
+            panel("false alarms (FP)", BLUE, &|r| r.segments.false_positives),
+            panel("missed objects (FN)", VERMILLION, &|r| {
+                r.segments.false_negatives
+            }),
+        ],
+    )?;
+    Ok(Figure {
+        file: "errors".into(),
+        title: "Errors of segments".into(),
+        caption: "Kept segments that meet no unknown object, and unknown objects that no kept segment meets. The meta classifier drops segments that look like false alarms; it pays where it loses few objects.".into(),
+        svg,
+    })
+}
+
+fn errors_over_threshold(member: &Member<'_>) -> Result<Option<Figure>> {
+    let Some(decisions) = &member.data.decisions else {
+        return Ok(None);
+    };
+    let thresholds = (0..=100).map(|i| f64::from(i) / 100.0);
+    let errors: Vec<(f64, u64, u64)> = thresholds
+        .map(|t| {
+            let kept: Vec<bool> = decisions
+                .iter()
+                .map(|d| d.false_positive_prob <= t)
+                .collect();
+            let errors = sample_errors(&member.data.detections, &kept);
+            (
+                t,
+                errors.iter().map(|e| e.false_positives).sum(),
+                errors.iter().map(|e| e.false_negatives).sum(),
+            )
+        })
+        .collect();
+    let line = |name: &str, color, is_dashed, value: &dyn Fn(&(f64, u64, u64)) -> u64| Line {
+        name: name.to_owned(),
+        color,
+        is_dashed,
+        is_filled: false,
+        // counts jump at a threshold
+        points: errors
+            .windows(2)
+            .flat_map(|e| [(e[0].0, value(&e[0]) as f64), (e[1].0, value(&e[0]) as f64)])
+            .chain(errors.last().map(|e| (e.0, value(e) as f64)))
+            .collect(),
+    };
+    let most = errors
+        .iter()
+        .map(|e| e.1.max(e.2))
+        .max()
+        .unwrap_or(0)
+        .max(1) as f64;
+    let svg = lines::draw(&LineChart {
+        x_title: "threshold of the meta classifier",
+        y_title: "count",
+        x: 0.0..1.0,
+        y: 0.0..most * 1.05,
+        is_log_y: false,
+        legend: SeriesLabelPosition::UpperMiddle,
+        lines: vec![
+            line("false alarms (FP)", BLUE, false, &|e| e.1),
+            line("missed objects (FN)", VERMILLION, true, &|e| e.2),
+        ],
+        dots: Vec::new(),
+    })?;
+    Ok(Some(Figure {
+        file: format!("meta threshold {} {}", member.index, member.run.name),
+        title: format!("Errors over the meta threshold, {}", member.run.name),
+        caption: "Segments whose predicted probability of being a false alarm exceeds the threshold are dropped. At 1 all are kept; to the left false alarms vanish, and missed objects appear.".into(),
+        svg,
+    }))
+}
+
+fn coefficients(member: &Member<'_>) -> Result<Option<Figure>> {
+    let Some(model) = &member.model else {
+        return Ok(None);
+    };
+    let shown = || model.coefficients.iter().take(SHOWN_COEFFICIENTS);
+    let names: Vec<String> = shown().map(|c| c.0.clone()).collect();
+    let bar = |&(_, value): &(String, f64)| {
+        let color = if value < 0.0 { BLUE } else { VERMILLION };
+        (value, format!("{value:+.2}"), color)
+    };
+    let svg = bars::draw(
+        &names,
+        &[Panel {
+            title: "coefficient".into(),
+            bars: shown().map(bar).collect(),
+        }],
+    )?;
+    Ok(Some(Figure {
+        file: format!("meta coefficients {} {}", member.index, member.run.name),
+        title: format!("What the meta classifier looks at, {}", member.run.name),
+        caption: format!(
+            "The {} largest of {} coefficients of the logistic regression on standardized segment metrics (intercept {:+.2}). To the right, orange: speaks for a false alarm; to the left, blue: for an unknown object.",
+            names.len(),
+            model.coefficients.len(),
+            model.intercept
+        ),
+        svg,
+    }))
+}

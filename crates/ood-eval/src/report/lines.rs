@@ -1,0 +1,173 @@
+//! Line charts as SVG.
+
+use anyhow::{Result, anyhow};
+use plotters::coord::Shift;
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
+use plotters::prelude::*;
+
+use super::colors::INK;
+
+/// One line of a chart.
+pub(super) struct Line {
+    /// Name in the legend.
+    pub(super) name: String,
+    /// Colour.
+    pub(super) color: [u8; 3],
+    /// Whether the line is dashed.
+    pub(super) is_dashed: bool,
+    /// Whether the area below is tinted.
+    pub(super) is_filled: bool,
+    /// Corners.
+    pub(super) points: Vec<(f64, f64)>,
+}
+
+/// A chart of lines over linear axes, y linear or logarithmic.
+pub(super) struct LineChart<'a> {
+    pub(super) x_title: &'a str,
+    pub(super) y_title: &'a str,
+    pub(super) x: std::ops::Range<f64>,
+    pub(super) y: std::ops::Range<f64>,
+    pub(super) is_log_y: bool,
+    /// Where the legend does not hide lines.
+    pub(super) legend: SeriesLabelPosition,
+    pub(super) lines: Vec<Line>,
+    /// Places to mark, with the colour of their line.
+    pub(super) dots: Vec<((f64, f64), [u8; 3])>,
+}
+
+// twice the size at which it is shown, because coordinates in the SVG are whole numbers
+const SIZE: (u32, u32) = (1120, 800);
+const FONT: &str = "system-ui, sans-serif";
+const FONT_SIZE: u32 = 30;
+
+pub(super) fn rgb([r, g, b]: [u8; 3]) -> RGBColor {
+    RGBColor(r, g, b)
+}
+
+/// The chart as a stand-alone SVG with transparent ground.
+pub(super) fn draw(chart: &LineChart<'_>) -> Result<String> {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        let drawn = if chart.is_log_y {
+            let y = chart.y.clone().log_scale();
+            draw_on(&area, chart, y, &|v| power_of_ten(*v))
+        } else {
+            draw_on(&area, chart, chart.y.clone(), &|v| short(*v))
+        };
+        drawn.and_then(|()| Ok(area.present()?))
+    }
+    .map_err(|e| anyhow!("could not draw a chart: {e}"))?;
+    Ok(svg)
+}
+
+type DrawResult = std::result::Result<(), Box<dyn std::error::Error>>;
+
+fn draw_on<'a, Y>(
+    area: &DrawingArea<SVGBackend<'a>, Shift>,
+    chart: &LineChart<'_>,
+    y: Y,
+    y_label: &dyn Fn(&f64) -> String,
+) -> DrawResult
+where
+    Y: AsRangedCoord<Value = f64>,
+    Y::CoordDescType: ValueFormatter<f64>,
+{
+    let mut context = ChartBuilder::on(area)
+        .margin(12)
+        .margin_right(36)
+        .x_label_area_size(84)
+        .y_label_area_size(120)
+        .build_cartesian_2d(chart.x.clone(), y)?;
+    let ink = rgb(INK);
+    let text = (FONT, FONT_SIZE).into_font().color(&ink);
+    context
+        .configure_mesh()
+        .x_desc(chart.x_title)
+        .y_desc(chart.y_title)
+        .axis_desc_style(text.clone())
+        .label_style(text.clone())
+        .x_labels(6)
+        .y_labels(6)
+        .x_label_formatter(&|v| short(*v))
+        .y_label_formatter(y_label)
+        .axis_style(ink.mix(0.6))
+        .bold_line_style(ink.mix(0.15))
+        .light_line_style(TRANSPARENT)
+        .draw()?;
+    for line in &chart.lines {
+        let color = rgb(line.color);
+        if line.is_filled {
+            let area = AreaSeries::new(line.points.iter().copied(), chart.y.start, color.mix(0.18));
+            context.draw_series(area)?;
+        }
+        let style = color.stroke_width(4);
+        let points = line.points.iter().copied();
+        let series = if line.is_dashed {
+            context.draw_series(DashedLineSeries::new(points, 14, 10, style))?
+        } else {
+            context.draw_series(LineSeries::new(points, style))?
+        };
+        if !line.name.is_empty() {
+            let stroke = color.stroke_width(6);
+            series
+                .label(&line.name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 36, y)], stroke));
+        }
+    }
+    let dot = |&(at, color): &((f64, f64), [u8; 3])| Circle::new(at, 9, rgb(color).filled());
+    context.draw_series(chart.dots.iter().map(dot))?;
+    context
+        .configure_series_labels()
+        .position(chart.legend.clone())
+        .legend_area_size(48)
+        .margin(16)
+        .label_font(text)
+        .draw()?;
+    Ok(())
+}
+
+/// As few digits as say all.
+fn short(value: f64) -> String {
+    let text = format!("{value:.2}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" { "0" } else { text }.to_owned()
+}
+
+fn power_of_ten(value: f64) -> String {
+    let digits = value.log10().round();
+    if digits == 0.0 {
+        return "1".to_owned();
+    }
+    let superscript = |c: char| match c {
+        '-' => '⁻',
+        '1' => '¹',
+        '2' => '²',
+        '3' => '³',
+        _ => char::from_u32('⁰' as u32 + c.to_digit(10).unwrap_or(0)).unwrap_or(c),
+    };
+    let exponent: String = format!("{digits:.0}").chars().map(superscript).collect();
+    format!("10{exponent}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_short() {
+        let cases = [
+            (0.2, "0.2"),
+            (1.0, "1"),
+            (-0.0, "0"),
+            (12.0, "12"),
+            (0.25, "0.25"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(short(value), text);
+        }
+        assert_eq!(power_of_ten(1e-4), "10⁻⁴");
+        assert_eq!(power_of_ten(1.0), "1");
+        assert_eq!(power_of_ten(100.0), "10²");
+    }
+}

@@ -1,0 +1,332 @@
+//! The page: views of the results for the template, and its rendering.
+
+use anyhow::{Context, Result};
+use artifacts::labels::NUM_CLASSES;
+use artifacts::scores::Score;
+use minijinja::{Environment, value::Serde};
+use serde::Serialize;
+
+use super::colors::{INK, css, heat_gradient, is_dashed, run_color};
+use super::figures::Figure;
+use super::gallery::SampleView;
+use super::provenance::StageView;
+use crate::classes;
+use crate::comparison::{Table, class_table, main_table, score_table};
+use crate::results::{DatasetResults, Results, RowResults};
+use crate::runs::Run;
+
+const TEMPLATE: &str = include_str!("report.html");
+const STYLE: &str = include_str!("report.css");
+const SCRIPT: &str = include_str!("report.js");
+
+/// What the template shows.
+#[derive(Serialize)]
+struct Page<'a> {
+    title: &'a str,
+    style: &'a str,
+    script: &'a str,
+    version: &'a str,
+    skip_without_ood: bool,
+    runs: Vec<RunView>,
+    has_pictures: bool,
+    has_meta: bool,
+    datasets: Vec<DatasetView>,
+    closed_sets: Vec<Table>,
+    /// Names and colours.
+    classes: Vec<(&'a str, String)>,
+    /// Colour bar of the entropy.
+    heat: String,
+    provenance: Vec<StageView>,
+}
+
+/// Everything that is shown of one data set.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct DatasetView {
+    name: String,
+    anchor: String,
+    summary: String,
+    changes: Vec<Change>,
+    main: Table,
+    scores: Table,
+    figures: Vec<Figure>,
+    samples: Vec<SampleView>,
+    gallery_note: Option<String>,
+}
+
+/// A figure of the first row against the last row.
+#[derive(Clone, Debug, Serialize)]
+struct Change {
+    title: &'static str,
+    before: String,
+    after: String,
+    /// `better`, `worse` or `equal`.
+    verdict: &'static str,
+}
+
+/// A run in the page's legend.
+#[derive(Clone, Debug, Serialize)]
+struct RunView {
+    name: String,
+    path: String,
+    color: String,
+    is_dashed: bool,
+}
+
+impl DatasetView {
+    pub(super) fn new(
+        results: &Results,
+        dataset: &DatasetResults,
+        mut figures: Vec<Figure>,
+        samples: Vec<SampleView>,
+        gallery_note: Option<String>,
+    ) -> Self {
+        for figure in &mut figures {
+            figure.svg = inline(&figure.svg, &figure.title);
+        }
+        Self {
+            name: dataset.dataset.clone(),
+            anchor: super::figures::slug(&dataset.dataset),
+            summary: summary(dataset),
+            changes: changes(&dataset.rows),
+            main: main_table(results, dataset),
+            scores: score_table(dataset),
+            figures,
+            samples,
+            gallery_note,
+        }
+    }
+}
+
+/// The page as one file.
+pub(super) fn render(
+    title: &str,
+    runs: &[Run],
+    results: &Results,
+    datasets: Vec<DatasetView>,
+    provenance: Vec<StageView>,
+) -> Result<String> {
+    let mut environment = Environment::new();
+    // the name ends in .html, so values are escaped
+    environment.add_template("report.html", TEMPLATE)?;
+    let template = environment.get_template("report.html")?;
+    let page = Page {
+        title,
+        style: STYLE,
+        script: SCRIPT,
+        version: env!("CARGO_PKG_VERSION"),
+        skip_without_ood: results.skip_without_ood,
+        runs: runs.iter().enumerate().map(run_view).collect(),
+        has_pictures: datasets.iter().any(|d| !d.samples.is_empty()),
+        has_meta: results
+            .datasets
+            .iter()
+            .flat_map(|d| &d.rows)
+            .any(|r| r.with_meta),
+        datasets,
+        closed_sets: closed_sets(runs),
+        classes: (0..NUM_CLASSES)
+            .map(|c| (classes::NAMES[c], css(classes::COLORS[c])))
+            .collect(),
+        heat: heat_gradient(),
+        provenance,
+    };
+    template
+        .render(Serde(&page))
+        .context("could not render the report")
+}
+
+fn run_view((index, run): (usize, &Run)) -> RunView {
+    RunView {
+        name: run.name.clone(),
+        path: run.path.display().to_string(),
+        color: css(run_color(index)),
+        is_dashed: is_dashed(index),
+    }
+}
+
+/// One table of classes per data set with known classes.
+fn closed_sets(runs: &[Run]) -> Vec<Table> {
+    let names: std::collections::BTreeSet<_> =
+        runs.iter().flat_map(|r| r.closed_set.keys()).collect();
+    let table = |dataset: &String| {
+        let columns = runs.iter();
+        let columns: Vec<_> = columns
+            .filter_map(|r| Some((r.name.as_str(), r.closed_set.get(dataset)?)))
+            .collect();
+        Table {
+            title: dataset.clone(),
+            ..class_table(&columns)
+        }
+    };
+    names.into_iter().map(table).collect()
+}
+
+fn summary(dataset: &DatasetResults) -> String {
+    let Some(row) = dataset.rows.first() else {
+        return String::new();
+    };
+    let part = row.n_out as f64 / (row.n_in + row.n_out).max(1) as f64;
+    format!(
+        "{} images, {} unknown objects; {} million pixels rated, {} of them unknown.",
+        grouped(dataset.n_samples),
+        grouped(row.segments.n_objects),
+        millions(row.n_in + row.n_out),
+        share(part)
+    )
+}
+
+fn millions(n: u64) -> String {
+    let millions = n as f64 / 1e6;
+    if millions < 10.0 {
+        format!("{millions:.2}")
+    } else {
+        grouped(millions.round() as u64)
+    }
+}
+
+/// Digits in groups of three.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A share as a percentage that is not rounded to 0.
+pub(super) fn share(share: f64) -> String {
+    let percent = 100.0 * share;
+    if percent > 0.0 && percent < 0.1 {
+        format!("{percent:.3} %")
+    } else {
+        format!("{percent:.1} %")
+    }
+}
+
+/// What became of the main figures from the first row to the last.
+fn changes(rows: &[RowResults]) -> Vec<Change> {
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+        return Vec::new();
+    };
+    let pixel = |row: &RowResults, figure: fn(&crate::results::PixelResults) -> Option<f64>| {
+        row.pixels_of(Score::Entropy).and_then(figure)
+    };
+    let percent = |v: f64| format!("{:.1} %", 100.0 * v);
+    let count = |v: f64| format!("{v:.0}");
+    let change = |title,
+                  before: Option<f64>,
+                  after: Option<f64>,
+                  more_is_better: bool,
+                  text: &dyn Fn(f64) -> String| {
+        let verdict = match (before, after) {
+            (Some(b), Some(a)) if a != b => {
+                if (a > b) == more_is_better {
+                    "better"
+                } else {
+                    "worse"
+                }
+            }
+            _ => "equal",
+        };
+        let show = |v: Option<f64>| v.map_or("–".to_owned(), text);
+        Change {
+            title,
+            before: show(before),
+            after: show(after),
+            verdict,
+        }
+    };
+    let both =
+        |figure: fn(&RowResults) -> u64| (Some(figure(first) as f64), Some(figure(last) as f64));
+    let (fp, fn_) = (
+        both(|r| r.segments.false_positives),
+        both(|r| r.segments.false_negatives),
+    );
+    vec![
+        change(
+            "AUPRC",
+            pixel(first, |p| p.auprc),
+            pixel(last, |p| p.auprc),
+            true,
+            &percent,
+        ),
+        change(
+            "FPR95",
+            pixel(first, |p| p.fpr95),
+            pixel(last, |p| p.fpr95),
+            false,
+            &percent,
+        ),
+        change("false alarms", fp.0, fp.1, false, &count),
+        change("missed objects", fn_.0, fn_.1, false, &count),
+        change("F1*", first.segments.f1, last.segments.f1, true, &percent),
+    ]
+}
+
+/// A drawing inside the page: as wide as its place, in the page's own text colour, named for screen readers.
+fn inline(svg: &str, title: &str) -> String {
+    let svg = svg.replace(&css(INK), "currentColor");
+    let Some((tag, rest)) = svg.split_once('>') else {
+        return svg;
+    };
+    let view_box = tag
+        .split("viewBox=\"")
+        .nth(1)
+        .and_then(|t| t.split('"').next());
+    let title = minijinja::HtmlEscape(title);
+    let open = format!(
+        "<svg viewBox=\"{}\" role=\"img\" aria-label=\"{title}\">",
+        view_box.unwrap_or("")
+    );
+    open + rest
+}
+
+/// A drawing as a file of its own, on white.
+pub(super) fn stand_alone(svg: &str) -> String {
+    match svg.split_once('>') {
+        Some((tag, rest)) => {
+            format!("{tag}>\n<rect width=\"100%\" height=\"100%\" fill=\"#FFFFFF\"/>{rest}")
+        }
+        None => svg.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(grouped(1_234_567), "1\u{202f}234\u{202f}567");
+        assert_eq!(
+            (grouped(12), grouped(123)),
+            ("12".to_owned(), "123".to_owned())
+        );
+        assert_eq!(
+            (share(0.000_12), share(0.12)),
+            ("0.012 %".to_owned(), "12.0 %".to_owned())
+        );
+    }
+
+    #[test]
+    fn drawings_take_the_color_of_the_page() {
+        let svg = format!(
+            "<svg width=\"1\" viewBox=\"0 0 4 2\" xmlns=\"x\"><g fill=\"{}\"/></svg>",
+            css(INK)
+        );
+        let inline = inline(&svg, "a \"b\"");
+        assert!(
+            inline.starts_with("<svg viewBox=\"0 0 4 2\" role"),
+            "{inline}"
+        );
+        assert!(
+            inline.contains("currentColor") && !inline.contains("\"b\""),
+            "{inline}"
+        );
+        assert!(stand_alone(&svg).contains("xmlns"));
+    }
+}

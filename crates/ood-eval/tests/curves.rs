@@ -1,0 +1,123 @@
+//! Curves from histograms against a brute-force sort of all pixels.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use artifacts::score_bins::{MANTISSA_BITS, bin_of};
+use ood_eval::curves::{BinCount, Histogram, auprc, auroc, fpr95, points};
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// AUROC, average precision and FPR95 as scikit-learn's definitions read, tied scores together.
+fn brute_force(pixels: &[(f32, bool)]) -> [f64; 3] {
+    let mut sorted = pixels.to_vec();
+    sorted.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let n_out = sorted.iter().filter(|p| p.1).count() as f64;
+    let n_in = sorted.len() as f64 - n_out;
+    let (mut fp, mut tp, mut area, mut precision, mut fpr95) = (0.0, 0.0, 0.0, 0.0, None);
+    for tied in sorted.chunk_by(|a, b| a.0 == b.0) {
+        let (last_fp, last_tp): (f64, f64) = (fp, tp);
+        tp += tied.iter().filter(|p| p.1).count() as f64;
+        fp += tied.iter().filter(|p| !p.1).count() as f64;
+        area += (fp - last_fp) / n_in * (tp + last_tp) / (2.0 * n_out);
+        precision += (tp - last_tp) / n_out * (tp / (tp + fp));
+        if tp / n_out >= 0.95 {
+            fpr95.get_or_insert(fp / n_in);
+        }
+    }
+    [area, precision, fpr95.unwrap_or(1.0)]
+}
+
+fn histogram(pixels: &[(f32, bool)]) -> Result<Histogram> {
+    let mut bins: BTreeMap<u32, BinCount> = BTreeMap::new();
+    for &(score, is_out) in pixels {
+        let bin = bin_of(score)?;
+        let count = bins.entry(bin).or_insert(BinCount {
+            bin,
+            n_in: 0,
+            n_out: 0,
+        });
+        *(if is_out {
+            &mut count.n_out
+        } else {
+            &mut count.n_in
+        }) += 1;
+    }
+    Ok(bins.into_values().collect())
+}
+
+fn ours(histogram: &[BinCount]) -> [Option<f64>; 3] {
+    [auroc(histogram), auprc(histogram), fpr95(histogram)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Scores with ties, far enough apart to have bins of their own.
+    #[test]
+    fn tied_scores_agree_with_brute_force(
+        pixels in prop::collection::vec((-40i8..40, any::<bool>()), 2..300)
+    ) {
+        let pixels: Vec<_> = pixels.into_iter().map(|(s, o)| (f32::from(s) / 8.0, o)).collect();
+        let histogram = histogram(&pixels).map_err(|e| TestCaseError::fail(e.to_string()))?;
+        let both = pixels.iter().any(|p| p.1) && pixels.iter().any(|p| !p.1);
+        if both {
+            for (a, b) in ours(&histogram).into_iter().zip(brute_force(&pixels)) {
+                prop_assert!(a.is_some_and(|a| (a - b).abs() < 1e-12), "{a:?} instead of {b}");
+            }
+            let curve = points(&histogram);
+            prop_assert!(curve.is_sorted_by(|a, b| a.true_positive_rate <= b.true_positive_rate));
+            prop_assert_eq!(curve.last().map(|p| p.true_positive_rate), Some(1.0));
+        } else {
+            prop_assert_eq!(ours(&histogram), [None; 3]);
+        }
+    }
+}
+
+/// Entropies of a network that is mostly certain of what it knows and mostly uncertain of what it does not.
+fn realistic(seed: u64, n: usize, overlap: f32) -> Vec<(f32, bool)> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut pixel = || {
+        let is_out = rng.random_bool(0.1);
+        let normal: f32 = (0..12).map(|_| rng.random::<f32>()).sum::<f32>() - 6.0;
+        let center = if is_out { overlap } else { -2.5 };
+        (1.0 / (1.0 + (-(center + 1.3 * normal)).exp()), is_out)
+    };
+    (0..n).map(|_| pixel()).collect()
+}
+
+/// The error of average precision and FPR95 is at most the share of pixels in one bin, which falls with its width.
+#[test]
+fn bins_agree_with_an_exact_sort() -> Result<()> {
+    let width = 0.5f64.powi(MANTISSA_BITS as i32);
+    for (seed, overlap) in [
+        (1, -1.5),
+        (2, 0.0),
+        (3, 1.5),
+        (4, -2.0),
+        (5, -0.5),
+        (6, 0.5),
+        (7, 1.0),
+        (8, 2.0),
+    ] {
+        let pixels = realistic(seed, 1_000_000, overlap);
+        let exact = brute_force(&pixels);
+        let binned = ours(&histogram(&pixels)?).map(|v| v.unwrap_or(f64::NAN));
+        let differences: Vec<f64> = binned
+            .iter()
+            .zip(exact)
+            .map(|(a, b)| (a - b).abs())
+            .collect();
+        for (figure, (difference, tolerance)) in ["AUROC", "AUPRC", "FPR95"]
+            .iter()
+            .zip(differences.iter().zip([1e-7, width / 5.0, width / 5.0]))
+        {
+            assert!(
+                *difference < tolerance,
+                "{figure} of seed {seed}: {differences:?}"
+            );
+        }
+    }
+    Ok(())
+}
