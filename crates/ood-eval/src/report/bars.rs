@@ -16,17 +16,17 @@ pub(super) struct Panel {
 }
 
 const FONT: &str = "system-ui, sans-serif";
-const FONT_SIZE: i32 = 30;
-const ROW: i32 = 52;
+const FONT_SIZE: i32 = 36;
+const ROW: i32 = 58;
 const TITLE: i32 = 56;
-const PANEL: i32 = 430;
+const PANEL: i32 = 380;
 const VALUE: i32 = 110;
 const GAP: i32 = 40;
 
 /// Draws `panels`, whose bars belong to `names`.
 pub(super) fn draw(names: &[String], panels: &[Panel]) -> Result<String> {
     let longest = names.iter().map(|n| n.chars().count()).max().unwrap_or(0);
-    let left = (longest as i32 * FONT_SIZE * 11 / 24).min(560) + GAP;
+    let left = (longest as i32 * FONT_SIZE * 10 / 24).min(560) + GAP;
     let width = left + panels.len() as i32 * (PANEL + GAP);
     let height = TITLE + names.len() as i32 * ROW + 12;
     let mut svg = String::new();

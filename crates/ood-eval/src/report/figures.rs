@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use artifacts::scores::Score;
-use plotters::prelude::SeriesLabelPosition;
 use serde::Serialize;
 
 use super::bars::{self, Panel};
@@ -93,8 +92,8 @@ fn run_line(member: &Member<'_>, figure: &str, points: Vec<(f64, f64)>) -> Line 
 
 /// Long names of runs would leave no room for the chart.
 fn shortened(name: &str) -> String {
-    if name.chars().count() > 28 {
-        let start: String = name.chars().take(27).collect();
+    if name.chars().count() > 20 {
+        let start: String = name.chars().take(19).collect();
         format!("{start}…")
     } else {
         name.to_owned()
@@ -145,7 +144,6 @@ fn roc(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Figure> {
         x: 0.0..1.0,
         y: 0.0..1.0,
         is_log_y: false,
-        legend: SeriesLabelPosition::LowerRight,
         lines,
         dots,
     })?;
@@ -197,7 +195,6 @@ fn precision_recall(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<
         x: 0.0..1.0,
         y: 0.0..1.0,
         is_log_y: false,
-        legend: SeriesLabelPosition::UpperRight,
         lines,
         dots: Vec::new(),
     })?;
@@ -247,7 +244,6 @@ fn entropy_histogram(member: &Member<'_>) -> Result<Option<Figure>> {
         x: 0.0..1.0,
         y: lowest..1.0,
         is_log_y: true,
-        legend: SeriesLabelPosition::UpperRight,
         lines,
         dots: Vec::new(),
     })?;
@@ -333,7 +329,6 @@ fn errors_over_threshold(member: &Member<'_>) -> Result<Option<Figure>> {
         x: 0.0..1.0,
         y: 0.0..most * 1.05,
         is_log_y: false,
-        legend: SeriesLabelPosition::UpperMiddle,
         lines: vec![
             line("false alarms (FP)", BLUE, false, &|e| e.1),
             line("missed objects (FN)", VERMILLION, true, &|e| e.2),

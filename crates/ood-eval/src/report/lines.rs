@@ -4,6 +4,7 @@ use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::colors::INK;
 
@@ -28,17 +29,19 @@ pub(super) struct LineChart<'a> {
     pub(super) x: std::ops::Range<f64>,
     pub(super) y: std::ops::Range<f64>,
     pub(super) is_log_y: bool,
-    /// Where the legend does not hide lines.
-    pub(super) legend: SeriesLabelPosition,
     pub(super) lines: Vec<Line>,
     /// Places to mark, with the colour of their line.
     pub(super) dots: Vec<((f64, f64), [u8; 3])>,
 }
 
 // twice the size at which it is shown, because coordinates in the SVG are whole numbers
-const SIZE: (u32, u32) = (1120, 800);
+const WIDTH: u32 = 1120;
+const HEIGHT: u32 = 720;
+const LEFT: u32 = 132;
 const FONT: &str = "system-ui, sans-serif";
-const FONT_SIZE: u32 = 30;
+const FONT_SIZE: u32 = 36;
+const LEGEND_ROW: u32 = 48;
+const LEGEND_COLUMNS: usize = 2;
 
 pub(super) fn rgb([r, g, b]: [u8; 3]) -> RGBColor {
     RGBColor(r, g, b)
@@ -48,20 +51,49 @@ pub(super) fn rgb([r, g, b]: [u8; 3]) -> RGBColor {
 pub(super) fn draw(chart: &LineChart<'_>) -> Result<String> {
     let mut svg = String::new();
     {
-        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        let drawn = if chart.is_log_y {
-            let y = chart.y.clone().log_scale();
-            draw_on(&area, chart, y, &|v| power_of_ten(*v))
-        } else {
-            draw_on(&area, chart, chart.y.clone(), &|v| short(*v))
-        };
-        drawn.and_then(|()| Ok(area.present()?))
+        let named = chart.lines.iter().filter(|l| !l.name.is_empty()).count();
+        let legend = named.div_ceil(LEGEND_COLUMNS) as u32 * LEGEND_ROW;
+        let size = (WIDTH, HEIGHT + legend);
+        let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        let (top, area) = root.split_vertically(legend);
+        let drawn = draw_legend(&top, &chart.lines);
+        let drawn = drawn.and_then(|()| {
+            if chart.is_log_y {
+                let y = chart.y.clone().log_scale();
+                draw_on(&area, chart, y, &|v| power_of_ten(*v))
+            } else {
+                draw_on(&area, chart, chart.y.clone(), &|v| short(*v))
+            }
+        });
+        drawn.and_then(|()| Ok(root.present()?))
     }
     .map_err(|e| anyhow!("could not draw a chart: {e}"))?;
     Ok(svg)
 }
 
 type DrawResult = std::result::Result<(), Box<dyn std::error::Error>>;
+
+/// Names above the chart, where they hide no line.
+fn draw_legend(area: &DrawingArea<SVGBackend<'_>, Shift>, lines: &[Line]) -> DrawResult {
+    let ink = rgb(INK);
+    let text = (FONT, FONT_SIZE).into_font().color(&ink);
+    let text = text.pos(Pos::new(HPos::Left, VPos::Center));
+    let column = (WIDTH - LEFT) as i32 / LEGEND_COLUMNS as i32;
+    for (i, line) in lines.iter().filter(|l| !l.name.is_empty()).enumerate() {
+        let x = LEFT as i32 + (i % LEGEND_COLUMNS) as i32 * column;
+        let y = (i / LEGEND_COLUMNS) as i32 * LEGEND_ROW as i32 + LEGEND_ROW as i32 / 2;
+        let style = rgb(line.color).stroke_width(6);
+        for (from, to) in if line.is_dashed { DASHED } else { SOLID } {
+            area.draw(&PathElement::new([(x + from, y), (x + to, y)], style))?;
+        }
+        area.draw(&Text::new(line.name.as_str(), (x + 58, y), text.clone()))?;
+    }
+    Ok(())
+}
+
+/// Strokes of a line's sample in the legend.
+const SOLID: &[(i32, i32)] = &[(0, 46)];
+const DASHED: &[(i32, i32)] = &[(0, 12), (17, 29), (34, 46)];
 
 fn draw_on<'a, Y>(
     area: &DrawingArea<SVGBackend<'a>, Shift>,
@@ -76,8 +108,8 @@ where
     let mut context = ChartBuilder::on(area)
         .margin(12)
         .margin_right(36)
-        .x_label_area_size(84)
-        .y_label_area_size(120)
+        .x_label_area_size(96)
+        .y_label_area_size(LEFT - 12)
         .build_cartesian_2d(chart.x.clone(), y)?;
     let ink = rgb(INK);
     let text = (FONT, FONT_SIZE).into_font().color(&ink);
@@ -103,27 +135,14 @@ where
         }
         let style = color.stroke_width(4);
         let points = line.points.iter().copied();
-        let series = if line.is_dashed {
-            context.draw_series(DashedLineSeries::new(points, 14, 10, style))?
+        if line.is_dashed {
+            context.draw_series(DashedLineSeries::new(points, 14, 10, style))?;
         } else {
-            context.draw_series(LineSeries::new(points, style))?
-        };
-        if !line.name.is_empty() {
-            let stroke = color.stroke_width(6);
-            series
-                .label(&line.name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 36, y)], stroke));
+            context.draw_series(LineSeries::new(points, style))?;
         }
     }
     let dot = |&(at, color): &((f64, f64), [u8; 3])| Circle::new(at, 9, rgb(color).filled());
     context.draw_series(chart.dots.iter().map(dot))?;
-    context
-        .configure_series_labels()
-        .position(chart.legend.clone())
-        .legend_area_size(48)
-        .margin(16)
-        .label_font(text)
-        .draw()?;
     Ok(())
 }
 

@@ -167,7 +167,7 @@ fn summary(dataset: &DatasetResults) -> String {
     };
     let part = row.n_out as f64 / (row.n_in + row.n_out).max(1) as f64;
     format!(
-        "{} images, {} unknown objects; {} million pixels rated, {} of them unknown.",
+        "{} images, {} unknown objects; {} pixels rated, {} of them unknown.",
         grouped(dataset.n_samples),
         grouped(row.segments.n_objects),
         millions(row.n_in + row.n_out),
@@ -175,13 +175,12 @@ fn summary(dataset: &DatasetResults) -> String {
     )
 }
 
+/// A large count in words.
 fn millions(n: u64) -> String {
-    let millions = n as f64 / 1e6;
-    if millions < 10.0 {
-        format!("{millions:.2}")
-    } else {
-        grouped(millions.round() as u64)
+    if n < 1_000_000 {
+        return grouped(n);
     }
+    format!("{:.1} million", n as f64 / 1e6)
 }
 
 /// Digits in groups of three.
