@@ -49,12 +49,9 @@ const FORGOTTEN_EXCLUDE: &str = "train";
 #[derive(Parser, Clone, Debug, Serialize)]
 #[command(name = "coco-proxy", version)]
 pub struct Args {
-    /// Flags that all stages share.
-    #[command(flatten)]
-    #[serde(skip)]
-    pub common: Common,
     /// COCO annotations, for example `annotations/instances_train2017.json`.
     #[arg(long)]
+    #[serde(skip)]
     pub annotations: PathBuf,
     /// Folder of the images; only images that are there are used. Without it the folder is the one of COCO's
     /// layout (`train2017/` beside `annotations/`), and a missing image is an error.
@@ -87,6 +84,13 @@ pub struct Args {
     /// Number of proxies to show in `preview.png`, evenly spaced; 0 writes none.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=400))]
     pub preview: u16,
+    #[command(flatten)]
+    #[serde(skip)]
+    #[allow(
+        missing_docs,
+        reason = "a comment here would replace the help of the command"
+    )]
+    pub common: Common,
 }
 
 fn background(text: &str) -> Result<u8, String> {

@@ -1,0 +1,101 @@
+//! Factorization of small symmetric positive definite matrices.
+
+use anyhow::{Result, ensure};
+
+/// Lower triangle L with A = L Lᵀ, row-major `[size, size]`.
+#[derive(Clone, Debug)]
+pub struct Cholesky {
+    lower: Vec<f64>,
+    size: usize,
+}
+
+impl Cholesky {
+    /// Factorizes `matrix`, row-major `[size, size]`, of which only the lower triangle is read.
+    ///
+    /// # Errors
+    /// If the matrix is not positive definite or not finite.
+    pub fn of(mut matrix: Vec<f64>, size: usize) -> Result<Self> {
+        for i in 0..size {
+            let (above, rest) = matrix.split_at_mut(i * size);
+            let row = &mut rest[..size];
+            for j in 0..i {
+                let other = &above[j * size..][..size];
+                row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
+            }
+            let pivot = row[i] - dot(&row[..i], &row[..i]);
+            ensure!(
+                pivot > 0.0 && pivot.is_finite(),
+                "matrix is not positive definite: pivot {i} is {pivot}"
+            );
+            row[i] = pivot.sqrt();
+        }
+        Ok(Self {
+            lower: matrix,
+            size,
+        })
+    }
+
+    /// The solution x of A x = `right`.
+    pub fn solve(&self, right: &[f64]) -> Vec<f64> {
+        let n = self.size;
+        let row = |i: usize| &self.lower[i * n..][..n];
+        let mut x = right.to_vec();
+        for i in 0..n {
+            x[i] = (x[i] - dot(&row(i)[..i], &x[..i])) / row(i)[i];
+        }
+        for i in (0..n).rev() {
+            x[i] /= row(i)[i];
+            let factor = -x[i];
+            add_scaled(&mut x[..i], factor, &row(i)[..i]);
+        }
+        x
+    }
+}
+
+/// Inner product, summed in a fixed order that uses vector registers.
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    const LANES: usize = 8;
+    let mut sums = [0.0; LANES];
+    let (a_lanes, b_lanes) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest = a_lanes.remainder().iter().zip(b_lanes.remainder());
+    let rest: f64 = rest.map(|(x, y)| x * y).sum();
+    for (x, y) in a_lanes.zip(b_lanes) {
+        for lane in 0..LANES {
+            sums[lane] += x[lane] * y[lane];
+        }
+    }
+    sums.iter().sum::<f64>() + rest
+}
+
+/// `target += factor * source`.
+pub fn add_scaled(target: &mut [f64], factor: f64, source: &[f64]) {
+    for (t, s) in target.iter_mut().zip(source) {
+        *t += factor * s;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn solves_what_it_factorized() -> Result<()> {
+        // lower triangle of [[4, 2, -2], [2, 10, 2], [-2, 2, 6]]
+        let matrix = vec![4.0, 9.9, 9.9, 2.0, 10.0, 9.9, -2.0, 2.0, 6.0];
+        let x = Cholesky::of(matrix, 3)?.solve(&[2.0, 28.0, 20.0]);
+        for (got, expected) in x.iter().zip([1.0, 2.0, 3.0]) {
+            assert!((got - expected).abs() < 1e-14, "{x:?}");
+        }
+        assert!(Cholesky::of(vec![1.0, 0.0, 2.0, 1.0], 2).is_err());
+        assert!(Cholesky::of(vec![f64::NAN], 1).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn inner_products_take_all_elements() {
+        let ones = vec![1.0; 19];
+        let numbers: Vec<f64> = (0..19).map(f64::from).collect();
+        assert_eq!(dot(&ones, &numbers), 171.0);
+        assert_eq!(dot(&[], &[]), 0.0);
+    }
+}

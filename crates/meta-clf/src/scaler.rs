@@ -1,0 +1,87 @@
+//! Standardization: every feature with mean 0 and standard deviation 1.
+
+use crate::logistic::Design;
+
+/// Added to the standard deviation, as in the reference `metrics_to_dataset`.
+pub const EPSILON: f64 = 1e-10;
+
+/// Mean and population standard deviation of each feature.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scaler {
+    /// Means.
+    pub mean: Vec<f64>,
+    /// Standard deviations; exactly 0 for a constant feature, so that it becomes 0 and gets no coefficient.
+    pub std: Vec<f64>,
+}
+
+impl Scaler {
+    /// Measures rows of `n_features` values; zeros if there are none.
+    pub fn fit<'a>(rows: impl Iterator<Item = &'a [f64]> + Clone, n_features: usize) -> Self {
+        let n = rows.clone().count().max(1) as f64;
+        let mut mean = vec![0.0; n_features];
+        for row in rows.clone() {
+            crate::cholesky::add_scaled(&mut mean, 1.0, row);
+        }
+        for m in &mut mean {
+            *m /= n;
+        }
+        // the mean of equal values may differ from them by rounding, which division by EPSILON would blow up
+        if let Some(first) = rows.clone().next() {
+            let mut is_constant = vec![true; n_features];
+            for row in rows.clone() {
+                for ((c, x), f) in is_constant.iter_mut().zip(row).zip(first) {
+                    *c &= x == f;
+                }
+            }
+            for ((m, f), _) in mean.iter_mut().zip(first).zip(is_constant).filter(|p| p.1) {
+                *m = *f;
+            }
+        }
+        let mut std = vec![0.0; n_features];
+        for row in rows {
+            for ((s, x), m) in std.iter_mut().zip(row).zip(&mean) {
+                *s += (x - m) * (x - m);
+            }
+        }
+        for s in &mut std {
+            *s = (*s / n).sqrt();
+        }
+        Self { mean, std }
+    }
+
+    /// Standardizes rows, x = (m − mean) / (std + ε), and appends ones.
+    pub fn design<'a>(&self, rows: impl Iterator<Item = &'a [f64]>) -> Design {
+        let mut values = Vec::new();
+        for row in rows {
+            let scales = self.mean.iter().zip(&self.std);
+            values.extend(
+                row.iter()
+                    .zip(scales)
+                    .map(|(x, (m, s))| (x - m) / (s + EPSILON)),
+            );
+            values.push(1.0);
+        }
+        Design {
+            values,
+            width: self.mean.len() + 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constant_features_vanish() {
+        let rows = [[0.1, 1.0], [0.1, 3.0], [0.1, 5.0]];
+        let rows = rows.iter().map(|r| &r[..]);
+        let scaler = Scaler::fit(rows.clone(), 2);
+        assert_eq!(scaler.mean, [0.1, 3.0]);
+        assert_eq!(scaler.std, [0.0, (8.0_f64 / 3.0).sqrt()]);
+        let design = scaler.design(rows);
+        assert_eq!(design.row(1), [0.0, 0.0, 1.0]);
+        assert!((design.row(2)[1] - 1.224_744_871).abs() < 1e-9);
+        assert_eq!(Scaler::fit(std::iter::empty(), 1).mean, [0.0]);
+    }
+}

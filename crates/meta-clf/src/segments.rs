@@ -1,0 +1,117 @@
+//! The segments of one or more tables `segments.parquet`.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use artifacts::labels::NUM_CLASSES;
+use artifacts::tables::features::segment_features;
+use artifacts::tables::read_table;
+use artifacts::tables::schema::{self, Table};
+use polars::prelude::DataFrame;
+
+/// Segments with their metrics, sorted by sample and segment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Segments {
+    /// Sample of each segment.
+    pub sample_ids: Vec<String>,
+    /// Number of each segment within its sample.
+    pub segment_ids: Vec<u32>,
+    /// The truth: whether no pixel is out-of-distribution.
+    pub is_false_positive: Vec<bool>,
+    /// Metrics, row-major `[n, n_features]`.
+    pub features: Vec<f64>,
+    /// Names of the metrics.
+    pub names: Vec<String>,
+}
+
+/// The table that is read.
+pub fn table() -> Table {
+    schema::segments(NUM_CLASSES)
+}
+
+impl Segments {
+    /// Reads and joins the tables of `folders`.
+    ///
+    /// # Errors
+    /// If a table is missing or damaged, a metric is not finite, or a segment occurs twice.
+    pub fn read(folders: &[impl AsRef<Path>]) -> Result<Self> {
+        let names: Vec<String> = segment_features(NUM_CLASSES)
+            .into_iter()
+            .map(|f| f.name)
+            .collect();
+        let mut all = Self {
+            names,
+            ..Self::default()
+        };
+        for folder in folders {
+            let path = folder.as_ref().join(table().file_name());
+            all.append(&read_table(&path, &table())?)
+                .with_context(|| format!("{} cannot be used", path.display()))?;
+        }
+        all.sorted()
+    }
+
+    /// Number of segments.
+    pub fn len(&self) -> usize {
+        self.segment_ids.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.segment_ids.is_empty()
+    }
+
+    /// Metrics of one segment after the other.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f64]> + Clone {
+        self.features.chunks_exact(self.names.len().max(1))
+    }
+
+    fn append(&mut self, frame: &DataFrame) -> Result<()> {
+        let samples = frame.column("sample_id")?.str()?;
+        let ids = frame.column("segment_id")?.u32()?;
+        let truth = frame.column("is_false_positive")?.bool()?;
+        let (n_before, n_new) = (self.len(), frame.height());
+        self.sample_ids
+            .extend(samples.iter().flatten().map(str::to_owned));
+        self.segment_ids.extend(ids.iter().flatten());
+        self.is_false_positive.extend(truth.iter().flatten());
+        let width = self.names.len();
+        self.features.resize((n_before + n_new) * width, 0.0);
+        let rows = &mut self.features[n_before * width..];
+        for (j, name) in self.names.iter().enumerate() {
+            let column = frame.column(name)?.f64()?;
+            for (i, value) in column.iter().flatten().enumerate() {
+                if !value.is_finite() {
+                    bail!(
+                        "{name} of segment {} of {} is {value}: run `segment-metrics` again",
+                        self.segment_ids[n_before + i],
+                        self.sample_ids[n_before + i]
+                    );
+                }
+                rows[i * width + j] = value;
+            }
+        }
+        Ok(())
+    }
+
+    fn sorted(self) -> Result<Self> {
+        let key = |i: usize| (&self.sample_ids[i], self.segment_ids[i]);
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        order.sort_by_key(|&i| key(i));
+        if let Some(pair) = order.windows(2).find(|p| key(p[0]) == key(p[1])) {
+            let (sample, segment) = key(pair[0]);
+            bail!(
+                "segment {segment} of {sample} occurs twice: give every table once, and no two of one data set"
+            );
+        }
+        let width = self.names.len();
+        let row = |&i: &usize| self.features[i * width..][..width].iter().copied();
+        Ok(Self {
+            sample_ids: order.iter().map(|&i| self.sample_ids[i].clone()).collect(),
+            segment_ids: order.iter().map(|&i| self.segment_ids[i]).collect(),
+            is_false_positive: order.iter().map(|&i| self.is_false_positive[i]).collect(),
+            features: order.iter().flat_map(row).collect(),
+            names: self.names.clone(),
+        })
+    }
+}

@@ -1,0 +1,574 @@
+//! Runs the executable: the reference's numbers, a round trip, and what it refuses.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use anyhow::{Context, Result, ensure};
+use artifacts::atomic::{read_json, write_json};
+use artifacts::manifest::Manifest;
+use artifacts::tables::features::segment_features;
+use artifacts::tables::schema::{decisions, segments};
+use artifacts::tables::{read_table, write_table};
+use assert_cmd::Command;
+use meta_clf::model::Model;
+use meta_clf::ranking::{auprc, auroc};
+use meta_clf::scaler::Scaler;
+use meta_clf::segments::Segments;
+use polars::prelude::{Column, DataFrame};
+use serde_json::Value;
+
+fn meta_clf(arguments: &[&str]) -> Result<Output> {
+    Ok(Command::cargo_bin("meta-clf")?.args(arguments).output()?)
+}
+
+fn succeed(arguments: &[&str]) -> Result<(String, String)> {
+    let output = meta_clf(arguments)?;
+    let stderr = String::from_utf8(output.stderr)?;
+    assert!(output.status.success(), "{stderr}");
+    Ok((String::from_utf8(output.stdout)?, stderr))
+}
+
+fn fail(arguments: &[&str], expected: &[&str]) -> Result<()> {
+    let output = meta_clf(arguments)?;
+    let stderr = String::from_utf8(output.stderr)?;
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let errors: Vec<&str> = stderr.lines().filter(|l| l.starts_with("error:")).collect();
+    assert_eq!(errors.len(), 1, "{stderr}");
+    for part in expected {
+        assert!(errors[0].contains(part), "{part:?} is not in {stderr}");
+    }
+    Ok(())
+}
+
+/// What `segment-metrics` would have written.
+struct Table {
+    sample_ids: Vec<String>,
+    is_false_positive: Vec<bool>,
+    /// Columns by our names; absent ones are 0.
+    features: BTreeMap<String, Vec<f64>>,
+}
+
+impl Table {
+    /// Segments in images of four, told apart by some of the features.
+    fn toy(n: usize, is_false_positive: impl Fn(usize) -> bool) -> Self {
+        // the finalizer of splitmix64
+        let noise = |i: usize, k: usize| {
+            let z = ((i * 100 + k) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            ((z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 32) as f64 / 2_f64.powi(32)
+        };
+        let truth: Vec<bool> = (0..n).map(is_false_positive).collect();
+        let features = segment_features(19).into_iter().enumerate();
+        let column = |k: usize| {
+            let shift = |i: usize| f64::from(u8::from(truth[i])) * (k % 5) as f64 / 40.0;
+            (0..n).map(|i| noise(i, k) + shift(i)).collect()
+        };
+        Self {
+            sample_ids: (0..n).map(|i| format!("image_{:03}", i / 4)).collect(),
+            features: features.map(|(k, f)| (f.name, column(k))).collect(),
+            is_false_positive: truth,
+        }
+    }
+
+    fn write(&self, dir: &Path) -> Result<()> {
+        fs::create_dir_all(dir)?;
+        let n = self.sample_ids.len();
+        let mut columns = vec![
+            Column::new("sample_id".into(), &self.sample_ids[..]),
+            Column::new("segment_id".into(), (1..).take(n).collect::<Vec<u32>>()),
+            Column::new("siou".into(), vec![0.0; n]),
+            Column::new("is_false_positive".into(), &self.is_false_positive[..]),
+        ];
+        for feature in segment_features(19) {
+            let zeros = vec![0.0; n];
+            let values = self.features.get(&feature.name).unwrap_or(&zeros);
+            columns.push(Column::new(feature.name.into(), &values[..]));
+        }
+        let (table, mut frame) = (segments(19), DataFrame::new(n, columns)?);
+        write_table(&dir.join(table.file_name()), &table, &mut frame)?;
+        Manifest::new("segment-metrics", n.into(), BTreeMap::new())
+            .write_file(&dir.join("manifest.json"))
+    }
+}
+
+/// Segment numbers, probabilities and rejections.
+fn read_decisions(dir: &Path) -> Result<(Vec<u32>, Vec<f64>, Vec<bool>)> {
+    let frame = read_table(&dir.join("decisions.parquet"), &decisions())?;
+    Ok((
+        frame
+            .column("segment_id")?
+            .u32()?
+            .iter()
+            .flatten()
+            .collect(),
+        frame
+            .column("false_positive_prob")?
+            .f64()?
+            .iter()
+            .flatten()
+            .collect(),
+        frame
+            .column("is_rejected")?
+            .bool()?
+            .iter()
+            .flatten()
+            .collect(),
+    ))
+}
+
+struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    fn new() -> Result<Self> {
+        Ok(Self(tempfile::tempdir()?))
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_string_lossy().into_owned()
+    }
+
+    fn write(&self, name: &str, table: &Table) -> Result<String> {
+        table.write(&self.0.path().join(name))?;
+        Ok(self.path(name))
+    }
+}
+
+#[test]
+fn a_model_is_fitted_and_applied() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (first, second) = (
+        Table::toy(60, |i| i % 3 == 0),
+        Table::toy(40, |i| i % 2 == 0),
+    );
+    let (train, test) = (
+        scratch.write("train", &first)?,
+        scratch.write("test", &second)?,
+    );
+    let (fitted, applied) = (scratch.path("fitted"), scratch.path("applied"));
+    let fit = ["fit", "--segments", &train, "--output", &fitted];
+    let (stdout, _) = succeed(&fit)?;
+    assert!(
+        stdout.contains("60 segments, 20 false positives; held out: AUROC 0."),
+        "{stdout}"
+    );
+    assert_eq!(succeed(&fit)?.0, "", "the same work is not done again");
+
+    let model = scratch.path("fitted/model.json");
+    let (stdout, stderr) = succeed(&[
+        "apply",
+        "--model",
+        &model,
+        "--segments",
+        &test,
+        "--output",
+        &applied,
+    ])?;
+    assert!(
+        stdout.contains("40 segments, 20 false positives; with a given model"),
+        "{stdout}"
+    );
+    assert!(!stderr.contains("optimistic"), "{stderr}");
+    let (ids, probs, rejected) = read_decisions(Path::new(&applied))?;
+    assert_eq!(ids, (1..=40).collect::<Vec<u32>>());
+    assert!(probs.iter().zip(&rejected).all(|(&p, &r)| r == (p > 0.5)));
+
+    let again = scratch.path("again");
+    let (_, stderr) = succeed(&[
+        "apply",
+        "--model",
+        &model,
+        "--segments",
+        &train,
+        "--output",
+        &again,
+    ])?;
+    assert!(stderr.contains("optimistic"), "{stderr}");
+    let (_, seen, _) = read_decisions(Path::new(&again))?;
+    let (_, held_out, _) = read_decisions(Path::new(&fitted))?;
+    let gain = auroc(&seen, &first.is_false_positive) > auroc(&held_out, &first.is_false_positive);
+    assert!(
+        gain,
+        "held-out probabilities are worse than those of seen segments"
+    );
+    Ok(())
+}
+
+#[test]
+fn results_do_not_depend_on_threads_or_the_order_of_folders() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (a, mut b) = (
+        Table::toy(30, |i| i % 3 == 0),
+        Table::toy(31, |i| i % 5 < 2),
+    );
+    for id in &mut b.sample_ids {
+        id.insert(0, 'b');
+    }
+    let (a, b) = (scratch.write("a", &a)?, scratch.write("b", &b)?);
+    let run = |name: &str, folders: &str, threads: &str| -> Result<(Vec<u8>, Model)> {
+        let output = scratch.path(name);
+        succeed(&[
+            "fit",
+            "--segments",
+            folders,
+            "--output",
+            &output,
+            "--threads",
+            threads,
+        ])?;
+        let table = fs::read(scratch.path(&format!("{name}/decisions.parquet")))?;
+        Ok((
+            table,
+            Model::read(Path::new(&scratch.path(&format!("{name}/model.json"))))?,
+        ))
+    };
+    let (one, one_model) = run("one", &format!("{a},{b}"), "1")?;
+    let (two, two_model) = run("two", &format!("{b},{a}"), "3")?;
+    assert!(one == two, "decisions are the same bytes");
+    assert_eq!(one_model.coefficients, two_model.coefficients);
+    assert_eq!(
+        (one_model.n_segments, one_model.n_false_positives),
+        (61, 23)
+    );
+    Ok(())
+}
+
+#[test]
+fn folds_and_threshold_matter() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let table = scratch.write("segments", &Table::toy(48, |i| i % 4 < 2))?;
+    let run = |more: &[&str]| -> Result<(Vec<f64>, Vec<bool>)> {
+        let output = scratch.path("out");
+        succeed(&[&["fit", "--segments", &table, "--output", &output], more].concat())?;
+        let (_, probs, rejected) = read_decisions(Path::new(&output))?;
+        Ok((probs, rejected))
+    };
+    let (image, _) = run(&[])?;
+    let (segment, _) = run(&["--folds", "segment"])?;
+    let (compat, _) = run(&["--compat"])?;
+    assert!(image != segment && segment != compat);
+    let (probs, rejected) = run(&["--threshold", "0.9"])?;
+    assert_eq!(probs, image);
+    assert!(probs.iter().zip(&rejected).all(|(&p, &r)| r == (p > 0.9)));
+    Ok(())
+}
+
+#[test]
+fn nothing_to_learn_from_rejects_nothing() -> Result<()> {
+    let scratch = Scratch::new()?;
+    for (n, expected) in [
+        (8, "8 of 8 segments are kept"),
+        (0, "there are no segments"),
+    ] {
+        let table = scratch.write("segments", &Table::toy(n, |_| true))?;
+        let output = scratch.path("out");
+        let (stdout, stderr) = succeed(&[
+            "fit",
+            "--segments",
+            &table,
+            "--output",
+            &output,
+            "--threshold",
+            "0.1",
+        ])?;
+        assert!(stderr.contains(expected), "{stderr}");
+        assert!(
+            stdout.contains("AUROC -") && stdout.contains("0 rejected"),
+            "{stdout}"
+        );
+        let (ids, _, rejected) = read_decisions(Path::new(&output))?;
+        assert!(ids.len() == n && rejected.iter().all(|&r| !r));
+        let (model, applied) = (scratch.path("out/model.json"), scratch.path("applied"));
+        let some = scratch.write("some", &Table::toy(4, |i| i < 2))?;
+        let (stdout, _) = succeed(&[
+            "apply",
+            "--model",
+            &model,
+            "--segments",
+            &some,
+            "--output",
+            &applied,
+        ])?;
+        assert!(stdout.contains("0 rejected"), "{stdout}");
+    }
+    Ok(())
+}
+
+#[test]
+fn wrong_inputs_are_one_clear_line() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let output = scratch.path("out");
+    let fit = |folder: &str, expected: &[&str]| {
+        fail(
+            &["fit", "--segments", folder, "--output", &output],
+            expected,
+        )
+    };
+    fit("/nowhere", &["--segments", "/nowhere"])?;
+    let mut table = Table::toy(8, |i| i % 2 == 0);
+    let good = scratch.write("good", &table)?;
+    fit(
+        &format!("{good},{good}"),
+        &["segment 1 of image_000 occurs twice"],
+    )?;
+    table.features.insert("size".to_owned(), vec![f64::NAN; 8]);
+    let bad = scratch.write("bad", &table)?;
+    fit(
+        &bad,
+        &[
+            "bad/segments.parquet",
+            "size of segment 1 of image_000 is NaN",
+        ],
+    )?;
+    fs::write(scratch.path("bad/segments.parquet"), "no parquet")?;
+    fit(
+        &bad,
+        &["bad/segments.parquet is damaged", "segment-metrics"],
+    )?;
+    fs::remove_file(scratch.path("bad/segments.parquet"))?;
+    fit(
+        &bad,
+        &["bad/segments.parquet", "run `segment-metrics` first"],
+    )?;
+    fs::remove_file(scratch.path("bad/manifest.json"))?;
+    fit(&bad, &["--segments", "did not finish"])?;
+    let flags = [
+        "fit",
+        "--segments",
+        &good,
+        "--output",
+        &output,
+        "--threshold",
+    ];
+    fail(
+        &[&flags[..], &["1.5"]].concat(),
+        &["--threshold 1.5 is no probability"],
+    )?;
+    assert!(!Path::new(&scratch.path("out/decisions.parquet")).exists());
+    Ok(())
+}
+
+#[test]
+fn wrong_models_are_one_clear_line() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let table = scratch.write("segments", &Table::toy(8, |i| i % 2 == 0))?;
+    let (output, fitted) = (scratch.path("out"), scratch.path("fitted"));
+    let path = scratch.path("fitted/model.json");
+    let apply = [
+        "apply",
+        "--model",
+        &path,
+        "--segments",
+        &table,
+        "--output",
+        &output,
+    ];
+    fail(&apply, &["model.json does not exist", "meta-clf fit"])?;
+    succeed(&["fit", "--segments", &table, "--output", &fitted])?;
+    let model: Value = read_json(Path::new(&path))?;
+    let refused = |key: &str, value: Value, expected: &str| {
+        let mut model = model.clone();
+        model[key] = value;
+        write_json(Path::new(&path), &model)?;
+        fail(&apply, &["model.json", expected])
+    };
+    refused("format_version", 2.into(), "format version 2")?;
+    refused("threshold", 2.into(), "threshold 2 is no probability")?;
+    refused("mean", vec![0.0; 3].into(), "3 means")?;
+    refused("surprise", 1.into(), "surprise")?;
+    let mut names = model["features"].clone();
+    names[3] = "colour".into();
+    refused("features", names, "\"colour\" where the table has")?;
+    fs::write(&path, "{")?;
+    fail(&apply, &["model.json", "line 1"])
+}
+
+/// Folders with the reference's numbers.
+fn golden_cases() -> Result<Vec<PathBuf>> {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
+    let root = std::env::var_os("OODSEG_GOLDEN").map_or_else(|| default.into(), PathBuf::from);
+    let mut cases = fs::read_dir(root.join("meta"))?
+        .map(|e| Ok(e?.path()))
+        .collect::<Result<Vec<_>>>()?;
+    cases.sort();
+    ensure!(
+        !cases.is_empty(),
+        "there are no cases in {}",
+        root.display()
+    );
+    Ok(cases)
+}
+
+/// Columns of a CSV file of numbers, by their names; texts become NaN.
+fn read_csv(path: &Path) -> Result<BTreeMap<String, Vec<f64>>> {
+    let text = fs::read_to_string(path)?;
+    let mut lines = text.lines();
+    let names: Vec<&str> = lines.next().context("a header")?.split(',').collect();
+    let mut columns = vec![Vec::new(); names.len()];
+    for line in lines {
+        for (column, cell) in columns.iter_mut().zip(line.split(',')) {
+            column.push(cell.parse().unwrap_or(f64::NAN));
+        }
+    }
+    Ok(names.into_iter().map(str::to_owned).zip(columns).collect())
+}
+
+/// The segments of a case, whose images are given by the rows at which they start.
+fn golden_table(case: &Path, result: &Value) -> Result<Table> {
+    let mut metrics = read_csv(&case.join("metrics.csv"))?;
+    let starts: Vec<usize> = serde_json::from_value(result["start"].clone())?;
+    let images = starts.windows(2).enumerate();
+    let truth = metrics.remove("iou0").context("iou0")?;
+    let features = segment_features(19).into_iter();
+    Ok(Table {
+        sample_ids: images
+            .flat_map(|(i, pair)| vec![format!("image_{i:03}"); pair[1] - pair[0]])
+            .collect(),
+        is_false_positive: truth.iter().map(|&y| y > 0.0).collect(),
+        features: features
+            .map(|f| {
+                let column = metrics.remove(&f.reference_name);
+                Ok((f.name, column.context(f.reference_name)?))
+            })
+            .collect::<Result<_>>()?,
+    })
+}
+
+/// Row-major values of a little-endian f64 array `[n, width]` in a file of numpy, whichever order it is in.
+fn read_npy(path: &Path, width: usize) -> Result<Vec<f64>> {
+    let bytes = fs::read(path)?;
+    let start = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let values = bytes[start..]
+        .chunks_exact(8)
+        .map(|b| Ok(f64::from_le_bytes(b.try_into()?)))
+        .collect::<Result<Vec<_>>>()?;
+    if String::from_utf8_lossy(&bytes[..start]).contains("'fortran_order': False") {
+        return Ok(values);
+    }
+    let n = values.len() / width;
+    let at = |i: usize| values[i % width * n + i / width];
+    Ok((0..n * width).map(at).collect())
+}
+
+fn assert_close(what: &str, got: &[f64], expected: &[f64], tolerance: f64) {
+    assert_eq!(got.len(), expected.len(), "{what}");
+    for (i, (a, b)) in got.iter().zip(expected).enumerate() {
+        assert!((a - b).abs() <= tolerance, "{what} {i}: {a} is not {b}");
+    }
+}
+
+/// Reference name of each feature, sorted as the reference's columns, with the number of our column.
+fn reference_order() -> Vec<(String, usize)> {
+    let features = segment_features(19).into_iter().enumerate();
+    let mut names: Vec<_> = features.map(|(i, f)| (f.reference_name, i)).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn golden_standardized_features_agree() -> Result<()> {
+    for case in golden_cases()? {
+        let result: Value = read_json(&case.join("result.json"))?;
+        let scratch = Scratch::new()?;
+        let dir = scratch.write("segments", &golden_table(&case, &result)?)?;
+        let segments = Segments::read(&[dir])?;
+        let scaler = Scaler::fit(segments.rows(), segments.names.len());
+        let design = scaler.design(segments.rows());
+        let order = reference_order();
+        let ours: Vec<f64> = design
+            .rows()
+            .flat_map(|row| order.iter().map(|(_, i)| row[*i]))
+            .collect();
+        assert_close(
+            "X",
+            &ours,
+            &read_npy(&case.join("X.npy"), order.len())?,
+            1e-9,
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn golden_probabilities_and_scores_agree() -> Result<()> {
+    for case in golden_cases()? {
+        let result: Value = read_json(&case.join("result.json"))?;
+        let table = golden_table(&case, &result)?;
+        let scratch = Scratch::new()?;
+        let (dir, output) = (scratch.write("segments", &table)?, scratch.path("out"));
+        succeed(&["fit", "--compat", "--segments", &dir, "--output", &output])?;
+        let (_, probs, rejected) = read_decisions(Path::new(&output))?;
+        let expected = read_csv(&case.join("loo.csv"))?;
+        assert_close("p", &probs, &expected["p_exact"], 1e-8);
+        assert_close("p", &probs, &expected["p_liblinear_tol1e-12"], 2e-3);
+        assert_close("p", &probs, &expected["p_liblinear_default"], 2e-3);
+
+        let truth = &table.is_false_positive;
+        let n_right = truth.iter().zip(&rejected).filter(|(y, r)| y == r).count();
+        let scores = [
+            ("auroc", auroc(&probs, truth)),
+            ("auprc", auprc(&probs, truth)),
+            ("accuracy", Some(n_right as f64 / truth.len() as f64)),
+        ];
+        for (name, score) in scores {
+            let score = score.context("defined")?;
+            let expected = result["exact"][name].as_f64().context("a number")?;
+            assert_close(name, &[score], &[expected], 1e-9);
+        }
+
+        let counts = Manifest::read(Path::new(&output))?.counts;
+        let pairs = [
+            ("segments", &result["n"]),
+            ("false_positives", &result["n_fp"]),
+            ("false_positives", &result["remove"]["fp_before"]),
+            (
+                "false_positives_kept",
+                &result["remove"]["fp_after_meaningful"],
+            ),
+            (
+                "true_positives_rejected",
+                &result["remove"]["fp_after_reference_formula"],
+            ),
+        ];
+        for (name, expected) in pairs {
+            assert_eq!(
+                Some(counts[name]),
+                expected.as_u64(),
+                "{name} of {}",
+                case.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn golden_coefficients_agree() -> Result<()> {
+    for case in golden_cases()? {
+        let result: Value = read_json(&case.join("result.json"))?;
+        let scratch = Scratch::new()?;
+        let dir = scratch.write("segments", &golden_table(&case, &result)?)?;
+        let output = scratch.path("out");
+        succeed(&["fit", "--compat", "--segments", &dir, "--output", &output])?;
+        let model = Model::read(Path::new(&scratch.path("out/model.json")))?;
+        let in_order = |values: &[f64], last: f64| -> Vec<f64> {
+            let values = reference_order().into_iter().map(|(_, i)| values[i]);
+            values.chain([last]).collect()
+        };
+        let expected = read_csv(&case.join("coef_all_data.csv"))?;
+        let coefficients = in_order(&model.coefficients, model.intercept);
+        assert_close("coefficient", &coefficients, &expected["coef_exact"], 1e-8);
+        assert_close(
+            "coefficient",
+            &coefficients,
+            &expected["coef_liblinear_default"],
+            2e-3,
+        );
+        assert_close("std", &in_order(&model.std, 1.0), &expected["std"], 1e-9);
+        for (got, expected) in in_order(&model.mean, 0.0).iter().zip(&expected["mean"]) {
+            assert!((got - expected).abs() <= 1e-12 * expected.abs().max(1.0));
+        }
+    }
+    Ok(())
+}
