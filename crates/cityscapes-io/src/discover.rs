@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use artifacts::index::check_sample_id;
 use artifacts::mask::Mask;
+use rayon::prelude::*;
 use walkdir::WalkDir;
 
 use crate::manifest::{DatasetManifest, Layout};
@@ -22,8 +23,6 @@ pub struct Found {
     pub image_bytes: u64,
     /// Label file.
     pub label_file: PathBuf,
-    /// Size of the label file in bytes.
-    pub label_bytes: u64,
     /// Position in [`Discovered::remaps`] of the meaning of the file's values.
     pub remap: usize,
 }
@@ -111,7 +110,6 @@ fn find_samples(layout: &Layout, root: &Path) -> Result<Vec<Found>> {
                 sample_id,
                 image: relative.to_owned(),
                 image_bytes: file_size(entry.path())?,
-                label_bytes: file_size(&label_file)?,
                 label_file,
                 remap,
             });
@@ -184,10 +182,21 @@ impl Discovered {
         Ok(mask)
     }
 
-    /// Number of all image and label files and their size in bytes, by which a later change is noticed.
-    pub fn file_totals(&self) -> (u64, u64) {
-        let bytes = self.samples.iter().map(|s| s.image_bytes + s.label_bytes);
-        (2 * self.samples.len() as u64, bytes.sum())
+    /// Hash of the samples' names, their images' sizes in bytes and their label files' content, by which a later
+    /// change is noticed.
+    ///
+    /// # Errors
+    /// If a label file cannot be read.
+    pub fn fingerprint(&self) -> Result<String> {
+        let parts = self.samples.par_iter().map(|sample| {
+            let labels = std::fs::read(&sample.label_file)
+                .with_context(|| format!("could not read {}", sample.label_file.display()))?;
+            let image = sample.image.display();
+            let labels = blake3::hash(&labels);
+            Ok(format!("{image} {} {labels}\n", sample.image_bytes))
+        });
+        let text = parts.collect::<Result<String>>()?;
+        Ok(blake3::hash(text.as_bytes()).to_hex().to_string())
     }
 }
 

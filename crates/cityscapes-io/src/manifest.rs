@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use artifacts::labels::MaskKind;
 use serde::{Deserialize, Serialize};
 
@@ -104,7 +104,11 @@ impl DatasetManifest {
     /// # Errors
     /// If it is no valid TOML of this form, or a pattern, range or value cannot be used.
     pub fn parse(text: &str) -> Result<Self> {
-        let manifest: Self = toml::from_str(text)?;
+        let manifest: Self = toml::from_str(text).map_err(|error| {
+            // the error's own text has several lines
+            let line = text[..error.span().map_or(0, |span| span.start)].lines();
+            anyhow!("line {}: {}", line.count().max(1), error.message().trim())
+        })?;
         manifest.check()?;
         Ok(manifest)
     }

@@ -125,14 +125,13 @@ impl Source {
     }
 }
 
-/// What the masks depend on; the manifest's text may change without a change of arguments, files without both.
+/// What the masks depend on beside the arguments: another meaning of values or other files are other work.
 #[derive(Serialize)]
 struct Work<'a> {
     #[serde(flatten)]
     args: &'a Args,
     data_manifest: &'a DatasetManifest,
-    n_files: u64,
-    n_bytes: u64,
+    samples_blake3: String,
 }
 
 /// Writes masks and index; prints one line with what was written.
@@ -140,13 +139,17 @@ struct Work<'a> {
 /// # Errors
 /// If the data set is not there or not as its manifest says, naming the file and what to do.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
-    let (data_manifest, found) = args.source.open()?;
-    let (n_files, n_bytes) = found.file_totals();
+    let (data_manifest, mut found) = args.source.open()?;
+    let n_found = found.samples.len();
+    found.samples.truncate(args.limit.unwrap_or(n_found));
+    ensure!(
+        !found.samples.is_empty(),
+        "--limit 0 leaves no sample: give at least 1"
+    );
     let work = Work {
         args,
         data_manifest: &data_manifest,
-        n_files,
-        n_bytes,
+        samples_blake3: found.fingerprint()?,
     };
     let inputs: Vec<_> = args
         .source
@@ -163,13 +166,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         Opened::Work(dir) => dir,
     };
     let masks = dir.subdir("masks")?;
-    let selected = &found.samples[..args.limit.unwrap_or(usize::MAX).min(found.samples.len())];
-    ensure!(
-        !selected.is_empty(),
-        "--limit 0 leaves no sample: give at least 1"
-    );
-    let progress = Progress::new("prepare", selected.len() as u64, "images");
-    let samples = selected
+    let progress = Progress::new("prepare", found.samples.len() as u64, "images");
+    let samples = found
+        .samples
         .par_iter()
         .map(|sample| {
             let path = masks.join(format!("{}.png", sample.sample_id));
@@ -180,8 +179,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     progress.finish();
     let sizes = samples.iter().map(|s| (s.image_width, s.image_height));
-    args.source
-        .compare(&data_manifest, found.samples.len(), sizes)?;
+    args.source.compare(&data_manifest, n_found, sizes)?;
     let n_samples = samples.len();
     let DatasetManifest {
         dataset,

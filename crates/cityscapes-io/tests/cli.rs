@@ -85,7 +85,8 @@ fn help_tells_flags_and_names() -> Result<()> {
         assert!(help.contains(word), "{word} in {help}");
     }
     let help = succeed(dir.path(), "prepare --help")?;
-    for word in ["--dataset", "--size", "--strict", "lost-and-found-test"] {
+    let names = cityscapes_io::manifest::SHIPPED.map(|(name, _)| name);
+    for word in ["--dataset", "--size", "--strict"].into_iter().chain(names) {
         assert!(help.contains(word), "{word} in {help}");
     }
     Ok(())
@@ -146,7 +147,7 @@ fn an_interrupted_call_goes_on_and_a_changed_data_set_starts_anew() -> Result<()
     assert_ne!(
         Mask::read(&out.join("masks/a.png"), MaskKind::Eval)?,
         kept,
-        "other files, other work"
+        "other content, other work"
     );
 
     // the same work: what is there is kept
@@ -172,7 +173,7 @@ fn each_mistake_is_one_clear_line() -> Result<()> {
     };
     let at = dir.path();
     check(
-        fail(at, &PREPARE.replace("set", "nowhere"))?,
+        fail(at, &PREPARE.replace("root set", "root nowhere"))?,
         &["nowhere", "--root", "https://"],
     );
     check(
@@ -192,10 +193,10 @@ fn each_mistake_is_one_clear_line() -> Result<()> {
         fail(at, "prepare --manifest none.toml --root set --output out")?,
         &["none.toml"],
     );
-    fs::write(at.join("mine.toml"), "name = 3")?;
+    fs::write(at.join("mine.toml"), "title = \"mine\"\nname = 3")?;
     check(
         fail(at, "prepare --manifest mine.toml --root set --output out")?,
-        &["mine.toml", "name"],
+        &["mine.toml", "line 2", "expected a string"],
     );
 
     write_labels(at, "b", 4, &[0, 0, 0, 0, 0, 0, 9, 0])?;
@@ -222,7 +223,7 @@ fn each_mistake_is_one_clear_line() -> Result<()> {
     fs::write(at.join("full/file"), "mine")?;
     fs::remove_file(at.join("set/images/a.jpg"))?;
     check(
-        fail(at, &PREPARE.replace("out", "full"))?,
+        fail(at, &PREPARE.replace("output out", "output full"))?,
         &["full", "no stage wrote"],
     );
     Ok(())
