@@ -51,6 +51,11 @@ impl Conv {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         seg_ops::conv2d(x, &self.weight, self.bias.as_ref(), self.config)
     }
+
+    /// [`Conv::forward`] and rectifier in one pass.
+    pub fn forward_relu(&self, x: &Tensor) -> Result<Tensor> {
+        seg_ops::conv2d_relu(x, &self.weight, self.bias.as_ref(), self.config)
+    }
 }
 
 /// `torch.nn.ConvTranspose2d`.
@@ -135,6 +140,20 @@ impl BatchNorm {
             mode.batch_norm,
         )
     }
+
+    /// [`BatchNorm::forward`], plus `residual` if there is one, and rectifier in one pass.
+    pub fn forward_relu(&self, x: &Tensor, residual: Option<&Tensor>, mode: &Mode) -> Result<Tensor> {
+        seg_ops::batch_norm_relu(
+            x,
+            &self.weight,
+            &self.bias,
+            &self.running_mean,
+            &self.running_var,
+            self.config,
+            mode.batch_norm,
+            residual,
+        )
+    }
 }
 
 /// An activation as a network's configuration names it.
@@ -162,6 +181,13 @@ impl Activation {
             Self::Relu => seg_ops::relu(x),
             Self::Prelu(slope) => seg_ops::prelu(x, slope),
         }
+    }
+}
+
+impl Mode<'_> {
+    /// Whether dropout of probability `p` does anything.
+    pub fn drops(&self, p: f64) -> bool {
+        p > 0.0 && self.dropout.is_some()
     }
 }
 

@@ -128,7 +128,7 @@ impl Downsampler {
         };
         let pooled = seg_ops::max_pool2d(x, pool)?;
         let x = Tensor::cat(&[&self.conv.forward(x)?, &pooled], 1)?;
-        seg_ops::relu(&self.bn.forward(&x, mode)?)
+        self.bn.forward_relu(&x, None, mode)
     }
 }
 
@@ -169,12 +169,13 @@ impl NonBottleneck1d {
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let y = seg_ops::relu(&self.conv3x1_1.forward(x)?)?;
-        let y = self.bn1.forward(&self.conv1x3_1.forward(&y)?, mode)?;
-        let y = seg_ops::relu(&y)?;
-        let y = seg_ops::relu(&self.conv3x1_2.forward(&y)?)?;
-        let y = self.bn2.forward(&self.conv1x3_2.forward(&y)?, mode)?;
-        let y = dropout2d(y, self.dropout, mode)?;
+        let y = self.conv1x3_1.forward(&self.conv3x1_1.forward_relu(x)?)?;
+        let y = self.bn1.forward_relu(&y, None, mode)?;
+        let y = self.conv1x3_2.forward(&self.conv3x1_2.forward_relu(&y)?)?;
+        if !mode.drops(self.dropout) {
+            return self.bn2.forward_relu(&y, Some(x), mode);
+        }
+        let y = dropout2d(self.bn2.forward(&y, mode)?, self.dropout, mode)?;
         seg_ops::relu(&(y + x)?)
     }
 }
@@ -200,6 +201,6 @@ impl Upsampler {
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        seg_ops::relu(&self.bn.forward(&self.conv.forward(x)?, mode)?)
+        self.bn.forward_relu(&self.conv.forward(x)?, None, mode)
     }
 }

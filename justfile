@@ -1,0 +1,161 @@
+# Recipes are the experiments; what they run are the stages, whose `--help` says the rest.
+# Variables are overridable (`just model=enet run=mine train`) and come from the environment or `.env`.
+
+set dotenv-load
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# where everything is written
+out := env("OODSEG_OUT", "runs")
+# name of the trained network's run; `baseline` is the network before
+run := env("OODSEG_RUN", "retrained")
+# data set with unknown objects that is evaluated
+dataset := env("OODSEG_DATASET", "lost-and-found-test")
+# network, for weights that do not name theirs
+model := env("OODSEG_MODEL", "erfnet")
+# weights pretrained on Cityscapes
+weights := env("OODSEG_WEIGHTS", out / "pretrain" / "weights.safetensors")
+# weights after OoD training
+trained := out / "train" / "weights.safetensors"
+
+# folders of the data sets as downloaded
+cityscapes := env("CITYSCAPES_DATASET", "data/cityscapes")
+coco := env("COCO_ROOT", "data/coco")
+dataset_root := env("OODSEG_DATASET_ROOT", "data" / dataset)
+# folder with real samples in the layout of `just real`
+real_data := env("OODSEG_REAL_DATA", "../shared/real")
+
+# evaluation resolution (WxH) of prepared labels, empty for the images' own
+size := env("OODSEG_SIZE", "")
+
+bin := "target/release"
+just := quote(just_executable()) + " --justfile " + quote(justfile())
+
+# list the recipes
+[private]
+default:
+    @{{ just }} --list
+
+# build all stages
+[group('develop')]
+build:
+    cargo build --release
+
+# --- the main job on built-in data ---
+
+# everything on drawn street scenes: data, pretraining, OoD training, evaluation, report (scale: full or small)
+[group('demo')]
+demo scale="full" dir=(out / "demo"): build (_demo-train scale dir) (_judge dir "baseline" (dir / "pretrain/weights.safetensors") "lost-and-found-test fishyscapes-static") (_judge dir "retrained" (dir / "train/weights.safetensors") "lost-and-found-test fishyscapes-static")
+    {{ bin }}/ood-eval report --run baseline={{ dir }}/baseline --run retrained={{ dir }}/retrained --labels {{ dir }}/labels --output {{ dir }}/report --title "oodseg demo"
+    @echo "report: {{ dir }}/report/report.html"
+
+[private]
+_demo-train scale dir:
+    {{ bin }}/cityscapes-io demo --scale {{ scale }} --output {{ dir }}/data
+    {{ just }} _labels {{ dir }} cityscapes-train {{ dir }}/data/cityscapes
+    {{ just }} _labels {{ dir }} cityscapes-val {{ dir }}/data/cityscapes
+    {{ just }} _labels {{ dir }} lost-and-found-test {{ dir }}/data/lost_and_found
+    {{ just }} _labels {{ dir }} fishyscapes-static {{ dir }}/data/fishyscapes
+    {{ bin }}/coco-proxy --annotations {{ dir }}/data/coco/annotations/instances_train2017.json --images {{ dir }}/data/coco/train2017 --preview 16 --output {{ dir }}/proxy
+    {{ bin }}/ood-train --network {{ model }} --ood-weight 0 --labels {{ dir }}/labels/cityscapes-train --crop 96 --batch-size 8 --epochs {{ if scale == "full" { "10" } else { "6" } }} --learning-rate 1e-3 --schedule poly --output {{ dir }}/pretrain
+    {{ bin }}/ood-train --init {{ dir }}/pretrain/weights.safetensors --labels {{ dir }}/labels/cityscapes-train --proxy {{ dir }}/proxy --proxy-short-side 128 --ood-fraction 0.25 --crop 96 --batch-size 8 --epochs 3 --learning-rate 1e-4 --output {{ dir }}/train
+
+# --- the same on real samples ---
+
+# the stages on small real samples: two pretrained networks, and one of them OoD-trained
+[group('real')]
+real dir=(out / "real"): build (_real-train dir)
+    {{ just }} _judge {{ dir }} enet {{ real_data }}/weights/enet_yurnero14_city20.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" enet
+    {{ just }} _judge {{ dir }} erfnet {{ real_data }}/weights/erfnet_dequant_city20.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" erfnet
+    {{ just }} _judge {{ dir }} erfnet-ood {{ dir }}/train/weights.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" erfnet
+    {{ bin }}/ood-eval report --run enet={{ dir }}/enet --run erfnet={{ dir }}/erfnet --run erfnet-ood={{ dir }}/erfnet-ood --labels {{ dir }}/labels --skip-without-ood --output {{ dir }}/report --title "oodseg on real samples"
+    @echo "report: {{ dir }}/report/report.html"
+
+[private]
+_real-train dir:
+    {{ just }} size=1024x512 _labels {{ dir }} cityscapes-train {{ real_data }}/cityscapes
+    {{ just }} size=1024x512 _labels {{ dir }} cityscapes-val {{ real_data }}/cityscapes
+    {{ just }} size=1024x512 _labels {{ dir }} road-anomaly21 {{ real_data }}/ood/RoadAnomaly21
+    {{ just }} size=1024x512 _labels {{ dir }} road-obstacle21 {{ real_data }}/ood/RoadObsticle21
+    {{ just }} size=1024x512 _labels {{ dir }} fishyscapes-static {{ real_data }}/ood/fs_static
+    {{ bin }}/coco-proxy --annotations {{ real_data }}/coco/annotations/instances_train2017.json --images {{ real_data }}/coco/train2017 --preview 16 --output {{ dir }}/proxy
+    {{ bin }}/ood-train --init {{ real_data }}/weights/erfnet_dequant_city20.safetensors --network erfnet --labels {{ dir }}/labels/cityscapes-train --proxy {{ dir }}/proxy --ood-fraction 0.3333 --crop 384 --batch-size 4 --steps 100 --learning-rate 1e-5 --batch-norm frozen --no-dropout --output {{ dir }}/train
+
+# --- the stages, one by one, on your data ---
+
+# COCO images without Cityscapes classes become training masks (COCO_ROOT)
+[group('stages')]
+proxy: build
+    {{ bin }}/coco-proxy --annotations {{ coco }}/annotations/instances_train2017.json --images {{ coco }}/train2017 --preview 24 --output {{ out }}/proxy
+
+# masks and index of Cityscapes (CITYSCAPES_DATASET) and of the data set to be evaluated (OODSEG_DATASET_ROOT)
+[group('stages')]
+labels: build
+    {{ just }} _labels {{ out }} cityscapes-train {{ cityscapes }}
+    {{ just }} _labels {{ out }} cityscapes-val {{ cityscapes }}
+    {{ just }} _labels {{ out }} {{ dataset }} {{ dataset_root }}
+
+# train a network on Cityscapes alone
+[group('stages')]
+pretrain *flags: build
+    {{ bin }}/ood-train --network {{ model }} --ood-weight 0 --labels {{ out }}/labels/cityscapes-train --epochs 100 --learning-rate 5e-4 --schedule poly --output {{ out }}/pretrain {{ flags }}
+
+# OoD training of the pretrained weights; the same command goes on after an interruption
+[group('stages')]
+train *flags: build
+    {{ bin }}/ood-train --init {{ weights }} --labels {{ out }}/labels/cityscapes-train --proxy {{ out }}/proxy --output {{ out }}/train {{ flags }}
+
+# logits, segments and meta classification of both networks on the data set, and their mIoU
+[group('stages')]
+judge: build (_judge out "baseline" weights dataset model) (_judge out run trained dataset model)
+
+# logits of one run on the data set
+[group('stages')]
+infer run_weights=trained: build
+    {{ bin }}/seg-model infer --weights {{ run_weights }} --network {{ model }} --labels {{ out }}/labels/{{ dataset }} --output {{ out }}/{{ run }}/logits/{{ dataset }}
+
+# segments and pixel histograms of one run on the data set
+[group('stages')]
+metrics: build
+    {{ bin }}/segment-metrics --logits {{ out }}/{{ run }}/logits/{{ dataset }} --labels {{ out }}/labels/{{ dataset }} --output {{ out }}/{{ run }}/segments/{{ dataset }}
+
+# meta classification of one run on the data set
+[group('stages')]
+meta: build
+    {{ bin }}/meta-clf fit --segments {{ out }}/{{ run }}/segments/{{ dataset }} --output {{ out }}/{{ run }}/meta/{{ dataset }}
+
+# figures of both runs
+[group('stages')]
+eval: build
+    {{ bin }}/ood-eval evaluate --run baseline={{ out }}/baseline --run {{ run }}={{ out }}/{{ run }} --output {{ out }}/eval
+
+# figures, plots and pictures of both runs in one file
+[group('stages')]
+report: build
+    {{ bin }}/ood-eval report --run baseline={{ out }}/baseline --run {{ run }}={{ out }}/{{ run }} --labels {{ out }}/labels --output {{ out }}/report
+    @echo "report: {{ out }}/report/report.html"
+
+[private]
+_labels dir name root:
+    {{ bin }}/cityscapes-io prepare --dataset {{ name }} --root {{ root }} {{ if size == "" { "" } else { "--size " + size } }} --output {{ dir }}/labels/{{ name }}
+
+# everything that is done with one weights file
+[private]
+_judge dir run weights datasets network=model:
+    for dataset in cityscapes-val {{ datasets }}; do {{ bin }}/seg-model infer --weights {{ weights }} --network {{ network }} --labels {{ dir }}/labels/$dataset --output {{ dir }}/{{ run }}/logits/$dataset; done
+    {{ bin }}/ood-eval closed-set --logits {{ dir }}/{{ run }}/logits/cityscapes-val --labels {{ dir }}/labels/cityscapes-val --output {{ dir }}/{{ run }}/closed_set/cityscapes-val
+    for dataset in {{ datasets }}; do {{ bin }}/segment-metrics --logits {{ dir }}/{{ run }}/logits/$dataset --labels {{ dir }}/labels/$dataset --output {{ dir }}/{{ run }}/segments/$dataset; done
+    for dataset in {{ datasets }}; do {{ bin }}/meta-clf fit --segments {{ dir }}/{{ run }}/segments/$dataset --output {{ dir }}/{{ run }}/meta/$dataset; done
+
+# --- development ---
+
+# all tests
+[group('develop')]
+test:
+    cargo test --release --workspace
+
+# the gate: format, lints, documentation, tests
+[group('develop')]
+check: && test
+    cargo fmt --all --check
+    cargo clippy --release --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
