@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::{
     kernels::{
-        isa::Isa,
+        isa::{Isa, kernel},
         memory::{Chunk, Filled, par_fill},
     },
     storage::{require_native, slice, with_slices},
@@ -198,23 +198,6 @@ struct Moments {
 }
 
 impl Moments {
-    /// The moments of numbers that fit into the cache: two passes, so nothing cancels.
-    #[inline(always)]
-    fn of(values: &[f32]) -> Self {
-        let n = values.len() as f64;
-        let mean = lane_sums(values, |v| v) / n;
-        let center = mean as f32;
-        let (first, second) = (
-            lane_sums(values, |v| v - center),
-            lane_sums(values, |v| (v - center) * (v - center)),
-        );
-        Self {
-            count: n,
-            mean: center as f64 + first / n,
-            m2: second - first * first / n,
-        }
-    }
-
     /// The moments of both sets of numbers (Chan, Golub and LeVeque 1979).
     fn merge(self, other: Self) -> Self {
         if self.count == 0.0 {
@@ -227,6 +210,16 @@ impl Moments {
             mean: self.mean + delta * other.count / count,
             m2: self.m2 + other.m2 + delta * delta * self.count * other.count / count,
         }
+    }
+}
+
+kernel! {
+    /// The moments of numbers that fit into the cache: two passes, so nothing cancels.
+    BlockMoments<'a> { values: &'a [f32] } -> Moments {
+        let n = values.len() as f64;
+        let center = (lane_sums(values, |v| v) / n) as f32;
+        let (first, second) = (lane_sums(values, |v| v - center), lane_sums(values, |v| (v - center) * (v - center)));
+        Moments { count: n, mean: center as f64 + first / n, m2: second - first * first / n }
     }
 }
 
@@ -259,7 +252,7 @@ fn channel_moments(x: &Tensor) -> Result<Vec<Moments>> {
     with_slices([x], |[x]| {
         let plane = |values: &[f32]| {
             values.chunks(BLOCK).fold(Moments::default(), |sum, block| {
-                sum.merge(isa.run(|| Moments::of(block)))
+                sum.merge(isa.run(BlockMoments { values: block }))
             })
         };
         let planes: Vec<Moments> = x.par_chunks(h * w).map(plane).collect();
@@ -325,10 +318,10 @@ impl BatchNorm {
             );
             let x = &x[i * plane..][..plane];
             match (residual.map(|r| &r[i * plane..][..plane]), self.relu) {
-                (None, false) => self.isa.run(|| affine_map(out, x, line)),
-                (None, true) => self.isa.run(|| affine_relu(out, x, line)),
-                (Some(r), false) => self.isa.run(|| affine_add(out, x, r, line)),
-                (Some(r), true) => self.isa.run(|| affine_add_relu(out, x, r, line)),
+                (None, false) => self.isa.run(Affine { out, x, line }),
+                (None, true) => self.isa.run(AffineRelu { out, x, line }),
+                (Some(r), false) => self.isa.run(AffineAdd { out, x, r, line }),
+                (Some(r), true) => self.isa.run(AffineAddRelu { out, x, r, line }),
             }
         });
         Ok((CpuStorage::F32(y), shape.clone()))
@@ -377,7 +370,12 @@ impl BatchNorm {
                 .collect();
             Ok(par_fill(xs.len(), plane, |i, out| {
                 let (x, grad) = (&xs[i * plane..][..plane], &gs[i * plane..][..plane]);
-                self.isa.run(|| affine_gradient(out, x, grad, lines[i % c]))
+                self.isa.run(AffineGradient {
+                    out,
+                    x,
+                    grad,
+                    line: lines[i % c],
+                })
             }))
         })?;
         let d_affine = affine_grad
@@ -393,34 +391,39 @@ impl BatchNorm {
     }
 }
 
-#[inline(always)]
-fn affine_map<'a>(out: Chunk<'a>, x: &[f32], (a, b): (f32, f32)) -> Filled<'a> {
-    out.map(x, |x| x * a + b)
+kernel! {
+    Affine<'o, 'a> { out: Chunk<'o>, x: &'a [f32], line: (f32, f32) } -> Filled<'o> {
+        let (a, b) = line;
+        out.map(x, |x| x * a + b)
+    }
 }
 
-#[inline(always)]
-fn affine_relu<'a>(out: Chunk<'a>, x: &[f32], (a, b): (f32, f32)) -> Filled<'a> {
-    out.map(x, |x| positive(x * a + b))
+kernel! {
+    AffineRelu<'o, 'a> { out: Chunk<'o>, x: &'a [f32], line: (f32, f32) } -> Filled<'o> {
+        let (a, b) = line;
+        out.map(x, |x| positive(x * a + b))
+    }
 }
 
-#[inline(always)]
-fn affine_add<'a>(out: Chunk<'a>, x: &[f32], r: &[f32], (a, b): (f32, f32)) -> Filled<'a> {
-    out.map2(x, r, |x, r| x * a + b + r)
+kernel! {
+    AffineAdd<'o, 'a> { out: Chunk<'o>, x: &'a [f32], r: &'a [f32], line: (f32, f32) } -> Filled<'o> {
+        let (a, b) = line;
+        out.map2(x, r, |x, r| x * a + b + r)
+    }
 }
 
-#[inline(always)]
-fn affine_add_relu<'a>(out: Chunk<'a>, x: &[f32], r: &[f32], (a, b): (f32, f32)) -> Filled<'a> {
-    out.map2(x, r, |x, r| positive(x * a + b + r))
+kernel! {
+    AffineAddRelu<'o, 'a> { out: Chunk<'o>, x: &'a [f32], r: &'a [f32], line: (f32, f32) } -> Filled<'o> {
+        let (a, b) = line;
+        out.map2(x, r, |x, r| positive(x * a + b + r))
+    }
 }
 
-#[inline(always)]
-fn affine_gradient<'a>(
-    out: Chunk<'a>,
-    x: &[f32],
-    grad: &[f32],
-    (a, k, b): (f32, f32, f32),
-) -> Filled<'a> {
-    out.map2(x, grad, |x, grad| a * grad + (k * x + b))
+kernel! {
+    AffineGradient<'o, 'a> { out: Chunk<'o>, x: &'a [f32], grad: &'a [f32], line: (f32, f32, f32) } -> Filled<'o> {
+        let (a, k, b) = line;
+        out.map2(x, grad, |x, grad| a * grad + (k * x + b))
+    }
 }
 
 /// `x` or 0; NaN stays.

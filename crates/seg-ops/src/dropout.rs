@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use crate::{
     kernels::{
-        isa::Isa,
+        isa::{Isa, kernel},
         memory::{Chunk, Filled, par_fill},
     },
     relu::{ELEMENTS, part},
@@ -157,7 +157,12 @@ impl Dropout {
         if self.run == 1 {
             return par_fill(x.len(), ELEMENTS, |i, out| {
                 let x = part(x, i);
-                self.isa.run(|| self.drop_each(out, x, i * ELEMENTS / 4))
+                self.isa.run(DropEach {
+                    op: self,
+                    out,
+                    x,
+                    first: i * ELEMENTS / 4,
+                })
             });
         }
         par_fill(x.len(), self.run, |i, out| {
@@ -168,18 +173,16 @@ impl Dropout {
             })
         })
     }
+}
 
-    #[inline(always)]
-    fn drop_each<'a>(&self, out: Chunk<'a>, x: &[f32], first_block: usize) -> Filled<'a> {
+kernel! {
+    /// Drops each number on its own; the first has the first random number of block `first`.
+    DropEach<'o, 'a> { op: &'a Dropout, out: Chunk<'o>, x: &'a [f32], first: usize } -> Filled<'o> {
         out.zeroed(|out| {
             for (i, (out, x)) in out.chunks_mut(4).zip(x.chunks(4)).enumerate() {
-                let random = self.stream.block(first_block + i);
+                let random = op.stream.block(first + i);
                 for ((out, &x), random) in out.iter_mut().zip(x).zip(random) {
-                    *out = if u64::from(random) < self.threshold {
-                        0.0
-                    } else {
-                        x * self.scale
-                    };
+                    *out = if u64::from(random) < op.threshold { 0.0 } else { x * op.scale };
                 }
             }
         })

@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 use crate::{
     kernels::{
-        isa::Isa,
+        isa::{Isa, kernel},
         math::{erf, normal_density},
         memory::{Chunk, Filled, par_fill},
     },
@@ -37,16 +37,16 @@ fn distribution(x: f32) -> f32 {
     0.5 + 0.5 * erf(x * std::f32::consts::FRAC_1_SQRT_2)
 }
 
-#[inline(always)]
-fn forward<'a>(out: Chunk<'a>, x: &[f32]) -> Filled<'a> {
-    out.map(x, |x| x * distribution(x))
+kernel! {
+    Forward<'o, 'a> { out: Chunk<'o>, x: &'a [f32] } -> Filled<'o> {
+        out.map(x, |x| x * distribution(x))
+    }
 }
 
-#[inline(always)]
-fn backward<'a>(out: Chunk<'a>, x: &[f32], grad: &[f32]) -> Filled<'a> {
-    out.map2(x, grad, |x, grad| {
-        grad * (distribution(x) + x * normal_density(x))
-    })
+kernel! {
+    Backward<'o, 'a> { out: Chunk<'o>, x: &'a [f32], grad: &'a [f32] } -> Filled<'o> {
+        out.map2(x, grad, |x, grad| grad * (distribution(x) + x * normal_density(x)))
+    }
 }
 
 impl CustomOp1 for Gelu {
@@ -58,7 +58,7 @@ impl CustomOp1 for Gelu {
         let x = slice(x, layout)?;
         let y = par_fill(x.len(), ELEMENTS, |i, out| {
             let x = part(x, i);
-            self.isa.run(|| forward(out, x))
+            self.isa.run(Forward { out, x })
         });
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
@@ -67,7 +67,7 @@ impl CustomOp1 for Gelu {
         let dx = with_slices([x, &grad.contiguous()?], |[x, grad]| {
             Ok(par_fill(x.len(), ELEMENTS, |i, out| {
                 let (x, grad) = (part(x, i), part(grad, i));
-                self.isa.run(|| backward(out, x, grad))
+                self.isa.run(Backward { out, x, grad })
             }))
         })?;
         Tensor::from_vec(dx, x.shape(), x.device()).map(Some)

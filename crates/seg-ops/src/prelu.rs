@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::{
     kernels::{
-        isa::Isa,
+        isa::{Isa, kernel},
         memory::{Chunk, Filled, par_fill},
     },
     storage::{require_native, slice, with_slices},
@@ -70,7 +70,7 @@ impl CustomOp2 for Prelu {
         let (x, weight) = (slice(x, xl)?, slice(w, wl)?);
         let y = par_fill(x.len(), self.plane, |i, out| {
             let (x, slope) = (&x[i * self.plane..][..self.plane], self.slope(weight, i));
-            self.isa.run(|| bend(out, x, slope))
+            self.isa.run(Bend { out, x, slope })
         });
         Ok((CpuStorage::F32(y), xl.shape().clone()))
     }
@@ -88,8 +88,12 @@ impl CustomOp2 for Prelu {
                     &xs[i * self.plane..][..self.plane],
                     &gs[i * self.plane..][..self.plane],
                 );
-                self.isa
-                    .run(|| bend_gradient(out, x, grad, self.slope(ws, i)))
+                self.isa.run(BendGradient {
+                    out,
+                    x,
+                    grad,
+                    slope: self.slope(ws, i),
+                })
             });
             let planes: Vec<f64> = xs
                 .par_chunks(self.plane)
@@ -112,12 +116,14 @@ impl CustomOp2 for Prelu {
     }
 }
 
-#[inline(always)]
-fn bend<'a>(out: Chunk<'a>, x: &[f32], slope: f32) -> Filled<'a> {
-    out.map(x, |x| if x > 0.0 { x } else { slope * x })
+kernel! {
+    Bend<'o, 'a> { out: Chunk<'o>, x: &'a [f32], slope: f32 } -> Filled<'o> {
+        out.map(x, |x| if x > 0.0 { x } else { slope * x })
+    }
 }
 
-#[inline(always)]
-fn bend_gradient<'a>(out: Chunk<'a>, x: &[f32], grad: &[f32], slope: f32) -> Filled<'a> {
-    out.map2(x, grad, |x, grad| if x > 0.0 { grad } else { slope * grad })
+kernel! {
+    BendGradient<'o, 'a> { out: Chunk<'o>, x: &'a [f32], grad: &'a [f32], slope: f32 } -> Filled<'o> {
+        out.map2(x, grad, |x, grad| if x > 0.0 { grad } else { slope * grad })
+    }
 }

@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 use crate::{
     kernels::{
-        isa::Isa,
+        isa::{Isa, kernel},
         memory::{Chunk, Filled, par_fill},
     },
     storage::{is_native, slice, with_slices},
@@ -48,7 +48,7 @@ impl CustomOp1 for Relu {
         let x = slice(x, layout)?;
         let y = par_fill(x.len(), ELEMENTS, |i, out| {
             let x = part(x, i);
-            self.isa.run(|| rectify(out, x))
+            self.isa.run(Rectify { out, x })
         });
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
@@ -64,7 +64,7 @@ pub(crate) fn gradient(y: &Tensor, grad: &Tensor) -> Result<Tensor> {
     let dx = with_slices([y, grad], |[y, grad]| {
         Ok(par_fill(y.len(), ELEMENTS, |i, out| {
             let (y, grad) = (part(y, i), part(grad, i));
-            isa.run(|| mask(out, y, grad))
+            isa.run(Mask { out, y, grad })
         }))
     })?;
     Tensor::from_vec(dx, y.shape(), y.device())
@@ -75,12 +75,14 @@ pub(crate) fn part(x: &[f32], i: usize) -> &[f32] {
     &x[i * ELEMENTS..((i + 1) * ELEMENTS).min(x.len())]
 }
 
-#[inline(always)]
-fn rectify<'a>(out: Chunk<'a>, x: &[f32]) -> Filled<'a> {
-    out.map(x, |x| if x < 0.0 { 0.0 } else { x })
+kernel! {
+    Rectify<'o, 'a> { out: Chunk<'o>, x: &'a [f32] } -> Filled<'o> {
+        out.map(x, |x| if x < 0.0 { 0.0 } else { x })
+    }
 }
 
-#[inline(always)]
-fn mask<'a>(out: Chunk<'a>, y: &[f32], grad: &[f32]) -> Filled<'a> {
-    out.map2(y, grad, |y, grad| if y <= 0.0 { 0.0 } else { grad })
+kernel! {
+    Mask<'o, 'a> { out: Chunk<'o>, y: &'a [f32], grad: &'a [f32] } -> Filled<'o> {
+        out.map2(y, grad, |y, grad| if y <= 0.0 { 0.0 } else { grad })
+    }
 }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::{
     kernels::{
-        isa::Isa,
+        isa::{Isa, kernel},
         math::exp,
         memory::{Chunk, Filled, par_fill_columns},
     },
@@ -159,8 +159,13 @@ impl SoftCrossEntropy {
                 let range = block_range(index % blocks, plane);
                 let codes = &self.codes[image * plane..][range.clone()];
                 let logits = &logits[image * c * plane..][..c * plane];
-                self.isa
-                    .run(|| self.evaluate_block(logits, plane, range, codes))
+                self.isa.run(EvaluateBlock {
+                    op: self,
+                    logits,
+                    plane,
+                    range,
+                    codes,
+                })
             })
             .collect();
         let loss = parts.iter().map(|part| part.0).sum::<f64>() / self.divisor;
@@ -268,8 +273,25 @@ impl SoftCrossEntropy {
             )
         };
         par_fill_columns(n, c, plane, BLOCK, prepare, |block, k, out| {
-            self.isa.run(|| block.fill(plane, k, out))
+            self.isa.run(GradientRow {
+                block,
+                plane,
+                k,
+                out,
+            })
         })
+    }
+}
+
+kernel! {
+    EvaluateBlock<'a> { op: &'a SoftCrossEntropy, logits: &'a [f32], plane: usize, range: Range<usize>, codes: &'a [u8] } -> (f64, Pixels) {
+        op.evaluate_block(logits, plane, range, codes)
+    }
+}
+
+kernel! {
+    GradientRow<'o, 'a> { block: &'a GradientBlock<'a>, plane: usize, k: usize, out: Chunk<'o> } -> Filled<'o> {
+        block.fill(plane, k, out)
     }
 }
 

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use crate::{
-    kernels::{isa::Isa, math::sum_and_dot},
+    kernels::{isa::Isa, math::SumAndDot},
     storage::with_slices,
 };
 
@@ -22,7 +22,7 @@ pub(crate) fn channel_sums_and_dots(a: &Tensor, b: &Tensor) -> Result<Vec<(f64, 
         let planes: Vec<_> = a
             .par_chunks((h * w).max(1))
             .zip(b.par_chunks((h * w).max(1)))
-            .map(|(a, b)| isa.run(|| sum_and_dot(a, b)))
+            .map(|(a, b)| isa.run(SumAndDot { a, b }))
             .collect();
         let mut sums = vec![(0.0, 0.0); c];
         for (i, plane) in planes.iter().enumerate() {

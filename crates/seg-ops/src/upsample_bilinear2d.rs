@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use crate::{
     kernels::{
-        isa::Isa,
+        isa::{Isa, kernel},
         memory::{par_fill, with_scratch},
     },
     storage::{require_native, slice, with_slices},
@@ -95,7 +95,12 @@ impl Bilinear {
                     self.resample_row(&plane[row.high * width..][..width], high);
                 }
                 held = (row.low, row.high);
-                self.isa.run(|| blend(low, high, row.weight, out));
+                self.isa.run(Blend {
+                    low,
+                    high,
+                    weight: row.weight,
+                    out,
+                });
             }
         });
     }
@@ -112,11 +117,17 @@ impl Bilinear {
         // sums of output rows by input row, at the output's width
         let mut by_row = vec![0f32; out.len() / width * n];
         for (grad, row) in grad.chunks_exact(n).zip(&self.rows) {
-            self.isa
-                .run(|| add_scaled(&mut by_row[row.low * n..][..n], grad, 1.0 - row.weight));
+            self.isa.run(AddScaled {
+                sums: &mut by_row[row.low * n..][..n],
+                values: grad,
+                factor: 1.0 - row.weight,
+            });
             if row.weight != 0.0 {
-                self.isa
-                    .run(|| add_scaled(&mut by_row[row.high * n..][..n], grad, row.weight));
+                self.isa.run(AddScaled {
+                    sums: &mut by_row[row.high * n..][..n],
+                    values: grad,
+                    factor: row.weight,
+                });
             }
         }
         for (out, row) in out.chunks_exact_mut(width).zip(by_row.chunks_exact(n)) {
@@ -128,17 +139,19 @@ impl Bilinear {
     }
 }
 
-#[inline(always)]
-fn blend(low: &[f32], high: &[f32], weight: f32, out: &mut [f32]) {
-    for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
-        *out = low * (1.0 - weight) + high * weight;
+kernel! {
+    Blend<'a> { low: &'a [f32], high: &'a [f32], weight: f32, out: &'a mut [f32] } -> () {
+        for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
+            *out = low * (1.0 - weight) + high * weight;
+        }
     }
 }
 
-#[inline(always)]
-fn add_scaled(sums: &mut [f32], values: &[f32], factor: f32) {
-    for (sum, value) in sums.iter_mut().zip(values) {
-        *sum += value * factor;
+kernel! {
+    AddScaled<'a> { sums: &'a mut [f32], values: &'a [f32], factor: f32 } -> () {
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum += value * factor;
+        }
     }
 }
 

@@ -6,12 +6,14 @@
 //!
 //! Every output element is summed in the same order wherever the tiles are cut, so the number of threads changes no bit.
 
+use std::marker::PhantomData;
+
 use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
 use super::vector::{Ymm, Zmm};
 use super::{
-    isa::Isa,
+    isa::{Isa, Kernel},
     memory::{SharedOut, filled, with_scratch},
     micro::{Start, Tile, columns, multiply},
     vector::{Quad, Vector},
@@ -289,19 +291,18 @@ unsafe fn execute(
     out: SharedOut,
 ) {
     match isa {
-        // SAFETY: the caller's promise; `isa.run` compiles for the features of the vector.
+        // SAFETY: the caller's promise, and a value of `Isa` says that the CPU has its instructions.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { execute_with::<Zmm>(isa, plan, x, weights, epilogue, out) },
+        Isa::Avx512 => unsafe { execute_with::<Zmm>(plan, x, weights, epilogue, out) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { execute_with::<Ymm>(isa, plan, x, weights, epilogue, out) },
+        Isa::Avx2 => unsafe { execute_with::<Ymm>(plan, x, weights, epilogue, out) },
         // SAFETY: as above.
-        Isa::Portable => unsafe { execute_with::<Quad>(isa, plan, x, weights, epilogue, out) },
+        Isa::Portable => unsafe { execute_with::<Quad>(plan, x, weights, epilogue, out) },
     }
 }
 
 unsafe fn execute_with<V: Vector>(
-    isa: Isa,
     plan: &Plan,
     x: &[f32],
     weights: &PackedWeights,
@@ -334,14 +335,20 @@ unsafe fn execute_with<V: Vector>(
             // SAFETY: within the output, by the caller's promise.
             out: unsafe { out.at(job * plan.to.channels * plan.to.plane()) },
         };
-        // SAFETY: tasks have different jobs or panels, hence write different points; `isa.run` compiles for V's instruction set.
-        with_scratch(scratch_len, |scratch| {
-            isa.run(|| unsafe { task.run::<V>(scratch) })
+        // SAFETY: by the caller's promise the CPU has V's instructions.
+        with_scratch(scratch_len, |scratch| unsafe {
+            V::run(Panels::<V> {
+                task: &task,
+                scratch,
+                vector: PhantomData,
+            })
         });
     });
 }
 
 /// Some panels of one image and group.
+///
+/// Made by [`execute_with`] only, whose caller promises that `out` is valid, and one task for each panel, so that no two write the same point.
 struct Task<'a> {
     plan: &'a Plan<'a>,
     x: &'a [f32],
@@ -353,9 +360,26 @@ struct Task<'a> {
     out: *mut f32,
 }
 
-impl Task<'_> {
+/// A task with the scratch it computes in.
+struct Panels<'a, V> {
+    task: &'a Task<'a>,
+    scratch: &'a mut [f32],
+    vector: PhantomData<V>,
+}
+
+impl<V: Vector> Kernel for Panels<'_, V> {
+    type Output = ();
+
     #[inline(always)]
-    unsafe fn run<V: Vector>(&self, scratch: &mut [f32]) {
+    fn compute(self) {
+        self.task.run::<V>(self.scratch);
+    }
+}
+
+impl Task<'_> {
+    /// Computes the panels; called within [`Vector::run`] only.
+    #[inline(always)]
+    fn run<V: Vector>(&self, scratch: &mut [f32]) {
         let plan = self.plan;
         let n_taps = plan.taps.len();
         let width = columns::<V>();

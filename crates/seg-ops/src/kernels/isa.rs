@@ -83,33 +83,61 @@ impl Isa {
         }
     }
 
-    /// Calls `f` from a function compiled for this instruction set.
-    ///
-    /// Only what is inlined into it profits, so `f` should be a closure that calls one `#[inline(always)]` function.
+    /// Computes `kernel` with this instruction set.
     #[inline]
-    pub(crate) fn run<R>(self, f: impl FnOnce() -> R) -> R {
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
             // SAFETY: a value `Avx512` exists only after `available` has found these features in the CPU.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { with_avx512(f) },
+            Self::Avx512 => unsafe { with_avx512(kernel) },
             // SAFETY: as above, for AVX2 and FMA.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { with_avx2(f) },
-            Self::Portable => f(),
+            Self::Avx2 => unsafe { with_avx2(kernel) },
+            Self::Portable => kernel.compute(),
         }
     }
 }
 
+/// A function and its arguments, of which each instruction set gets a compiled version.
+///
+/// `compute` must be `#[inline(always)]`, and so must be what it calls in its loops: what is not inlined stays as compiled for all CPUs.
+/// A closure will not do, because nothing makes the compiler inline it.
+pub(crate) trait Kernel {
+    type Output;
+    fn compute(self) -> Self::Output;
+}
+
+/// Declares a [`Kernel`] like a function: its name, lifetimes, arguments, result and body.
+macro_rules! kernel {
+    ($(#[$doc:meta])* $visible:vis $name:ident<$($life:lifetime),+> { $($field:ident: $type:ty),* $(,)? } -> $output:ty $body:block) => {
+        $(#[$doc])*
+        $visible struct $name<$($life),+> {
+            $($visible $field: $type),*
+        }
+
+        impl<$($life),+> $crate::kernels::isa::Kernel for $name<$($life),+> {
+            type Output = $output;
+
+            #[inline(always)]
+            fn compute(self) -> $output {
+                let Self { $($field),* } = self;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use kernel;
+
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-fn with_avx512<R>(f: impl FnOnce() -> R) -> R {
-    f()
+pub(super) fn with_avx512<K: Kernel>(kernel: K) -> K::Output {
+    kernel.compute()
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn with_avx2<R>(f: impl FnOnce() -> R) -> R {
-    f()
+pub(super) fn with_avx2<K: Kernel>(kernel: K) -> K::Output {
+    kernel.compute()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Elementary functions in plain arithmetic, which the compiler turns into vector code inside [`Isa::run`](super::isa::Isa::run).
 
+use super::isa::kernel;
+
 /// e to the power of `x`, to 2 units in the last place; 0 where that is no normal number, infinite above 88.7.
 ///
 /// Products and sums are kept apart (no fused operation), so every instruction set gives the same bits.
@@ -63,34 +65,36 @@ pub(crate) fn normal_density(x: f32) -> f32 {
     FRAC_1_SQRT_2PI * exp(-0.5 * x * x)
 }
 
-/// Sum of `a` and sum of `a * b` in f64, in a fixed order: 32 lanes over blocks of 4096.
-#[inline(always)]
-pub(crate) fn sum_and_dot(a: &[f32], b: &[f32]) -> (f64, f64) {
-    const LANES: usize = 32;
-    let (mut sum, mut dot) = (0f64, 0f64);
-    for (a, b) in a.chunks(4096).zip(b.chunks(4096)) {
-        let (mut s, mut d) = ([0f32; LANES], [0f32; LANES]);
-        let (a_lanes, a_rest) = a.as_chunks::<LANES>();
-        let (b_lanes, b_rest) = b.as_chunks::<LANES>();
-        for (a, b) in a_lanes.iter().zip(b_lanes) {
-            for i in 0..LANES {
-                s[i] += a[i];
-                d[i] += a[i] * b[i];
+kernel! {
+    /// Sum of `a` and sum of `a * b` in f64, in a fixed order: 32 lanes over blocks of 4096.
+    pub(crate) SumAndDot<'a> { a: &'a [f32], b: &'a [f32] } -> (f64, f64) {
+        const LANES: usize = 32;
+        let (mut sum, mut dot) = (0f64, 0f64);
+        for (a, b) in a.chunks(4096).zip(b.chunks(4096)) {
+            let (mut s, mut d) = ([0f32; LANES], [0f32; LANES]);
+            let (a_lanes, a_rest) = a.as_chunks::<LANES>();
+            let (b_lanes, b_rest) = b.as_chunks::<LANES>();
+            for (a, b) in a_lanes.iter().zip(b_lanes) {
+                for i in 0..LANES {
+                    s[i] += a[i];
+                    d[i] += a[i] * b[i];
+                }
             }
+            for (i, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
+                s[i] += a;
+                d[i] += a * b;
+            }
+            sum += s.iter().map(|&v| v as f64).sum::<f64>();
+            dot += d.iter().map(|&v| v as f64).sum::<f64>();
         }
-        for (i, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
-            s[i] += a;
-            d[i] += a * b;
-        }
-        sum += s.iter().map(|&v| v as f64).sum::<f64>();
-        dot += d.iter().map(|&v| v as f64).sum::<f64>();
+        (sum, dot)
     }
-    (sum, dot)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::isa::Isa;
 
     #[test]
     fn exp_agrees_with_the_standard_library() {
@@ -135,7 +139,7 @@ mod tests {
         for n in [0, 1, 31, 32, 33, 4095, 4097, 9000] {
             let a: Vec<f32> = (0..n).map(|i| (i % 17) as f32).collect();
             let b: Vec<f32> = (0..n).map(|i| (i % 5) as f32).collect();
-            let (sum, dot) = sum_and_dot(&a, &b);
+            let (sum, dot) = Isa::Portable.run(SumAndDot { a: &a, b: &b });
             assert_eq!(sum, a.iter().map(|&v| v as f64).sum::<f64>());
             assert_eq!(
                 dot,

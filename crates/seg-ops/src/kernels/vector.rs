@@ -1,10 +1,12 @@
 //! One vector of f32 per instruction set, so that every micro-kernel is written once.
 
+use super::isa::Kernel;
+
 /// A SIMD register of f32.
 ///
 /// # Safety
 /// Every method may use the instructions of its set: call them only where the CPU has it, and inlined into a function compiled for it
-/// (see [`Isa::run`](super::isa::Isa::run)). Pointers must be valid for the lanes named; they need no alignment.
+/// (see [`Vector::run`]). Pointers must be valid for the lanes named; they need no alignment.
 pub(crate) trait Vector: Copy {
     /// Number of f32 lanes.
     const LANES: usize;
@@ -23,6 +25,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
     /// The larger of each lane and 0; NaN stays.
     unsafe fn relu(self) -> Self;
+    /// Computes a kernel that uses these vectors.
+    unsafe fn run<K: Kernel>(kernel: K) -> K::Output;
     /// The sum of the lanes, in a fixed order.
     #[inline(always)]
     unsafe fn sum(self) -> f32 {
@@ -44,7 +48,10 @@ pub(crate) trait Vector: Copy {
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::Vector;
+    use super::{
+        super::isa::{Kernel, with_avx2, with_avx512},
+        Vector,
+    };
 
     /// 16 lanes, AVX-512.
     #[derive(Clone, Copy)]
@@ -65,6 +72,10 @@ mod x86 {
         const LANES: usize = 16;
         const ROWS: usize = 14;
 
+        #[inline(always)]
+        unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
+            unsafe { with_avx512(kernel) }
+        }
         #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
             unsafe { Self(_mm512_set1_ps(value)) }
@@ -114,6 +125,10 @@ mod x86 {
         const ROWS: usize = 6;
 
         #[inline(always)]
+        unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
+            unsafe { with_avx2(kernel) }
+        }
+        #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
             unsafe { Self(_mm256_set1_ps(value)) }
         }
@@ -159,6 +174,10 @@ impl Vector for Quad {
     const LANES: usize = 4;
     const ROWS: usize = 6;
 
+    #[inline(always)]
+    unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
+        kernel.compute()
+    }
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
         Self([value; 4])

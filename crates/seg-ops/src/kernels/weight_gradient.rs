@@ -4,13 +4,15 @@
 //! pixels are single factors, read from a padded copy of some rows of some channels. Work is cut by blocks of input channels and, where those
 //! are few, by runs of output rows, as the shape alone says; partial sums are added in order, so the number of threads changes no bit.
 
+use std::marker::PhantomData;
+
 use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
 use super::vector::{Ymm, Zmm};
 use super::{
     implicit_gemm::copy_every,
-    isa::Isa,
+    isa::{Isa, Kernel, kernel},
     memory::{filled, with_scratch},
     micro::{Correlation, MAX_ROWS, columns, correlate, correlation_rows},
     vector::{Quad, Vector},
@@ -26,16 +28,21 @@ const TASKS: usize = 32;
 
 /// The gradient `[groups * co, ci, kh, kw]` of the weights of the convolution `geometry`, given its input and the gradient of its output.
 pub(crate) fn weight_gradient(isa: Isa, geometry: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f32> {
+    // SAFETY of all: a value of `Isa` says that the CPU has its instructions.
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => gradient_with::<Zmm>(isa, geometry, x, grad),
+        Isa::Avx512 => unsafe { gradient_with::<Zmm>(isa, geometry, x, grad) },
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => gradient_with::<Ymm>(isa, geometry, x, grad),
-        Isa::Portable => gradient_with::<Quad>(isa, geometry, x, grad),
+        Isa::Avx2 => unsafe { gradient_with::<Ymm>(isa, geometry, x, grad) },
+        Isa::Portable => unsafe { gradient_with::<Quad>(isa, geometry, x, grad) },
     }
 }
 
-fn gradient_with<V: Vector>(isa: Isa, g: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f32> {
+/// See [`weight_gradient`].
+///
+/// # Safety
+/// The CPU has the instructions of `V`.
+unsafe fn gradient_with<V: Vector>(isa: Isa, g: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f32> {
     let panels = transpose_gradient::<V>(isa, g, grad);
     let work = Work::new::<V>(g);
     let sums: Vec<Vec<f32>> = (0..g.groups * work.chunks * work.splits)
@@ -43,8 +50,18 @@ fn gradient_with<V: Vector>(isa: Isa, g: &Geometry, x: &[f32], grad: &[f32]) -> 
         .map(|index| {
             let (chunk, split) = (index / work.splits, index % work.splits);
             let mut sums = vec![0f32; work.chunk_rows(chunk) * work.ldc];
-            with_scratch(work.scratch_len(), |scratch| {
-                isa.run(|| add_split::<V>(&work, x, &panels, chunk, split, scratch, &mut sums))
+            // SAFETY: by the caller's promise the CPU has V's instructions.
+            with_scratch(work.scratch_len(), |scratch| unsafe {
+                V::run(Split::<V> {
+                    work: &work,
+                    x,
+                    panels: &panels,
+                    chunk,
+                    split,
+                    scratch,
+                    sums: &mut sums,
+                    vector: PhantomData,
+                });
             });
             sums
         })
@@ -184,6 +201,37 @@ impl RowCopy {
     }
 }
 
+/// One split of the output rows of one chunk.
+struct Split<'a, V> {
+    work: &'a Work<'a>,
+    x: &'a [f32],
+    panels: &'a [f32],
+    chunk: usize,
+    split: usize,
+    scratch: &'a mut [f32],
+    sums: &'a mut [f32],
+    vector: PhantomData<V>,
+}
+
+impl<V: Vector> Kernel for Split<'_, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn compute(self) {
+        let Self {
+            work,
+            x,
+            panels,
+            chunk,
+            split,
+            scratch,
+            sums,
+            ..
+        } = self;
+        add_split::<V>(work, x, panels, chunk, split, scratch, sums);
+    }
+}
+
 /// Adds the products of one split of the output rows to the sums `[channel, tap][ldc]` of one chunk.
 #[inline(always)]
 fn add_split<V: Vector>(
@@ -294,25 +342,32 @@ fn transpose_gradient<V: Vector>(isa: Isa, g: &Geometry, grad: &[f32]) -> Vec<f3
                         out.at((rest * pixels + first) * width),
                         (end - first) * width,
                     );
-                    isa.run(|| transpose(&from[first..], pixels, channels, to, width));
+                    isa.run(Transpose {
+                        from: &from[first..],
+                        ld: pixels,
+                        channels,
+                        to,
+                        width,
+                    });
                 });
         })
     }
 }
 
-/// `to[q][c] = from[c][q]` for all rows of `to`, 0 for `c >= channels`.
-#[inline(always)]
-fn transpose(from: &[f32], ld: usize, channels: usize, to: &mut [f32], width: usize) {
-    const STRIP: usize = 16;
-    for (strip, to) in to.chunks_mut(STRIP * width).enumerate() {
-        if channels < width {
-            to.fill(0.0);
-        }
-        let n = to.len() / width;
-        for c in 0..channels {
-            let from = &from[c * ld + strip * STRIP..][..n];
-            for (to, &from) in to[c..].iter_mut().step_by(width).zip(from) {
-                *to = from;
+kernel! {
+    /// `to[q][c] = from[c][q]` for all rows of `to`, 0 for `c >= channels`.
+    Transpose<'a> { from: &'a [f32], ld: usize, channels: usize, to: &'a mut [f32], width: usize } -> () {
+        const STRIP: usize = 16;
+        for (strip, to) in to.chunks_mut(STRIP * width).enumerate() {
+            if channels < width {
+                to.fill(0.0);
+            }
+            let n = to.len() / width;
+            for c in 0..channels {
+                let from = &from[c * ld + strip * STRIP..][..n];
+                for (to, &from) in to[c..].iter_mut().step_by(width).zip(from) {
+                    *to = from;
+                }
             }
         }
     }

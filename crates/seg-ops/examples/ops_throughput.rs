@@ -1,4 +1,4 @@
-//! Time and throughput of the operations on shapes that segmentation networks have: `cargo run --release -p seg-ops --example throughput`.
+//! Time and throughput of the operations on shapes that segmentation networks have: `cargo run --release -p seg-ops --example ops_throughput`.
 //!
 //! Each line: median time of forward, and of forward and backward, with the products counted once and three times for GFLOP/s; for the
 //! operations without products, f32 numbers moved at least once, as GB/s. An argument selects the lines that contain it.
