@@ -8,7 +8,7 @@
 //! coco-proxy --annotations coco/annotations/instances_train2017.json --output runs/proxy
 //! ```
 //!
-//! Source: Chan et al. 2021, Section 4 (COCO as proxy for out-of-distribution data), and the reference
+//! Source: Chan et al. 2021 (COCO as proxy for out-of-distribution data), and the reference
 //! `prepare_coco_segmentation`, which `--compat` follows to the bit.
 
 pub mod preview;

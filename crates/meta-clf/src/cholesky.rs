@@ -35,6 +35,26 @@ impl Cholesky {
         })
     }
 
+    /// The factorization of A − v vᵀ by hyperbolic rotations; none if that is not positive definite.
+    pub fn downdated(&self, mut v: Vec<f64>) -> Option<Self> {
+        let (n, mut lower) = (self.size, self.lower.clone());
+        for k in 0..n {
+            let pivot = lower[k * n + k];
+            let sine = v[k] / pivot;
+            let cosine = (1.0 - sine * sine).sqrt();
+            if cosine.is_nan() || cosine <= 0.0 {
+                return None;
+            }
+            lower[k * n + k] = pivot * cosine;
+            for i in k + 1..n {
+                let entry = (lower[i * n + k] - sine * v[i]) / cosine;
+                v[i] = cosine * v[i] - sine * entry;
+                lower[i * n + k] = entry;
+            }
+        }
+        Some(Self { lower, size: n })
+    }
+
     /// The solution x of A x = `right`.
     pub fn solve(&self, right: &[f64]) -> Vec<f64> {
         let n = self.size;
@@ -88,6 +108,20 @@ mod tests {
         }
         assert!(Cholesky::of(vec![1.0, 0.0, 2.0, 1.0], 2).is_err());
         assert!(Cholesky::of(vec![f64::NAN], 1).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_downdate_is_the_factorization_of_the_difference() -> Result<()> {
+        // the matrix above with v vᵀ added for v = (1, -1, 2)
+        let sum = vec![5.0, 9.9, 9.9, 1.0, 11.0, 9.9, 0.0, 0.0, 10.0];
+        let sum = Cholesky::of(sum, 3)?;
+        let difference = sum.downdated(vec![1.0, -1.0, 2.0]);
+        let x = difference.map(|d| d.solve(&[2.0, 28.0, 20.0]));
+        for (got, expected) in x.unwrap_or_default().iter().zip([1.0, 2.0, 3.0]) {
+            assert!((got - expected).abs() < 1e-13, "{got}");
+        }
+        assert!(sum.downdated(vec![0.0, 0.0, 4.0]).is_none());
         Ok(())
     }
 

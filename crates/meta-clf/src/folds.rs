@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use stage_cli::Progress;
 
-use crate::logistic::{Design, Minimum, minimize, probability};
+use crate::logistic::{Minimum, minimize, probability};
 use crate::scaler::Scaler;
 use crate::segments::Segments;
 
@@ -20,7 +20,7 @@ pub const UNKNOWN: f64 = 0.5;
 pub enum Folds {
     /// All segments of an image, which have the image in common.
     Image,
-    /// One segment, as in the paper (Chan et al. 2021, Section 5.3).
+    /// One segment, as in the paper (Chan et al. 2021).
     Segment,
 }
 
@@ -137,8 +137,10 @@ fn judge(
             &inside
         }
     };
-    let minimum = minimize(&scaler.design(train), &others, Some(&full.minimum))?;
-    let test: Design = scaler.design(rows.skip(held_out.start).take(held_out.len()));
+    let test = rows.skip(held_out.start).take(held_out.len());
+    let start = full.minimum.without(&full.scaler.design(test.clone()));
+    let minimum = minimize(&scaler.design(train), &others, Some(&start))?;
+    let test = scaler.design(test);
     let judge = |row| probability(&minimum.theta, row);
     Ok(Some(test.rows().map(judge).collect()))
 }

@@ -10,7 +10,7 @@
 //! meta-clf apply --model runs/meta/lost_and_found/model.json --segments runs/segments/fs_static --output runs/meta/fs_static
 //! ```
 //!
-//! Source: Chan et al. 2021, Section 3.3 and 5.3, and the reference `meta_classification.py`, whose results
+//! Source: Chan et al. 2021 (meta classification) and the reference `meta_classification.py`, whose results
 //! `--compat` gives, at the exact minimum instead of where liblinear stops.
 
 pub mod cholesky;

@@ -53,6 +53,22 @@ pub struct Minimum {
     hessian: Cholesky,
 }
 
+impl Minimum {
+    /// A start for the problem without the rows of `removed`: their share is taken out of the Hessian.
+    #[must_use]
+    pub fn without(&self, removed: &Design) -> Self {
+        let downdated = |hessian: Cholesky, row: &[f64]| {
+            let [p, q, _] = logistic(dot(&self.theta, row));
+            let scaled = row.iter().map(|x| x * (p * q).sqrt()).collect();
+            hessian.downdated(scaled).unwrap_or(hessian)
+        };
+        Self {
+            theta: self.theta.clone(),
+            hessian: removed.rows().fold(self.hessian.clone(), downdated),
+        }
+    }
+}
+
 /// Probability that `row` is positive.
 pub fn probability(theta: &[f64], row: &[f64]) -> f64 {
     logistic(dot(theta, row))[0]
@@ -61,7 +77,7 @@ pub fn probability(theta: &[f64], row: &[f64]) -> f64 {
 /// Finds the minimum by damped Newton steps, from `start` or from zero.
 ///
 /// With a start its Hessian is kept for as long as the gradient shrinks fast (chord steps): leaving out a row or
-/// an image moves the minimum so little that most folds need no factorization.
+/// an image moves the minimum so little that most folds need no factorization. See [`Minimum::without`].
 ///
 /// # Errors
 /// If a value is not finite.
@@ -101,6 +117,9 @@ pub fn minimize(design: &Design, is_positive: &[bool], start: Option<&Minimum>) 
         "the regression did not converge: its gradient is {} after {MAX_STEPS} steps",
         point.gradient_norm
     );
+    if start.is_none() && !is_fresh {
+        hessian = point.factorized_hessian(design)?; // others start from here
+    }
     Ok(Minimum {
         theta: point.theta,
         hessian,

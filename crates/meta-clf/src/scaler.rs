@@ -51,14 +51,12 @@ impl Scaler {
 
     /// Standardizes rows, x = (m − mean) / (std + ε), and appends ones.
     pub fn design<'a>(&self, rows: impl Iterator<Item = &'a [f64]>) -> Design {
-        let mut values = Vec::new();
+        // one division per feature, not per value: this runs once per fold over all segments
+        let factors: Vec<f64> = self.std.iter().map(|s| 1.0 / (s + EPSILON)).collect();
+        let mut values = Vec::with_capacity(rows.size_hint().0 * (self.mean.len() + 1));
         for row in rows {
-            let scales = self.mean.iter().zip(&self.std);
-            values.extend(
-                row.iter()
-                    .zip(scales)
-                    .map(|(x, (m, s))| (x - m) / (s + EPSILON)),
-            );
+            let scales = self.mean.iter().zip(&factors);
+            values.extend(row.iter().zip(scales).map(|(x, (m, f))| (x - m) * f));
             values.push(1.0);
         }
         Design {
