@@ -261,11 +261,10 @@ fn report(
         return Ok(());
     }
     let forward = median(|| run().map(drop))?;
-    // a gradient of the right shape without computing a loss, which would be measured too
-    let y = run()?;
-    let weights = Tensor::ones(y.shape(), y.dtype(), CPU)?;
-    let loss = median(|| (&y.detach() * &weights)?.sum_all().map(drop))?;
-    let total = median(|| (run()? * &weights)?.sum_all()?.backward().map(drop))? - loss;
+    // the loss, a sum, is measured alone and subtracted
+    let y = Var::from_tensor(&run()?)?;
+    let loss = median(|| y.sum_all()?.backward().map(drop))?;
+    let total = median(|| run()?.sum_all()?.backward().map(drop))? - loss;
     let per_second = |amount: usize, seconds: f64| amount as f64 / seconds / 1e9;
     println!(
         "{name:<44} {:>9.2} {:>9.1} {:>9.2} {:>9.1} {unit}/s",

@@ -17,7 +17,7 @@ pub struct AvgPool2dConfig {
     pub stride: (usize, usize),
     /// Zeros around the image, at most half a window.
     pub padding: (usize, usize),
-    /// Whether those zeros count in the mean, as they do by default in PyTorch.
+    /// Whether those zeros count in the mean, as they do by default in `PyTorch`.
     pub count_include_pad: bool,
 }
 
@@ -42,7 +42,7 @@ pub fn avg_pool2d(x: &Tensor, config: AvgPool2dConfig) -> Result<Tensor> {
 
 /// The means of `output_size` (rows, columns) windows that cover each plane, as even as whole pixels allow.
 ///
-/// `x`: `[N, C, H, W]` f32. Window i of n along an axis of length L is `i L / n`, rounded down, to `(i + 1) L / n`, rounded up, as in PyTorch.
+/// `x`: `[N, C, H, W]` f32. Window i of n along an axis of length L is `i L / n`, rounded down, to `(i + 1) L / n`, rounded up, as in `PyTorch`.
 ///
 /// # Errors
 /// If the image or the output is empty.

@@ -44,7 +44,7 @@ impl Default for BatchNormConfig {
 /// Each channel of `x` shifted and scaled to mean 0 and variance 1, times `weight`, plus `bias`.
 ///
 /// `x`: `[N, C, H, W]` f32; all others `[C]`. Differentiable in `x`, `weight` and `bias`. In mode [`BatchNormMode::Batch`] the running
-/// statistics become `(1 - momentum) running + momentum batch`, with the unbiased variance of the batch, as in PyTorch.
+/// statistics become `(1 - momentum) running + momentum batch`, with the unbiased variance of the batch, as in `PyTorch`.
 ///
 /// # Errors
 /// If shapes do not fit together, `eps` is not positive, or there is only one value for each channel in mode `Batch`.
@@ -198,7 +198,7 @@ struct Moments {
 }
 
 impl Moments {
-    /// The moments of both sets of numbers (Chan, Golub and LeVeque 1979).
+    /// The moments of both sets of numbers (Chan et al. 1979).
     fn merge(self, other: Self) -> Self {
         if self.count == 0.0 {
             return other;

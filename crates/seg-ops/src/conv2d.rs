@@ -5,9 +5,8 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 use crate::{
     geometry::{Geometry, output_extent},
     kernels::{
-        implicit_gemm::{self, Epilogue},
+        convolution::{self, Epilogue},
         isa::Isa,
-        weight_gradient::weight_gradient,
     },
     storage::{require_native, slice, with_slices},
     sums::channel_sums,
@@ -144,7 +143,7 @@ struct Conv2d {
 
 impl Conv2d {
     fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> (CpuStorage, Shape) {
-        let y = implicit_gemm::forward(
+        let y = convolution::forward(
             self.isa,
             &self.geometry,
             x,
@@ -178,8 +177,10 @@ impl Conv2d {
         with_slices([x, weight, &grad], |[xs, ws, gs]| {
             let dx = x
                 .track_op()
-                .then(|| implicit_gemm::input_gradient(isa, g, gs, ws, Epilogue::default()));
-            let dw = weight.track_op().then(|| weight_gradient(isa, g, xs, gs));
+                .then(|| convolution::input_gradient(isa, g, gs, ws, Epilogue::default()));
+            let dw = weight
+                .track_op()
+                .then(|| convolution::weight_gradient(isa, g, xs, gs));
             Ok((like(dx, x)?, like(dw, weight)?, grad.clone()))
         })
     }

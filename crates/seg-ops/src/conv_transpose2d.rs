@@ -6,9 +6,8 @@ use crate::{
     conv2d::{check_bias, like},
     geometry::{Geometry, reach},
     kernels::{
-        implicit_gemm::{self, Epilogue},
+        convolution::{self, Epilogue},
         isa::Isa,
-        weight_gradient::weight_gradient,
     },
     storage::{require_native, slice, with_slices},
     sums::channel_sums,
@@ -142,7 +141,7 @@ struct ConvTranspose2d {
 
 impl ConvTranspose2d {
     fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> (CpuStorage, Shape) {
-        let y = implicit_gemm::input_gradient(
+        let y = convolution::input_gradient(
             self.isa,
             &self.geometry,
             x,
@@ -162,8 +161,10 @@ impl ConvTranspose2d {
         with_slices([x, weight, grad], |[xs, ws, gs]| {
             let dx = x
                 .track_op()
-                .then(|| implicit_gemm::forward(isa, g, gs, ws, Epilogue::default()));
-            let dw = weight.track_op().then(|| weight_gradient(isa, g, gs, xs));
+                .then(|| convolution::forward(isa, g, gs, ws, Epilogue::default()));
+            let dw = weight
+                .track_op()
+                .then(|| convolution::weight_gradient(isa, g, gs, xs));
             Ok((like(dx, x)?, like(dw, weight)?))
         })
     }

@@ -14,7 +14,7 @@ use crate::{
 
 /// `x` times the standard normal distribution function at `x`, for any shape.
 ///
-/// The exact form with the error function, PyTorch's default, not the approximation with tanh.
+/// The exact form with the error function, `PyTorch`'s default, not the approximation with tanh.
 ///
 /// # Errors
 /// If the device fails.

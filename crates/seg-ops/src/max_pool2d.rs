@@ -32,7 +32,7 @@ pub fn max_pool2d(x: &Tensor, config: MaxPool2dConfig) -> Result<Tensor> {
     Ok(max_pool2d_with_indices(x, config)?.0)
 }
 
-/// [`max_pool2d`], and for each window the index `row * W + column` of its maximum, u32 of the same shape, as PyTorch numbers them.
+/// [`max_pool2d`], and for each window the index `row * W + column` of its maximum, u32 of the same shape, as `PyTorch` numbers them.
 ///
 /// # Errors
 /// As [`max_pool2d`].
@@ -129,6 +129,10 @@ fn windows(
         .collect())
 }
 
+/// The index of the first maximum of each window.
+///
+/// The maximum of the windows' columns is found for a whole output row at a time, one column of the windows after the other, so that
+/// windows do not wait for each other; rows first, as the order of equal numbers demands.
 fn argmax_windows(
     plane: &[f32],
     width: usize,
@@ -136,21 +140,29 @@ fn argmax_windows(
     columns: &[(usize, usize)],
     out: &mut [u32],
 ) {
+    let most = columns
+        .iter()
+        .map(|&(left, right)| right - left)
+        .max()
+        .unwrap_or(0);
+    let mut max = vec![0f32; columns.len()];
     for (out, &(top, bottom)) in out.chunks_exact_mut(columns.len()).zip(rows) {
-        for (out, &(left, right)) in out.iter_mut().zip(columns) {
-            let mut best = top * width + left;
-            let mut max = plane[best];
-            for y in top..bottom {
-                for (x, &value) in plane[y * width + left..y * width + right]
-                    .iter()
-                    .enumerate()
-                {
-                    if value > max || (value.is_nan() && !max.is_nan()) {
-                        (best, max) = (y * width + left + x, value);
-                    }
+        for ((max, out), &(left, _)) in max.iter_mut().zip(&mut *out).zip(columns) {
+            *out = (top * width + left) as u32;
+            *max = plane[*out as usize];
+        }
+        for y in top..bottom {
+            let row = &plane[y * width..(y + 1) * width];
+            for offset in 0..most {
+                for ((max, out), &(left, right)) in max.iter_mut().zip(&mut *out).zip(columns) {
+                    let x = (left + offset).min(right - 1);
+                    let value = row[x];
+                    // a number that is not smaller-or-equal is larger or NaN; the first NaN stays
+                    let wins = value > *max || (value.is_nan() && !max.is_nan());
+                    *out = if wins { (y * width + x) as u32 } else { *out };
+                    *max = if wins { value } else { *max };
                 }
             }
-            *out = best as u32;
         }
     }
 }
@@ -203,11 +215,7 @@ impl CustomOp2 for Gather {
                 &x[plane * h * w..(plane + 1) * h * w],
                 &indices[plane * len..(plane + 1) * len],
             );
-            out.zeroed(|out| {
-                out.iter_mut()
-                    .zip(indices)
-                    .for_each(|(out, &i)| *out = x[i as usize])
-            })
+            out.generate(indices.iter().map(|&i| x[i as usize]))
         });
         Ok((
             CpuStorage::F32(y),
@@ -262,9 +270,9 @@ impl CustomOp2 for Scatter {
                 .iter()
                 .zip(&indices[plane * h * w..(plane + 1) * h * w]);
             out.zeroed(|out| {
-                from.for_each(|(x, &i)| {
-                    out[i as usize] = if add { out[i as usize] + x } else { *x }
-                })
+                for (x, &i) in from {
+                    out[i as usize] = if add { out[i as usize] + x } else { *x };
+                }
             })
         });
         Ok((

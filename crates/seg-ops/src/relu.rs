@@ -15,7 +15,7 @@ pub(crate) const ELEMENTS: usize = 1 << 15;
 
 /// The larger of `x` and 0, for any shape.
 ///
-/// The derivative at 0 is 0, as in PyTorch; candle's own has 1 there. NaN stays NaN.
+/// The derivative at 0 is 0, as in `PyTorch`; candle's own has 1 there. NaN stays NaN.
 ///
 /// # Errors
 /// If the device fails.

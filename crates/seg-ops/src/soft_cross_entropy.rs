@@ -217,7 +217,9 @@ impl SoftCrossEntropy {
                 loss += f64::from(class) * (log_sum - f64::from(z - max[q]));
             }
         }
-        sum.iter_mut().for_each(|sum| *sum = 1.0 / *sum);
+        for sum in &mut sum {
+            *sum = 1.0 / *sum;
+        }
         (
             loss,
             Pixels {

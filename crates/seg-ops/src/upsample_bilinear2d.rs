@@ -13,7 +13,7 @@ use crate::{
 /// `x` resampled to `output_size` (rows, columns), each result interpolated between the four nearest pixels.
 ///
 /// `x`: `[N, C, H, W]` f32. With `align_corners` the centers of the corner pixels stay in place; without, the image's edges do, and pixels
-/// beyond the outermost centers repeat those. No filter when shrinking. As PyTorch's `interpolate(mode="bilinear")`.
+/// beyond the outermost centers repeat those. No filter when shrinking. As `PyTorch`'s bilinear `interpolate`.
 ///
 /// # Errors
 /// If the image or the output is empty.

@@ -13,213 +13,22 @@ use rayon::prelude::*;
 #[cfg(target_arch = "x86_64")]
 use super::vector::{Ymm, Zmm};
 use super::{
+    convolution::Epilogue,
     isa::{Isa, Kernel},
-    memory::{SharedOut, filled, with_scratch},
+    memory::{SharedOut, with_scratch},
     micro::{Start, Tile, columns, multiply},
+    plan::{Place, Plan},
     vector::{Quad, Vector},
 };
-use crate::geometry::Geometry;
 
 /// Products that are summed before the next block of input channels: a panel of them fits into the first-level cache's share.
 const DEPTH: usize = 288;
 /// Most panels of a task: with `DEPTH` they fill half of a second-level cache of 1 MB.
 const PANELS: usize = 12;
 
-/// What happens to the sums before they are stored.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Epilogue<'a> {
-    /// Added to each output channel, one number for each.
-    pub bias: Option<&'a [f32]>,
-    /// Whether negative results become 0.
-    pub relu: bool,
-}
-
-/// The convolution `geometry` of `x` with `weight` `[groups * co, ci, kh, kw]`.
-pub(crate) fn forward(
-    isa: Isa,
-    geometry: &Geometry,
-    x: &[f32],
-    weight: &[f32],
-    epilogue: Epilogue,
-) -> Vec<f32> {
-    let g = *geometry;
-    let signed = |v: usize| v as isize;
-    let taps: Vec<_> = (0..g.taps())
-        .map(|t| {
-            let (ky, kx) = (t / g.kernel.1, t % g.kernel.1);
-            (
-                signed(ky * g.dilation.0) - signed(g.padding.0),
-                signed(kx * g.dilation.1) - signed(g.padding.1),
-            )
-        })
-        .collect();
-    let plan = Plan {
-        n: g.n,
-        groups: g.groups,
-        from: Planes {
-            channels: g.ci,
-            size: g.input,
-        },
-        to: Planes {
-            channels: g.co,
-            size: g.output,
-        },
-        step: g.stride,
-        grid: g.output,
-        place: Place {
-            origin: (0, 0),
-            step: (1, 1),
-        },
-        taps: &taps,
-    };
-    let (ci, n_taps) = (g.ci, g.taps());
-    let packed = PackedWeights::new(isa, &plan, |group, o, i, t| {
-        weight[((group * g.co + o) * ci + i) * n_taps + t]
-    });
-    // SAFETY: the plan's grid is the whole output.
-    unsafe {
-        filled(g.n * g.groups * g.co * g.output_len(), |out| {
-            execute(isa, &plan, x, &packed, epilogue, out)
-        })
-    }
-}
-
-/// The gradient of the input of the convolution `geometry`, given that of its output; also the transposed convolution's forward pass.
-///
-/// `weight` as in [`forward`]; `epilogue` has one bias for each input channel of the convolution.
-pub(crate) fn input_gradient(
-    isa: Isa,
-    geometry: &Geometry,
-    grad: &[f32],
-    weight: &[f32],
-    epilogue: Epilogue,
-) -> Vec<f32> {
-    let g = *geometry;
-    let (stride_y, stride_x) = g.stride;
-    let len = g.n * g.groups * g.ci * g.input_len();
-    let phases = (0..stride_y.min(g.input.0))
-        .flat_map(|y| (0..stride_x.min(g.input.1)).map(move |x| (y, x)));
-    // SAFETY: the phases' grids are disjoint and make up the whole input.
-    unsafe {
-        filled(len, |out| {
-            for phase in phases {
-                let rows = phase_taps(phase.0, g.kernel.0, stride_y, g.padding.0, g.dilation.0);
-                let columns = phase_taps(phase.1, g.kernel.1, stride_x, g.padding.1, g.dilation.1);
-                let pairs = rows
-                    .iter()
-                    .flat_map(|r| columns.iter().map(move |c| (r, c)));
-                let (taps, kernel_index): (Vec<_>, Vec<_>) = pairs
-                    .map(|(r, c)| ((r.offset, c.offset), r.tap * g.kernel.1 + c.tap))
-                    .unzip();
-                let plan = Plan {
-                    n: g.n,
-                    groups: g.groups,
-                    from: Planes {
-                        channels: g.co,
-                        size: g.output,
-                    },
-                    to: Planes {
-                        channels: g.ci,
-                        size: g.input,
-                    },
-                    step: (1, 1),
-                    grid: (
-                        (g.input.0 - phase.0).div_ceil(stride_y),
-                        (g.input.1 - phase.1).div_ceil(stride_x),
-                    ),
-                    place: Place {
-                        origin: phase,
-                        step: g.stride,
-                    },
-                    taps: &taps,
-                };
-                let packed = PackedWeights::new(isa, &plan, |group, i, o, t| {
-                    weight[((group * g.co + o) * g.ci + i) * g.taps() + kernel_index[t]]
-                });
-                execute(isa, &plan, grad, &packed, epilogue, out);
-            }
-        })
-    }
-}
-
-/// A kernel tap that reaches the pixels of a phase.
-struct PhaseTap {
-    tap: usize,
-    /// Output pixel minus the pixel's number within its phase.
-    offset: isize,
-}
-
-/// The taps along one axis that connect input pixels `phase`, `phase + stride`, ... with the output.
-fn phase_taps(
-    phase: usize,
-    kernel: usize,
-    stride: usize,
-    padding: usize,
-    dilation: usize,
-) -> Vec<PhaseTap> {
-    let stride = stride as isize;
-    (0..kernel)
-        .filter_map(|tap| {
-            let position = (phase + padding) as isize - (tap * dilation) as isize;
-            (position.rem_euclid(stride) == 0).then(|| PhaseTap {
-                tap,
-                offset: position.div_euclid(stride),
-            })
-        })
-        .collect()
-}
-
-/// Channels of one group, and the size of a plane.
-#[derive(Clone, Copy)]
-struct Planes {
-    channels: usize,
-    size: (usize, usize),
-}
-
-impl Planes {
-    fn plane(self) -> usize {
-        self.size.0 * self.size.1
-    }
-}
-
-/// Where the grid's points lie in an output plane.
-#[derive(Clone, Copy)]
-struct Place {
-    origin: (usize, usize),
-    step: (usize, usize),
-}
-
-/// A sum over taps and channels at every point of a grid: point (i, j) reads `(i, j) * step + tap` and is stored at `origin + (i, j) * place.step`.
-struct Plan<'a> {
-    n: usize,
-    groups: usize,
-    from: Planes,
-    to: Planes,
-    step: (usize, usize),
-    grid: (usize, usize),
-    place: Place,
-    taps: &'a [(isize, isize)],
-}
-
-impl Plan<'_> {
-    fn points(&self) -> usize {
-        self.grid.0 * self.grid.1
-    }
-
-    /// Products in each sum.
-    fn depth(&self) -> usize {
-        self.from.channels * self.taps.len()
-    }
-
-    /// Whether the grid's points lie in the output without gaps.
-    fn is_dense(&self) -> bool {
-        self.place.step == (1, 1)
-    }
-
-    /// Input channels whose products are summed at a time.
-    fn block_channels(&self) -> usize {
-        (DEPTH / self.taps.len().max(1)).clamp(1, self.from.channels)
-    }
+/// Input channels whose products are summed at a time.
+fn block_channels(plan: &Plan) -> usize {
+    (DEPTH / plan.taps.len().max(1)).clamp(1, plan.from.channels)
 }
 
 /// Weights in the order in which the micro-kernel reads them, by blocks of rows: `[depth][rows]`.
@@ -237,12 +46,7 @@ struct RowBlock {
 }
 
 impl PackedWeights {
-    /// Packs `weight(group, output channel, input channel, tap)`.
-    fn new(
-        isa: Isa,
-        plan: &Plan,
-        weight: impl Fn(usize, usize, usize, usize) -> f32 + Sync,
-    ) -> Self {
+    fn new(isa: Isa, plan: &Plan, weight: &[f32]) -> Self {
         let most = match isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => Zmm::ROWS,
@@ -260,8 +64,11 @@ impl PackedWeights {
                 let rows = (block + 1) * channels / blocks_per_group - first;
                 let mut data = Vec::with_capacity(rows * plan.depth());
                 for i in 0..plan.from.channels {
-                    for t in 0..plan.taps.len() {
-                        data.extend((first..first + rows).map(|o| weight(group, o, i, t)));
+                    for tap in &plan.taps {
+                        data.extend(
+                            (first..first + rows)
+                                .map(|o| weight[plan.weight_start(group, o, i) + tap.index]),
+                        );
                     }
                 }
                 RowBlock { first, rows, data }
@@ -282,23 +89,22 @@ impl PackedWeights {
 ///
 /// # Safety
 /// `out` has the plan's output planes, and nobody else writes the points of its grid meanwhile.
-unsafe fn execute(
+pub(super) unsafe fn execute(
     isa: Isa,
     plan: &Plan,
     x: &[f32],
-    weights: &PackedWeights,
+    weight: &[f32],
     epilogue: Epilogue,
     out: SharedOut,
 ) {
+    let weights = PackedWeights::new(isa, plan, weight);
+    // SAFETY of all: the caller's promise, and a value of `Isa` says that the CPU has its instructions.
     match isa {
-        // SAFETY: the caller's promise, and a value of `Isa` says that the CPU has its instructions.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { execute_with::<Zmm>(plan, x, weights, epilogue, out) },
-        // SAFETY: as above.
+        Isa::Avx512 => unsafe { execute_with::<Zmm>(plan, x, &weights, epilogue, out) },
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { execute_with::<Ymm>(plan, x, weights, epilogue, out) },
-        // SAFETY: as above.
-        Isa::Portable => unsafe { execute_with::<Quad>(plan, x, weights, epilogue, out) },
+        Isa::Avx2 => unsafe { execute_with::<Ymm>(plan, x, &weights, epilogue, out) },
+        Isa::Portable => unsafe { execute_with::<Quad>(plan, x, &weights, epilogue, out) },
     }
 }
 
@@ -316,7 +122,7 @@ unsafe fn execute_with<V: Vector>(
     let per_task = (n_panels * jobs).div_ceil(wanted_tasks).clamp(1, PANELS);
     let tasks_per_job = n_panels.div_ceil(per_task);
     // a phase of a stride larger than the kernel has no taps at all
-    let depth = (plan.block_channels() * plan.taps.len()).max(1);
+    let depth = (block_channels(plan) * plan.taps.len()).max(1);
     let scatter = if plan.is_dense() { 0 } else { plan.to.channels };
     let scratch_len = (depth + scatter) * columns::<V>() * per_task;
     (0..jobs * tasks_per_job).into_par_iter().for_each(|index| {
@@ -341,7 +147,7 @@ unsafe fn execute_with<V: Vector>(
                 task: &task,
                 scratch,
                 vector: PhantomData,
-            })
+            });
         });
     });
 }
@@ -350,7 +156,7 @@ unsafe fn execute_with<V: Vector>(
 ///
 /// Made by [`execute_with`] only, whose caller promises that `out` is valid, and one task for each panel, so that no two write the same point.
 struct Task<'a> {
-    plan: &'a Plan<'a>,
+    plan: &'a Plan,
     x: &'a [f32],
     weights: &'a [RowBlock],
     bias: Option<&'a [f32]>,
@@ -384,7 +190,7 @@ impl Task<'_> {
         let n_taps = plan.taps.len();
         let width = columns::<V>();
         let n_panels = self.panels.len();
-        let block = plan.block_channels();
+        let block = block_channels(plan);
         let panel_len = (block * n_taps).max(1) * width;
         let (packed, scattered) = scratch.split_at_mut(panel_len * n_panels);
         let dense = plan.is_dense();
@@ -501,7 +307,8 @@ fn pack_one_row<V: Vector>(
     let width = columns::<V>();
     let (h, w) = plan.from.size;
     let row_len = plan.taps.len() * width;
-    for (t, &(dy, dx)) in plan.taps.iter().enumerate() {
+    for (t, tap) in plan.taps.iter().enumerate() {
+        let (dy, dx) = tap.offset;
         let rows = packed[t * width..]
             .chunks_mut(row_len)
             .map(|row| &mut row[..width]);
@@ -545,7 +352,8 @@ fn pack_several_rows<V: Vector>(
     let mut done = 0;
     while done < n_points {
         let len = (plan.grid.1 - j).min(n_points - done);
-        for (t, &(dy, dx)) in plan.taps.iter().enumerate() {
+        for (t, tap) in plan.taps.iter().enumerate() {
+            let (dy, dx) = tap.offset;
             let rows = packed[t * width..]
                 .chunks_mut(row_len)
                 .map(|row| &mut row[done..done + len]);
@@ -561,7 +369,7 @@ fn pack_several_rows<V: Vector>(
             }
             let start = (y * w as isize + left + lo as isize * stride) as usize;
             for (row, c) in rows.zip(channels.clone()) {
-                let source = &x[c * h * w + start..][..(hi - lo - 1) * plan.step.1 + 1];
+                let source = &x[c * h * w + start..][..=(hi - lo - 1) * plan.step.1];
                 row[..lo].fill(0.0);
                 copy_every(plan.step.1, source, &mut row[lo..hi]);
                 row[hi..].fill(0.0);

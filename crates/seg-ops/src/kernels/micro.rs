@@ -111,9 +111,9 @@ unsafe fn multiply_rows<V: Vector, const ROWS: usize>(tile: &Tile) {
                     value = value.relu();
                 }
                 if full {
-                    value.store(at)
+                    value.store(at);
                 } else {
-                    value.store_head(at, head[v])
+                    value.store_head(at, head[v]);
                 }
             }
         }

@@ -2,16 +2,19 @@
 //!
 //! The only module of the workspace with unsafe code, and for three reasons only: SIMD intrinsics chosen at run time ([`isa`], [`vector`]), memory that
 //! several threads write at disjoint places ([`memory`]), and the micro-kernels that read and write through raw pointers for speed
-//! ([`micro`], and the two drivers that call it). Everything exported from here is safe to call, except where a function says so.
+//! ([`micro`], and those that call it). Everything exported from here is safe to call, except where a function says so.
 #![allow(unsafe_code)]
 
-pub(crate) mod implicit_gemm;
+pub(crate) mod convolution;
+mod depthwise;
+mod implicit_gemm;
 pub(crate) mod isa;
 pub(crate) mod math;
 pub(crate) mod memory;
-pub(crate) mod micro;
-pub(crate) mod vector;
-pub(crate) mod weight_gradient;
+mod micro;
+mod plan;
+mod vector;
+mod weight_gradient;
 
 #[cfg(test)]
 mod tests;

@@ -3,9 +3,8 @@
 use proptest::prelude::*;
 
 use super::{
-    implicit_gemm::{Epilogue, forward, input_gradient},
+    convolution::{Epilogue, forward, input_gradient, weight_gradient},
     isa::Isa,
-    weight_gradient::weight_gradient,
 };
 use crate::geometry::{Geometry, output_extent};
 

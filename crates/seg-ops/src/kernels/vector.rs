@@ -46,6 +46,8 @@ pub(crate) trait Vector: Copy {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    #[allow(clippy::wildcard_imports)]
+    // twenty intrinsics, all of whose names say where they are from
     use std::arch::x86_64::*;
 
     use super::{

@@ -27,7 +27,7 @@ const PIXELS: usize = 512;
 const TASKS: usize = 32;
 
 /// The gradient `[groups * co, ci, kh, kw]` of the weights of the convolution `geometry`, given its input and the gradient of its output.
-pub(crate) fn weight_gradient(isa: Isa, geometry: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f32> {
+pub(super) fn general(isa: Isa, geometry: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f32> {
     // SAFETY of all: a value of `Isa` says that the CPU has its instructions.
     match isa {
         #[cfg(target_arch = "x86_64")]
@@ -38,7 +38,7 @@ pub(crate) fn weight_gradient(isa: Isa, geometry: &Geometry, x: &[f32], grad: &[
     }
 }
 
-/// See [`weight_gradient`].
+/// See [`general`].
 ///
 /// # Safety
 /// The CPU has the instructions of `V`.
@@ -57,7 +57,7 @@ unsafe fn gradient_with<V: Vector>(isa: Isa, g: &Geometry, x: &[f32], grad: &[f3
                     x,
                     panels: &panels,
                     chunk,
-                    split,
+                    part: split,
                     scratch,
                     sums: &mut sums,
                     vector: PhantomData,
@@ -207,7 +207,7 @@ struct Split<'a, V> {
     x: &'a [f32],
     panels: &'a [f32],
     chunk: usize,
-    split: usize,
+    part: usize,
     scratch: &'a mut [f32],
     sums: &'a mut [f32],
     vector: PhantomData<V>,
@@ -223,12 +223,12 @@ impl<V: Vector> Kernel for Split<'_, V> {
             x,
             panels,
             chunk,
-            split,
+            part,
             scratch,
             sums,
             ..
         } = self;
-        add_split::<V>(work, x, panels, chunk, split, scratch, sums);
+        add_split::<V>(work, x, panels, chunk, part, scratch, sums);
     }
 }
 
@@ -239,14 +239,14 @@ fn add_split<V: Vector>(
     x: &[f32],
     panels: &[f32],
     chunk: usize,
-    split: usize,
+    part: usize,
     scratch: &mut [f32],
     sums: &mut [f32],
 ) {
     let g = work.g;
     let (group, channels) = (chunk / work.chunks, work.channels(chunk));
     let total = g.n * work.blocks;
-    for block in split * total / work.splits..(split + 1) * total / work.splits {
+    for block in part * total / work.splits..(part + 1) * total / work.splits {
         let (image, first) = (block / work.blocks, block % work.blocks * work.block_rows);
         let height = work.block_rows.min(g.output.0 - first);
         for (channel, copy) in channels

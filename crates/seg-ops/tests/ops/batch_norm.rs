@@ -6,7 +6,7 @@ use seg_ops::{
     fold_batch_norm,
 };
 
-use crate::support::{assert_error, check_within, compare, tensor, values};
+use crate::support::{assert_error, check_within, compare, positive, rectified, tensor, values};
 
 /// Normalization with the batch's statistics where `running` has none.
 fn definition(
@@ -70,12 +70,13 @@ proptest! {
             } else {
                 batch_norm(&t[0], &t[1], &t[2], &mean, &var, config, mode)
             };
+            let kept = positive(&op(&inputs)?)?;
             check_within(2e-4, &inputs, op, |t| {
                 let mut y = definition(t, c, h * w, eps, running);
                 if let Some(residual) = t.get(3) {
                     y.iter_mut().zip(residual).for_each(|(y, r)| *y += r);
                 }
-                if relu { y.into_iter().map(|v| v.max(0.0)).collect() } else { y }
+                if relu { rectified(y, &kept) } else { y }
             })
         };
         run().map_err(|e| TestCaseError::fail(format!("{e:#}")))?;

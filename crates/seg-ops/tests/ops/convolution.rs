@@ -3,7 +3,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use proptest::prelude::*;
 use seg_ops::{Conv2dConfig, ConvTranspose2dConfig, conv_transpose2d, conv2d, conv2d_relu};
 
-use crate::support::{assert_error, check, tensor, values};
+use crate::support::{assert_error, check, positive, rectified, tensor, values};
 
 struct Shape {
     n: usize,
@@ -72,6 +72,7 @@ fn check_conv(s: &Shape, config: Conv2dConfig, relu: bool) -> Result<()> {
             conv2d(&t[0], &t[1], Some(&t[2]), config)
         }
     };
+    let kept = positive(&op(&inputs)?)?;
     check(&inputs, op, |t| {
         let plane = output.0 * output.1;
         let mut y: Vec<f64> = (0..s.n * s.co * plane)
@@ -80,11 +81,7 @@ fn check_conv(s: &Shape, config: Conv2dConfig, relu: bool) -> Result<()> {
         products(s, config, output, |out, input, weight| {
             y[out] += t[0][input] * t[1][weight]
         });
-        if relu {
-            y.into_iter().map(|v| v.max(0.0)).collect()
-        } else {
-            y
-        }
+        if relu { rectified(y, &kept) } else { y }
     })
 }
 

@@ -95,6 +95,19 @@ pub(crate) fn check_within(
     Ok(())
 }
 
+/// Which numbers of a rectified result are kept: numerical derivatives must not cross the kink, so definitions take it as given.
+pub(crate) fn positive(y: &Tensor) -> Result<Vec<bool>> {
+    Ok(values(y)?.into_iter().map(|v| v > 0.0).collect())
+}
+
+/// `y` where it is kept, 0 elsewhere.
+pub(crate) fn rectified(y: Vec<f64>, kept: &[bool]) -> Vec<f64> {
+    y.into_iter()
+        .zip(kept)
+        .map(|(v, &kept)| if kept { v } else { 0.0 })
+        .collect()
+}
+
 pub(crate) fn compare(what: &str, got: &[f32], expected: &[f64], tolerance: f64) -> Result<()> {
     ensure!(
         got.len() == expected.len(),
