@@ -141,7 +141,7 @@ pub fn score_table(dataset: &DatasetResults) -> Table {
     )
 }
 
-/// IoU of every class, one column per confusion, in percent.
+/// `IoU` of every class, one column per confusion, in percent.
 pub fn class_table(confusions: &[(&str, &Confusion)]) -> Table {
     let column = |&(name, c): &(&str, &Confusion)| {
         let ious = (0..NUM_CLASSES).map(|class| c.iou(class).filter(|_| c.true_pixels(class) > 0));
@@ -205,9 +205,12 @@ impl Table {
         table.load_style(presets::UTF8_FULL_CONDENSED);
         table.set_header(&self.columns);
         for row in &self.rows {
-            table.add_row(row.iter().map(|c| match c.is_best {
-                true => format!("{}*", c.text),
-                false => c.text.clone(),
+            table.add_row(row.iter().map(|c| {
+                if c.is_best {
+                    format!("{}*", c.text)
+                } else {
+                    c.text.clone()
+                }
             }));
         }
         for column in table.column_iter_mut().skip(1) {
@@ -226,9 +229,12 @@ impl Table {
         for row in &self.rows {
             text += &line(
                 row.iter()
-                    .map(|c| match c.is_best {
-                        true => format!("**{}**", escape(&c.text)),
-                        false => escape(&c.text),
+                    .map(|c| {
+                        if c.is_best {
+                            format!("**{}**", escape(&c.text))
+                        } else {
+                            escape(&c.text)
+                        }
                     })
                     .collect(),
             );

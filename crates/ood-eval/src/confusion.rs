@@ -68,7 +68,7 @@ impl Confusion {
         )
     }
 
-    /// Mean IoU of the classes that have true pixels; `None` without any.
+    /// Mean `IoU` of the classes that have true pixels; `None` without any.
     ///
     /// On a whole benchmark, where every class occurs, this is the Cityscapes figure. On a few images, a class that
     /// has no true pixel would count as 0 there as soon as one pixel is predicted so
@@ -77,7 +77,7 @@ impl Confusion {
         self.mean_iou_where(|c| self.true_pixels(c) > 0)
     }
 
-    /// Mean IoU of the classes that occur in the truth or in the prediction.
+    /// Mean `IoU` of the classes that occur in the truth or in the prediction.
     ///
     /// Source: cityscapesScripts, `evalPixelLevelSemanticLabeling.getIouScoreForLabel`, where only classes with an
     /// empty union are not a number.

@@ -48,7 +48,7 @@ pub struct Args {
 #[derive(clap::Subcommand, Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Command {
-    /// Count the known classes of a data set: pixel accuracy and IoU.
+    /// Count the known classes of a data set: pixel accuracy and intersection over union.
     ClosedSet(ClosedSetArgs),
     /// Compute and compare the figures of runs.
     Evaluate(EvaluateArgs),

@@ -94,11 +94,11 @@ pub struct ClosedSetResults {
     pub run: String,
     /// Share of pixels whose class is right.
     pub pixel_accuracy: Option<f64>,
-    /// Mean IoU of the classes that have true pixels.
+    /// Mean `IoU` of the classes that have true pixels.
     pub mean_iou: Option<f64>,
-    /// Mean IoU of the classes that occur in the truth or in the prediction, as cityscapesScripts.
+    /// Mean `IoU` of the classes that occur in the truth or in the prediction, as cityscapesScripts.
     pub mean_iou_with_absent: Option<f64>,
-    /// IoU of each class.
+    /// `IoU` of each class.
     pub classes: Vec<ClassResults>,
 }
 

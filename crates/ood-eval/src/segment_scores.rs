@@ -48,7 +48,7 @@ pub fn siou_thresholds() -> impl Iterator<Item = f64> {
 
 /// Scores of the segments for which `kept` is set; `kept` has one entry per segment.
 ///
-/// Source: Chan et al. 2021, "SegmentMeIfYouCan", section 4.2, and its road-anomaly-benchmark.
+/// Source: Chan et al. 2021, `SegmentMeIfYouCan`, section 4.2, and its road-anomaly-benchmark.
 pub fn score_segments(all: &Detections, kept: &[bool]) -> SegmentScores {
     let (siou, ppv) = (object_sious(all, kept), segment_ppvs(all, kept));
     let errors = sample_errors(all, kept);

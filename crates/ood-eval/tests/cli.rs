@@ -332,17 +332,3 @@ fn report_names_a_sample_that_the_labels_lack() -> Result<()> {
     assert!(text.contains("nowhere/lost"), "{text}");
     Ok(())
 }
-
-/// Writes the toy report to the folder that `OODSEG_TOY_REPORT` names, to look at it.
-#[test]
-fn toy_report_can_be_looked_at() -> Result<()> {
-    let Some(target) = std::env::var_os("OODSEG_TOY_REPORT") else {
-        return Ok(());
-    };
-    let root = Path::new(&target);
-    common::write_world(root)?;
-    closed_set(root, "base").success();
-    closed_set(root, "retrained").success();
-    report(root, &["--labels", "labels", "--force"]).success();
-    Ok(())
-}

@@ -1,4 +1,4 @@
-//! Figures of the reference implementation and of SegmentMeIfYouCan's benchmark.
+//! Figures of the reference implementation and of `SegmentMeIfYouCan`'s benchmark.
 
 use std::path::{Path, PathBuf};
 

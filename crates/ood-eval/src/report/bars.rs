@@ -26,7 +26,7 @@ const GAP: i32 = 40;
 /// Draws `panels`, whose bars belong to `names`.
 pub(super) fn draw(names: &[String], panels: &[Panel]) -> Result<String> {
     let longest = names.iter().map(|n| n.chars().count()).max().unwrap_or(0);
-    let left = (longest as i32 * FONT_SIZE * 10 / 24).min(560) + GAP;
+    let left = (longest as i32 * FONT_SIZE / 2).min(620) + GAP;
     let width = left + panels.len() as i32 * (PANEL + GAP);
     let height = TITLE + names.len() as i32 * ROW + 12;
     let mut svg = String::new();

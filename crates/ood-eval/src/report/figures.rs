@@ -8,6 +8,7 @@ use super::bars::{self, Panel};
 use super::colors::{BLUE, VERMILLION, is_dashed, run_color};
 use super::lines::{self, Line, LineChart};
 use super::model::LinearModel;
+use crate::classes;
 use crate::curves::{CurvePoint, points, totals};
 use crate::pixel_counts::entropy_shares;
 use crate::results::{DatasetResults, row_name};
@@ -40,7 +41,7 @@ const SHOWN_COEFFICIENTS: usize = 15;
 
 /// All figures of `dataset`.
 pub(super) fn of_dataset(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Vec<Figure>> {
-    let mut figures = Vec::new();
+    let mut figures = vec![error_bars(dataset)?];
     if members.iter().any(|m| !entropy_points(m).is_empty()) {
         figures.push(roc(dataset, members)?);
         figures.push(precision_recall(dataset, members)?);
@@ -48,13 +49,15 @@ pub(super) fn of_dataset(dataset: &DatasetResults, members: &[Member<'_>]) -> Re
     for member in members {
         figures.extend(entropy_histogram(member)?);
     }
-    figures.push(error_bars(dataset)?);
     for member in members {
         figures.extend(errors_over_threshold(member)?);
+    }
+    for member in members {
         figures.extend(coefficients(member)?);
     }
     for figure in &mut figures {
-        figure.file = slug(&format!("{} {}", dataset.dataset, figure.file));
+        // the name of a data set is a folder's already
+        figure.file = format!("{}_{}", dataset.dataset, slug(&figure.file));
     }
     Ok(figures)
 }
@@ -343,12 +346,23 @@ fn errors_over_threshold(member: &Member<'_>) -> Result<Option<Figure>> {
     }))
 }
 
+/// The name of a metric of a class, followed by the class.
+fn with_class(metric: &str) -> String {
+    let number = ["class_prob_", "neighbor_class_"]
+        .iter()
+        .find_map(|prefix| metric.strip_prefix(prefix)?.parse::<usize>().ok());
+    match number.and_then(|n| classes::NAMES.get(n)) {
+        Some(class) => format!("{metric} ({class})"),
+        None => metric.to_owned(),
+    }
+}
+
 fn coefficients(member: &Member<'_>) -> Result<Option<Figure>> {
     let Some(model) = &member.model else {
         return Ok(None);
     };
     let shown = || model.coefficients.iter().take(SHOWN_COEFFICIENTS);
-    let names: Vec<String> = shown().map(|c| c.0.clone()).collect();
+    let names: Vec<String> = shown().map(|c| with_class(&c.0)).collect();
     let bar = |&(_, value): &(String, f64)| {
         let color = if value < 0.0 { BLUE } else { VERMILLION };
         (value, format!("{value:+.2}"), color)

@@ -20,7 +20,7 @@ use artifacts::stage_dir::{Opened, StageDir};
 use serde::Serialize;
 use stage_cli::print_result;
 
-use self::figures::{Figure, Member, slug};
+use self::figures::{Figure, Member};
 use self::gallery::{Gallery, SampleView};
 use self::page::DatasetView;
 use self::provenance::StageView;
@@ -138,7 +138,7 @@ fn gallery(
     let Some(labels) = args.labels.as_ref().filter(|_| args.gallery > 0) else {
         return Ok(Vec::new());
     };
-    let overlays = dir.path().join("overlays").join(slug(dataset));
+    let overlays = dir.path().join("overlays").join(dataset);
     fs::create_dir_all(&overlays)
         .with_context(|| format!("could not create {}", overlays.display()))?;
     let gallery = Gallery {

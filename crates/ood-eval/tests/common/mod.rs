@@ -19,28 +19,28 @@ use artifacts::tables::features::segment_features;
 use artifacts::tables::schema::{self, Table};
 use artifacts::tables::write_table;
 use image::RgbImage;
-use polars::prelude::{Column, DataFrame, NamedFrom};
+use polars::prelude::{Column, DataFrame};
 
-pub const WIDTH: usize = 192;
-pub const HEIGHT: usize = 96;
+pub(crate) const WIDTH: usize = 192;
+pub(crate) const HEIGHT: usize = 96;
 
 /// Left, top, width, height.
-pub type Rect = (usize, usize, usize, usize);
+pub(crate) type Rect = (usize, usize, usize, usize);
 
 /// One street with its unknown objects.
-pub struct Scene {
-    pub id: &'static str,
-    pub objects: Vec<Rect>,
+pub(crate) struct Scene {
+    pub(crate) id: &'static str,
+    pub(crate) objects: Vec<Rect>,
 }
 
 /// A segment that a run predicts, and the meta classifier's probability that it is wrong.
 #[derive(Clone, Copy)]
-pub struct Found {
-    pub rect: Rect,
-    pub false_positive_prob: f64,
+pub(crate) struct Found {
+    pub(crate) rect: Rect,
+    pub(crate) false_positive_prob: f64,
 }
 
-pub fn scenes() -> Vec<Scene> {
+pub(crate) fn scenes() -> Vec<Scene> {
     let scene = |id, objects: &[Rect]| Scene {
         id,
         objects: objects.to_vec(),
@@ -53,7 +53,7 @@ pub fn scenes() -> Vec<Scene> {
 }
 
 /// What the baseline predicts in each scene.
-pub fn baseline() -> Vec<Vec<Found>> {
+pub(crate) fn baseline() -> Vec<Vec<Found>> {
     found(&[
         &[
             ((84, 62, 10, 8), 0.3),
@@ -66,7 +66,7 @@ pub fn baseline() -> Vec<Vec<Found>> {
 }
 
 /// What the re-trained network predicts in each scene.
-pub fn retrained() -> Vec<Vec<Found>> {
+pub(crate) fn retrained() -> Vec<Vec<Found>> {
     found(&[
         &[
             ((79, 60, 22, 15), 0.05),
@@ -113,7 +113,7 @@ fn noise(seed: usize) -> f32 {
 }
 
 /// Opens a stage directory without inputs; `write` fills it.
-pub fn stage(dir: &Path, name: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+pub(crate) fn stage(dir: &Path, name: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     fs::create_dir_all(dir.parent().context("a parent")?)?;
     let arguments = serde_json::json!({"toy": true});
     match StageDir::open(dir, name, &arguments, &[], true)? {
@@ -127,7 +127,7 @@ pub fn stage(dir: &Path, name: &str, write: impl FnOnce(&Path) -> Result<()>) ->
 }
 
 /// Writes pictures and labels of the out-of-distribution data set `lost` and of the known classes, `streets`.
-pub fn write_labels(root: &Path) -> Result<()> {
+pub(crate) fn write_labels(root: &Path) -> Result<()> {
     let images = root.join("images");
     fs::create_dir_all(&images)?;
     for (dataset, kind) in [("lost", MaskKind::Eval), ("streets", MaskKind::TrainId)] {
@@ -185,7 +185,7 @@ fn write_sample(dir: &Path, images: &Path, scene: &Scene, kind: MaskKind) -> Res
 }
 
 /// Writes logits and segments of a run, with decisions of a meta classifier if asked for.
-pub fn write_run(run: &Path, found: &[Vec<Found>], with_meta: bool) -> Result<()> {
+pub(crate) fn write_run(run: &Path, found: &[Vec<Found>], with_meta: bool) -> Result<()> {
     for dataset in ["lost", "streets"] {
         stage(
             &run.join("logits").join(dataset),
@@ -409,7 +409,7 @@ fn write_meta(dir: &Path, found: &[Vec<Found>]) -> Result<()> {
 }
 
 /// Labels, `base` without and `retrained` with a meta classifier.
-pub fn write_world(root: &Path) -> Result<()> {
+pub(crate) fn write_world(root: &Path) -> Result<()> {
     write_labels(root)?;
     write_run(&root.join("base"), &baseline(), false)?;
     write_run(&root.join("retrained"), &retrained(), true)
