@@ -3,9 +3,10 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use crate::{
+    composed,
     geometry::output_extent,
     kernels::memory::par_fill,
-    storage::{require_native, slice, with_slices},
+    storage::{is_native, require_float, slice, with_slices},
 };
 
 /// Windows of [`avg_pool2d`]; pairs are (rows, columns).
@@ -63,7 +64,11 @@ pub fn adaptive_avg_pool2d(x: &Tensor, output_size: (usize, usize)) -> Result<Te
 }
 
 fn apply(name: &str, x: &Tensor, rows: Vec<Window>, columns: Vec<Window>) -> Result<Tensor> {
-    require_native(name, x)?;
+    if !is_native(x) {
+        require_float(name, x)?;
+        let (_, _, h, w) = x.dims4()?;
+        return composed::resample(x, matrix(&rows, h), matrix(&columns, w));
+    }
     x.contiguous()?.apply_op1(WindowMean { rows, columns })
 }
 
@@ -114,6 +119,21 @@ fn adaptive_windows(input: usize, n: usize) -> Vec<Window> {
         }
     };
     (0..n).map(window).collect()
+}
+
+/// The means along one axis of `input` pixels as a matrix.
+fn matrix(windows: &[Window], input: usize) -> Vec<f64> {
+    let weight = |window: &Window, i: usize| {
+        if (window.start..window.end).contains(&i) {
+            1.0 / window.count as f64
+        } else {
+            0.0
+        }
+    };
+    windows
+        .iter()
+        .flat_map(|window| (0..input).map(move |i| weight(window, i)))
+        .collect()
 }
 
 struct WindowMean {

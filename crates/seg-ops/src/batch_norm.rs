@@ -6,11 +6,12 @@ use candle_core::{
 use rayon::prelude::*;
 
 use crate::{
+    composed::{by_channel, channel_statistics},
     kernels::{
         isa::{Isa, kernel},
         memory::{Chunk, Filled, par_fill},
     },
-    storage::{require_native, slice, with_slices},
+    storage::{is_native, require_float, slice, with_slices},
     sums::channel_sums_and_dots,
 };
 
@@ -162,7 +163,12 @@ fn apply(
     if config.eps <= 0.0 || !config.eps.is_finite() {
         bail!("batch_norm: eps must be positive, got {}", config.eps);
     }
-    require_native("batch_norm", x)?;
+    if !is_native(x) {
+        require_float("batch_norm", x)?;
+        let y = composed(x, weight, bias, running, config, mode)?;
+        let y = residual.map_or_else(|| Ok(y.clone()), |residual| &y + residual)?;
+        return if relu { crate::relu::relu(&y) } else { Ok(y) };
+    }
     let x = x.contiguous()?;
     let statistics = match mode {
         BatchNormMode::Batch => {
@@ -187,6 +193,55 @@ fn apply(
         Some(residual) => x.apply_op3(&affine, &residual.contiguous()?, op),
         None => x.apply_op2(&affine, op),
     }
+}
+
+/// The same with candle's operations, for other devices and types.
+fn composed(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    running: (&Var, &Var),
+    config: BatchNormConfig,
+    mode: BatchNormMode,
+) -> Result<Tensor> {
+    let (n, _, h, w) = x.dims4()?;
+    let count = n * h * w;
+    let (mean, var) = match mode {
+        BatchNormMode::Batch => {
+            check_count(x, count)?;
+            let (mean, var) = channel_statistics(x)?;
+            let numbers = |t: &Tensor| t.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>();
+            let moments = numbers(&mean)?.into_iter().zip(numbers(&var)?);
+            let moments: Vec<_> = moments
+                .map(|(mean, var)| Moments {
+                    count: count as f64,
+                    mean,
+                    m2: var * count as f64,
+                })
+                .collect();
+            move_running(running, &moments, config.momentum)?;
+            (mean, var)
+        }
+        BatchNormMode::Running => {
+            let constant = |var: &Var| by_channel(&var.as_detached_tensor().to_dtype(x.dtype())?);
+            (constant(running.0)?, constant(running.1)?)
+        }
+    };
+    let scale = by_channel(weight)?.broadcast_div(&(var + config.eps)?.sqrt()?)?;
+    x.broadcast_sub(&mean)?
+        .broadcast_mul(&scale)?
+        .broadcast_add(&by_channel(bias)?)
+}
+
+/// Refuses batches without a variance.
+fn check_count(x: &Tensor, count: usize) -> Result<()> {
+    if count < 2 {
+        bail!(
+            "batch_norm of {:?}: the statistics of a batch need more than one value for each channel",
+            x.shape()
+        );
+    }
+    Ok(())
 }
 
 /// Mean, and sum of squared deviations from it, of some numbers.
@@ -242,12 +297,7 @@ fn lane_sums(values: &[f32], f: impl Fn(f32) -> f32) -> f64 {
 fn channel_moments(x: &Tensor) -> Result<Vec<Moments>> {
     const BLOCK: usize = 4096;
     let (n, c, h, w) = x.dims4()?;
-    if n * h * w < 2 {
-        bail!(
-            "batch_norm of {:?}: the statistics of a batch need more than one value for each channel",
-            x.shape()
-        );
-    }
+    check_count(x, n * h * w)?;
     let isa = Isa::selected()?;
     with_slices([x], |[x]| {
         let plane = |values: &[f32]| {

@@ -3,12 +3,13 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use crate::{
+    composed,
     geometry::{Geometry, output_extent},
     kernels::{
         convolution::{self, Epilogue},
         isa::Isa,
     },
-    storage::{require_native, slice, with_slices},
+    storage::{is_native, require_float, slice, with_slices},
     sums::channel_sums,
 };
 
@@ -75,7 +76,11 @@ fn apply(
 ) -> Result<Tensor> {
     let geometry = geometry(x, weight, config)?;
     check_bias(bias, geometry.groups * geometry.co)?;
-    require_native("conv2d", x)?;
+    if !is_native(x) {
+        require_float("conv2d", x)?;
+        let y = composed::add_bias(&composed::conv2d(&geometry, x, weight)?, bias)?;
+        return if relu { crate::relu::relu(&y) } else { Ok(y) };
+    }
     let op = Conv2d {
         isa: Isa::selected()?,
         geometry,

@@ -3,13 +3,14 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use crate::{
+    composed,
     conv2d::{check_bias, like},
     geometry::{Geometry, reach},
     kernels::{
         convolution::{self, Epilogue},
         isa::Isa,
     },
-    storage::{require_native, slice, with_slices},
+    storage::{is_native, require_float, slice, with_slices},
     sums::channel_sums,
 };
 
@@ -56,7 +57,10 @@ pub fn conv_transpose2d(
 ) -> Result<Tensor> {
     let geometry = geometry(x, weight, config)?;
     check_bias(bias, geometry.groups * geometry.ci)?;
-    require_native("conv_transpose2d", x)?;
+    if !is_native(x) {
+        require_float("conv_transpose2d", x)?;
+        return composed::add_bias(&composed::conv_transpose2d(&geometry, x, weight)?, bias);
+    }
     let op = ConvTranspose2d {
         isa: Isa::selected()?,
         geometry,

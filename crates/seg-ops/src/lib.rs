@@ -10,6 +10,7 @@
 
 mod avg_pool2d;
 mod batch_norm;
+mod composed;
 mod conv2d;
 mod conv_transpose2d;
 mod dropout;

@@ -1,11 +1,17 @@
 //! Maximum pooling and its partial inverse: both move numbers between planes by index, and each is the other's gradient.
 
+use std::ops::Range;
+
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::{
-    kernels::memory::par_fill,
-    storage::{require_native, slice, with_slices},
+    composed,
+    kernels::{
+        isa::{Isa, kernel},
+        memory::{copy_every, par_fill},
+    },
+    storage::{is_native, require_float, require_native, slice, with_slices},
 };
 
 /// Windows of [`max_pool2d`]; pairs are (rows, columns).
@@ -38,29 +44,33 @@ pub fn max_pool2d(x: &Tensor, config: MaxPool2dConfig) -> Result<Tensor> {
 /// As [`max_pool2d`].
 pub fn max_pool2d_with_indices(x: &Tensor, config: MaxPool2dConfig) -> Result<(Tensor, Tensor)> {
     let (n, c, h, w) = x.dims4()?;
-    let rows = windows(
-        h,
-        config.kernel.0,
-        config.stride.0,
-        config.padding.0,
-        config.ceil_mode,
-    )?;
-    let columns = windows(
-        w,
-        config.kernel.1,
-        config.stride.1,
-        config.padding.1,
-        config.ceil_mode,
-    )?;
-    require_native("max_pool2d", x)?;
-    let x = x.contiguous()?;
-    let size = (rows.len(), columns.len());
+    let MaxPool2dConfig {
+        kernel,
+        stride,
+        padding,
+        ceil_mode,
+    } = config;
+    let rows = Windows::new(h, kernel.0, stride.0, padding.0, ceil_mode)?;
+    let columns = Windows::new(w, kernel.1, stride.1, padding.1, ceil_mode)?;
+    let size = (rows.n, columns.n);
+    if !is_native(x) {
+        require_float("max_pool2d", x)?;
+        return composed::max_pool2d(x, kernel, stride, padding, size);
+    }
+    let (x, isa) = (x.contiguous()?, Isa::selected()?);
     let indices = with_slices([&x], |[x]| {
         let mut indices = vec![0u32; n * c * size.0 * size.1];
         let planes = indices
             .par_chunks_mut(size.0 * size.1)
             .zip(x.par_chunks_exact(h * w));
-        planes.for_each(|(out, plane)| argmax_windows(plane, w, &rows, &columns, out));
+        planes.for_each(|(out, plane)| {
+            isa.run(Argmax {
+                plane,
+                rows: &rows,
+                columns: &columns,
+                out,
+            });
+        });
         Ok(indices)
     })?;
     let indices = Tensor::from_vec(indices, (n, c, size.0, size.1), x.device())?;
@@ -94,73 +104,87 @@ pub fn max_unpool2d(x: &Tensor, indices: &Tensor, output_size: (usize, usize)) -
     )
 }
 
-/// The pixels start..end of each window along one axis.
-fn windows(
+/// The windows along one axis: window `i` starts at `i * stride - padding`.
+struct Windows {
+    n: usize,
     input: usize,
     kernel: usize,
     stride: usize,
     padding: usize,
-    ceil_mode: bool,
-) -> Result<Vec<(usize, usize)>> {
-    if kernel == 0 || stride == 0 || 2 * padding > kernel {
-        bail!(
-            "pooling needs kernel {kernel} and stride {stride} of at least 1 and padding {padding} of at most half the kernel"
-        );
-    }
-    if input == 0 || input + 2 * padding < kernel {
-        bail!("a window of {kernel} does not fit into {input} pixels with padding {padding}");
-    }
-    let room = input + 2 * padding - kernel;
-    let mut n = if ceil_mode {
-        room.div_ceil(stride)
-    } else {
-        room / stride
-    } + 1;
-    if (n - 1) * stride >= input + padding {
-        n -= 1;
-    }
-    Ok((0..n)
-        .map(|i| {
-            (
-                (i * stride).saturating_sub(padding),
-                (i * stride + kernel - padding).min(input),
-            )
-        })
-        .collect())
 }
 
-/// The index of the first maximum of each window.
-///
-/// The maximum of the windows' columns is found for a whole output row at a time, one column of the windows after the other, so that
-/// windows do not wait for each other; rows first, as the order of equal numbers demands.
-fn argmax_windows(
-    plane: &[f32],
-    width: usize,
-    rows: &[(usize, usize)],
-    columns: &[(usize, usize)],
-    out: &mut [u32],
-) {
-    let most = columns
-        .iter()
-        .map(|&(left, right)| right - left)
-        .max()
-        .unwrap_or(0);
-    let mut max = vec![0f32; columns.len()];
-    for (out, &(top, bottom)) in out.chunks_exact_mut(columns.len()).zip(rows) {
-        for ((max, out), &(left, _)) in max.iter_mut().zip(&mut *out).zip(columns) {
-            *out = (top * width + left) as u32;
-            *max = plane[*out as usize];
+impl Windows {
+    fn new(
+        input: usize,
+        kernel: usize,
+        stride: usize,
+        padding: usize,
+        ceil_mode: bool,
+    ) -> Result<Self> {
+        if kernel == 0 || stride == 0 || 2 * padding > kernel {
+            bail!(
+                "pooling needs kernel {kernel} and stride {stride} of at least 1 and padding {padding} of at most half the kernel"
+            );
         }
-        for y in top..bottom {
-            let row = &plane[y * width..(y + 1) * width];
-            for offset in 0..most {
-                for ((max, out), &(left, right)) in max.iter_mut().zip(&mut *out).zip(columns) {
-                    let x = (left + offset).min(right - 1);
-                    let value = row[x];
-                    // a number that is not smaller-or-equal is larger or NaN; the first NaN stays
-                    let wins = value > *max || (value.is_nan() && !max.is_nan());
-                    *out = if wins { (y * width + x) as u32 } else { *out };
-                    *max = if wins { value } else { *max };
+        if input == 0 || input + 2 * padding < kernel {
+            bail!("a window of {kernel} does not fit into {input} pixels with padding {padding}");
+        }
+        let room = input + 2 * padding - kernel;
+        let n = if ceil_mode {
+            room.div_ceil(stride)
+        } else {
+            room / stride
+        } + 1;
+        // none starts behind the image
+        let n = if (n - 1) * stride >= input + padding {
+            n - 1
+        } else {
+            n
+        };
+        Ok(Self {
+            n,
+            input,
+            kernel,
+            stride,
+            padding,
+        })
+    }
+
+    /// The pixels of a window.
+    fn pixels(&self, i: usize) -> Range<usize> {
+        (i * self.stride).saturating_sub(self.padding)
+            ..(i * self.stride + self.kernel - self.padding).min(self.input)
+    }
+}
+
+kernel! {
+    /// The index of the first maximum of each window of a plane.
+    ///
+    /// A whole row of windows is computed at a time, one column of the windows after the other, so that no window waits for its own
+    /// comparisons. Rows come first, as the order of equal numbers demands.
+    Argmax<'a> { plane: &'a [f32], rows: &'a Windows, columns: &'a Windows, out: &'a mut [u32] } -> () {
+        let width = columns.input;
+        let n = columns.n;
+        // pixels of a row from -padding on; those outside the image never win
+        let mut padded = vec![f32::NEG_INFINITY; ((n - 1) * columns.stride + columns.kernel).max(columns.padding + width)];
+        let (mut seen, mut max) = (vec![0f32; n], vec![0f32; n]);
+        for (i, out) in out.chunks_exact_mut(n).enumerate() {
+            let pixels = rows.pixels(i);
+            max.fill(f32::NEG_INFINITY);
+            for (j, out) in out.iter_mut().enumerate() {
+                *out = (pixels.start * width + columns.pixels(j).start) as u32;
+            }
+            for y in pixels {
+                padded[columns.padding..columns.padding + width].copy_from_slice(&plane[y * width..(y + 1) * width]);
+                for offset in 0..columns.kernel {
+                    copy_every(columns.stride, &padded[offset..], &mut seen);
+                    let first = (y * width + offset).wrapping_sub(columns.padding) as u32;
+                    for (j, ((max, out), &value)) in max.iter_mut().zip(&mut *out).zip(&seen).enumerate() {
+                        // the first NaN stays
+                        let wins = (value > *max) | (value.is_nan() & !max.is_nan());
+                        *out = if wins { first.wrapping_add((j * columns.stride) as u32) } else { *out };
+                        *max = if wins { value } else { *max };
+                    }
                 }
             }
         }

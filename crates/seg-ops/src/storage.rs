@@ -7,6 +7,17 @@ pub(crate) fn is_native(x: &Tensor) -> bool {
     matches!(x.device(), Device::Cpu) && x.dtype() == DType::F32
 }
 
+/// Refuses integers, before candle's operations would round or fail somewhere inside.
+pub(crate) fn require_float(operation: &str, x: &Tensor) -> Result<()> {
+    if x.dtype().is_float() {
+        return Ok(());
+    }
+    bail!(
+        "{operation} needs floating point numbers, got {:?}",
+        x.dtype()
+    )
+}
+
 /// Refuses what has neither a CPU kernel nor a composition of candle's operations.
 pub(crate) fn require_native(operation: &str, x: &Tensor) -> Result<()> {
     if is_native(x) {

@@ -3,11 +3,12 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use crate::{
+    composed,
     kernels::{
         isa::{Isa, kernel},
         memory::{par_fill, with_scratch},
     },
-    storage::{require_native, slice, with_slices},
+    storage::{is_native, require_float, slice, with_slices},
 };
 
 /// `x` resampled to `output_size` (rows, columns), each result interpolated between the four nearest pixels.
@@ -29,9 +30,12 @@ pub fn upsample_bilinear2d(
             x.shape()
         );
     }
-    require_native("upsample_bilinear2d", x)?;
     let rows = samples(h, output_size.0, align_corners);
     let columns = samples(w, output_size.1, align_corners);
+    if !is_native(x) {
+        require_float("upsample_bilinear2d", x)?;
+        return composed::resample(x, matrix(&rows, h), matrix(&columns, w));
+    }
     x.contiguous()?.apply_op1(Bilinear {
         isa: Isa::selected()?,
         rows,
@@ -68,6 +72,16 @@ fn samples(input: usize, output: usize, align_corners: bool) -> Vec<Sample> {
         }
     };
     (0..output).map(sample).collect()
+}
+
+/// The interpolation along one axis of `input` pixels as a matrix.
+fn matrix(samples: &[Sample], input: usize) -> Vec<f64> {
+    let mut matrix = vec![0.0; samples.len() * input];
+    for (row, sample) in matrix.chunks_exact_mut(input).zip(samples) {
+        row[sample.low] += 1.0 - f64::from(sample.weight);
+        row[sample.high] += f64::from(sample.weight);
+    }
+    matrix
 }
 
 struct Bilinear {

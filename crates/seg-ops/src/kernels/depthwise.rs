@@ -10,9 +10,8 @@ use rayon::prelude::*;
 use super::vector::{Ymm, Zmm};
 use super::{
     convolution::Epilogue,
-    implicit_gemm::copy_every,
     isa::{Isa, Kernel},
-    memory::{SharedOut, with_scratch},
+    memory::{SharedOut, copy_every, with_scratch},
     plan::{Place, Plan},
     vector::{Quad, Vector},
 };

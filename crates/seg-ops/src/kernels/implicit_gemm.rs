@@ -15,7 +15,7 @@ use super::vector::{Ymm, Zmm};
 use super::{
     convolution::Epilogue,
     isa::{Isa, Kernel},
-    memory::{SharedOut, with_scratch},
+    memory::{SharedOut, copy_every, with_scratch},
     micro::{Start, Tile, columns, multiply},
     plan::{Place, Plan},
     vector::{Quad, Vector},
@@ -386,21 +386,5 @@ fn pack_several_rows<V: Vector>(
             .chunks_mut(width)
             .take(channels.len() * plan.taps.len())
             .for_each(|row| row[n_points..].fill(0.0));
-    }
-}
-
-/// Copies every `step`-th number; 1 and 2 have loops of their own because nearly all strides are.
-#[inline(always)]
-pub(super) fn copy_every(step: usize, from: &[f32], to: &mut [f32]) {
-    match step {
-        1 => to.copy_from_slice(&from[..to.len()]),
-        2 => to
-            .iter_mut()
-            .zip(from.chunks(2))
-            .for_each(|(to, from)| *to = from[0]),
-        _ => to
-            .iter_mut()
-            .zip(from.iter().step_by(step))
-            .for_each(|(to, from)| *to = *from),
     }
 }

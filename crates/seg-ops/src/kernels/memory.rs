@@ -172,6 +172,22 @@ pub(crate) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R 
     result
 }
 
+/// Copies every `step`-th number; 1 and 2 have loops of their own because nearly all strides are.
+#[inline(always)]
+pub(crate) fn copy_every(step: usize, from: &[f32], to: &mut [f32]) {
+    match step {
+        1 => to.copy_from_slice(&from[..to.len()]),
+        2 => to
+            .iter_mut()
+            .zip(from.chunks(2))
+            .for_each(|(to, from)| *to = from[0]),
+        _ => to
+            .iter_mut()
+            .zip(from.iter().step_by(step))
+            .for_each(|(to, from)| *to = *from),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

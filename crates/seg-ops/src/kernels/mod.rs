@@ -13,8 +13,7 @@ pub(crate) mod math;
 pub(crate) mod memory;
 mod micro;
 mod plan;
-mod vector;
-mod weight_gradient;
-
 #[cfg(test)]
 mod tests;
+mod vector;
+mod weight_gradient;

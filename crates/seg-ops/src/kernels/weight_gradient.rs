@@ -11,9 +11,8 @@ use rayon::prelude::*;
 #[cfg(target_arch = "x86_64")]
 use super::vector::{Ymm, Zmm};
 use super::{
-    implicit_gemm::copy_every,
     isa::{Isa, Kernel, kernel},
-    memory::{filled, with_scratch},
+    memory::{copy_every, filled, with_scratch},
     micro::{Correlation, MAX_ROWS, columns, correlate, correlation_rows},
     vector::{Quad, Vector},
 };

@@ -71,13 +71,19 @@ proptest! {
                 batch_norm(&t[0], &t[1], &t[2], &mean, &var, config, mode)
             };
             let kept = positive(&op(&inputs)?)?;
-            check_within(2e-4, &inputs, op, |t| {
+            let definition = |t: &[Vec<f64>]| {
                 let mut y = definition(t, c, h * w, eps, running);
                 if let Some(residual) = t.get(3) {
                     y.iter_mut().zip(residual).for_each(|(y, r)| *y += r);
                 }
                 if relu { rectified(y, &kept) } else { y }
-            })
+            };
+            check_within(2e-4, &inputs, op, definition)?;
+            let composed = |t: &[Tensor]| {
+                let double = t.iter().map(|t| t.to_dtype(DType::F64)).collect::<candle_core::Result<Vec<_>>>()?;
+                op(&double)?.to_dtype(DType::F32)
+            };
+            check_within(2e-4, &inputs, composed, definition)
         };
         run().map_err(|e| TestCaseError::fail(format!("{e:#}")))?;
     }

@@ -3,7 +3,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use proptest::prelude::*;
 use seg_ops::{Conv2dConfig, ConvTranspose2dConfig, conv_transpose2d, conv2d, conv2d_relu};
 
-use crate::support::{assert_error, check, positive, rectified, tensor, values};
+use crate::support::{assert_error, check_both, positive, rectified, tensor, values};
 
 struct Shape {
     n: usize,
@@ -73,13 +73,13 @@ fn check_conv(s: &Shape, config: Conv2dConfig, relu: bool) -> Result<()> {
         }
     };
     let kept = positive(&op(&inputs)?)?;
-    check(&inputs, op, |t| {
+    check_both(&inputs, op, |t| {
         let plane = output.0 * output.1;
         let mut y: Vec<f64> = (0..s.n * s.co * plane)
             .map(|i| t[2][i / plane % s.co])
             .collect();
         products(s, config, output, |out, input, weight| {
-            y[out] += t[0][input] * t[1][weight]
+            y[out] += t[0][input] * t[1][weight];
         });
         if relu { rectified(y, &kept) } else { y }
     })
@@ -126,7 +126,7 @@ fn check_transposed(s: &Shape, config: ConvTranspose2dConfig) -> Result<()> {
         ..*s
     };
     let op = |t: &[Tensor]| conv_transpose2d(&t[0], &t[1], Some(&t[2]), config);
-    check(&inputs, op, |t| {
+    check_both(&inputs, op, |t| {
         let plane = result.0 * result.1;
         let mut y: Vec<f64> = (0..s.n * s.ci * plane)
             .map(|i| t[2][i / plane % s.ci])
@@ -138,7 +138,7 @@ fn check_transposed(s: &Shape, config: ConvTranspose2dConfig) -> Result<()> {
             groups,
         };
         products(&mirrored, conv, s.input, |out, input, weight| {
-            y[input] += t[0][out] * t[1][weight]
+            y[input] += t[0][out] * t[1][weight];
         });
         y
     })

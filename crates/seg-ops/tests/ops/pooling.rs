@@ -6,7 +6,7 @@ use seg_ops::{
     max_pool2d_with_indices, max_unpool2d,
 };
 
-use crate::support::{assert_error, check, tensor, values};
+use crate::support::{assert_error, check_both, tensor, values};
 
 /// The pixels of window `i` along one axis, and how many there are with padding but without what lies beyond it.
 fn window(
@@ -59,7 +59,7 @@ fn max(pixels: &[f64], _: usize) -> f64 {
     pixels.iter().copied().fold(f64::NEG_INFINITY, f64::max)
 }
 
-/// Number of windows, by PyTorch's rule.
+/// Number of windows, by `PyTorch`'s rule.
 fn count(input: usize, kernel: usize, stride: usize, padding: usize, ceil: bool) -> usize {
     let room = input + 2 * padding - kernel;
     let n = if ceil {
@@ -95,12 +95,12 @@ proptest! {
             let x = [tensor((n, c, size.0, size.1), 7)?];
             let output = (count(size.0, kernel.0, stride.0, padding.0, flag), count(size.1, kernel.1, stride.1, padding.1, flag));
             let config = MaxPool2dConfig { kernel, stride, padding, ceil_mode: flag };
-            check(&x, |t| max_pool2d(&t[0], config), |t| pool(&t[0], size, output, rows, columns, max))?;
+            check_both(&x, |t| max_pool2d(&t[0], config), |t| pool(&t[0], size, output, rows, columns, max))?;
 
             let output = (count(size.0, kernel.0, stride.0, padding.0, false), count(size.1, kernel.1, stride.1, padding.1, false));
             let config = AvgPool2dConfig { kernel, stride, padding, count_include_pad: flag };
             let mean = |pixels: &[f64], size: usize| pixels.iter().sum::<f64>() / if flag { size } else { pixels.len() } as f64;
-            check(&x, |t| avg_pool2d(&t[0], config), |t| pool(&t[0], size, output, rows, columns, mean))
+            check_both(&x, |t| avg_pool2d(&t[0], config), |t| pool(&t[0], size, output, rows, columns, mean))
         };
         run().map_err(|e| TestCaseError::fail(format!("{e:#}")))?;
     }
@@ -112,7 +112,7 @@ proptest! {
             (pixels.clone(), pixels.len())
         };
         let mean = |pixels: &[f64], _: usize| pixels.iter().sum::<f64>() / pixels.len() as f64;
-        let run = || check(
+        let run = || check_both(
             &[tensor((2, 2, size.0, size.1), 7)?],
             |t| adaptive_avg_pool2d(&t[0], output),
             |t| pool(&t[0], size, output, |i| cut(i, size.0, output.0), |j| cut(j, size.1, output.1), mean),
@@ -166,7 +166,7 @@ fn not_a_number_wins() -> Result<()> {
 fn unpooling_puts_the_maxima_back() -> Result<()> {
     let (y, indices) = max_pool2d_with_indices(&tensor((2, 3, 6, 7), 1)?, TWO)?;
     let places: Vec<Vec<u32>> = indices.reshape((6, 9))?.to_vec2()?;
-    check(
+    crate::support::check(
         &[y],
         |t| max_unpool2d(&t[0], &indices, (6, 7)),
         |t| {

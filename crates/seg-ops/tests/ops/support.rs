@@ -1,7 +1,7 @@
 //! Random inputs, and the comparison of an operation with its definition.
 
-use anyhow::{Result, ensure};
-use candle_core::{Device, Shape, Tensor, Var};
+use anyhow::{Context, Result, ensure};
+use candle_core::{DType, Device, Shape, Tensor, Var};
 
 /// `n` different numbers in -2..2 that look random: far enough from each other and from 0 for numerical derivatives at kinks.
 pub(crate) fn numbers(n: usize, seed: u64) -> Vec<f32> {
@@ -39,6 +39,23 @@ pub(crate) fn check(
     definition: impl Fn(&[Vec<f64>]) -> Vec<f64>,
 ) -> Result<()> {
     check_within(2e-5, inputs, operation, definition)
+}
+
+/// As [`check`], and the same again with f64, which candle's own operations compute.
+pub(crate) fn check_both(
+    inputs: &[Tensor],
+    operation: impl Fn(&[Tensor]) -> candle_core::Result<Tensor>,
+    definition: impl Fn(&[Vec<f64>]) -> Vec<f64>,
+) -> Result<()> {
+    check(inputs, &operation, &definition)?;
+    let composed = |t: &[Tensor]| {
+        let double = t
+            .iter()
+            .map(|t| t.to_dtype(DType::F64))
+            .collect::<candle_core::Result<Vec<_>>>()?;
+        operation(&double)?.to_dtype(DType::F32)
+    };
+    check(inputs, composed, definition).context("composed of candle's operations")
 }
 
 /// As [`check`], with a tolerance relative to the larger of 1 and the number.

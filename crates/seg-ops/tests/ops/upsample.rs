@@ -3,7 +3,7 @@ use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 use seg_ops::upsample_bilinear2d;
 
-use crate::support::{assert_error, check, tensor, values};
+use crate::support::{assert_error, check_both, tensor, values};
 
 /// Interpolation at a position along one axis: pixels and weights.
 fn taps(i: usize, input: usize, output: usize, align_corners: bool) -> [(usize, f64); 2] {
@@ -50,7 +50,7 @@ proptest! {
 
     #[test]
     fn agrees_with_its_definition(n in 1..=2usize, size in (1..=7usize, 1..=7usize), output in (1..=20usize, 1..=40usize), corners: bool) {
-        let run = || check(
+        let run = || check_both(
             &[tensor((n, 2, size.0, size.1), 3)?],
             |t| upsample_bilinear2d(&t[0], output, corners),
             |t| definition(&t[0], size, output, corners),
