@@ -178,14 +178,14 @@ impl Dropout {
 kernel! {
     /// Drops each number on its own; the first has the first random number of block `first`.
     DropEach<'o, 'a> { op: &'a Dropout, out: Chunk<'o>, x: &'a [f32], first: usize } -> Filled<'o> {
-        out.zeroed(|out| {
+        let (out, filled) = out.zeroed();
             for (i, (out, x)) in out.chunks_mut(4).zip(x.chunks(4)).enumerate() {
                 let random = op.stream.block(first + i);
                 for ((out, &x), random) in out.iter_mut().zip(x).zip(random) {
                     *out = if u64::from(random) < op.threshold { 0.0 } else { x * op.scale };
                 }
             }
-        })
+        filled
     }
 }
 

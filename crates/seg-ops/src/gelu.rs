@@ -39,13 +39,21 @@ fn distribution(x: f32) -> f32 {
 
 kernel! {
     Forward<'o, 'a> { out: Chunk<'o>, x: &'a [f32] } -> Filled<'o> {
-        out.map(x, |x| x * distribution(x))
+        let (out, filled) = out.zeroed();
+        for (out, &x) in out.iter_mut().zip(x) {
+            *out = x * distribution(x);
+        }
+        filled
     }
 }
 
 kernel! {
     Backward<'o, 'a> { out: Chunk<'o>, x: &'a [f32], grad: &'a [f32] } -> Filled<'o> {
-        out.map2(x, grad, |x, grad| grad * (distribution(x) + x * normal_density(x)))
+        let (out, filled) = out.zeroed();
+        for ((out, &x), &grad) in out.iter_mut().zip(x).zip(grad) {
+            *out = grad * (distribution(x) + x * normal_density(x));
+        }
+        filled
     }
 }
 

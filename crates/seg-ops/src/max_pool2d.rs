@@ -293,11 +293,11 @@ impl CustomOp2 for Scatter {
             let from = x[plane * h * w..]
                 .iter()
                 .zip(&indices[plane * h * w..(plane + 1) * h * w]);
-            out.zeroed(|out| {
-                for (x, &i) in from {
-                    out[i as usize] = if add { out[i as usize] + x } else { *x };
-                }
-            })
+            let (out, filled) = out.zeroed();
+            for (x, &i) in from {
+                out[i as usize] = if add { out[i as usize] + x } else { *x };
+            }
+            filled
         });
         Ok((
             CpuStorage::F32(y),

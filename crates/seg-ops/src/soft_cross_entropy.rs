@@ -344,19 +344,16 @@ impl<'a> GradientBlock<'a> {
     fn fill<'b>(&self, plane: usize, k: usize, out: Chunk<'b>) -> Filled<'b> {
         let k32 = k as u32;
         let logits = &self.logits[k * plane..][self.range.clone()];
-        let softmax = logits
-            .iter()
-            .zip(self.max)
-            .zip(&self.softmax)
-            .map(|((z, max), factor)| exp(z - max) * factor);
+        let (out, filled) = out.zeroed();
+        let softmax = logits.iter().zip(self.max).zip(&self.softmax);
         let target = self.uniform.iter().zip(&self.own).zip(&self.class);
-        let target =
-            target.map(|((uniform, own), &class)| uniform + if class == k32 { *own } else { 0.0 });
-        out.generate(
-            softmax
-                .zip(target)
-                .map(|(softmax, target)| softmax - target),
-        )
+        for ((out, ((z, max), factor)), ((uniform, own), &class)) in
+            out.iter_mut().zip(softmax).zip(target)
+        {
+            let own = if class == k32 { *own } else { 0.0 };
+            *out = exp(z - max) * factor - (uniform + own);
+        }
+        filled
     }
 }
 

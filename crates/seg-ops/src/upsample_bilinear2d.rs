@@ -179,7 +179,9 @@ impl CustomOp1 for Bilinear {
         let x = slice(x, layout)?;
         let size = (self.rows.len(), self.columns.len());
         let y = par_fill(n * c * size.0 * size.1, size.0 * size.1, |i, out| {
-            out.zeroed(|out| self.resample(&x[i * h * w..(i + 1) * h * w], w, out))
+            let (out, filled) = out.zeroed();
+            self.resample(&x[i * h * w..(i + 1) * h * w], w, out);
+            filled
         });
         Ok((CpuStorage::F32(y), Shape::from((n, c, size.0, size.1))))
     }
@@ -189,7 +191,9 @@ impl CustomOp1 for Bilinear {
         let len = self.rows.len() * self.columns.len();
         let dx = with_slices([&grad.contiguous()?], |[grad]| {
             Ok(par_fill(x.elem_count(), h * w, |i, out| {
-                out.zeroed(|out| self.spread(&grad[i * len..(i + 1) * len], w, out))
+                let (out, filled) = out.zeroed();
+                self.spread(&grad[i * len..(i + 1) * len], w, out);
+                filled
             }))
         })?;
         Tensor::from_vec(dx, x.shape(), x.device()).map(Some)

@@ -63,13 +63,14 @@ impl<'a> Chunk<'a> {
         Filled(PhantomData)
     }
 
-    /// Sets everything to 0 and hands the part to `f` as an ordinary slice.
+    /// Sets everything to 0 and gives the part as an ordinary slice: for loops that are not one number after the other, or so long that
+    /// the compiler would not inline a closure.
     #[inline(always)]
-    pub(crate) fn zeroed(self, f: impl FnOnce(&mut [f32])) -> Filled<'a> {
+    pub(crate) fn zeroed(self) -> (&'a mut [f32], Filled<'a>) {
         self.part.fill(MaybeUninit::new(0.0));
         // SAFETY: just written, and `MaybeUninit<f32>` has the layout of `f32`.
-        f(unsafe { &mut *(std::ptr::from_mut(self.part) as *mut [f32]) });
-        Filled(PhantomData)
+        let part = unsafe { &mut *(std::ptr::from_mut(self.part) as *mut [f32]) };
+        (part, Filled(PhantomData))
     }
 }
 
@@ -199,9 +200,13 @@ mod tests {
             part.map(&a[4 * i..(4 * i + 4).min(10)], |v| 2.0 * v)
         });
         assert_eq!(doubled, a.iter().map(|v| 2.0 * v).collect::<Vec<_>>());
-        let zeroed = par_fill(10, 3, |i, part| part.zeroed(|s| s[0] = i as f32));
+        let zeroed = par_fill(10, 3, |i, part| {
+            let (part, filled) = part.zeroed();
+            part[0] = i as f32;
+            filled
+        });
         assert_eq!(zeroed, [0., 0., 0., 1., 0., 0., 2., 0., 0., 3.]);
-        assert!(par_fill(0, 0, |_, part| part.zeroed(|_| {})).is_empty());
+        assert!(par_fill(0, 0, |_, part| part.zeroed().1).is_empty());
     }
 
     #[test]
