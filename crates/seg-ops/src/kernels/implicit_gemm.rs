@@ -26,6 +26,10 @@ const DEPTH: usize = 288;
 /// Most panels of a task: with `DEPTH` they fill half of a second-level cache of 1 MB.
 const PANELS: usize = 12;
 
+/// Channels that a kernel of one tap packs for all panels before the next ones. With several taps a channel's pixels are read again
+/// while they are in the cache, and it is better to finish a panel.
+const PACKED_TOGETHER: usize = 16;
+
 /// Input channels whose products are summed at a time.
 fn block_channels(plan: &Plan) -> usize {
     (DEPTH / plan.taps.len().max(1)).clamp(1, plan.from.channels)
@@ -199,11 +203,17 @@ impl Task<'_> {
         } else {
             n_panels * width
         };
+        let together = if n_taps == 1 { PACKED_TOGETHER } else { block };
         let mut from = 0;
         while from < plan.from.channels {
             let to = (from + block).min(plan.from.channels);
-            for (panel, packed) in self.panels.clone().zip(packed.chunks_exact_mut(panel_len)) {
-                pack::<V>(plan, self.x, from..to, panel * width, packed);
+            // the panels' pixels are neighbors, while each channel is in a page of its own
+            for first in (from..to).step_by(together) {
+                let channels = first..(first + together).min(to);
+                for (panel, packed) in self.panels.clone().zip(packed.chunks_exact_mut(panel_len)) {
+                    let packed = &mut packed[(first - from) * n_taps * width..];
+                    pack::<V>(plan, self.x, channels.clone(), panel * width, packed);
+                }
             }
             for weights in self.weights {
                 let start = match self.bias {
