@@ -17,6 +17,9 @@ weights := env("OODSEG_WEIGHTS", out / "pretrain" / "weights.safetensors")
 # weights after OoD training
 trained := out / "train" / "weights.safetensors"
 
+# a segment is dropped when it is a false positive with more than this probability; nearer to 1, fewer objects are lost
+meta_threshold := env("OODSEG_META_THRESHOLD", "0.5")
+
 # folders of the data sets as downloaded
 cityscapes := env("CITYSCAPES_DATASET", "data/cityscapes")
 coco := env("COCO_ROOT", "data/coco")
@@ -27,7 +30,14 @@ real_data := env("OODSEG_REAL_DATA", "../shared/real")
 # evaluation resolution (WxH) of prepared labels, empty for the images' own
 size := env("OODSEG_SIZE", "")
 
-bin := "target/release"
+# folder of the executables
+bin := env("OODSEG_BIN", "target/release")
+
+# candle's own threads spin while they wait, which takes the cores from ours
+export CANDLE_NUM_THREADS := "1"
+# glibc gives large buffers back to the system after each use, and taking them again costs more than a convolution
+export MALLOC_MMAP_THRESHOLD_ := "4294967296"
+export MALLOC_TRIM_THRESHOLD_ := "17179869184"
 just := quote(just_executable()) + " --justfile " + quote(justfile())
 
 # list the recipes
@@ -44,26 +54,26 @@ build:
 
 # everything on drawn street scenes: data, pretraining, OoD training, evaluation, report (scale: full or small)
 [group('demo')]
-demo scale="full" dir=(out / "demo"): build (_demo-train scale dir) (_judge dir "baseline" (dir / "pretrain/weights.safetensors") "lost-and-found-test fishyscapes-static") (_judge dir "retrained" (dir / "train/weights.safetensors") "lost-and-found-test fishyscapes-static")
-    {{ bin }}/ood-eval report --run baseline={{ dir }}/baseline --run retrained={{ dir }}/retrained --labels {{ dir }}/labels --output {{ dir }}/report --title "oodseg demo"
-    @echo "report: {{ dir }}/report/report.html"
-
-[private]
-_demo-train scale dir:
+demo scale="full" dir=(out / "demo"): build
     {{ bin }}/cityscapes-io demo --scale {{ scale }} --output {{ dir }}/data
     {{ just }} _labels {{ dir }} cityscapes-train {{ dir }}/data/cityscapes
     {{ just }} _labels {{ dir }} cityscapes-val {{ dir }}/data/cityscapes
     {{ just }} _labels {{ dir }} lost-and-found-test {{ dir }}/data/lost_and_found
     {{ just }} _labels {{ dir }} fishyscapes-static {{ dir }}/data/fishyscapes
     {{ bin }}/coco-proxy --annotations {{ dir }}/data/coco/annotations/instances_train2017.json --images {{ dir }}/data/coco/train2017 --preview 16 --output {{ dir }}/proxy
-    {{ bin }}/ood-train --network {{ model }} --ood-weight 0 --labels {{ dir }}/labels/cityscapes-train --crop 96 --batch-size 8 --epochs {{ if scale == "full" { "10" } else { "6" } }} --learning-rate 1e-3 --schedule poly --output {{ dir }}/pretrain
-    {{ bin }}/ood-train --init {{ dir }}/pretrain/weights.safetensors --labels {{ dir }}/labels/cityscapes-train --proxy {{ dir }}/proxy --proxy-short-side 128 --ood-fraction 0.25 --crop 96 --batch-size 8 --epochs 3 --learning-rate 1e-4 --output {{ dir }}/train
+    {{ bin }}/ood-train --network enet --ood-weight 0 --labels {{ dir }}/labels/cityscapes-train --crop 96 --epochs 30 --learning-rate 4e-3 --schedule poly --output {{ dir }}/pretrain
+    {{ bin }}/ood-train --init {{ dir }}/pretrain/weights.safetensors --labels {{ dir }}/labels/cityscapes-train --proxy {{ dir }}/proxy --proxy-short-side 128 --ood-fraction 0.25 --crop 96 --epochs 8 --learning-rate 1.5e-4 --output {{ dir }}/train
+    {{ just }} meta_threshold=0.97 _judge {{ dir }} baseline {{ dir }}/pretrain/weights.safetensors "lost-and-found-test fishyscapes-static" enet
+    {{ just }} meta_threshold=0.97 _judge {{ dir }} retrained {{ dir }}/train/weights.safetensors "lost-and-found-test fishyscapes-static" enet
+    {{ bin }}/ood-eval report --run baseline={{ dir }}/baseline --run retrained={{ dir }}/retrained --labels {{ dir }}/labels --output {{ dir }}/report --title "oodseg demo"
+    @echo "report: {{ dir }}/report/report.html"
 
 # --- the same on real samples ---
 
 # the stages on small real samples: two pretrained networks, and one of them OoD-trained
 [group('real')]
-real dir=(out / "real"): build (_real-train dir)
+real dir=(out / "real"): build
+    {{ just }} _real-train {{ dir }}
     {{ just }} _judge {{ dir }} enet {{ real_data }}/weights/enet_yurnero14_city20.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" enet
     {{ just }} _judge {{ dir }} erfnet {{ real_data }}/weights/erfnet_dequant_city20.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" erfnet
     {{ just }} _judge {{ dir }} erfnet-ood {{ dir }}/train/weights.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" erfnet
@@ -121,7 +131,7 @@ metrics: build
 # meta classification of one run on the data set
 [group('stages')]
 meta: build
-    {{ bin }}/meta-clf fit --segments {{ out }}/{{ run }}/segments/{{ dataset }} --output {{ out }}/{{ run }}/meta/{{ dataset }}
+    {{ bin }}/meta-clf fit --threshold {{ meta_threshold }} --segments {{ out }}/{{ run }}/segments/{{ dataset }} --output {{ out }}/{{ run }}/meta/{{ dataset }}
 
 # figures of both runs
 [group('stages')]
@@ -144,7 +154,7 @@ _judge dir run weights datasets network=model:
     for dataset in cityscapes-val {{ datasets }}; do {{ bin }}/seg-model infer --weights {{ weights }} --network {{ network }} --labels {{ dir }}/labels/$dataset --output {{ dir }}/{{ run }}/logits/$dataset; done
     {{ bin }}/ood-eval closed-set --logits {{ dir }}/{{ run }}/logits/cityscapes-val --labels {{ dir }}/labels/cityscapes-val --output {{ dir }}/{{ run }}/closed_set/cityscapes-val
     for dataset in {{ datasets }}; do {{ bin }}/segment-metrics --logits {{ dir }}/{{ run }}/logits/$dataset --labels {{ dir }}/labels/$dataset --output {{ dir }}/{{ run }}/segments/$dataset; done
-    for dataset in {{ datasets }}; do {{ bin }}/meta-clf fit --segments {{ dir }}/{{ run }}/segments/$dataset --output {{ dir }}/{{ run }}/meta/$dataset; done
+    for dataset in {{ datasets }}; do {{ bin }}/meta-clf fit --threshold {{ meta_threshold }} --segments {{ dir }}/{{ run }}/segments/$dataset --output {{ dir }}/{{ run }}/meta/$dataset; done
 
 # --- development ---
 
