@@ -168,4 +168,4 @@ test:
 check: && test
     cargo fmt --all --check
     cargo clippy --release --workspace --all-targets -- -D warnings
-    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
+    RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps --workspace

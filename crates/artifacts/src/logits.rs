@@ -247,12 +247,6 @@ impl Logits {
             taps,
         }
     }
-
-    /// Values of one channel before upsampling, `[height, width]` row-major.
-    pub fn channel(&self, channel: usize) -> &[f32] {
-        let plane = self.height * self.width;
-        &self.values[channel * plane..][..plane]
-    }
 }
 
 /// Source columns and weights of each output column.

@@ -1,7 +1,8 @@
 //! The bins of `pixel_counts.parquet`: a fixed, mergeable partition of all f32 scores.
 //!
 //! Bins are intervals between neighbouring floats of [`MANTISSA_BITS`] mantissa bits: their relative width is
-//! `2^-12` everywhere, so that curves from bins agree with an exact sort, whatever the range of a score.
+//! `2^-12` everywhere, so that AUPRC and FPR95 from bins agree with those of an exact sort to some 1e-5 (4e-5 at most on
+//! simulated scores), whatever the range of a score.
 //! Magnitudes below `2^-24` count as 0, those above `2^16` as `2^16`.
 
 use anyhow::{Result, ensure};
@@ -26,6 +27,7 @@ pub fn bin_of(score: f32) -> Result<u32> {
 }
 
 /// As [`bin_of`] for a score that is known to be a number (NaN lands in the outermost bins).
+#[inline]
 pub fn bin_of_number(score: f32) -> u32 {
     let smallest = ((127 + MIN_EXPONENT) as u32) << 23;
     let magnitude = score.abs().to_bits();

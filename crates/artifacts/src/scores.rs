@@ -103,6 +103,7 @@ impl PixelRow {
     }
 
     /// `score` of column `x`.
+    #[inline]
     pub fn score(&self, score: Score, x: usize) -> f32 {
         match score {
             Score::Entropy => self.entropy[x],
@@ -115,11 +116,13 @@ impl PixelRow {
 }
 
 /// 1 − p₁ + p₂ in f64, rounded once, as the reference's heat map D.
+#[inline]
 pub fn prob_margin(first: f32, second: f32) -> f32 {
     ((1.0 - f64::from(first)) + f64::from(second)) as f32
 }
 
 /// 1 − p₁ in f64, rounded once, as the reference's heat map V.
+#[inline]
 pub fn variation_ratio(first: f32) -> f32 {
     (1.0 - f64::from(first)) as f32
 }

@@ -1,7 +1,5 @@
 //! Names of the hand-crafted segment metrics, ours and the reference's.
 
-use std::fmt::Write;
-
 /// One metric of a predicted segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Feature {
@@ -113,19 +111,6 @@ pub fn segment_features(num_classes: usize) -> Vec<Feature> {
         );
     }
     features
-}
-
-/// A Markdown table of all names, for the documentation.
-pub fn markdown(num_classes: usize) -> String {
-    let mut text = "| column | reference | meaning |\n|---|---|---|\n".to_owned();
-    for f in segment_features(num_classes) {
-        let _ = writeln!(
-            text,
-            "| `{}` | `{}` | {} |",
-            f.name, f.reference_name, f.meaning
-        );
-    }
-    text
 }
 
 #[cfg(test)]

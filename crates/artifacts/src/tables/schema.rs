@@ -228,7 +228,7 @@ pub fn train_log() -> Table {
             field(
                 "loss",
                 DataType::Float64,
-                "objective, mean since the last row",
+                "objective on the batch of the step",
             ),
             field(
                 "loss_in",
