@@ -1,7 +1,7 @@
 //! All stages on the small demo data, against `tests/golden/pipeline/summary.json` (`UPDATE_GOLDEN=1` writes it anew).
 //!
 //! What is drawn, labelled and counted must be the same everywhere; what a network computes may differ in its last bits
-//! between instruction sets, so the figures after a few training steps have a tolerance.
+//! between instruction sets, so the figures after a short training have a tolerance.
 
 use std::path::{Path, PathBuf};
 
@@ -11,8 +11,9 @@ use artifacts::manifest::Manifest;
 use clap::Parser;
 use serde_json::{Map, Value, json};
 
-/// Largest difference of a pixel figure in [0, 1].
-const TOLERANCE: f64 = 0.02;
+/// Largest difference of a pixel figure in [0, 1]: a hundred steps of training amplify last bits, so that figures of the portable
+/// kernels lie up to 0.046 from those of AVX2 and AVX-512 (which agree to 1e-4 here); at chance AUROC would be 0.3 away.
+const TOLERANCE: f64 = 0.06;
 const DATASETS: [&str; 2] = ["lost-and-found-test", "fishyscapes-static"];
 
 /// Runs a stage as its command line would.
@@ -45,8 +46,8 @@ fn run_all_stages(dir: &Path) -> Result<()> {
     let images = at(&data, "coco/train2017");
     stage!(coco_proxy "--annotations", annotations, "--images", images, "--output", at(dir, "proxy"));
     stage!(ood_train "--network", "enet", "--labels", at(dir, "labels/cityscapes-train"), "--proxy", at(dir, "proxy"),
-        "--proxy-short-side", 96, "--ood-fraction", 0.5, "--crop", 64, "--batch-size", 4, "--steps", 6,
-        "--learning-rate", 1e-3, "--output", at(dir, "train"));
+        "--proxy-short-side", 96, "--ood-fraction", 0.5, "--crop", 64, "--batch-size", 4, "--steps", 100,
+        "--learning-rate", 4e-3, "--schedule", "poly", "--output", at(dir, "train"));
     let run = dir.join("toy");
     for dataset in ["cityscapes-val", DATASETS[0], DATASETS[1]] {
         stage!(seg_model "infer", "--weights", at(dir, "train/weights.safetensors"),
@@ -55,9 +56,8 @@ fn run_all_stages(dir: &Path) -> Result<()> {
     stage!(ood_eval "closed-set", "--logits", at(&run, "logits/cityscapes-val"),
         "--labels", at(dir, "labels/cityscapes-val"), "--output", at(&run, "closed_set/cityscapes-val"));
     for dataset in DATASETS {
-        // hardly trained, the network is uncertain everywhere: only the peaks of the entropy make segments
         stage!(segment_metrics "--logits", at(&run, &format!("logits/{dataset}")),
-            "--labels", at(dir, &format!("labels/{dataset}")), "--entropy-threshold", 0.97,
+            "--labels", at(dir, &format!("labels/{dataset}")), "--entropy-threshold", 0.5,
             "--output", at(&run, &format!("segments/{dataset}")));
         stage!(meta_clf "fit", "--segments", at(&run, &format!("segments/{dataset}")),
             "--output", at(&run, &format!("meta/{dataset}")));
@@ -84,14 +84,20 @@ fn exact_summary(dir: &Path) -> Result<Value> {
             ids.push(sample.sample_id.as_str());
         }
         let name = entry.file_name().to_string_lossy().into_owned();
-        labels.insert(name, json!({ "samples": ids.join(" "), "pixels_per_label": histogram }));
+        labels.insert(
+            name,
+            json!({ "samples": ids.join(" "), "pixels_per_label": histogram }),
+        );
     }
     let proxy = Index::read(&dir.join("proxy"))?;
     let proxies: Map<String, Value> = proxy
         .samples
         .iter()
         .map(|s| {
-            let fraction = s.proxy.as_ref().map(|p| (p.ood_fraction * 1e6).round() / 1e6);
+            let fraction = s
+                .proxy
+                .as_ref()
+                .map(|p| (p.ood_fraction * 1e6).round() / 1e6);
             (s.sample_id.clone(), json!(fraction))
         })
         .collect();
@@ -110,14 +116,18 @@ fn figures(dir: &Path) -> Result<Value> {
             figures.insert(format!("{name} {score} auroc"), pixel["auroc"].clone());
             figures.insert(format!("{name} {score} auprc"), pixel["auprc"].clone());
         }
-        figures.insert(format!("{name} objects"), row["segments"]["n_objects"].clone());
+        figures.insert(
+            format!("{name} objects"),
+            row["segments"]["n_objects"].clone(),
+        );
     }
     Ok(Value::Object(figures))
 }
 
 fn golden_path() -> PathBuf {
     let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/golden");
-    PathBuf::from(std::env::var("OODSEG_GOLDEN").unwrap_or(committed.into())).join("pipeline/summary.json")
+    PathBuf::from(std::env::var("OODSEG_GOLDEN").unwrap_or(committed.into()))
+        .join("pipeline/summary.json")
 }
 
 #[test]
@@ -126,9 +136,15 @@ fn golden_pipeline_from_drawn_pictures_to_the_report() -> Result<()> {
     let dir = scratch.path();
     run_all_stages(dir)?;
     let page = std::fs::read_to_string(dir.join("report/report.html"))?;
-    ensure!(page.contains("lost-and-found-test"), "the report does not name a data set");
+    ensure!(
+        page.contains("lost-and-found-test"),
+        "the report does not name a data set"
+    );
     let manifest = Manifest::read(&dir.join("toy/meta/lost-and-found-test"))?;
-    ensure!(manifest.counts.contains_key("segments"), "the manifest counts no segments");
+    ensure!(
+        manifest.counts.contains_key("segments"),
+        "the manifest counts no segments"
+    );
 
     let found = json!({ "exact": exact_summary(dir)?, "figures": figures(dir)? });
     let path = golden_path();
@@ -136,18 +152,34 @@ fn golden_pipeline_from_drawn_pictures_to_the_report() -> Result<()> {
         return artifacts::atomic::write_json(&path, &found);
     }
     if !path.exists() {
-        eprintln!("skipped the comparison: this golden folder has no {}", path.display());
+        eprintln!(
+            "skipped the comparison: this golden folder has no {}",
+            path.display()
+        );
         return Ok(());
     }
     let golden: Value = serde_json::from_slice(&std::fs::read(&path)?)?;
-    ensure!(found["exact"] == golden["exact"], "data differ from {}", path.display());
+    ensure!(
+        found["exact"] == golden["exact"],
+        "data differ from {}",
+        path.display()
+    );
     let expected = golden["figures"].as_object().context("no figures")?;
     let found = found["figures"].as_object().context("no figures")?;
-    ensure!(found.len() == expected.len(), "other figures than in {}", path.display());
+    ensure!(
+        found.len() == expected.len(),
+        "other figures than in {}",
+        path.display()
+    );
     for (name, value) in expected {
         let (value, expected) = (found.get(name).and_then(Value::as_f64), value.as_f64());
-        let (value, expected) = value.zip(expected).with_context(|| format!("no figure {name}"))?;
-        ensure!((value - expected).abs() <= TOLERANCE, "{name} is {value} instead of {expected}");
+        let (value, expected) = value
+            .zip(expected)
+            .with_context(|| format!("no figure {name}"))?;
+        ensure!(
+            (value - expected).abs() <= TOLERANCE,
+            "{name} is {value} instead of {expected}"
+        );
     }
     Ok(())
 }
