@@ -33,7 +33,12 @@ impl Adam {
     }
 
     /// Moves the variables that have a gradient; `step` counts from 1.
-    pub(crate) fn step(&mut self, grads: &GradStore, learning_rate: f64, step: usize) -> Result<()> {
+    pub(crate) fn step(
+        &mut self,
+        grads: &GradStore,
+        learning_rate: f64,
+        step: usize,
+    ) -> Result<()> {
         let correction1 = 1.0 - BETA1.powi(step as i32);
         let correction2 = 1.0 - BETA2.powi(step as i32);
         for (name, variable) in &self.variables {
@@ -114,7 +119,8 @@ mod tests {
                 let g = 2.0 * p;
                 m = 0.9 * m + 0.1 * g;
                 v = 0.999 * v + 0.001 * g * g;
-                let (m_hat, v_hat): (f64, f64) = (m / (1.0 - 0.9f64.powi(t)), v / (1.0 - 0.999f64.powi(t)));
+                let (m_hat, v_hat): (f64, f64) =
+                    (m / (1.0 - 0.9f64.powi(t)), v / (1.0 - 0.999f64.powi(t)));
                 p -= 0.1 * m_hat / (v_hat.sqrt() + 1e-8);
             }
             p

@@ -119,7 +119,10 @@ mod tests {
         let (image, mask) = pair(10, 3);
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let (image, mask) = flip_and_crop(image, mask, 8, &mut rng)?;
-        assert_eq!((image.dimensions(), mask.width, mask.height), ((8, 8), 8, 8));
+        assert_eq!(
+            (image.dimensions(), mask.width, mask.height),
+            ((8, 8), 8, 8)
+        );
         let (image, _) = pair(4, 4);
         assert!(flip_and_crop(image, Mask::filled(4, 5, 0), 2, &mut rng).is_err());
         Ok(())

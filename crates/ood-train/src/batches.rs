@@ -40,7 +40,11 @@ impl Source {
             dir.display(),
             index.mask_kind
         );
-        ensure!(!index.samples.is_empty(), "{} lists no images", dir.display());
+        ensure!(
+            !index.samples.is_empty(),
+            "{} lists no images",
+            dir.display()
+        );
         Ok(Self {
             dir: dir.to_owned(),
             index,
@@ -156,7 +160,8 @@ impl Mix {
             rng.set_stream(2 * position as u64 + 1);
             flip_and_crop(image, mask, self.crop, &mut rng)
         };
-        let (image, mask) = inner().with_context(|| format!("sample {} cannot be used", sample.sample_id))?;
+        let (image, mask) =
+            inner().with_context(|| format!("sample {} cannot be used", sample.sample_id))?;
         Ok((image, mask, sample.sample_id.clone()))
     }
 

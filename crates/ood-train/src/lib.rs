@@ -28,6 +28,8 @@ use clap::{Parser, ValueEnum};
 use seg_model::nets::Network;
 use serde::Serialize;
 
+use crate::train::Start;
+
 /// Train a segmentation network to be uncertain on unknown objects.
 #[derive(Parser, Debug, Serialize)]
 #[command(version)]
@@ -143,6 +145,20 @@ impl Args {
             "--ood-fraction {} is negative",
             self.ood_fraction
         );
+        ensure!(
+            self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
+            "--weight-decay {} is negative",
+            self.weight_decay
+        );
+        ensure!(
+            self.checkpoint_minutes >= 0.0,
+            "--checkpoint-minutes {} is negative",
+            self.checkpoint_minutes
+        );
+        ensure!(
+            self.epochs > 0 && self.steps != Some(0),
+            "there is nothing to train: --steps or --epochs is 0"
+        );
         ensure!(self.batch_size > 0, "--batch-size must be at least 1");
         ensure!(self.workers > 0, "--workers must be at least 1");
         ensure!(self.log_every > 0, "--log-every must be at least 1");
@@ -162,6 +178,8 @@ impl Args {
 /// Trains.
 pub fn run(args: &Args) -> Result<()> {
     args.check()?;
+    // inputs that cannot be used are found before the output is emptied for them
+    let start = Start::new(args)?;
     let label_index = args.labels.join(index::FILE_NAME);
     let proxy_index = args.proxy.as_ref().map(|p| p.join(index::FILE_NAME));
     let mut inputs = vec![("labels", label_index.as_path())];
@@ -169,12 +187,15 @@ pub fn run(args: &Args) -> Result<()> {
     inputs.extend(args.init.iter().map(|p| ("init", p.as_path())));
     let dir = match StageDir::open(&args.output, "ood-train", args, &inputs, args.common.force)? {
         Opened::Done(_) => {
-            tracing::info!("{} is up to date (--force redoes it)", args.output.display());
+            tracing::info!(
+                "{} is up to date (--force redoes it)",
+                args.output.display()
+            );
             return Ok(());
         }
         Opened::Work(dir) => dir,
     };
-    let steps = train::train(args, dir.path())
+    let steps = train::train(args, start, dir.path())
         .with_context(|| format!("training into {} did not end", dir.path().display()))?;
     dir.finish(&[("steps", steps as u64)])?;
     Ok(())

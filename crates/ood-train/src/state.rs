@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
-use seg_model::checkpoint::{metadata, write_tensors};
+use seg_model::checkpoint::{check_finite, metadata, write_tensors};
 use seg_model::params::Params;
 use seg_ops::DropoutRng;
 
@@ -13,7 +13,13 @@ use crate::adam::Adam;
 
 pub(crate) const FILE_NAME: &str = "checkpoint.safetensors";
 
+/// What is said of weights or moments that are not finite.
+pub(crate) const DIVERGED: &str = "the training diverged: lower --learning-rate";
+
 /// Writes variables, moments, step and dropout state. Order and augmentation follow from the step.
+///
+/// # Errors
+/// If a value is not finite: nothing could go on from there.
 pub(crate) fn save(
     path: &Path,
     step: usize,
@@ -25,6 +31,7 @@ pub(crate) fn save(
     for (name, variable) in params.variables() {
         tensors.insert(format!("value.{name}"), variable.as_detached_tensor());
     }
+    check_finite(&tensors).context(DIVERGED)?;
     let (seed, counter) = dropout.state();
     let metadata = BTreeMap::from([
         ("step", step.to_string()),
@@ -44,11 +51,16 @@ pub(crate) fn restore(
         let bytes = std::fs::read(path)?;
         let metadata = metadata(&bytes)?;
         let number = |key: &str| -> Result<u64> {
-            let text = metadata.get(key).with_context(|| format!("it has no {key}"))?;
-            text.parse().with_context(|| format!("its {key} is no number"))
+            let text = metadata
+                .get(key)
+                .with_context(|| format!("it has no {key}"))?;
+            text.parse()
+                .with_context(|| format!("its {key} is no number"))
         };
         let tensors: BTreeMap<String, Tensor> =
-            candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)?.into_iter().collect();
+            candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)?
+                .into_iter()
+                .collect();
         for (name, variable) in params.variables() {
             let value = tensors
                 .get(&format!("value.{name}"))
@@ -60,6 +72,9 @@ pub(crate) fn restore(
         Ok((number("step")? as usize, dropout))
     };
     inner().with_context(|| {
-        format!("{} is damaged: remove it, or start anew with --force", path.display())
+        format!(
+            "{} is damaged: remove it, or start anew with --force",
+            path.display()
+        )
     })
 }

@@ -1,5 +1,6 @@
 //! The training loop, readable from top to bottom.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,8 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use artifacts::labels::{MaskKind, NUM_CLASSES};
 use candle_core::Device;
-use seg_model::checkpoint::Checkpoint;
+use seg_model::checkpoint::{Checkpoint, check_finite};
 use seg_model::layers::Mode;
+use seg_model::nets::SegNet;
 use seg_model::params::Params;
 use seg_ops::{BatchNormMode, DropoutRng};
 use stage_cli::Progress;
@@ -20,16 +22,52 @@ use crate::log::{self, Row};
 use crate::objective::{Losses, Objective};
 use crate::{Args, BatchNormStatistics, Schedule, state};
 
+/// What a training starts from, read and checked.
+pub(crate) struct Start {
+    weights: Checkpoint,
+    params: Params,
+    net: Box<dyn SegNet>,
+    objective: Objective,
+    mix: Mix,
+}
+
+impl Start {
+    /// Reads the indices and the initial weights, or draws those.
+    pub(crate) fn new(args: &Args) -> Result<Self> {
+        let (weights, params) = initial_weights(args)?;
+        ensure!(
+            weights.channels >= NUM_CLASSES,
+            "{} output channels do not hold {NUM_CLASSES} classes",
+            weights.channels
+        );
+        let objective = Objective::new(args.ood_weight, weights.channels)?;
+        let net = weights
+            .network
+            .build_trainable(weights.channels, &params)
+            .with_context(|| match &args.init {
+                Some(init) => format!("weights {} cannot be used", init.display()),
+                None => "the network cannot be built".to_owned(),
+            })?;
+        let mix = mix(args, &weights)?;
+        Ok(Self {
+            weights,
+            params,
+            net,
+            objective,
+            mix,
+        })
+    }
+}
+
 /// Trains into `output` and returns the number of steps.
-pub(crate) fn train(args: &Args, output: &Path) -> Result<usize> {
-    let mut weights = initial_weights(args)?;
-    let params = if args.init.is_some() {
-        Params::from_tensors(&weights.tensors, &Device::Cpu)?
-    } else {
-        Params::random(args.seed, &Device::Cpu)
-    };
-    let net = weights.network.build_trainable(weights.channels, &params)?;
-    let objective = Objective::new(args.ood_weight, weights.channels)?;
+pub(crate) fn train(args: &Args, start: Start, output: &Path) -> Result<usize> {
+    let Start {
+        mut weights,
+        params,
+        net,
+        objective,
+        mix,
+    } = start;
     let mut adam = Adam::new(params.trainable(), args.weight_decay);
     let (checkpoint_path, log_path) = (output.join(state::FILE_NAME), output.join("log.parquet"));
     let (first, dropout) = if checkpoint_path.exists() {
@@ -44,13 +82,11 @@ pub(crate) fn train(args: &Args, output: &Path) -> Result<usize> {
         },
         dropout: (!args.no_dropout).then_some(&dropout),
     };
-    let mix = mix(args, &weights)?;
     let epoch_len = mix.epoch_len();
     let steps = match args.steps {
         Some(steps) => steps,
         None => (args.epochs * epoch_len).div_ceil(args.batch_size),
     };
-    ensure!(steps > 0, "there is nothing to train: --steps or --epochs is 0");
     if first > 0 {
         tracing::info!("going on after step {first} of {steps}");
     }
@@ -63,6 +99,7 @@ pub(crate) fn train(args: &Args, output: &Path) -> Result<usize> {
     let mut last_save = Instant::now();
     let mut waited = Duration::ZERO;
     for step in first..steps {
+        let done = step + 1;
         let waiting = Instant::now();
         let batch = loader.next_batch()?;
         waited += waiting.elapsed();
@@ -77,14 +114,13 @@ pub(crate) fn train(args: &Args, output: &Path) -> Result<usize> {
         let value = loss.to_scalar::<f32>()?;
         if !value.is_finite() {
             bail!(
-                "the loss is {value} at step {step}, with the samples {}: lower --learning-rate, or look at these images",
+                "the loss is {value} at step {done}, with the samples {}: lower --learning-rate, or look at these images",
                 batch.sample_ids.join(", ")
             );
         }
-        adam.step(&loss.backward()?, learning_rate, step + 1)?;
+        adam.step(&loss.backward()?, learning_rate, done)?;
         progress.advance(1);
 
-        let done = step + 1;
         if done % args.log_every == 0 || done == steps {
             let Losses { known, unknown } = objective.parts(&logits, &batch.labels)?;
             progress.message(format!("loss in {known:.5} out {unknown:.5}"));
@@ -116,6 +152,7 @@ pub(crate) fn train(args: &Args, output: &Path) -> Result<usize> {
         .into_iter()
         .map(|(name, variable)| (name, variable.as_detached_tensor()))
         .collect();
+    check_finite(&weights.tensors).context(state::DIVERGED)?;
     weights.write(&output.join("weights.safetensors"))?;
     if checkpoint_path.exists() {
         std::fs::remove_file(&checkpoint_path).context("could not remove the last checkpoint")?;
@@ -123,22 +160,26 @@ pub(crate) fn train(args: &Args, output: &Path) -> Result<usize> {
     Ok(steps)
 }
 
-/// What to start from; without `--init` the tensors come later, from the seed.
-fn initial_weights(args: &Args) -> Result<Checkpoint> {
+/// What to start from: the tensors of `--init`, or such as the network will draw from the seed.
+fn initial_weights(args: &Args) -> Result<(Checkpoint, Params)> {
     if let Some(init) = &args.init {
         let mut weights = Checkpoint::read(init, args.network, NUM_CLASSES)?;
-        weights.source = format!("ood-train from {}", init.display());
-        return Ok(weights);
+        // the name alone: the same training gives the same bytes in whatever folder
+        let name = init.file_name().unwrap_or_default();
+        weights.source = format!("ood-train from {}", name.display());
+        let params = Params::from_tensors(&weights.tensors, &Device::Cpu)?;
+        return Ok((weights, params));
     }
     let network = args.network.context("--network is missing")?;
-    Ok(Checkpoint {
+    let weights = Checkpoint {
         network,
         channels: args.channels,
-        num_classes: NUM_CLASSES.min(args.channels),
+        num_classes: NUM_CLASSES,
         normalisation: network.default_normalisation(),
         source: format!("ood-train from seed {}", args.seed),
-        tensors: std::collections::BTreeMap::new(),
-    })
+        tensors: BTreeMap::new(),
+    };
+    Ok((weights, Params::random(args.seed, &Device::Cpu)))
 }
 
 fn mix(args: &Args, weights: &Checkpoint) -> Result<Mix> {

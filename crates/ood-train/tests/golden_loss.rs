@@ -37,8 +37,10 @@ fn golden_losses_and_gradients_are_those_of_the_reference() -> Result<()> {
         let num_classes = logits.dim(1)?;
         let shape = labels.shape().clone();
         let values: Vec<u8> = labels.flatten_all()?.to_vec1()?;
-        let values: Vec<u8> =
-            values.into_iter().map(|l| as_the_reference_takes_it(l, num_classes)).collect();
+        let values: Vec<u8> = values
+            .into_iter()
+            .map(|l| as_the_reference_takes_it(l, num_classes))
+            .collect();
         let labels = Tensor::from_vec(values, shape, &Device::Cpu)?;
 
         let objective = Objective::new(alpha, num_classes)?;
@@ -54,9 +56,16 @@ fn golden_losses_and_gradients_are_those_of_the_reference() -> Result<()> {
             "{name}: the parts {parts:?} are not {expected}"
         );
         let grads = loss.backward()?;
-        let grad = grads.get(&logits).context("no gradient")?.to_dtype(DType::F64)?;
+        let grad = grads
+            .get(&logits)
+            .context("no gradient")?
+            .to_dtype(DType::F64)?;
         let expected = Tensor::read_npy(dir.join(format!("{name}_grad_f64.npy")))?;
-        let error = (grad - expected)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>()?;
+        let error = (grad - expected)?
+            .abs()?
+            .flatten_all()?
+            .max(0)?
+            .to_scalar::<f64>()?;
         ensure!(error <= 1e-8, "{name}: the gradient differs by {error}");
     }
     Ok(())

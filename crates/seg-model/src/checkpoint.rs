@@ -33,20 +33,32 @@ impl Checkpoint {
     /// Reads a safetensors file. `network` is needed for files that do not name theirs.
     ///
     /// # Errors
-    /// If the file is absent or damaged, or its network is unknown or not the one asked for.
+    /// If the file is absent or damaged, holds values that are not finite, or its network is unknown or not the one
+    /// asked for.
     pub fn read(path: &Path, network: Option<Network>, num_classes: usize) -> Result<Self> {
-        ensure!(path.is_file(), "weights {} do not exist", path.display());
+        ensure!(
+            path.is_file(),
+            "weights {} do not exist: train some with `ood-train`, or name another file",
+            path.display()
+        );
         let parse = || -> Result<Self> {
             let bytes = std::fs::read(path)?;
-            let metadata = metadata(&bytes)?;
+            let damaged = "they are damaged or no safetensors file: copy or make them again";
+            let metadata = metadata(&bytes).context(damaged)?;
+            let loaded = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu);
             let mut tensors = BTreeMap::new();
-            for (name, tensor) in candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)? {
+            for (name, tensor) in loaded.context(damaged)? {
                 let name = name.strip_prefix("module.").unwrap_or(&name).to_owned();
                 // PyTorch's count of training steps; no network needs it
                 if !name.ends_with("num_batches_tracked") {
+                    ensure!(
+                        !tensors.contains_key(&name),
+                        "they hold {name} with and without \"module.\" before it"
+                    );
                     tensors.insert(name, tensor.to_dtype(DType::F32)?);
                 }
             }
+            check_finite(&tensors)?;
             Self::assemble(&metadata, tensors, network, num_classes)
         };
         parse().with_context(|| format!("weights {} cannot be used", path.display()))
@@ -58,7 +70,10 @@ impl Checkpoint {
         asked: Option<Network>,
         num_classes: usize,
     ) -> Result<Self> {
-        let named = metadata.get("network").map(|n| Network::from_name(n)).transpose()?;
+        let named = metadata
+            .get("network")
+            .map(|n| Network::from_name(n))
+            .transpose()?;
         let network = match (named, asked) {
             (Some(named), Some(asked)) if named != asked => {
                 bail!("they are for {}, not {}", named.name(), asked.name())
@@ -81,8 +96,8 @@ impl Checkpoint {
             None => num_classes,
         };
         ensure!(
-            num_classes <= channels,
-            "they have {channels} channels, fewer than {num_classes} classes"
+            (2..=channels).contains(&num_classes),
+            "they have {channels} channels, which do not hold {num_classes} classes"
         );
         Ok(Self {
             network,
@@ -104,6 +119,21 @@ impl Checkpoint {
         ]);
         write_tensors(path, &metadata, &self.tensors)
     }
+}
+
+/// Refuses f32 tensors with values that are not finite: rectifiers hide them, so that a loss or logits may not show them.
+///
+/// # Errors
+/// With the name of the first such tensor.
+pub fn check_finite(tensors: &BTreeMap<String, Tensor>) -> Result<()> {
+    for (name, tensor) in tensors {
+        let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+        ensure!(
+            values.iter().all(|v| v.is_finite()),
+            "{name} has values that are not finite"
+        );
+    }
+    Ok(())
 }
 
 /// Writes f32 tensors as a safetensors file, sorted by name, so that the same tensors give the same bytes.
@@ -136,7 +166,10 @@ pub fn write_tensors(
         w.write_all(&(header.len() as u64).to_le_bytes())?;
         w.write_all(&header)?;
         for tensor in tensors.values() {
-            let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+            let values = tensor
+                .to_dtype(DType::F32)?
+                .flatten_all()?
+                .to_vec1::<f32>()?;
             for value in values {
                 w.write_all(&value.to_le_bytes())?;
             }

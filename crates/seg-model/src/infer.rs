@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long)]
     #[serde(skip)]
     pub labels: PathBuf,
-    /// Directory to be written: one <sample_id>.safetensors per sample.
+    /// Directory to be written: one safetensors file per sample, named by its id.
     #[arg(long)]
     #[serde(skip)]
     pub output: PathBuf,
@@ -101,32 +101,49 @@ impl std::str::FromStr for ImageSize {
             };
             (size.width > 0 && size.height > 0).then_some(size)
         };
-        parse().with_context(|| format!("a size is written WxH, for example 1024x512, not {text:?}"))
+        parse()
+            .with_context(|| format!("a size is written WxH, for example 1024x512, not {text:?}"))
     }
 }
 
 /// Runs the network over the index.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let index = Index::read(&args.labels)?;
+    // weights that cannot be used are found before the output is emptied for them
+    let checkpoint = Checkpoint::read(&args.weights, args.network, args.num_classes)?;
+    let params = Params::from_tensors(&checkpoint.tensors, &Device::Cpu)?;
+    let net = checkpoint
+        .network
+        .build_frozen(checkpoint.channels, &params)
+        .with_context(|| format!("weights {} cannot be used", args.weights.display()))?;
     let inputs = [
         ("weights", args.weights.as_path()),
         ("labels", &args.labels.join(index::FILE_NAME)),
     ];
     let dir = match StageDir::open(&args.output, "seg-model infer", args, &inputs, common.force)? {
         Opened::Done(_) => {
-            tracing::info!("{} is up to date (--force redoes it)", args.output.display());
+            tracing::info!(
+                "{} is up to date (--force redoes it)",
+                args.output.display()
+            );
             return Ok(());
         }
         Opened::Work(dir) => dir,
     };
-    let checkpoint = Checkpoint::read(&args.weights, args.network, args.num_classes)?;
     let mut samples = args.shard.select(&index.samples);
     if args.limit > 0 {
         samples.truncate(args.limit);
     }
     let n_samples = samples.len() as u64;
     samples.retain(|s| !logits_path(dir.path(), &s.sample_id).exists());
-    infer_all(&checkpoint, &index, &samples, args, dir.path())?;
+    infer_all(
+        &checkpoint,
+        net.as_ref(),
+        &index,
+        &samples,
+        args,
+        dir.path(),
+    )?;
     dir.finish(&[("samples", n_samples)])?;
     Ok(())
 }
@@ -138,26 +155,24 @@ pub fn logits_path(dir: &Path, sample_id: &str) -> PathBuf {
 
 fn infer_all(
     checkpoint: &Checkpoint,
+    net: &dyn SegNet,
     index: &Index,
     samples: &[&Sample],
     args: &Args,
     output: &Path,
 ) -> Result<()> {
-    let params = Params::from_tensors(&checkpoint.tensors, &Device::Cpu)?;
-    let net = checkpoint
-        .network
-        .build_frozen(checkpoint.channels, &params)
-        .with_context(|| format!("weights {} cannot be used", args.weights.display()))?;
     let progress = Progress::new("infer", samples.len() as u64, "images");
     std::thread::scope(|scope| {
         let (send_image, images) = sync_channel(QUEUE);
         let (send_logits, logits) = sync_channel(QUEUE);
         let reader = scope.spawn(move || read_images(index, samples, args, &send_image));
         let writer = scope.spawn(|| write_logits(logits, output, args.precision.into(), &progress));
-        let computed = compute(checkpoint, net.as_ref(), images, send_logits);
+        let computed = compute(checkpoint, net, images, send_logits);
         // a writer that fails ends the other two; its error is the cause, so it is reported first
         let joined = |handle: std::thread::ScopedJoinHandle<'_, Result<()>>| {
-            handle.join().map_err(|_| anyhow!("a thread of inference died"))?
+            handle
+                .join()
+                .map_err(|_| anyhow!("a thread of inference died"))?
         };
         joined(writer)?;
         joined(reader)?;
@@ -200,6 +215,7 @@ fn compute(
             break;
         }
     }
+    drop(logits); // ends the writer
     Ok(())
 }
 

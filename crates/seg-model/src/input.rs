@@ -64,8 +64,7 @@ pub fn resize_rgb(picture: RgbImage, width: u32, height: u32) -> Result<RgbImage
     let (w, h) = picture.dimensions();
     let source = Image::from_vec_u8(w, h, picture.into_raw(), PixelType::U8x3)?;
     let mut target = Image::new(width, height, PixelType::U8x3);
-    let bilinear =
-        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    let bilinear = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
     Resizer::new().resize(&source, &mut target, &bilinear)?;
     RgbImage::from_raw(width, height, target.into_vec()).context("a buffer of the right length")
 }
@@ -115,6 +114,11 @@ mod tests {
         };
         let planes = picture.map(|p| norm.planar(&p)).unwrap_or_default();
         let expected = [0.0, 1.0, 0.0, 0.6, 0.2, 0.3];
-        assert!(planes.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6));
+        assert!(
+            planes
+                .iter()
+                .zip(expected)
+                .all(|(a, b)| (a - b).abs() < 1e-6)
+        );
     }
 }

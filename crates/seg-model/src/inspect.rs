@@ -29,7 +29,11 @@ pub fn run(args: &Args) -> Result<()> {
     let mut values = 0;
     for (name, tensor) in &tensors {
         values += tensor.shape().iter().product::<usize>();
-        print_result(format!("{name}  {:?}  {:?}", tensor.dtype(), tensor.shape()));
+        print_result(format!(
+            "{name}  {:?}  {:?}",
+            tensor.dtype(),
+            tensor.shape()
+        ));
     }
     print_result(format!(
         "{} tensors, {values} values, {:.1} MB",

@@ -142,7 +142,12 @@ impl BatchNorm {
     }
 
     /// [`BatchNorm::forward`], plus `residual` if there is one, and rectifier in one pass.
-    pub fn forward_relu(&self, x: &Tensor, residual: Option<&Tensor>, mode: &Mode) -> Result<Tensor> {
+    pub fn forward_relu(
+        &self,
+        x: &Tensor,
+        residual: Option<&Tensor>,
+        mode: &Mode,
+    ) -> Result<Tensor> {
         seg_ops::batch_norm_relu(
             x,
             &self.weight,

@@ -47,13 +47,19 @@ fn weight(name: &str, shape: &[usize]) -> Result<Tensor> {
         value as f32
     };
     let n = shape.iter().product::<usize>() as u64;
-    Ok(Tensor::from_vec((0..n).map(value).collect::<Vec<_>>(), shape, &Device::Cpu)?)
+    Ok(Tensor::from_vec(
+        (0..n).map(value).collect::<Vec<_>>(),
+        shape,
+        &Device::Cpu,
+    )?)
 }
 
 fn input(name: &str, shape: &[usize]) -> Result<Tensor> {
     let key = fnv1a64(name);
     let n = shape.iter().product::<usize>() as u64;
-    let values: Vec<f32> = (0..n).map(|i| (uniform(key, i) * 4.0 - 2.0) as f32).collect();
+    let values: Vec<f32> = (0..n)
+        .map(|i| (uniform(key, i) * 4.0 - 2.0) as f32)
+        .collect();
     Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
 }
 
@@ -78,7 +84,9 @@ fn shape(value: &Value) -> Result<Vec<usize>> {
 }
 
 fn number(value: &Value) -> Result<f64> {
-    value.as_f64().with_context(|| format!("{value} is no number"))
+    value
+        .as_f64()
+        .with_context(|| format!("{value} is no number"))
 }
 
 /// Median, 90 % quantile and maximum.
@@ -125,13 +133,30 @@ impl Case {
     fn check_evaluation(&self) -> Result<()> {
         let net = self.network.build_frozen(self.channels, &self.params)?;
         let name = self.json["input_name"].as_str().context("no input_name")?;
-        let logits = net.forward(&input(name, &shape(&self.json["input_shape"])?)?, &Mode::EVAL)?;
+        let logits = net.forward(
+            &input(name, &shape(&self.json["input_shape"])?)?,
+            &Mode::EVAL,
+        )?;
         let expected = Tensor::read_npy(self.dir.join("eval_logits.npy"))?;
-        ensure!(logits.dims() == expected.dims(), "logits are {:?}", logits.dims());
-        let error = (logits - expected)?.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?;
+        ensure!(
+            logits.dims() == expected.dims(),
+            "logits are {:?}",
+            logits.dims()
+        );
+        let error = (logits - expected)?
+            .abs()?
+            .flatten_all()?
+            .max(0)?
+            .to_scalar::<f32>()?;
         let limit = 1e-4 * number(&self.json["eval_std"])?;
-        println!("{}: logits differ by at most {error:.2e}, limit {limit:.2e}", self.network.name());
-        ensure!(f64::from(error) < limit, "logits differ by {error}, more than {limit}");
+        eprintln!(
+            "{}: logits differ by at most {error:.2e}, limit {limit:.2e}",
+            self.network.name()
+        );
+        ensure!(
+            f64::from(error) < limit,
+            "logits differ by {error}, more than {limit}"
+        );
         Ok(())
     }
 
@@ -152,7 +177,10 @@ impl Case {
         let table = targets(number(&train["alpha"])?, self.channels);
         let loss = soft_cross_entropy(&logits, &labels, &table, logits.elem_count() as f64)?;
         let (value, expected) = (f64::from(loss.to_scalar::<f32>()?), number(&train["loss"])?);
-        ensure!((value / expected - 1.0).abs() < 1e-5, "loss {value} instead of {expected}");
+        ensure!(
+            (value / expected - 1.0).abs() < 1e-5,
+            "loss {value} instead of {expected}"
+        );
         let grads = loss.backward()?;
 
         let recorded = &train["pytorch_f32_error"];
@@ -163,28 +191,58 @@ impl Case {
             let Some(l2) = golden["l2"].as_f64().filter(|&l2| l2 > floor) else {
                 continue;
             };
-            let grad = grads.get(&variables[name]).with_context(|| format!("{name} has no gradient"))?;
+            let grad = grads
+                .get(&variables[name])
+                .with_context(|| format!("{name} has no gradient"))?;
             let grad: Vec<f32> = grad.flatten_all()?.to_vec1()?;
-            let norm = grad.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+            let norm = grad
+                .iter()
+                .map(|&g| f64::from(g).powi(2))
+                .sum::<f64>()
+                .sqrt();
             norm_errors.push((norm / l2 - 1.0).abs());
             let rms = l2 / (grad.len() as f64).sqrt();
-            for (g, expected) in grad.iter().zip(golden["first"].as_array().context("no first")?) {
+            for (g, expected) in grad
+                .iter()
+                .zip(golden["first"].as_array().context("no first")?)
+            {
                 first_errors.push((f64::from(*g) - number(expected)?).abs() / rms);
             }
         }
-        for (key, errors) in [("grad_l2_relative", norm_errors), ("grad_first_over_rms", first_errors)] {
+        for (key, errors) in [
+            ("grad_l2_relative", norm_errors),
+            ("grad_first_over_rms", first_errors),
+        ] {
             let found = spread(errors);
             for (i, quantile) in ["median", "p90", "max"].into_iter().enumerate() {
                 let limit = (3.0 * number(&recorded[key][quantile])?).max(1e-5);
-                println!("{}: {key} {quantile} {:.2e}, limit {limit:.2e}", self.network.name(), found[i]);
-                ensure!(found[i] <= limit, "{key} {quantile} is {}, limit {limit}", found[i]);
+                eprintln!(
+                    "{}: {key} {quantile} {:.2e}, limit {limit:.2e}",
+                    self.network.name(),
+                    found[i]
+                );
+                ensure!(
+                    found[i] <= limit,
+                    "{key} {quantile} is {}, limit {limit}",
+                    found[i]
+                );
             }
         }
-        for (name, golden) in train["running_stats_after_one_forward"].as_object().context("no statistics")? {
+        for (name, golden) in train["running_stats_after_one_forward"]
+            .as_object()
+            .context("no statistics")?
+        {
             let values: Vec<f32> = variables[name].to_vec1()?;
-            let norm = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+            let norm = values
+                .iter()
+                .map(|&v| f64::from(v).powi(2))
+                .sum::<f64>()
+                .sqrt();
             let expected = number(&golden["l2"])?;
-            ensure!((norm / expected - 1.0).abs() < 1e-4, "{name} has norm {norm} instead of {expected}");
+            ensure!(
+                (norm / expected - 1.0).abs() < 1e-4,
+                "{name} has norm {norm} instead of {expected}"
+            );
         }
         Ok(())
     }
@@ -209,9 +267,13 @@ fn golden_networks_compute_what_pytorch_does() -> Result<()> {
     cases.sort();
     ensure!(!cases.is_empty(), "no cases in {}", golden_dir().display());
     for dir in cases {
-        let Some(case) = Case::open(&dir)? else { continue };
-        case.check_evaluation().with_context(|| format!("{} in evaluation", dir.display()))?;
-        case.check_training().with_context(|| format!("{} in training", dir.display()))?;
+        let Some(case) = Case::open(&dir)? else {
+            continue;
+        };
+        case.check_evaluation()
+            .with_context(|| format!("{} in evaluation", dir.display()))?;
+        case.check_training()
+            .with_context(|| format!("{} in training", dir.display()))?;
     }
     Ok(())
 }

@@ -34,7 +34,13 @@ impl Enet {
         };
         let mut stage1 = Vec::new();
         for i in 1..=4 {
-            stage1.push(bottleneck(&format!("regular1_{i}"), 64, Kind::Dilated(1), 0.01, Side::Encoder)?);
+            stage1.push(bottleneck(
+                &format!("regular1_{i}"),
+                64,
+                Kind::Dilated(1),
+                0.01,
+                Side::Encoder,
+            )?);
         }
         let mut stage2_and_3 = Vec::new();
         for (stage, first) in [(2, 1), (3, 0)] {
@@ -55,7 +61,13 @@ impl Enet {
         }
         let mut stage4 = Vec::new();
         for i in 1..=2 {
-            stage4.push(bottleneck(&format!("regular4_{i}"), 64, Kind::Dilated(1), 0.1, Side::Decoder)?);
+            stage4.push(bottleneck(
+                &format!("regular4_{i}"),
+                64,
+                Kind::Dilated(1),
+                0.1,
+                Side::Decoder,
+            )?);
         }
         let doubled = ConvTranspose2dConfig {
             stride: (2, 2),
@@ -73,7 +85,13 @@ impl Enet {
             stage4,
             upsample5: Upsampling::new((64, 16), &vb.pp("upsample5_0"))?,
             stage5: bottleneck("regular5_1", 16, Kind::Dilated(1), 0.1, Side::Decoder)?,
-            transposed_conv: ConvTranspose::new((16, channels), 3, doubled, false, &vb.pp("transposed_conv"))?,
+            transposed_conv: ConvTranspose::new(
+                (16, channels),
+                3,
+                doubled,
+                false,
+                &vb.pp("transposed_conv"),
+            )?,
         })
     }
 }
@@ -174,11 +192,12 @@ impl InitialBlock {
             kernel: (3, 3),
             stride: (2, 2),
             padding: (1, 1),
-            ceil_mode: false
+            ceil_mode: false,
         };
         let pooled = seg_ops::max_pool2d(x, pool)?;
         let x = Tensor::cat(&[&self.main_branch.forward(x)?, &pooled], 1)?;
-        self.out_activation.forward(&self.batch_norm.forward(&x, mode)?)
+        self.out_activation
+            .forward(&self.batch_norm.forward(&x, mode)?)
     }
 }
 
@@ -214,10 +233,7 @@ impl Bottleneck {
         };
         let ext_conv2 = match kind {
             Kind::Dilated(d) => vec![conv((3, 3), (d, d), d, 0)?],
-            Kind::Asymmetric => vec![
-                conv((5, 1), (2, 0), 1, 0)?,
-                conv((1, 5), (0, 2), 1, 3)?,
-            ],
+            Kind::Asymmetric => vec![conv((5, 1), (2, 0), 1, 0)?, conv((1, 5), (0, 2), 1, 3)?],
         };
         Ok(Self {
             ext_conv1: ConvBnAct::pointwise((channels, inner), side, &vb.pp("ext_conv1"))?,
@@ -262,7 +278,14 @@ impl Downsampling {
         let side = Side::Encoder;
         Ok(Self {
             ext_conv1: ConvBnAct::new((n_in, inner), (2, 2), halved, side, &vb.pp("ext_conv1"), 0)?,
-            ext_conv2: ConvBnAct::new((inner, inner), (3, 3), padded, side, &vb.pp("ext_conv2"), 0)?,
+            ext_conv2: ConvBnAct::new(
+                (inner, inner),
+                (3, 3),
+                padded,
+                side,
+                &vb.pp("ext_conv2"),
+                0,
+            )?,
             ext_conv3: ConvBnAct::pointwise((inner, n_out), side, &vb.pp("ext_conv3"))?,
             dropout,
             out_activation: side.activation(&vb.pp("out_activation"))?,
@@ -275,7 +298,7 @@ impl Downsampling {
             kernel: (2, 2),
             stride: (2, 2),
             padding: (0, 0),
-            ceil_mode: false
+            ceil_mode: false,
         };
         let (main, indices) = seg_ops::max_pool2d_with_indices(x, pool)?;
         let ext = self.ext_conv1.forward(x, mode)?;
@@ -315,7 +338,13 @@ impl Upsampling {
             main_conv: Conv::new((n_in, n_out), (1, 1), plain, false, &main.pp(0))?,
             main_bn: BatchNorm::new(n_out, BATCH_NORM, &main.pp(1))?,
             ext_conv1: ConvBnAct::pointwise((n_in, inner), Side::Decoder, &vb.pp("ext_conv1"))?,
-            ext_tconv1: ConvTranspose::new((inner, inner), 2, doubled, false, &vb.pp("ext_tconv1"))?,
+            ext_tconv1: ConvTranspose::new(
+                (inner, inner),
+                2,
+                doubled,
+                false,
+                &vb.pp("ext_tconv1"),
+            )?,
             ext_tconv1_bnorm: BatchNorm::new(inner, BATCH_NORM, &vb.pp("ext_tconv1_bnorm"))?,
             ext_conv2: Conv::new((inner, n_out), (1, 1), plain, false, &ext.pp(0))?,
             ext_conv2_bn: BatchNorm::new(n_out, BATCH_NORM, &ext.pp(1))?,
@@ -329,7 +358,9 @@ impl Upsampling {
         let ext = self.ext_conv1.forward(x, mode)?;
         let ext = self.ext_tconv1.forward(&ext)?;
         let ext = seg_ops::relu(&self.ext_tconv1_bnorm.forward(&ext, mode)?)?;
-        let ext = self.ext_conv2_bn.forward(&self.ext_conv2.forward(&ext)?, mode)?;
+        let ext = self
+            .ext_conv2_bn
+            .forward(&self.ext_conv2.forward(&ext)?, mode)?;
         let ext = dropout2d(ext, Self::DROPOUT, mode)?;
         seg_ops::relu(&(main + ext)?)
     }

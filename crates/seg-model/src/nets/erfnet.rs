@@ -52,7 +52,13 @@ impl Erfnet {
             encoder,
             decoder,
             output: ConvTranspose::new((16, channels), 2, doubled, true, &dec.pp("output_conv"))?,
-            _encoder_output: Conv::new((128, channels), (1, 1), plain, true, &enc.pp("output_conv"))?,
+            _encoder_output: Conv::new(
+                (128, channels),
+                (1, 1),
+                plain,
+                true,
+                &enc.pp("output_conv"),
+            )?,
         })
     }
 }
@@ -72,7 +78,7 @@ impl SegNet for Erfnet {
 
 enum Layer {
     Down(Downsampler),
-    Residual(NonBottleneck1d),
+    Residual(Box<NonBottleneck1d>),
     Up(Upsampler),
 }
 
@@ -82,9 +88,8 @@ impl Layer {
     }
 
     fn residual(channels: usize, dropout: f64, dilation: usize, vb: &VarBuilder) -> Result<Self> {
-        Ok(Self::Residual(NonBottleneck1d::new(
-            channels, dropout, dilation, vb,
-        )?))
+        let block = NonBottleneck1d::new(channels, dropout, dilation, vb)?;
+        Ok(Self::Residual(Box::new(block)))
     }
 
     fn up(n_in: usize, n_out: usize, vb: &VarBuilder) -> Result<Self> {
@@ -124,7 +129,7 @@ impl Downsampler {
             kernel: (2, 2),
             stride: (2, 2),
             padding: (0, 0),
-            ceil_mode: false
+            ceil_mode: false,
         };
         let pooled = seg_ops::max_pool2d(x, pool)?;
         let x = Tensor::cat(&[&self.conv.forward(x)?, &pooled], 1)?;
@@ -148,10 +153,7 @@ impl NonBottleneck1d {
         let conv = |name: &str, kernel: (usize, usize), dilation: usize| {
             let along = |k: usize| if k == 3 { dilation } else { 1 };
             let config = Conv2dConfig {
-                padding: (
-                    dilation * (kernel.0 / 2),
-                    dilation * (kernel.1 / 2),
-                ),
+                padding: (dilation * (kernel.0 / 2), dilation * (kernel.1 / 2)),
                 dilation: (along(kernel.0), along(kernel.1)),
                 ..Default::default()
             };

@@ -1,5 +1,7 @@
 //! The networks, one file each.
 
+#![allow(clippy::doc_markdown)] // networks' names look like code
+
 mod enet;
 mod erfnet;
 
@@ -48,7 +50,10 @@ impl Network {
     pub fn from_name(name: &str) -> Result<Self> {
         Self::from_str(name, false).ok().with_context(|| {
             let names: Vec<_> = Self::value_variants().iter().map(|n| n.name()).collect();
-            format!("network {name:?} is unknown: there are {}", names.join(", "))
+            format!(
+                "network {name:?} is unknown: there are {}",
+                names.join(", ")
+            )
         })
     }
 

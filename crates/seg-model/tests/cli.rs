@@ -1,0 +1,566 @@
+//! The executable on tiny images: its logits, going on after an interruption, and what it says of unusable inputs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use artifacts::index::{Index, Sample};
+use artifacts::labels::{MaskKind, NUM_CLASSES};
+use artifacts::logits::Logits;
+use artifacts::manifest::Manifest;
+use assert_cmd::Command;
+use candle_core::{Device, Tensor};
+use image::RgbImage;
+use seg_model::checkpoint::{Checkpoint, write_tensors};
+use seg_model::nets::Network;
+use seg_model::params::Params;
+use tempfile::TempDir;
+
+/// Samples with width and height; those of `b` and `c` are no multiples of 8.
+const SAMPLES: [(&str, u32, u32); 4] = [("a", 32, 32), ("b", 37, 35), ("c", 33, 40), ("d", 48, 40)];
+
+/// Images, their index and weights of a network.
+struct Toy(TempDir);
+
+impl Toy {
+    fn new() -> Result<Self> {
+        let toy = Self(tempfile::tempdir()?);
+        fs::create_dir_all(toy.path("images"))?;
+        fs::create_dir_all(toy.path("labels"))?;
+        for (id, width, height) in SAMPLES {
+            picture(width, height).save(toy.image(id))?;
+        }
+        toy.write_index()?;
+        enet(NUM_CLASSES)?.write(&toy.path("enet.safetensors"))?;
+        Ok(toy)
+    }
+
+    /// Writes the index of the images as they are now.
+    fn write_index(&self) -> Result<()> {
+        let samples = SAMPLES
+            .map(|(id, width, height)| {
+                Ok(Sample {
+                    sample_id: id.into(),
+                    image: format!("{id}.png").into(),
+                    image_bytes: fs::metadata(self.image(id))?.len(),
+                    image_width: width,
+                    image_height: height,
+                    mask: None,
+                    width,
+                    height,
+                    proxy: None,
+                })
+            })
+            .into_iter()
+            .collect::<Result<_>>()?;
+        Index::new("toy", "val", MaskKind::Eval, &self.path("images"), samples)?
+            .write(&self.path("labels"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn image(&self, id: &str) -> PathBuf {
+        self.path(&format!("images/{id}.png"))
+    }
+
+    fn logits(&self, output: &str, id: &str) -> PathBuf {
+        self.path(output).join(format!("{id}.safetensors"))
+    }
+
+    fn infer_with(&self, weights: &str, output: &str, more: &[&str]) -> Command {
+        let mut command = seg_model();
+        command
+            .arg("infer")
+            .arg("--weights")
+            .arg(self.path(weights))
+            .arg("--labels")
+            .arg(self.path("labels"))
+            .arg("--output")
+            .arg(self.path(output))
+            .args(more);
+        command
+    }
+
+    fn infer(&self, output: &str, more: &[&str]) -> Command {
+        self.infer_with("enet.safetensors", output, more)
+    }
+
+    /// Expects failure with one line on stderr that has all `words`, no complete output and no half file.
+    fn check_fails_with(&self, weights: &str, more: &[&str], words: &[&str]) -> Result<()> {
+        let output = self.infer_with(weights, "out", more).arg("-q").output()?;
+        assert_one_line(&output, words)?;
+        assert!(!self.path("out/manifest.json").exists());
+        for (name, bytes) in files(&self.path("out"))? {
+            assert!(!name.starts_with('.'), "{name}");
+            if name.ends_with(".safetensors") {
+                assert!(!bytes.is_empty());
+                Logits::read(&self.path("out").join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_fails(&self, more: &[&str], words: &[&str]) -> Result<()> {
+        self.check_fails_with("enet.safetensors", more, words)
+    }
+}
+
+fn seg_model() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seg-model"));
+    command
+        .env_remove("OODSEG_THREADS")
+        .env_remove("RUST_BACKTRACE") // would add lines to candle's errors
+        .env("CANDLE_NUM_THREADS", "1");
+    command
+}
+
+fn assert_one_line(output: &std::process::Output, words: &[&str]) -> Result<()> {
+    let text = std::str::from_utf8(&output.stderr)?;
+    assert!(!output.status.success(), "should have failed");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in: {text}");
+    }
+    Ok(())
+}
+
+/// A picture without symmetries.
+fn picture(width: u32, height: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| {
+        image::Rgb([(7 * x) as u8, (5 * y) as u8, (x * y) as u8])
+    })
+}
+
+/// Random weights.
+fn enet(channels: usize) -> Result<Checkpoint> {
+    let params = Params::random(1, &Device::Cpu);
+    Network::Enet.build_trainable(channels, &params)?;
+    let detached = |(name, var): (String, candle_core::Var)| (name, var.as_detached_tensor());
+    Ok(Checkpoint {
+        network: Network::Enet,
+        channels,
+        num_classes: NUM_CLASSES.min(channels),
+        normalisation: Network::Enet.default_normalisation(),
+        source: "a test".into(),
+        tensors: params.variables().into_iter().map(detached).collect(),
+    })
+}
+
+/// All values, by output row.
+fn rows(logits: &Logits) -> Vec<Vec<f32>> {
+    let taps = logits.column_taps();
+    let row = |y| {
+        let mut row = vec![0.0; logits.info.num_classes * logits.info.output_width];
+        logits.row(y, &taps, &mut row);
+        row
+    };
+    (0..logits.info.output_height).map(row).collect()
+}
+
+/// All files of an output by name, but the manifest, which has the duration.
+fn files(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    if !dir.exists() {
+        return Ok(found);
+    }
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry
+            .file_name()
+            .into_string()
+            .ok()
+            .context("plain names")?;
+        if name != "manifest.json" {
+            found.insert(name, fs::read(entry.path())?);
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn every_sample_gets_logits_of_its_size() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.infer("out", &[]).assert().success();
+    assert_eq!(files(&toy.path("out"))?.len(), SAMPLES.len());
+    for (id, width, height) in SAMPLES {
+        let logits = Logits::read(&toy.logits("out", id))?;
+        assert_eq!(logits.info.sample_id, id);
+        assert_eq!(logits.info.network, "enet");
+        let size = (width as usize, height as usize);
+        assert_eq!((logits.width, logits.height), size);
+        assert_eq!((logits.info.output_width, logits.info.output_height), size);
+        assert_eq!((logits.channels, logits.info.num_classes), (19, 19));
+    }
+    let manifest = Manifest::read(&toy.path("out"))?;
+    assert_eq!(manifest.counts["samples"], 4);
+    assert_eq!(manifest.arguments["input_size"], serde_json::Value::Null);
+    Ok(())
+}
+
+#[test]
+fn another_input_size_keeps_the_output_size() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.infer("out", &["--input-size", "21x16"])
+        .assert()
+        .success();
+    for (id, width, height) in SAMPLES {
+        let logits = Logits::read(&toy.logits("out", id))?;
+        assert_eq!((logits.width, logits.height), (21, 16));
+        let size = (width as usize, height as usize);
+        assert_eq!((logits.info.output_width, logits.info.output_height), size);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_finished_run_is_not_done_again() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.infer("out", &[]).assert().success();
+    let file = toy.logits("out", "a");
+    let before = (
+        fs::metadata(&file)?.modified()?,
+        fs::read(toy.path("out/manifest.json"))?,
+    );
+    let again = toy.infer("out", &["--threads", "2"]).assert().success();
+    let text = String::from_utf8_lossy(&again.get_output().stderr).into_owned();
+    assert!(text.contains("up to date"), "{text}");
+    let after = (
+        fs::metadata(&file)?.modified()?,
+        fs::read(toy.path("out/manifest.json"))?,
+    );
+    assert!(before == after);
+    let quiet = toy.infer("out", &["-q"]).assert().success();
+    assert!(quiet.get_output().stderr.is_empty());
+    toy.infer("out", &["--force", "-q"])
+        .assert()
+        .success()
+        .stderr("");
+    assert!(fs::metadata(&file)?.modified()? > before.0);
+    Ok(())
+}
+
+#[test]
+fn an_interrupted_run_does_what_is_missing() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.infer("whole", &[]).assert().success();
+    let hidden = toy.path("hidden.png");
+    fs::rename(toy.image("c"), &hidden)?;
+    toy.check_fails(&[], &["image of c is missing", "c.png"])?;
+    let names: BTreeSet<_> = files(&toy.path("out"))?.into_keys().collect();
+    let expected = [
+        "a.safetensors",
+        "b.safetensors",
+        "manifest.in-progress.json",
+    ];
+    assert!(names.iter().map(String::as_str).eq(expected), "{names:?}");
+    fs::rename(hidden, toy.image("c"))?;
+    // neither is read again
+    fs::remove_file(toy.image("a"))?;
+    let before = fs::metadata(toy.logits("out", "b"))?.modified()?;
+    toy.infer("out", &[]).assert().success();
+    assert_eq!(fs::metadata(toy.logits("out", "b"))?.modified()?, before);
+    assert_eq!(Manifest::read(&toy.path("out"))?.counts["samples"], 4);
+    assert!(files(&toy.path("whole"))? == files(&toy.path("out"))?);
+    Ok(())
+}
+
+#[test]
+fn one_and_three_threads_write_the_same_bytes() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.infer("one", &["--threads", "1"]).assert().success();
+    toy.infer("three", &["--threads", "3"]).assert().success();
+    assert!(files(&toy.path("one"))? == files(&toy.path("three"))?);
+    Ok(())
+}
+
+#[test]
+fn shards_together_are_the_whole() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.infer("whole", &[]).assert().success();
+    let mut parts = BTreeMap::new();
+    for i in 0..3 {
+        let name = format!("part{i}");
+        toy.infer(&name, &["--shard", &format!("{i}/3")])
+            .assert()
+            .success();
+        for (id, bytes) in files(&toy.path(&name))? {
+            assert!(parts.insert(id, bytes).is_none(), "shards overlap");
+        }
+    }
+    assert!(files(&toy.path("whole"))? == parts);
+    toy.infer("first", &["--limit", "1"]).assert().success();
+    assert_eq!(
+        files(&toy.path("first"))?.into_keys().collect::<Vec<_>>(),
+        ["a.safetensors"]
+    );
+    toy.infer("empty", &["--shard", "9/10"]).assert().success();
+    assert_eq!(Manifest::read(&toy.path("empty"))?.counts["samples"], 0);
+    Ok(())
+}
+
+#[test]
+fn half_precision_rounds_single_precision() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.infer("f16", &[]).assert().success();
+    toy.infer("f32", &["--precision", "f32"]).assert().success();
+    let (half, single) = (toy.logits("f16", "b"), toy.logits("f32", "b"));
+    assert!(fs::metadata(&single)?.len() > 3 * fs::metadata(&half)?.len() / 2);
+    let (half, single) = (Logits::read(&half)?, Logits::read(&single)?);
+    for (half, single) in rows(&half).iter().zip(rows(&single)) {
+        for (h, s) in half.iter().zip(single) {
+            // half the distance of neighboring f16 values, also of the subnormal ones
+            assert!(
+                (h - s).abs() <= (s.abs() / 2048.0).max(2f32.powi(-25)),
+                "{h} {s}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn weights_without_a_network_need_its_name() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.infer("named", &[]).assert().success();
+    // as PyTorch's data parallel training names tensors, with its counts of steps
+    let mut tensors: BTreeMap<_, _> = enet(NUM_CLASSES)?
+        .tensors
+        .into_iter()
+        .map(|(name, tensor)| (format!("module.{name}"), tensor))
+        .collect();
+    let count = Tensor::zeros((), candle_core::DType::F32, &Device::Cpu)?;
+    tensors.insert(
+        "module.initial_block.batch_norm.num_batches_tracked".into(),
+        count,
+    );
+    write_tensors(&toy.path("plain.safetensors"), &BTreeMap::new(), &tensors)?;
+    toy.check_fails_with(
+        "plain.safetensors",
+        &[],
+        &["plain.safetensors", "pass --network"],
+    )?;
+    toy.infer_with("plain.safetensors", "plain", &["--network", "enet"])
+        .assert()
+        .success();
+    assert!(files(&toy.path("named"))? == files(&toy.path("plain"))?);
+    toy.check_fails(
+        &["--network", "erfnet"],
+        &["enet.safetensors", "for enet, not erfnet"],
+    )
+}
+
+#[test]
+fn void_channels_are_stored_too() -> Result<()> {
+    let toy = Toy::new()?;
+    enet(20)?.write(&toy.path("void.safetensors"))?;
+    toy.infer_with("void.safetensors", "out", &["--limit", "1"])
+        .assert()
+        .success();
+    let logits = Logits::read(&toy.logits("out", "a"))?;
+    assert_eq!((logits.channels, logits.info.num_classes), (20, 19));
+    Ok(())
+}
+
+#[test]
+fn inspect_lists_the_tensors() -> Result<()> {
+    let toy = Toy::new()?;
+    let file = toy.path("enet.safetensors");
+    let output = seg_model().arg("inspect").arg(&file).assert().success();
+    let text = std::str::from_utf8(&output.get_output().stdout)?;
+    for line in [
+        "network: enet",
+        "num_classes: 19",
+        "transposed_conv.weight  F32  [16, 19, 3, 3]",
+    ] {
+        assert!(
+            text.lines().any(|l| l == line),
+            "{line:?} is not in: {text}"
+        );
+    }
+    let last = text.lines().last().context("some lines")?;
+    assert!(
+        last.contains(" tensors, ") && last.ends_with(" MB"),
+        "{last}"
+    );
+    let bytes = fs::read(&file)?;
+    let damaged = toy.path("damaged.safetensors");
+    for end in [0, 5, 100, bytes.len() - 1] {
+        fs::write(&damaged, &bytes[..end])?;
+        let output = seg_model().arg("inspect").arg(&damaged).output()?;
+        assert_one_line(&output, &["damaged.safetensors", "safetensors file"])?;
+        assert!(output.stdout.is_empty());
+    }
+    let output = seg_model().arg("inspect").arg(toy.path("none")).output()?;
+    assert_one_line(&output, &["could not read", "none"])
+}
+
+#[test]
+fn unusable_weights_are_named() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.check_fails_with(
+        "none.safetensors",
+        &[],
+        &["none.safetensors", "do not exist", "ood-train"],
+    )?;
+    let bytes = fs::read(toy.path("enet.safetensors"))?;
+    for end in [0, 5, 100, bytes.len() - 1] {
+        fs::write(toy.path("cut.safetensors"), &bytes[..end])?;
+        toy.check_fails_with(
+            "cut.safetensors",
+            &[],
+            &["cut.safetensors", "damaged", "again"],
+        )?;
+    }
+    assert!(
+        !toy.path("out").exists(),
+        "weights are read before the output is touched"
+    );
+    Ok(())
+}
+
+#[test]
+fn tensors_that_do_not_fit_are_named() -> Result<()> {
+    let toy = Toy::new()?;
+    let fails = |change: &dyn Fn(&mut Checkpoint) -> Result<()>, words: &[&str]| {
+        let mut weights = enet(NUM_CLASSES)?;
+        change(&mut weights)?;
+        let metadata = BTreeMap::from([("network", weights.network.name().to_owned())]);
+        write_tensors(&toy.path("odd.safetensors"), &metadata, &weights.tensors)?;
+        toy.check_fails_with(
+            "odd.safetensors",
+            &[],
+            &[words, &["odd.safetensors"]].concat(),
+        )
+    };
+    let zeros = |n: usize| Tensor::zeros(n, candle_core::DType::F32, &Device::Cpu);
+    fails(
+        &|weights| {
+            weights.tensors.remove("stage9.weight");
+            weights.tensors.remove("initial_block.batch_norm.bias");
+            weights.tensors.insert("extra".into(), zeros(2)?);
+            weights
+                .tensors
+                .insert("initial_block.batch_norm.weight".into(), zeros(3)?);
+            Ok(())
+        },
+        &[
+            "3 tensors do not fit",
+            "initial_block.batch_norm.bias [16] is missing",
+            "initial_block.batch_norm.weight has shape [3] instead of [16]",
+            "extra is unexpected",
+        ],
+    )?;
+    fails(
+        &|weights| {
+            weights.network = Network::Erfnet;
+            Ok(())
+        },
+        &["decoder.output_conv.weight", "another network"],
+    )?;
+    fails(
+        &|weights| {
+            let slope = Tensor::new(&[f32::NAN], &Device::Cpu)?;
+            weights
+                .tensors
+                .insert("initial_block.out_activation.weight".into(), slope);
+            Ok(())
+        },
+        &["initial_block.out_activation.weight", "not finite"],
+    )?;
+    fails(
+        &|weights| {
+            weights.tensors.insert("module.extra".into(), zeros(2)?);
+            weights.tensors.insert("extra".into(), zeros(2)?);
+            Ok(())
+        },
+        &["extra with and without \"module.\""],
+    )?;
+    toy.check_fails(
+        &["--network", "erfnet"],
+        &["enet.safetensors", "not erfnet"],
+    )?;
+    enet(5)?.write(&toy.path("five.safetensors"))?;
+    toy.infer_with("five.safetensors", "five", &["--limit", "1"])
+        .assert()
+        .success();
+    let unnamed = enet(5)?.tensors;
+    write_tensors(&toy.path("five.safetensors"), &BTreeMap::new(), &unnamed)?;
+    toy.check_fails_with(
+        "five.safetensors",
+        &["--network", "enet"],
+        &["five.safetensors", "5 channels", "19 classes"],
+    )
+}
+
+#[test]
+fn unusable_indices_are_named() -> Result<()> {
+    let toy = Toy::new()?;
+    let file = toy.path("labels/index.json");
+    let text = fs::read_to_string(&file)?;
+    fs::write(&file, &text[..text.len() / 2])?;
+    toy.check_fails(&[], &["index.json is damaged", "line"])?;
+    fs::write(&file, text.replace("\"a.png\"", "\"../a.png\""))?;
+    toy.check_fails(&[], &["index.json cannot be used", "../a.png"])?;
+    fs::remove_file(&file)?;
+    toy.check_fails(&[], &["index.json does not exist", "cityscapes-io prepare"])
+}
+
+#[test]
+fn unusable_images_are_named() -> Result<()> {
+    let toy = Toy::new()?;
+    let bytes = fs::read(toy.image("b"))?;
+    fs::write(toy.image("b"), &bytes[..bytes.len() / 2])?;
+    toy.check_fails(
+        &[],
+        &["b.png", "when it was indexed", "prepare the data set again"],
+    )?;
+    toy.write_index()?;
+    toy.check_fails(&[], &["b.png is damaged"])?;
+    fs::write(toy.image("b"), "no picture")?;
+    toy.write_index()?;
+    toy.check_fails(&[], &["b.png is damaged or no picture"])?;
+    fs::remove_file(toy.image("b"))?;
+    toy.check_fails(&["--threads", "1"], &["image of b is missing", "b.png"])
+}
+
+#[test]
+fn unusable_arguments_are_named() -> Result<()> {
+    let toy = Toy::new()?;
+    for (more, words) in [
+        (["--input-size", "12"], ["--input-size", "WxH"]),
+        (["--input-size", "0x8"], ["--input-size", "WxH"]),
+        (["--input-size", "8x-8"], ["--input-size", "WxH"]),
+        (["--shard", "3/3"], ["--shard", "shard 3/3 does not exist"]),
+        (["--shard", "1"], ["--shard", "i/n"]),
+        (["--network", "vgg"], ["--network", "vgg"]),
+    ] {
+        let output = toy.infer("out", &more).output()?;
+        assert_eq!(output.status.code(), Some(2));
+        let text = std::str::from_utf8(&output.stderr)?;
+        let first = text.lines().next().unwrap_or_default();
+        assert!(words.iter().all(|word| first.contains(word)), "{text}");
+    }
+    write_tensors(
+        &toy.path("plain.safetensors"),
+        &BTreeMap::new(),
+        &enet(5)?.tensors,
+    )?;
+    let plain = ["--network", "enet", "--num-classes"];
+    toy.check_fails_with(
+        "plain.safetensors",
+        &[&plain[..], &["1"]].concat(),
+        &["1 classes"],
+    )?;
+    toy.infer_with("plain.safetensors", "two", &[&plain[..], &["2"]].concat())
+        .assert()
+        .success();
+    fs::create_dir(toy.path("mine"))?;
+    fs::write(toy.path("mine/file"), "x")?;
+    let output = toy.infer("mine", &["--force", "-q"]).output()?;
+    assert_one_line(&output, &["mine", "no stage wrote"])?;
+    assert!(toy.path("mine/file").exists());
+    Ok(())
+}
