@@ -159,7 +159,11 @@ impl Args {
             self.epochs > 0 && self.steps != Some(0),
             "there is nothing to train: --steps or --epochs is 0"
         );
-        ensure!(self.batch_size > 0, "--batch-size must be at least 1");
+        ensure!(
+            (1..=65_536).contains(&self.batch_size),
+            "--batch-size {} is not in 1..=65536",
+            self.batch_size
+        );
         ensure!(self.workers > 0, "--workers must be at least 1");
         ensure!(self.log_every > 0, "--log-every must be at least 1");
         ensure!(

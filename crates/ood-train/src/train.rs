@@ -22,6 +22,9 @@ use crate::log::{self, Row};
 use crate::objective::{Losses, Objective};
 use crate::{Args, BatchNormStatistics, Schedule, state};
 
+/// Longest side of crops in pixels that is taken for meant.
+const MAX_CROP: u32 = 16_384;
+
 /// What a training starts from, read and checked.
 pub(crate) struct Start {
     weights: Checkpoint,
@@ -185,8 +188,8 @@ fn initial_weights(args: &Args) -> Result<(Checkpoint, Params)> {
 fn mix(args: &Args, weights: &Checkpoint) -> Result<Mix> {
     let multiple = weights.network.size_multiple() as u32;
     ensure!(
-        args.crop > 0 && args.crop.is_multiple_of(multiple),
-        "--crop {} is no multiple of {multiple}",
+        (1..=MAX_CROP).contains(&args.crop) && args.crop.is_multiple_of(multiple),
+        "--crop {} is no multiple of {multiple} up to {MAX_CROP}",
         args.crop
     );
     let open_proxy = |dir: &std::path::PathBuf| Source::open(dir, MaskKind::Proxy);

@@ -26,6 +26,9 @@ use crate::params::Params;
 /// Samples that may wait between two threads.
 const QUEUE: usize = 2;
 
+/// Longest side in pixels that is taken for meant; far beyond any camera, but it can be held in memory.
+const MAX_SIDE: u32 = 32_768;
+
 /// Arguments of `seg-model infer`.
 #[derive(clap::Args, Debug, Serialize)]
 pub struct Args {
@@ -99,10 +102,12 @@ impl std::str::FromStr for ImageSize {
                 width: width.parse().ok()?,
                 height: height.parse().ok()?,
             };
-            (size.width > 0 && size.height > 0).then_some(size)
+            let is_possible = |side| (1..=MAX_SIDE).contains(&side);
+            (is_possible(size.width) && is_possible(size.height)).then_some(size)
         };
-        parse()
-            .with_context(|| format!("a size is written WxH, for example 1024x512, not {text:?}"))
+        parse().with_context(|| {
+            format!("a size is WxH with sides up to {MAX_SIDE}, for example 1024x512, not {text:?}")
+        })
     }
 }
 

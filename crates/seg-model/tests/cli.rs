@@ -533,6 +533,7 @@ fn unusable_arguments_are_named() -> Result<()> {
         (["--input-size", "12"], ["--input-size", "WxH"]),
         (["--input-size", "0x8"], ["--input-size", "WxH"]),
         (["--input-size", "8x-8"], ["--input-size", "WxH"]),
+        (["--input-size", "32769x8"], ["--input-size", "up to 32768"]),
         (["--shard", "3/3"], ["--shard", "shard 3/3 does not exist"]),
         (["--shard", "1"], ["--shard", "i/n"]),
         (["--network", "vgg"], ["--network", "vgg"]),
