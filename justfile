@@ -88,7 +88,7 @@ _real-train dir:
     {{ just }} size=1024x512 _labels {{ dir }} road-obstacle21 {{ real_data }}/ood/RoadObsticle21
     {{ just }} size=1024x512 _labels {{ dir }} fishyscapes-static {{ real_data }}/ood/fs_static
     {{ bin }}/coco-proxy --annotations {{ real_data }}/coco/annotations/instances_train2017.json --images {{ real_data }}/coco/train2017 --preview 16 --output {{ dir }}/proxy
-    {{ bin }}/ood-train --init {{ real_data }}/weights/erfnet_dequant_city20.safetensors --network erfnet --labels {{ dir }}/labels/cityscapes-train --proxy {{ dir }}/proxy --ood-fraction 0.3333 --crop 384 --batch-size 4 --steps 100 --learning-rate 1e-5 --batch-norm frozen --no-dropout --output {{ dir }}/train
+    {{ bin }}/ood-train --init {{ real_data }}/weights/erfnet_dequant_city20.safetensors --network erfnet --labels {{ dir }}/labels/cityscapes-train --proxy {{ dir }}/proxy --ood-fraction 0.3333 --crop 384 --batch-size 4 --steps 100 --learning-rate 1e-5 --batch-norm frozen --output {{ dir }}/train
 
 # --- the stages, one by one, on your data ---
 

@@ -353,13 +353,12 @@ mod tests {
     }
 
     #[test]
-    fn diverged_logits_are_refused() {
-        let info = logits(false)
-            .map(|l| l.info)
-            .unwrap_or_else(|e| panic!("{e}"));
+    fn diverged_logits_are_refused() -> Result<()> {
+        let info = logits(false)?.info;
         let text = Logits::new(info, [2, 1, 1], vec![0.0, f32::NAN])
             .unwrap_err()
             .to_string();
         assert!(text.contains("channel 1"), "{text}");
+        Ok(())
     }
 }

@@ -71,7 +71,7 @@ impl Mask {
         write_luma::<u8>(path, self.width, self.height, &self.labels)
     }
 
-    /// Nearest-neighbour resize with the sampling of Pillow and `PyTorch` (`floor((i + 0.5) * in / out)`).
+    /// Nearest-neighbor resize with the sampling of Pillow and `PyTorch` (`floor((i + 0.5) * in / out)`).
     #[must_use]
     pub fn resize_nearest(&self, width: usize, height: usize) -> Self {
         let source =

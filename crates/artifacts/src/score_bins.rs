@@ -1,6 +1,6 @@
 //! The bins of `pixel_counts.parquet`: a fixed, mergeable partition of all f32 scores.
 //!
-//! Bins are intervals between neighbouring floats of [`MANTISSA_BITS`] mantissa bits: their relative width is
+//! Bins are intervals between neighboring floats of [`MANTISSA_BITS`] mantissa bits: their relative width is
 //! `2^-12` everywhere, so that AUPRC and FPR95 from bins agree with those of an exact sort to some 1e-5 (4e-5 at most on
 //! simulated scores), whatever the range of a score.
 //! Magnitudes below `2^-24` count as 0, those above `2^16` as `2^16`.

@@ -37,7 +37,7 @@ impl StageDir {
     /// so that the stage goes on with what is missing. Made by other work, or `force`: emptied first.
     ///
     /// `inputs` are pairs of argument name and path; directories stand for their manifest.
-    /// Arguments that do not change the result (threads, verbosity, force) must not be serialised.
+    /// Arguments that do not change the result (threads, verbosity, force) must not be serialized.
     ///
     /// # Errors
     /// If an input is missing or incomplete, or `path` holds files that no stage wrote.
@@ -68,7 +68,9 @@ impl StageDir {
         }
         let continued =
             !force && Manifest::read_file(&partial).is_ok_and(|m| m.same_work(&manifest));
-        if !continued {
+        if continued {
+            remove_temporaries(path)?;
+        } else {
             clear(path, complete.exists() || partial.exists())?;
             fs::create_dir_all(path)
                 .with_context(|| format!("could not create {}", path.display()))?;
@@ -102,6 +104,22 @@ impl StageDir {
             .context("could not end the work in progress")?;
         Ok(self.manifest)
     }
+}
+
+/// Removes what [`write_atomic`](crate::atomic::write_atomic) was writing when the stage was killed.
+fn remove_temporaries(dir: &Path) -> Result<()> {
+    let list = || format!("could not clean {}", dir.display());
+    for entry in fs::read_dir(dir).with_context(list)? {
+        let entry = entry.with_context(list)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if entry.file_type().with_context(list)?.is_dir() {
+            remove_temporaries(&entry.path())?;
+        } else if name.starts_with('.') && name.ends_with(".tmp") {
+            fs::remove_file(entry.path()).with_context(list)?;
+        }
+    }
+    Ok(())
 }
 
 /// Empties a directory that a stage wrote; refuses any other.
@@ -146,9 +164,11 @@ mod tests {
         fs::write(&input, "1")?;
         let dir = work(open(&out, &input, 1, false)?);
         fs::write(dir.path().join("sample"), "a")?;
-        drop(dir); // interrupted
+        fs::write(dir.subdir("more")?.join(".half.tmp"), "h")?;
+        drop(dir); // killed
         let dir = work(open(&out, &input, 1, false)?);
         assert!(out.join("sample").exists(), "the same work goes on");
+        assert!(!out.join("more/.half.tmp").exists(), "halves do not stay");
         dir.finish(&[("samples", 1)])?;
         assert!(matches!(open(&out, &input, 1, false)?, Opened::Done(_)));
         drop(work(open(&out, &input, 2, false)?));

@@ -9,7 +9,7 @@ const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPS: f64 = 1e-8;
 
-/// Optimiser over named variables.
+/// Optimizer over named variables.
 #[derive(Debug)]
 pub(crate) struct Adam {
     variables: BTreeMap<String, Var>,

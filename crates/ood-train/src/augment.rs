@@ -5,12 +5,12 @@ use artifacts::mask::Mask;
 use image::RgbImage;
 use image::imageops;
 use rand::{Rng, RngExt};
-use seg_model::input::resize_rgb;
+use seg_model::resize::resize_bilinear;
 
 /// A square crop of side `crop` at a random place, flipped left to right in half of the cases.
 ///
 /// Pictures with a side below `crop` are enlarged first, so that their shorter side is `crop`: the image
-/// bilinearly, the mask by nearest neighbour.
+/// bilinearly, the mask by nearest neighbor.
 ///
 /// # Errors
 /// If image and mask differ in size.
@@ -61,7 +61,7 @@ pub fn scale_shorter_side(image: RgbImage, mask: &Mask, side: u32) -> Result<(Rg
     };
     let (width, height) = (scaled(w)?, scaled(h)?);
     let mask = mask.resize_nearest(width as usize, height as usize);
-    Ok((resize_rgb(image, width, height)?, mask))
+    Ok((resize_bilinear(image, width, height), mask))
 }
 
 fn crop_mask(mask: &Mask, x: usize, y: usize, side: usize) -> Mask {

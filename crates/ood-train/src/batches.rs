@@ -13,7 +13,8 @@ use image::RgbImage;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use seg_model::input::{Normalisation, read_rgb, resize_rgb};
+use seg_model::input::{Normalization, read_rgb};
+use seg_model::resize::resize_bilinear;
 
 use crate::augment::{flip_and_crop, scale_shorter_side};
 
@@ -55,7 +56,7 @@ impl Source {
         let mask_path = self.index.mask_path(&self.dir, sample)?;
         let mask = Mask::read(&mask_path, self.index.mask_kind)?;
         let image = read_rgb(&self.index.image_path(sample)?)?;
-        let image = resize_rgb(image, mask.width as u32, mask.height as u32)?;
+        let image = resize_bilinear(image, mask.width as u32, mask.height as u32);
         Ok((image, mask))
     }
 }
@@ -73,8 +74,8 @@ pub struct Mix {
     pub crop: u32,
     /// Shorter side of proxy images before cropping, 0 to keep.
     pub proxy_short_side: u32,
-    /// Normalisation of the weights.
-    pub normalisation: Normalisation,
+    /// Normalization of the weights.
+    pub normalization: Normalization,
     /// Seed of order and augmentation.
     pub seed: u64,
 }
@@ -91,7 +92,7 @@ pub struct Place {
 /// A batch as the network takes it.
 #[derive(Debug)]
 pub struct Batch {
-    /// Normalised images, `[N, 3, crop, crop]` f32.
+    /// Normalized images, `[N, 3, crop, crop]` f32.
     pub images: Tensor,
     /// Labels, `[N, crop, crop]` u8.
     pub labels: Tensor,
@@ -165,7 +166,7 @@ impl Mix {
         Ok((image, mask, sample.sample_id.clone()))
     }
 
-    /// The batch of the given optimiser step.
+    /// The batch of the given optimizer step.
     fn batch(&self, step: usize, batch_size: usize) -> Result<Batch> {
         let side = self.crop as usize;
         let mut images = Vec::with_capacity(batch_size * 3 * side * side);
@@ -179,7 +180,7 @@ impl Mix {
             }
             let place = order[position % self.epoch_len()];
             let (image, mask, id) = self.crop_at(place, position)?;
-            images.extend(self.normalisation.planar(&image));
+            images.extend(self.normalization.planar(&image));
             labels.extend(mask.labels);
             sample_ids.push(id);
         }

@@ -1,4 +1,4 @@
-//! Training with the entropy maximisation objective (Chan et al. 2021), and plain pretraining.
+//! Training with the entropy maximization objective (Chan et al. 2021), and plain pretraining.
 //!
 //! Reads the Cityscapes labels and the COCO proxies with their images, and initial weights; writes
 //! `weights.safetensors` and `log.parquet`:
@@ -42,7 +42,7 @@ pub struct Args {
     #[arg(long)]
     #[serde(skip)]
     pub proxy: Option<PathBuf>,
-    /// Initial weights (safetensors); without them the network is initialised from the seed.
+    /// Initial weights (safetensors); without them the network is initialized from the seed.
     #[arg(long)]
     #[serde(skip)]
     pub init: Option<PathBuf>,
@@ -69,13 +69,13 @@ pub struct Args {
     /// For training images that are much smaller than COCO's.
     #[arg(long, default_value_t = 0)]
     pub proxy_short_side: u32,
-    /// Crops per optimiser step.
+    /// Crops per optimizer step.
     #[arg(long, default_value_t = 8)]
     pub batch_size: usize,
     /// Passes over the in-distribution images.
     #[arg(long, default_value_t = 4, conflicts_with = "steps")]
     pub epochs: usize,
-    /// Optimiser steps, instead of --epochs.
+    /// Optimizer steps, instead of --epochs.
     #[arg(long)]
     pub steps: Option<usize>,
     /// Learning rate of Adam.
@@ -93,7 +93,7 @@ pub struct Args {
     /// Switch the network's dropout off.
     #[arg(long)]
     pub no_dropout: bool,
-    /// Seed of initialisation, order, augmentation and dropout.
+    /// Seed of initialization, order, augmentation and dropout.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Steps between rows of the log.

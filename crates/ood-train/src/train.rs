@@ -178,7 +178,7 @@ fn initial_weights(args: &Args) -> Result<(Checkpoint, Params)> {
         network,
         channels: args.channels,
         num_classes: NUM_CLASSES,
-        normalisation: network.default_normalisation(),
+        normalization: network.default_normalization(),
         source: format!("ood-train from seed {}", args.seed),
         tensors: BTreeMap::new(),
     };
@@ -199,7 +199,7 @@ fn mix(args: &Args, weights: &Checkpoint) -> Result<Mix> {
         ood_fraction: args.ood_fraction,
         crop: args.crop,
         proxy_short_side: args.proxy_short_side,
-        normalisation: weights.normalisation,
+        normalization: weights.normalization,
         seed: args.seed,
     })
 }

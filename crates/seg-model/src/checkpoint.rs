@@ -9,7 +9,7 @@ use artifacts::atomic::write_atomic;
 use candle_core::{DType, Device, Tensor};
 use serde::Serialize;
 
-use crate::input::Normalisation;
+use crate::input::Normalization;
 use crate::nets::Network;
 
 /// A network's weights with all that a weights file says about them.
@@ -21,8 +21,8 @@ pub struct Checkpoint {
     pub channels: usize,
     /// The first so many channels are classes; a void channel may follow.
     pub num_classes: usize,
-    /// What the images are normalised with.
-    pub normalisation: Normalisation,
+    /// What the images are normalized with.
+    pub normalization: Normalization,
     /// Where the weights come from, in words.
     pub source: String,
     /// Tensors by name.
@@ -87,9 +87,9 @@ impl Checkpoint {
             .get(head)
             .and_then(|t| t.dims().get(dimension).copied())
             .with_context(|| format!("they have no {head}: are they of another network?"))?;
-        let normalisation = match metadata.get("normalisation") {
-            Some(text) => serde_json::from_str(text).context("their normalisation is damaged")?,
-            None => network.default_normalisation(),
+        let normalization = match metadata.get("normalization") {
+            Some(text) => serde_json::from_str(text).context("their normalization is damaged")?,
+            None => network.default_normalization(),
         };
         let num_classes = match metadata.get("num_classes") {
             Some(text) => text.parse().context("their number of classes is damaged")?,
@@ -103,7 +103,7 @@ impl Checkpoint {
             network,
             channels,
             num_classes,
-            normalisation,
+            normalization,
             source: metadata.get("source").cloned().unwrap_or_default(),
             tensors,
         })
@@ -114,7 +114,7 @@ impl Checkpoint {
         let metadata = BTreeMap::from([
             ("network", self.network.name().to_owned()),
             ("num_classes", self.num_classes.to_string()),
-            ("normalisation", serde_json::to_string(&self.normalisation)?),
+            ("normalization", serde_json::to_string(&self.normalization)?),
             ("source", self.source.clone()),
         ]);
         write_tensors(path, &metadata, &self.tensors)

@@ -18,10 +18,11 @@ use serde::Serialize;
 use stage_cli::{Common, Progress};
 
 use crate::checkpoint::Checkpoint;
-use crate::input::{pad_to_multiple, read_rgb, resize_rgb};
+use crate::input::{pad_to_multiple, read_rgb};
 use crate::layers::Mode;
 use crate::nets::{Network, SegNet};
 use crate::params::Params;
+use crate::resize::resize_bilinear;
 
 /// Samples that may wait between two threads.
 const QUEUE: usize = 2;
@@ -199,7 +200,7 @@ fn read_images<'a>(
             height: sample.height,
         });
         let picture = read_rgb(&index.image_path(sample)?)?;
-        let picture = resize_rgb(picture, size.width, size.height)?;
+        let picture = resize_bilinear(picture, size.width, size.height);
         if images.send((sample, picture)).is_err() {
             break; // the receiver failed and reports why
         }
@@ -233,7 +234,7 @@ fn infer_one(
     let (width, height) = picture.dimensions();
     let picture = pad_to_multiple(picture, checkpoint.network.size_multiple());
     let (padded_width, padded_height) = (picture.width() as usize, picture.height() as usize);
-    let planes = checkpoint.normalisation.planar(&picture);
+    let planes = checkpoint.normalization.planar(&picture);
     let input = Tensor::from_vec(planes, (1, 3, padded_height, padded_width), &Device::Cpu)?;
     let output = net.forward(&input, &Mode::EVAL)?.squeeze(0)?; // [channels, h, w]
     // what the padding added is cut off again, at the network's own resolution

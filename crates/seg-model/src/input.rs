@@ -3,8 +3,6 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use fast_image_resize::images::Image;
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::{ImageReader, RgbImage};
 use serde::{Deserialize, Serialize};
 
@@ -13,14 +11,14 @@ use serde::{Deserialize, Serialize};
 /// It belongs to the weights: a network that was trained with another one gives nonsense.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Normalisation {
+pub struct Normalization {
     /// Mean of red, green, blue.
     pub mean: [f32; 3],
     /// Standard deviation of red, green, blue.
     pub std: [f32; 3],
 }
 
-impl Normalisation {
+impl Normalization {
     /// Values stay in [0, 1].
     pub const UNIT: Self = Self {
         mean: [0.0; 3],
@@ -56,19 +54,6 @@ pub fn read_rgb(path: &Path) -> Result<RgbImage> {
     Ok(picture.into_rgb8())
 }
 
-/// Bilinear resize to `width` x `height` as Pillow's: with antialiasing when shrinking.
-pub fn resize_rgb(picture: RgbImage, width: u32, height: u32) -> Result<RgbImage> {
-    if picture.dimensions() == (width, height) {
-        return Ok(picture);
-    }
-    let (w, h) = picture.dimensions();
-    let source = Image::from_vec_u8(w, h, picture.into_raw(), PixelType::U8x3)?;
-    let mut target = Image::new(width, height, PixelType::U8x3);
-    let bilinear = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    Resizer::new().resize(&source, &mut target, &bilinear)?;
-    RgbImage::from_raw(width, height, target.into_vec()).context("a buffer of the right length")
-}
-
 /// Extends a picture to the right and down by its last column and row, so that its sides are multiples of `multiple`.
 pub fn pad_to_multiple(picture: RgbImage, multiple: usize) -> RgbImage {
     let (w, h) = picture.dimensions();
@@ -86,17 +71,6 @@ pub fn pad_to_multiple(picture: RgbImage, multiple: usize) -> RgbImage {
 mod tests {
     use super::*;
 
-    /// Values from Pillow 11: `Image.fromarray(a).resize((3, 1), Image.BILINEAR)` with
-    /// `a = np.arange(0, 240, 30, dtype=np.uint8)` repeated over three channels.
-    #[test]
-    fn shrinking_is_antialiased_as_in_pillow() -> Result<()> {
-        let row = RgbImage::from_fn(8, 1, |x, _| image::Rgb([(30 * x) as u8; 3]));
-        let small = resize_rgb(row, 3, 1)?;
-        let values: Vec<u8> = small.pixels().map(|p| p.0[0]).collect();
-        assert_eq!(values, [33, 105, 177]);
-        Ok(())
-    }
-
     #[test]
     fn padding_repeats_the_border() {
         let picture = RgbImage::from_fn(3, 2, |x, y| image::Rgb([(10 * y + x) as u8; 3]));
@@ -108,7 +82,7 @@ mod tests {
     #[test]
     fn planes_follow_each_other() {
         let picture = RgbImage::from_raw(2, 1, vec![0, 51, 102, 255, 204, 153]);
-        let norm = Normalisation {
+        let norm = Normalization {
             mean: [0.0, 0.2, 0.0],
             std: [1.0, 1.0, 2.0],
         };

@@ -1,4 +1,4 @@
-//! Segmentation networks: weights files, input normalisation, inference.
+//! Segmentation networks: weights files, input normalization, inference.
 //!
 //! Reads a label stage's `index.json` and a weights file, writes one logits file per sample:
 //!
@@ -17,5 +17,6 @@ pub mod inspect;
 pub mod layers;
 pub mod nets;
 pub mod params;
+pub mod resize;
 
 pub use cli::{Args, run};

@@ -34,7 +34,7 @@ struct Inner {
 }
 
 impl Params {
-    /// Parameters to be drawn from `seed` as `PyTorch` initialises its layers.
+    /// Parameters to be drawn from `seed` as `PyTorch` initializes its layers.
     pub fn random(seed: u64, device: &Device) -> Self {
         let inner = Inner {
             seed: Some(seed),
@@ -88,7 +88,7 @@ impl Params {
         self.lock().variables.clone()
     }
 
-    /// The variables that an optimiser moves: all but running statistics.
+    /// The variables that an optimizer moves: all but running statistics.
     pub fn trainable(&self) -> BTreeMap<String, Var> {
         let mut variables = self.variables();
         variables.retain(|name, _| !is_running_statistic(name));
@@ -202,7 +202,7 @@ fn draw(
                 .collect();
             Tensor::from_vec(values, shape, device)
         }
-        other => candle_core::bail!("tensor {name} asks for the initialisation {other:?}"),
+        other => candle_core::bail!("tensor {name} asks for the initialization {other:?}"),
     }
 }
 

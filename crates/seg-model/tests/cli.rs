@@ -143,7 +143,7 @@ fn enet(channels: usize) -> Result<Checkpoint> {
         network: Network::Enet,
         channels,
         num_classes: NUM_CLASSES.min(channels),
-        normalisation: Network::Enet.default_normalisation(),
+        normalization: Network::Enet.default_normalization(),
         source: "a test".into(),
         tensors: params.variables().into_iter().map(detached).collect(),
     })

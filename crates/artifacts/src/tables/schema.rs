@@ -223,7 +223,7 @@ pub fn train_log() -> Table {
         name: "log",
         written_by: "ood-train",
         columns: vec![
-            field("step", DataType::UInt32, "optimiser steps done"),
+            field("step", DataType::UInt32, "optimizer steps done"),
             field("epoch", DataType::UInt32, "epoch, from 0"),
             field(
                 "loss",

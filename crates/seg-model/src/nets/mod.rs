@@ -11,7 +11,7 @@ use candle_nn::VarBuilder;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::input::Normalisation;
+use crate::input::Normalization;
 use crate::layers::Mode;
 use crate::params::Params;
 
@@ -89,9 +89,9 @@ impl Network {
         false
     }
 
-    /// Input normalisation of the published weights, unless the weights file names another.
-    pub fn default_normalisation(self) -> Normalisation {
-        Normalisation::UNIT
+    /// Input normalization of the published weights, unless the weights file names another.
+    pub fn default_normalization(self) -> Normalization {
+        Normalization::UNIT
     }
 
     /// Tensor whose shape tells the number of output channels, and the dimension that does.
