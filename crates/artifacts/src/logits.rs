@@ -4,7 +4,7 @@
 //! size of the mask. [`Logits::row`] upsamples a row at a time, so that no full-size volume ever exists.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use half::f16;
@@ -39,6 +39,11 @@ pub enum Precision {
     F16,
     /// Single precision.
     F32,
+}
+
+/// Where the logits of a sample are in the directory `dir` of `seg-model infer`.
+pub fn logits_path(dir: &Path, sample_id: &str) -> PathBuf {
+    dir.join(format!("{sample_id}.safetensors"))
 }
 
 /// Logits of one sample in memory, `[C, h, w]`.

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::Result;
-use artifacts::labels::MaskKind;
+use artifacts::labels::{CLASS_NAMES, MaskKind};
 use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Progress, print_result};
 
 use crate::discover::{Discovered, Found, check_size, image_size};
-use crate::labels::class_names;
 use crate::prepare::Source;
 
 /// Arguments of `check`.
@@ -109,10 +108,7 @@ impl Contents {
 fn value_name(kind: MaskKind, value: u8) -> &'static str {
     match (kind, value) {
         (_, 255) => "ignore",
-        (MaskKind::TrainId, class) => class_names()
-            .get(usize::from(class))
-            .copied()
-            .unwrap_or("?"),
+        (MaskKind::TrainId, class) => CLASS_NAMES.get(usize::from(class)).copied().unwrap_or("?"),
         (MaskKind::Eval, 0) => "in",
         (MaskKind::Eval, 1) => "out",
         (MaskKind::Eval, _) => "unrated",

@@ -100,18 +100,10 @@ pub fn train_id(label_id: u8) -> Option<u8> {
     Some(u8::try_from(label.train_id).unwrap_or(IGNORE))
 }
 
-/// Names of the 19 trained classes, by train id.
-pub fn class_names() -> Vec<&'static str> {
-    let mut classes: Vec<_> = LABELS
-        .iter()
-        .filter(|l| (0..255).contains(&l.train_id))
-        .collect();
-    classes.sort_by_key(|l| l.train_id);
-    classes.iter().map(|l| l.name).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use artifacts::labels::{CLASS_COLORS, CLASS_NAMES};
+
     use super::*;
 
     // python -c "from cityscapesscripts.helpers.labels import labels
@@ -130,8 +122,15 @@ mod tests {
         }
         assert_eq!(train_id(34), None);
         assert_eq!(train_id(255), None);
-        assert_eq!(class_names().len(), artifacts::labels::NUM_CLASSES);
-        assert_eq!(class_names()[13], "car");
+    }
+
+    #[test]
+    fn the_trained_classes_are_those_of_the_artifacts() {
+        for label in LABELS.iter().filter(|l| (0..255).contains(&l.train_id)) {
+            let class = label.train_id as usize;
+            assert_eq!(label.name, CLASS_NAMES[class]);
+            assert_eq!(label.color, CLASS_COLORS[class]);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use artifacts::index::{Index, Sample};
 use artifacts::labels::{MaskKind, NUM_CLASSES};
-use artifacts::logits::Logits;
+use artifacts::logits::{Logits, logits_path};
 use artifacts::mask::Mask;
 use artifacts::stage_dir::{Opened, StageDir};
 use rayon::prelude::*;
@@ -97,11 +97,6 @@ fn count_sample(index: &Index, sample: &Sample, args: &ClosedSetArgs) -> Result<
         confusion.count(truth, &class);
     }
     Ok(confusion)
-}
-
-/// Where the logits of a sample are.
-pub(crate) fn logits_path(dir: &Path, sample_id: &str) -> PathBuf {
-    dir.join(format!("{sample_id}.safetensors"))
 }
 
 /// Reads logits and checks that they are those of the sample, at the size (columns, rows) of its mask.

@@ -2,12 +2,11 @@
 
 use std::fmt::Write;
 
-use artifacts::labels::NUM_CLASSES;
+use artifacts::labels::{CLASS_NAMES, NUM_CLASSES};
 use artifacts::scores::Score;
 use comfy_table::{CellAlignment, presets};
 use serde::Serialize;
 
-use crate::classes;
 use crate::confusion::Confusion;
 use crate::results::{DatasetResults, Results, row_name};
 
@@ -149,7 +148,7 @@ pub fn class_table(confusions: &[(&str, &Confusion)]) -> Table {
         Column::percent(name, Better::Higher, values)
     };
     let columns: Vec<_> = confusions.iter().map(column).collect();
-    let names = classes::NAMES
+    let names = CLASS_NAMES
         .into_iter()
         .chain(["mean IoU", "pixel accuracy"]);
     let mut table = build("known classes", "class", names.map(str::to_owned), &columns);

@@ -9,7 +9,6 @@
 //!
 //! Example: `ood-eval report --run baseline=runs/baseline --run retrained=runs/retrained --labels labels --output report`
 
-pub mod classes;
 mod closed_set;
 pub mod comparison;
 pub mod confusion;

@@ -4,11 +4,10 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use artifacts::atomic::{read_json, write_json};
-use artifacts::labels::NUM_CLASSES;
+use artifacts::labels::{CLASS_NAMES, NUM_CLASSES};
 use artifacts::scores::Score;
 use serde::{Deserialize, Serialize};
 
-use crate::classes;
 use crate::confusion::Confusion;
 use crate::curves::{auprc, auroc, fpr95, totals};
 use crate::pixel_counts::reference_figures;
@@ -223,7 +222,7 @@ fn closed_set_results(runs: &[Run]) -> Vec<ClosedSetResults> {
             mean_iou_with_absent: c.mean_iou_with_absent(),
             classes: (0..NUM_CLASSES)
                 .map(|class| ClassResults {
-                    class: classes::NAMES[class].to_owned(),
+                    class: CLASS_NAMES[class].to_owned(),
                     iou: c.iou(class),
                     n_true: c.true_pixels(class),
                 })

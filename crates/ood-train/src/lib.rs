@@ -21,7 +21,6 @@ mod train;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use artifacts::index;
 use artifacts::labels::NUM_CLASSES;
 use artifacts::stage_dir::{Opened, StageDir};
 use clap::{Parser, ValueEnum};
@@ -184,10 +183,9 @@ pub fn run(args: &Args) -> Result<()> {
     args.check()?;
     // inputs that cannot be used are found before the output is emptied for them
     let start = Start::new(args)?;
-    let label_index = args.labels.join(index::FILE_NAME);
-    let proxy_index = args.proxy.as_ref().map(|p| p.join(index::FILE_NAME));
-    let mut inputs = vec![("labels", label_index.as_path())];
-    inputs.extend(proxy_index.iter().map(|p| ("proxy", p.as_path())));
+    // the directories, not their indices: these do not tell when masks change
+    let mut inputs = vec![("labels", args.labels.as_path())];
+    inputs.extend(args.proxy.iter().map(|p| ("proxy", p.as_path())));
     inputs.extend(args.init.iter().map(|p| ("init", p.as_path())));
     let dir = match StageDir::open(&args.output, "ood-train", args, &inputs, args.common.force)? {
         Opened::Done(_) => {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use artifacts::index::{Index, Sample};
 use artifacts::labels::{IGNORE, MaskKind, OOD_PROXY};
-use artifacts::manifest::Manifest;
+use artifacts::manifest::{Input, Manifest};
 use artifacts::mask::Mask;
 use artifacts::tables::{read_table, schema};
 use image::RgbImage;
@@ -73,7 +73,10 @@ impl Toy {
                 })
             })
             .collect::<Result<_>>()?;
-        Index::new("toy", "train", kind, &dir, samples)?.write(&dir)
+        Index::new("toy", "train", kind, &dir, samples)?.write(&dir)?;
+        let inputs = [("index".to_owned(), Input::of(&dir.join("index.json"))?)];
+        Manifest::new("toy", serde_json::Value::Null, inputs.into())
+            .write_file(&dir.join("manifest.json"))
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use anyhow::{Context, Result, anyhow};
 use artifacts::index::{self, Index, Sample};
 use artifacts::labels::NUM_CLASSES;
-use artifacts::logits::{Logits, LogitsInfo, Precision};
+use artifacts::logits::{Logits, LogitsInfo, Precision, logits_path};
 use artifacts::shard::Shard;
 use artifacts::stage_dir::{Opened, StageDir};
 use candle_core::{Device, Tensor};
@@ -152,11 +152,6 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     )?;
     dir.finish(&[("samples", n_samples)])?;
     Ok(())
-}
-
-/// Where the logits of a sample are.
-pub fn logits_path(dir: &Path, sample_id: &str) -> PathBuf {
-    dir.join(format!("{sample_id}.safetensors"))
 }
 
 fn infer_all(

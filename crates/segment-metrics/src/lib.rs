@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use artifacts::index::{Index, Sample};
 use artifacts::labels::{EvalLabel, MaskKind};
-use artifacts::logits::Logits;
+use artifacts::logits::{Logits, logits_path};
 use artifacts::mask::{ComponentMap, Mask};
 use artifacts::scores::Score;
 use artifacts::shard::Shard;
@@ -148,7 +148,7 @@ pub fn run(args: &Args) -> Result<()> {
 /// end at the last one.
 fn check_logits(args: &Args, samples: &[&Sample]) -> Result<usize> {
     for sample in samples {
-        let path = logits_path(args, sample);
+        let path = logits_path(&args.logits, &sample.sample_id);
         ensure!(
             path.exists(),
             "{} does not exist: run `seg-model infer` with --output {} on the same labels first",
@@ -163,12 +163,9 @@ fn check_logits(args: &Args, samples: &[&Sample]) -> Result<usize> {
             args.shard
         )
     })?;
-    Ok(Logits::read(&logits_path(args, first))?.info.num_classes)
-}
-
-fn logits_path(args: &Args, sample: &Sample) -> PathBuf {
-    args.logits
-        .join(format!("{}.safetensors", sample.sample_id))
+    Ok(Logits::read(&logits_path(&args.logits, &first.sample_id))?
+        .info
+        .num_classes)
 }
 
 /// What every sample needs to know.
@@ -218,7 +215,7 @@ impl Stage<'_> {
         if self.args.skip_without_ood && !mask.labels.contains(&(EvalLabel::Out as u8)) {
             return Ok(None);
         }
-        let path = logits_path(self.args, sample);
+        let path = logits_path(&self.args.logits, &sample.sample_id);
         let logits = Logits::read(&path)?;
         self.check_fit(&path, &logits, sample)?;
         let metrics = analyze_logits(&logits, &mask, &self.args.segmentation());

@@ -8,12 +8,12 @@ use super::bars::{self, Panel};
 use super::colors::{BLUE, VERMILLION, is_dashed, run_color};
 use super::lines::{self, Line, LineChart};
 use super::model::LinearModel;
-use crate::classes;
 use crate::curves::{CurvePoint, points, totals};
 use crate::pixel_counts::entropy_shares;
 use crate::results::{DatasetResults, row_name};
 use crate::runs::{Run, RunDataset};
 use crate::segment_scores::sample_errors;
+use artifacts::labels::CLASS_NAMES;
 
 /// One figure of the report.
 #[derive(Clone, Debug, Serialize)]
@@ -351,7 +351,7 @@ fn with_class(metric: &str) -> String {
     let number = ["class_prob_", "neighbor_class_"]
         .iter()
         .find_map(|prefix| metric.strip_prefix(prefix)?.parse::<usize>().ok());
-    match number.and_then(|n| classes::NAMES.get(n)) {
+    match number.and_then(|n| CLASS_NAMES.get(n)) {
         Some(class) => format!("{metric} ({class})"),
         None => metric.to_owned(),
     }

@@ -17,8 +17,9 @@ use stage_cli::Progress;
 
 use super::figures::{Member, slug};
 use super::pictures::{self, Size};
-use crate::closed_set::{logits_path, read_logits};
+use crate::closed_set::read_logits;
 use crate::segment_scores::{SampleErrors, sample_errors};
+use artifacts::logits::logits_path;
 
 /// One sample of the gallery.
 #[derive(Clone, Debug, Serialize)]

@@ -1,7 +1,7 @@
 //! The page: views of the results for the template, and its rendering.
 
 use anyhow::{Context, Result};
-use artifacts::labels::NUM_CLASSES;
+use artifacts::labels::{CLASS_COLORS, CLASS_NAMES, NUM_CLASSES};
 use artifacts::scores::Score;
 use minijinja::{Environment, value::Serde};
 use serde::Serialize;
@@ -10,7 +10,6 @@ use super::colors::{INK, css, heat_gradient, is_dashed, run_color};
 use super::figures::Figure;
 use super::gallery::SampleView;
 use super::provenance::StageView;
-use crate::classes;
 use crate::comparison::{Table, class_table, main_table, score_table};
 use crate::results::{DatasetResults, Results, RowResults};
 use crate::runs::Run;
@@ -125,7 +124,7 @@ pub(super) fn render(
         datasets,
         closed_sets: closed_sets(runs),
         classes: (0..NUM_CLASSES)
-            .map(|c| (classes::NAMES[c], css(classes::COLORS[c])))
+            .map(|c| (CLASS_NAMES[c], css(CLASS_COLORS[c])))
             .collect(),
         heat: heat_gradient(),
         provenance,

@@ -1,14 +1,13 @@
 //! Pictures of one sample, at the size of the gallery. Everything is `[h, w]` row-major.
 
 use anyhow::{Context, Result};
-use artifacts::labels::{EvalLabel, IGNORE};
+use artifacts::labels::{CLASS_COLORS, EvalLabel, IGNORE};
 use artifacts::logits::Logits;
 use artifacts::mask::{ComponentMap, Mask};
 use artifacts::scores::PixelRow;
 use image::{RgbImage, imageops};
 
 use super::colors::{KEPT, REJECTED, VERMILLION, blend, heat};
-use crate::classes;
 
 /// Columns and rows of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +104,7 @@ pub(super) fn shrink_labels(mask: &Mask, size: Size) -> Vec<u8> {
 /// The photo under the colours of the predicted classes.
 pub(super) fn prediction(photo: &RgbImage, class: &[u8]) -> RgbImage {
     paint(photo, |at, pixel| {
-        let color = classes::COLORS.get(usize::from(class[at]));
+        let color = CLASS_COLORS.get(usize::from(class[at]));
         blend(pixel, *color.unwrap_or(&[0; 3]), 0.65)
     })
 }

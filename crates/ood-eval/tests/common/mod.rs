@@ -153,7 +153,7 @@ fn write_sample(dir: &Path, images: &Path, scene: &Scene, kind: MaskKind) -> Res
         let base = if hit {
             [200, 90, 40]
         } else {
-            ood_eval::classes::COLORS[usize::from(street(x, y))].map(|c| c / 2 + 60)
+            artifacts::labels::CLASS_COLORS[usize::from(street(x, y))].map(|c| c / 2 + 60)
         };
         image::Rgb(base.map(|c: u8| c.saturating_add((noise(x + y * WIDTH) * 24.0) as u8)))
     });
