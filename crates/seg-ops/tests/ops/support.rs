@@ -117,6 +117,11 @@ pub(crate) fn positive(y: &Tensor) -> Result<Vec<bool>> {
     Ok(values(y)?.into_iter().map(|v| v > 0.0).collect())
 }
 
+/// Whether a number is so near 0 that rounding decides on which side of a rectifier's kink it lies, and with that its gradient.
+pub(crate) fn is_near_kink(y: &Tensor) -> Result<bool> {
+    Ok(values(y)?.into_iter().any(|v| v.abs() < 1e-4))
+}
+
 /// `y` where it is kept, 0 elsewhere.
 pub(crate) fn rectified(y: Vec<f64>, kept: &[bool]) -> Vec<f64> {
     y.into_iter()
