@@ -53,6 +53,11 @@ impl Input {
     /// # Errors
     /// If the file cannot be read, or the directory has no manifest because its stage did not finish.
     pub fn of(path: &Path) -> Result<Self> {
+        ensure!(
+            path.exists(),
+            "could not read {}: it does not exist; run the stage that writes it first, or name another",
+            path.display()
+        );
         if path.is_dir() {
             return Self::of_stage(path);
         }
