@@ -20,3 +20,4 @@ pub mod shard;
 pub mod stage_dir;
 #[cfg(feature = "tables")]
 pub mod tables;
+pub mod tensor_file;

@@ -3,14 +3,16 @@
 //! One tensor `logits`, `[C, h, w]` f16 or f32, and in the metadata what a reader needs to bring it to the
 //! size of the mask. [`Logits::row`] upsamples a row at a time, so that no full-size volume ever exists.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use half::f16;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors};
 
-use crate::atomic::write_bytes;
+use crate::atomic::write_atomic;
+use crate::tensor_file::{Entry, write_header};
 
 const TENSOR: &str = "logits";
 const FORMAT_VERSION: &str = "1";
@@ -200,17 +202,25 @@ impl Logits {
                 self.values.iter().flat_map(|v| v.to_le_bytes()).collect(),
             ),
         };
-        let view = TensorView::new(dtype, vec![self.channels, self.height, self.width], &bytes)?;
-        let metadata = HashMap::from([
-            ("format_version".to_owned(), FORMAT_VERSION.to_owned()),
-            ("sample_id".to_owned(), info.sample_id.clone()),
-            ("network".to_owned(), info.network.clone()),
-            ("output_height".to_owned(), info.output_height.to_string()),
-            ("output_width".to_owned(), info.output_width.to_string()),
-            ("align_corners".to_owned(), info.align_corners.to_string()),
-            ("num_classes".to_owned(), info.num_classes.to_string()),
+        let metadata = BTreeMap::from([
+            ("format_version", FORMAT_VERSION.to_owned()),
+            ("sample_id", info.sample_id.clone()),
+            ("network", info.network.clone()),
+            ("output_height", info.output_height.to_string()),
+            ("output_width", info.output_width.to_string()),
+            ("align_corners", info.align_corners.to_string()),
+            ("num_classes", info.num_classes.to_string()),
         ]);
-        write_bytes(path, &serialize_sorted(&view, metadata)?)
+        let entry = Entry {
+            name: TENSOR,
+            dtype,
+            shape: &[self.channels, self.height, self.width],
+            n_bytes: bytes.len(),
+        };
+        write_atomic(path, |w| {
+            write_header(w, &metadata, [entry])?;
+            Ok(w.write_all(&bytes)?)
+        })
     }
 
     /// Class logits of output row `y`, upsampled bilinearly, into `out` `[num_classes, output_width]`.
@@ -276,26 +286,6 @@ fn source(i: usize, n_in: usize, n_out: usize, align_corners: bool) -> (usize, u
     };
     let low = (at as usize).min(n_in - 1);
     (low, (low + 1).min(n_in - 1), at - low as f32)
-}
-
-/// Metadata of safetensors comes from a hash map; one entry order gives the same bytes on every run.
-fn serialize_sorted(view: &TensorView<'_>, metadata: HashMap<String, String>) -> Result<Vec<u8>> {
-    let sorted: std::collections::BTreeMap<_, _> = metadata.into_iter().collect();
-    let header = serde_json::json!({
-        "__metadata__": sorted,
-        TENSOR: {
-            "dtype": format!("{:?}", view.dtype()),
-            "shape": view.shape(),
-            "data_offsets": [0, view.data().len()],
-        },
-    });
-    let mut header = serde_json::to_vec(&header)?;
-    header.resize(header.len().next_multiple_of(8), b' ');
-    let mut bytes = Vec::with_capacity(8 + header.len() + view.data().len());
-    bytes.extend((header.len() as u64).to_le_bytes());
-    bytes.extend(header);
-    bytes.extend(view.data());
-    Ok(bytes)
 }
 
 #[cfg(test)]

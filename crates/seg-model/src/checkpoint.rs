@@ -6,8 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use artifacts::atomic::write_atomic;
+use artifacts::tensor_file::{Entry, write_header};
 use candle_core::{DType, Device, Tensor};
-use serde::Serialize;
+use safetensors::tensor::Dtype;
 
 use crate::input::Normalization;
 use crate::nets::Network;
@@ -142,29 +143,14 @@ pub fn write_tensors(
     metadata: &BTreeMap<&str, String>,
     tensors: &BTreeMap<String, Tensor>,
 ) -> Result<()> {
-    #[derive(Serialize)]
-    struct Entry<'a> {
-        dtype: &'static str,
-        shape: &'a [usize],
-        data_offsets: [usize; 2],
-    }
-    let mut header = BTreeMap::from([("__metadata__", serde_json::to_value(metadata)?)]);
-    let mut end = 0;
-    for (name, tensor) in tensors {
-        let start = end;
-        end += 4 * tensor.elem_count();
-        let entry = Entry {
-            dtype: "F32",
-            shape: tensor.dims(),
-            data_offsets: [start, end],
-        };
-        header.insert(name, serde_json::to_value(entry)?);
-    }
-    let mut header = serde_json::to_vec(&header)?;
-    header.resize(header.len().next_multiple_of(8), b' ');
+    let entries = tensors.iter().map(|(name, tensor)| Entry {
+        name,
+        dtype: Dtype::F32,
+        shape: tensor.dims(),
+        n_bytes: 4 * tensor.elem_count(),
+    });
     write_atomic(path, |w| {
-        w.write_all(&(header.len() as u64).to_le_bytes())?;
-        w.write_all(&header)?;
+        write_header(w, metadata, entries)?;
         for tensor in tensors.values() {
             let values = tensor
                 .to_dtype(DType::F32)?

@@ -6,7 +6,7 @@ use anyhow::Result;
 use artifacts::atomic::read_json;
 use serde_json::Value;
 
-/// A linear model on standardised metrics: positive coefficients speak for a false positive.
+/// A linear model on standardized metrics: positive coefficients speak for a false positive.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct LinearModel {
     /// Names and coefficients, largest magnitude first.
@@ -29,7 +29,6 @@ pub(super) fn read(dir: &Path) -> Result<Option<LinearModel>> {
 
 /// Other kinds of models have other fields; only what a linear model has is looked for.
 fn parse(model: &Value) -> Option<LinearModel> {
-    let model = model.get("model").unwrap_or(model);
     let features = model.get("features")?.as_array()?;
     let coefficients = model.get("coefficients")?.as_array()?;
     if features.len() != coefficients.len() {
