@@ -39,7 +39,7 @@ pub struct Sample {
     pub sample_id: String,
     /// Image file, relative to [`Index::image_root`].
     pub image: PathBuf,
-    /// Size of the image file in bytes, by which a later change is noticed.
+    /// Size of the image file in bytes, by which a later change is noticed; 0 if the file was not there.
     pub image_bytes: u64,
     /// Width of the image file in pixels.
     pub image_width: u32,
@@ -134,7 +134,7 @@ impl Index {
             })?
             .len();
         ensure!(
-            bytes == sample.image_bytes,
+            bytes == sample.image_bytes || sample.image_bytes == 0,
             "{} has {bytes} bytes, but {} when it was indexed: prepare the data set again",
             path.display(),
             sample.image_bytes

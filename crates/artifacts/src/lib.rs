@@ -2,9 +2,9 @@
 //!
 //! A stage reads what its flags name and writes one directory: samples first, `manifest.json` last
 //! ([`stage_dir`]). Samples are listed in `index.json` ([`index`]), their labels are 8-bit PNG masks
-//! ([`mask`], values in [`labels`]), network outputs are safetensors files ([`logits`]) that are read row by
-//! row ([`scores`] turns rows into softmax and entropy), everything else is a parquet table ([`tables`], behind
-//! the feature `tables`). `docs/ARTIFACTS.md` describes the bytes.
+//! ([`mask`], values in [`labels`]; [`picture`] reads those of any origin), network outputs are safetensors files
+//! ([`logits`]) that are read row by row ([`scores`] turns rows into softmax and entropy), everything else is a
+//! parquet table ([`tables`], behind the feature `tables`). `docs/ARTIFACTS.md` describes the bytes.
 //!
 //! This crate knows no candle, no network and no metric.
 
@@ -14,6 +14,7 @@ pub mod labels;
 pub mod logits;
 pub mod manifest;
 pub mod mask;
+pub mod picture;
 pub mod score_bins;
 pub mod scores;
 pub mod shard;

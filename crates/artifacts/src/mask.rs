@@ -1,8 +1,9 @@
-//! 8-bit label masks and 16-bit component maps as greyscale PNG.
+//! 8-bit label masks and 16-bit component maps, written as greyscale PNG.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{DynamicImage, ImageBuffer, ImageReader, Luma};
 
 use crate::atomic::write_atomic;
@@ -29,23 +30,12 @@ impl Mask {
         }
     }
 
-    /// Reads a greyscale 8-bit picture without looking at its values.
+    /// Reads a label picture without looking at its values, as [`crate::picture::read_labels`] does.
     ///
     /// # Errors
-    /// If the file cannot be decoded or is not 8-bit greyscale.
+    /// If the file cannot be decoded or holds no labels.
     pub fn read_raw(path: &Path) -> Result<Self> {
-        match decode(path)? {
-            DynamicImage::ImageLuma8(mask) => Ok(Self {
-                width: mask.width() as usize,
-                height: mask.height() as usize,
-                labels: mask.into_raw(),
-            }),
-            other => bail!(
-                "{} is {:?}, but a mask is 8-bit greyscale",
-                path.display(),
-                other.color()
-            ),
-        }
+        crate::picture::read_labels(path)
     }
 
     /// Reads a mask and checks that all its values belong to `kind`.
@@ -107,7 +97,10 @@ impl ComponentMap {
     /// # Errors
     /// If the file cannot be decoded or is not 16-bit greyscale.
     pub fn read(path: &Path) -> Result<Self> {
-        match decode(path)? {
+        let unusable = || format!("{} is damaged or no picture", path.display());
+        let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
+        let picture = reader.with_context(unusable)?.decode();
+        match picture.with_context(unusable)? {
             DynamicImage::ImageLuma16(map) => Ok(Self {
                 width: map.width() as usize,
                 height: map.height() as usize,
@@ -127,16 +120,6 @@ impl ComponentMap {
     }
 }
 
-/// Decodes by content, whatever the file's name says.
-fn decode(path: &Path) -> Result<DynamicImage> {
-    ImageReader::open(path)
-        .with_context(|| format!("could not open {}", path.display()))?
-        .with_guessed_format()
-        .with_context(|| format!("could not read {}", path.display()))?
-        .decode()
-        .with_context(|| format!("{} is damaged or no picture", path.display()))
-}
-
 fn write_luma<P>(path: &Path, width: usize, height: usize, values: &[P]) -> Result<()>
 where
     P: image::Primitive,
@@ -152,7 +135,9 @@ where
     let picture = ImageBuffer::<Luma<P>, &[P]>::from_raw(width as u32, height as u32, values)
         .context("a buffer of the right length")?;
     write_atomic(path, |w| {
-        Ok(picture.write_with_encoder(image::codecs::png::PngEncoder::new(w))?)
+        // rows of labels mostly repeat the row above, which leaves runs of zeros
+        let encoder = PngEncoder::new_with_quality(w, CompressionType::Fast, FilterType::Up);
+        Ok(picture.write_with_encoder(encoder)?)
     })
 }
 
