@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{infer, inspect};
+use crate::{import, infer, inspect};
 
 /// Segmentation networks: inference and weights files.
 #[derive(Parser, Debug)]
@@ -22,6 +22,8 @@ pub struct Args {
 pub enum Command {
     /// Write the logits of all samples of an index.
     Infer(infer::Args),
+    /// Convert a published checkpoint to a weights file that says how to run it.
+    Import(import::Args),
     /// Print what a weights file holds.
     Inspect(inspect::Args),
 }
@@ -30,6 +32,7 @@ pub enum Command {
 pub fn run(args: &Args) -> Result<()> {
     match &args.command {
         Command::Infer(infer) => infer::run(infer, &args.common),
+        Command::Import(import) => import::run(import),
         Command::Inspect(inspect) => inspect::run(inspect),
     }
 }

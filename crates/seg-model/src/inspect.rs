@@ -2,43 +2,39 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
-use safetensors::SafeTensors;
+use anyhow::Result;
 use stage_cli::print_result;
 
-use crate::checkpoint::metadata;
+use crate::checkpoint::WeightsFile;
 
 /// Arguments of `seg-model inspect`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Weights file (safetensors).
+    /// Weights file: safetensors, .pth or .bin of `PyTorch`, or the index.json of several such files.
     pub file: PathBuf,
 }
 
-/// Prints metadata, then name, type and shape of each tensor, then the totals.
+/// Prints format and metadata, then name, type, shape and size of each tensor, then the totals.
 pub fn run(args: &Args) -> Result<()> {
-    let bytes = std::fs::read(&args.file)
-        .with_context(|| format!("could not read {}", args.file.display()))?;
-    let damaged = || format!("{} is no safetensors file", args.file.display());
-    for (key, value) in metadata(&bytes).with_context(damaged)? {
+    let file = WeightsFile::open(&args.file)?;
+    print_result(format!("format: {}", file.format));
+    for (key, value) in &file.metadata {
         print_result(format!("{key}: {value}"));
     }
-    let file = SafeTensors::deserialize(&bytes).with_context(damaged)?;
-    let mut tensors = file.tensors();
-    tensors.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut values = 0;
-    for (name, tensor) in &tensors {
-        values += tensor.shape().iter().product::<usize>();
+    let (mut values, mut bytes) = (0, 0);
+    for (name, tensor) in &file.tensors {
+        let n = tensor.elem_count()?;
+        let n_bytes = n * tensor.dtype.bitsize() / 8;
+        (values, bytes) = (values + n, bytes + n_bytes);
         print_result(format!(
-            "{name}  {:?}  {:?}",
-            tensor.dtype(),
-            tensor.shape()
+            "{name}  {}  {:?}  {n_bytes} bytes",
+            tensor.dtype, tensor.shape
         ));
     }
     print_result(format!(
         "{} tensors, {values} values, {:.1} MB",
-        tensors.len(),
-        bytes.len() as f64 / 1e6
+        file.tensors.len(),
+        bytes as f64 / 1e6
     ));
     Ok(())
 }

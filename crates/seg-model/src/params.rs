@@ -31,6 +31,8 @@ struct Inner {
     misshapen: BTreeMap<String, (Vec<usize>, Vec<usize>)>,
     /// Seed for tensors that are absent; without one they are missing.
     seed: Option<u64>,
+    /// Which tensors training leaves as they are; without one, none.
+    frozen: Option<fn(&str) -> bool>,
 }
 
 impl Params {
@@ -65,12 +67,28 @@ impl Params {
         })
     }
 
-    /// Gives a network its tensors as variables, so that gradients reach them.
+    /// Lets networks that are built from now on have what is absent drawn from `seed`.
+    pub fn draw_missing(&self, seed: u64) {
+        self.lock().seed = Some(seed);
+    }
+
+    /// Names and shapes that a network asked for in vain.
+    pub fn missing(&self) -> BTreeMap<String, Vec<usize>> {
+        self.lock().missing.clone()
+    }
+
+    /// Keeps the tensors of these names out of training: they get no gradient and are not [`Params::trainable`].
+    pub fn freeze(&self, is_frozen: fn(&str) -> bool) {
+        self.lock().frozen = Some(is_frozen);
+    }
+
+    /// Gives a network its tensors as variables, so that gradients reach them, but for frozen ones.
     pub fn builder(&self) -> VarBuilder<'static> {
         self.make_builder(false)
     }
 
-    /// Gives a network its tensors detached from any gradient; they still follow later changes of the variables.
+    /// Gives a network its tensors detached from any gradient, for inference: layers may combine them once for all, so that later
+    /// changes of the variables do not count.
     pub fn frozen_builder(&self) -> VarBuilder<'static> {
         self.make_builder(true)
     }
@@ -88,11 +106,12 @@ impl Params {
         self.lock().variables.clone()
     }
 
-    /// The variables that an optimizer moves: all but running statistics.
+    /// The variables that an optimizer moves: all but running statistics and frozen ones.
     pub fn trainable(&self) -> BTreeMap<String, Var> {
-        let mut variables = self.variables();
-        variables.retain(|name, _| !is_running_statistic(name));
-        variables
+        let inner = self.lock();
+        let trains = |name: &str| !is_running_statistic(name) && !inner.is_frozen(name);
+        let variables = inner.variables.iter().filter(|(name, _)| trains(name));
+        variables.map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 
     /// Checks that the network asked for exactly the tensors that there are.
@@ -127,6 +146,12 @@ impl Params {
     }
 }
 
+impl Inner {
+    fn is_frozen(&self, name: &str) -> bool {
+        self.frozen.is_some_and(|is_frozen| is_frozen(name))
+    }
+}
+
 /// Whether `name` is a buffer of a batch norm rather than a parameter.
 pub fn is_running_statistic(name: &str) -> bool {
     name.ends_with(".running_mean") || name.ends_with(".running_var")
@@ -154,19 +179,24 @@ impl SimpleBackend for Backend {
                 let shapes = (variable.dims().to_vec(), shape.dims().to_vec());
                 inner.misshapen.insert(name.to_owned(), shapes);
                 // stands in until `check_complete` reports all faults at once
-                return Tensor::zeros(shape, DType::F32, device);
+                return stand_in(shape, device);
             }
             None => {
                 let Some(seed) = inner.seed else {
                     inner.missing.insert(name.to_owned(), shape.dims().to_vec());
-                    return Tensor::zeros(shape, DType::F32, device);
+                    // a variable where one was asked for: then nothing is folded, and the memory stays untouched
+                    return Ok(if self.detached {
+                        Tensor::zeros(shape, DType::F32, device)?
+                    } else {
+                        Var::zeros(shape, DType::F32, device)?.into_inner()
+                    });
                 };
                 let variable = Var::from_tensor(&draw(&shape, name, init, seed, device)?)?;
                 inner.variables.insert(name.to_owned(), variable.clone());
                 variable
             }
         };
-        Ok(if self.detached {
+        Ok(if self.detached || inner.is_frozen(name) {
             variable.as_detached_tensor()
         } else {
             variable.as_tensor().clone()
@@ -183,6 +213,11 @@ impl SimpleBackend for Backend {
     fn contains_tensor(&self, name: &str) -> bool {
         self.params.lock().variables.contains_key(name)
     }
+}
+
+/// Zeros of any shape in the memory of one number.
+fn stand_in(shape: Shape, device: &Device) -> candle_core::Result<Tensor> {
+    Tensor::zeros((), DType::F32, device)?.broadcast_as(shape)
 }
 
 /// Initial values that depend on seed and name only, not on the order in which tensors are asked for.

@@ -1,0 +1,242 @@
+//! Layouts of `PyTorch`'s files: where their pickle and their numbers are.
+//!
+//! Since 1.6 `torch.save` writes a zip archive: the pickle `NAME/data.pkl`, and the numbers of each storage in
+//! `NAME/data/KEY`, stored without compression. Before, it wrote four pickles one after the other (magic number,
+//! protocol, system, object), a fifth with the keys of the storages, and then each storage: how many numbers, and these.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::rc::Rc;
+
+use anyhow::{Context, Result, bail, ensure};
+use zip::{CompressionMethod, ZipArchive};
+
+use super::file::TensorEntry;
+use super::pickle::{Id, Pickle, Storage, StoredTensor, Value};
+
+const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
+const PROTOCOL: i128 = 1001;
+
+/// Names under which training scripts save the weights beside other things, in the order in which they are looked for.
+const NESTS: [&str; 10] = [
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net",
+    "network",
+    "module",
+    "weights",
+    "teacher",
+    "params",
+];
+
+/// Where the numbers of a storage are: first byte in the file, and how many bytes are there.
+type Places = HashMap<Rc<str>, (u64, u64)>;
+
+/// Reads what a zip archive holds and compares its checksums.
+pub(super) fn read_zip(file: &File, n_bytes: u64) -> Result<BTreeMap<String, TensorEntry>> {
+    let mut archive = ZipArchive::new(BufReader::new(file)).context("the archive is damaged")?;
+    let mut places = Places::new();
+    let mut pickle_name = None;
+    for i in 0..archive.len() {
+        let entry = archive.by_index_raw(i).context("the archive is damaged")?;
+        let name: Rc<str> = entry.name().context("the archive is damaged")?.into();
+        ensure!(
+            entry.compression() == CompressionMethod::Stored && !entry.encrypted(),
+            "{name:?} in it is compressed or encrypted, which torch.save never does: load and save it with PyTorch"
+        );
+        let (start, len) = (entry.data_start(), entry.compressed_size());
+        let start = start.context("the archive is damaged")?;
+        ensure!(
+            start.checked_add(len).is_some_and(|end| end <= n_bytes),
+            "{name:?} in it is cut off"
+        );
+        if &*name == "data.pkl" || name.ends_with("/data.pkl") {
+            pickle_name = Some((i, name.clone()));
+        }
+        places.insert(name, (start, len));
+    }
+    let (i, name) = pickle_name.context("the archive holds no data.pkl: it is no checkpoint")?;
+    let prefix = name.trim_end_matches("data.pkl");
+    ensure!(
+        !places.contains_key(&*format!("{prefix}constants.pkl")),
+        "it is a TorchScript program: save its state_dict()"
+    );
+    check_sums(&mut archive)?;
+    if let Some(&(start, len)) = places.get(&*format!("{prefix}byteorder")) {
+        let mut order = String::new();
+        let mut file = file;
+        file.seek(SeekFrom::Start(start))?;
+        file.take(len.min(16)).read_to_string(&mut order)?;
+        ensure!(order == "little", "its byte order is {order:?}, not little");
+    }
+    let pickle = {
+        let entry = archive.by_index(i).context("the archive is damaged")?;
+        Pickle::read(&mut BufReader::new(entry))?
+    };
+    tensors(&pickle, |storage| {
+        let name = format!("{prefix}data/{}", storage.key);
+        places.get(&*name).copied()
+    })
+}
+
+/// Reads every entry once, which compares its checksum.
+fn check_sums(archive: &mut ZipArchive<BufReader<&File>>) -> Result<()> {
+    for i in 0..archive.len() {
+        let mut entry = archive.by_index(i).context("the archive is damaged")?;
+        let name = entry.name().map(Cow::into_owned).unwrap_or_default();
+        std::io::copy(&mut entry, &mut std::io::sink())
+            .with_context(|| format!("{name:?} in it is damaged"))?;
+    }
+    Ok(())
+}
+
+/// Reads what a file from before `PyTorch` 1.6 holds.
+pub(super) fn read_legacy(file: &File, n_bytes: u64) -> Result<BTreeMap<String, TensorEntry>> {
+    let mut input = BufReader::new(file);
+    let magic = Pickle::read(&mut input)?;
+    ensure!(
+        matches!(magic.root(), Value::Int(MAGIC)),
+        "it is a pickle, but none of torch.save"
+    );
+    let protocol = Pickle::read(&mut input)?;
+    ensure!(
+        matches!(protocol.root(), Value::Int(PROTOCOL)),
+        "it has an unknown version of PyTorch's format"
+    );
+    let system = Pickle::read(&mut input)?;
+    let little = entry(&system, system.root(), "little_endian");
+    ensure!(
+        matches!(little, Some(Value::Bool(true))),
+        "its byte order is not little"
+    );
+    let object = Pickle::read(&mut input)?;
+    let places = storages(&object, &mut input, n_bytes)?;
+    tensors(&object, |storage| places.get(&storage.key).copied())
+}
+
+/// Walks over the storages behind the pickles.
+fn storages(object: &Pickle, input: &mut BufReader<&File>, n_bytes: u64) -> Result<Places> {
+    let keys = Pickle::read(input)?;
+    let Value::List(keys_list) = keys.root() else {
+        bail!("its storages are not listed");
+    };
+    let types: HashMap<_, _> = object.storages().map(|s| (&s.key, s.dtype)).collect();
+    let mut places = Places::new();
+    let mut at = input.stream_position()?;
+    for &key in keys_list {
+        let Value::Text(key) = keys.get(key) else {
+            bail!("the key of a storage is no text");
+        };
+        let dtype = types
+            .get(key)
+            .with_context(|| format!("its storage {key:?} belongs to no tensor"))?;
+        let mut numel = [0; 8];
+        input.seek(SeekFrom::Start(at))?;
+        input
+            .read_exact(&mut numel)
+            .context("it ends before its last storage")?;
+        let numel = u64::from_le_bytes(numel);
+        let start = at + 8;
+        let len = numel.checked_mul(dtype.bitsize() as u64 / 8);
+        at = len
+            .and_then(|len| start.checked_add(len))
+            .filter(|&end| end <= n_bytes)
+            .with_context(|| format!("its storage {key:?} of {numel} numbers is cut off"))?;
+        places.insert(key.clone(), (start, at - start));
+    }
+    Ok(places)
+}
+
+/// The tensors of the state dictionary, found wherever training scripts put it.
+fn tensors(
+    pickle: &Pickle,
+    place: impl Fn(&Storage) -> Option<(u64, u64)>,
+) -> Result<BTreeMap<String, TensorEntry>> {
+    let mut tensors = BTreeMap::new();
+    for &(key, value) in state_dict(pickle)? {
+        // what is no tensor there are counts and versions
+        if let (Value::Text(name), Value::Tensor(tensor)) = (pickle.get(key), pickle.get(value)) {
+            let located = locate(tensor, place(&tensor.storage))
+                .with_context(|| format!("its tensor {name:?} cannot be read"))?;
+            tensors.insert(name.to_string(), located);
+        }
+    }
+    Ok(tensors)
+}
+
+fn state_dict(pickle: &Pickle) -> Result<&[(Id, Id)]> {
+    let has_tensors = |items: &[(Id, Id)]| {
+        let mut values = items.iter().map(|&(_, value)| pickle.get(value));
+        values.any(|value| matches!(value, Value::Tensor(_)))
+    };
+    let mut at = pickle.root();
+    // scripts that save {"model": {"state_dict": ...}} exist, deeper ones do not
+    for _ in 0..4 {
+        let Value::Dict(items) = at else {
+            bail!("it holds no dictionary of tensors: save the network's state_dict()");
+        };
+        if has_tensors(items) {
+            return Ok(items);
+        }
+        let Some(inner) = NESTS.iter().find_map(|key| entry(pickle, at, key)) else {
+            let keys = items.iter().filter_map(|&(key, _)| match pickle.get(key) {
+                Value::Text(key) => Some(format!("{key:?}")),
+                _ => None,
+            });
+            bail!(
+                "its dictionary has no tensors, only {}: save the network's state_dict()",
+                keys.take(20).collect::<Vec<_>>().join(", ")
+            );
+        };
+        at = inner;
+    }
+    bail!("it holds no dictionary of tensors: save the network's state_dict()")
+}
+
+/// The value of a dictionary under `name`.
+fn entry<'a>(pickle: &'a Pickle, dict: &'a Value, name: &str) -> Option<&'a Value> {
+    let Value::Dict(items) = dict else {
+        return None;
+    };
+    let is_it = |&&(key, _): &&(Id, Id)| matches!(pickle.get(key), Value::Text(t) if &**t == name);
+    // of several the last one counts, as in Python
+    let found = items.iter().rev().find(is_it);
+    found.map(|&(_, value)| pickle.get(value))
+}
+
+/// Checks a view against its storage.
+fn locate(tensor: &StoredTensor, place: Option<(u64, u64)>) -> Result<TensorEntry> {
+    let storage = &tensor.storage;
+    let (start, len) = place.with_context(|| format!("storage {:?} is missing", storage.key))?;
+    let item = storage.dtype.bitsize() as u64 / 8;
+    let (first, numel) = storage.part;
+    let inside = |end: Option<u64>, limit: u64| end.is_some_and(|end| end <= limit);
+    ensure!(
+        inside(storage.numel.checked_mul(item), len)
+            && inside(first.checked_add(numel), storage.numel),
+        "storage {:?} of {} numbers has only {len} bytes",
+        storage.key,
+        storage.numel
+    );
+    let entry = TensorEntry {
+        dtype: storage.dtype,
+        shape: tensor.shape.clone(),
+        strides: tensor.strides.clone(),
+        file: 0,
+        // no overflow: the storage lies inside of the file
+        start: start + item * first.saturating_add(tensor.offset).min(storage.numel),
+    };
+    let span = entry.span()? as u64;
+    ensure!(
+        inside(tensor.offset.checked_add(span), numel),
+        "shape {:?} with strides {:?} from {} on leaves its storage of {numel} numbers",
+        tensor.shape,
+        tensor.strides,
+        tensor.offset
+    );
+    Ok(entry)
+}
