@@ -68,16 +68,38 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     })
 }
 
-/// Reads `path` as JSON; the error names file, line and column.
+/// Reads `path` as JSON; the error names file, byte, line and column.
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
-    let text =
-        fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
+    let bytes = fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let byte = json_error_byte(&bytes, &error);
+        anyhow::Error::new(error).context(format!("{} is damaged at byte {byte}", path.display()))
+    })
+}
+
+/// Position in `bytes` of what a JSON parser, which counts lines and the bytes in them, complains about.
+pub fn json_error_byte(bytes: &[u8], error: &serde_json::Error) -> usize {
+    let lines = bytes.split_inclusive(|&b| b == b'\n').map(<[u8]>::len);
+    let before: usize = lines.take(error.line().saturating_sub(1)).sum();
+    (before + error.column()).min(bytes.len())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn damaged_json_is_named_to_the_byte() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("a.json");
+        write_bytes(&path, b"{\n  \"a\": 1,\n  !")?;
+        let error = read_json::<serde_json::Value>(&path).expect_err("damaged");
+        assert!(
+            format!("{error:#}").contains("a.json is damaged at byte 15"),
+            "{error:#}"
+        );
+        Ok(())
+    }
 
     #[test]
     fn failure_leaves_the_old_file_and_no_rest() -> Result<()> {

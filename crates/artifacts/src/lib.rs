@@ -9,6 +9,7 @@
 //! This crate knows no candle, no network and no metric.
 
 pub mod atomic;
+pub mod colors;
 pub mod index;
 pub mod labels;
 pub mod logits;

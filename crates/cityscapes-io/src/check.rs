@@ -1,16 +1,19 @@
-//! `check`: reads a whole data set and says what is in it.
+//! `check`: reads a whole data set, lists everything that is wrong with it, and says what is in it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
-use anyhow::Result;
-use artifacts::labels::{CLASS_NAMES, MaskKind};
+use anyhow::{Result, bail};
+use artifacts::labels::MaskKind;
+use artifacts::picture;
+use comfy_table::{Table, presets};
 use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Progress, print_result};
 
-use crate::discover::{Discovered, Found, check_size, image_size};
-use crate::prepare::Source;
+use crate::discover::{Discovered, Found, discover};
+use crate::manifest::DatasetManifest;
+use crate::palette::value_name;
+use crate::prepare::{Source, differences};
 
 /// Arguments of `check`.
 #[derive(clap::Args, Clone, Debug, Serialize)]
@@ -18,6 +21,9 @@ pub struct Args {
     /// Where the data set is.
     #[command(flatten)]
     pub source: Source,
+    /// Fewer samples than published or than there are labels for, and images of another size, are no fault.
+    #[arg(long)]
+    pub partial: bool,
 }
 
 /// What is in some samples.
@@ -25,54 +31,134 @@ pub struct Args {
 struct Contents {
     /// Images per width and height.
     sizes: BTreeMap<(u32, u32), u64>,
+    /// Samples per text of the placeholder that the manifest counts by.
+    groups: BTreeMap<String, usize>,
     /// Per mask value: pixels, and images that have any.
     values: BTreeMap<u8, (u64, u64)>,
+    /// Images without labels.
+    n_unlabeled: usize,
+    /// Samples without a pixel that counts.
+    n_void: usize,
+    /// One line for each sample that cannot be used, in the order of samples.
+    faults: Vec<String>,
 }
 
-/// Reads every label file and every image's header; prints sizes and the share of each label.
+/// Decodes every image and every label file; prints a line for each fault, then what was found.
 ///
 /// # Errors
-/// For the first thing that `prepare` would refuse.
+/// If there is any fault, or the data set cannot be found at all.
 pub fn run(args: &Args) -> Result<()> {
-    let (manifest, found) = args.source.open()?;
+    let manifest = args.source.data_manifest()?;
+    let mut found = discover(&manifest, &args.source.root)?;
     let progress = Progress::new("check", found.samples.len() as u64, "images");
-    let contents = found
-        .samples
-        .par_iter()
-        .map(|sample| {
-            let contents = read_sample(args, &found, sample)?;
-            progress.advance(1);
-            Ok(contents)
-        })
-        .collect::<Result<Vec<_>>>()?
+    let contents = found.samples.par_iter().map(|sample| {
+        let contents = read_sample(args, &found, sample);
+        progress.advance(1);
+        contents
+    });
+    let contents = contents.collect::<Vec<_>>();
+    progress.finish();
+    let contents = contents
         .into_iter()
         .fold(Contents::default(), Contents::merge);
-    progress.finish();
-    let sizes = contents.sizes.keys().copied();
-    args.source.compare(&manifest, found.samples.len(), sizes)?;
-    print_result(format!(
-        "{}: {} samples",
-        manifest.title,
-        found.samples.len()
-    ));
-    print_result(contents.describe(manifest.mask_kind).trim_end());
+    if !args.partial {
+        found.faults.append(&mut found.lost);
+    }
+    let n_broken = found.faults.len() + contents.faults.len();
+    let n_void = if manifest.skip_void {
+        contents.n_void
+    } else {
+        0
+    };
+    let n_found = found.samples.len() - n_void;
+    let mut faults = std::mem::take(&mut found.faults);
+    faults.extend(contents.faults.iter().cloned());
+    if !args.partial {
+        let place = args.source.root.display();
+        let all = all_differences(&manifest, n_found, &contents);
+        faults.extend(
+            all.into_iter()
+                .map(|difference| format!("{place}: {difference}")),
+        );
+    }
+    for fault in &faults {
+        print_result(fault);
+    }
+    print_result(summary(&manifest, n_found, n_broken));
+    print_result(contents.table(manifest.mask_kind));
+    if !faults.is_empty() {
+        bail!(
+            "{} in {}: {} faults, see the lines above; get these files from {}",
+            manifest.title,
+            args.source.root.display(),
+            faults.len(),
+            manifest.url
+        );
+    }
     Ok(())
 }
 
-fn read_sample(args: &Args, found: &Discovered, sample: &Found) -> Result<Contents> {
-    let image = args.source.root.join(&sample.image);
-    let size = image_size(&image)?;
-    let mask = found.read_labels(sample)?;
-    check_size(&image, size, &sample.label_file, &mask)?;
-    let mut counts = [0u64; 256];
-    for &value in &mask.labels {
-        counts[usize::from(value)] += 1;
+fn read_sample(args: &Args, found: &Discovered, sample: &Found) -> Contents {
+    let mut contents = Contents::default();
+    if let Some(group) = &sample.group {
+        contents.groups.insert(group.clone(), 1);
     }
-    let present = (0..=u8::MAX).zip(counts).filter(|&(_, n)| n > 0);
-    Ok(Contents {
-        sizes: BTreeMap::from([(size, 1)]),
-        values: present.map(|(value, n)| (value, (n, 1))).collect(),
-    })
+    let image = args.source.root.join(&sample.image);
+    // the whole image, as a header tells nothing of the rest
+    let size = match picture::read_rgb(&image) {
+        Ok(picture) => picture.dimensions(),
+        Err(error) => {
+            contents.faults.push(format!("{error:#}"));
+            return contents;
+        }
+    };
+    contents.sizes.insert(size, 1);
+    let Some(labels) = &sample.labels else {
+        contents.n_unlabeled = 1;
+        return contents;
+    };
+    match found.read_labels(labels, &image, size) {
+        Err(error) => contents.faults.push(format!("{error:#}")),
+        Ok(mask) => {
+            let mut counts = [0u64; 256];
+            for &value in &mask.labels {
+                counts[usize::from(value)] += 1;
+            }
+            let present = (0..=u8::MAX).zip(counts).filter(|&(_, n)| n > 0);
+            contents.values = present.map(|(value, n)| (value, (n, 1))).collect();
+            contents.n_void = usize::from(counts[255] == mask.labels.len() as u64);
+        }
+    }
+    contents
+}
+
+/// How the data set differs from the published one, down to the parts that can be named.
+fn all_differences(manifest: &DatasetManifest, n_found: usize, contents: &Contents) -> Vec<String> {
+    let mut all = differences(manifest, n_found, contents.sizes.keys().copied());
+    if let Some(by) = &manifest.expected_by {
+        for (group, &expected) in &by.samples {
+            let n = contents.groups.get(group).copied().unwrap_or(0);
+            if n != expected {
+                let name = &by.placeholder;
+                all.push(format!("{name} {group}: {n} samples instead of {expected}"));
+            }
+        }
+    }
+    all
+}
+
+fn summary(manifest: &DatasetManifest, n_found: usize, n_broken: usize) -> Table {
+    let expected = manifest.expected_samples.map(|n| n.to_string());
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED);
+    table.set_header(["data set", "found", "expected", "broken"]);
+    table.add_row([
+        manifest.title.clone(),
+        n_found.to_string(),
+        expected.unwrap_or_else(|| "any".to_owned()),
+        n_broken.to_string(),
+    ]);
+    table
 }
 
 impl Contents {
@@ -80,39 +166,41 @@ impl Contents {
         for (size, n) in other.sizes {
             *self.sizes.entry(size).or_default() += n;
         }
+        for (group, n) in other.groups {
+            *self.groups.entry(group).or_default() += n;
+        }
         for (value, (pixels, images)) in other.values {
             let total = self.values.entry(value).or_default();
             *total = (total.0 + pixels, total.1 + images);
         }
+        self.n_unlabeled += other.n_unlabeled;
+        self.n_void += other.n_void;
+        self.faults.extend(other.faults);
         self
     }
 
-    fn describe(&self, kind: MaskKind) -> String {
-        let mut text = String::new();
+    /// Sizes and labels with their frequencies.
+    fn table(&self, kind: MaskKind) -> Table {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_FULL_CONDENSED);
+        table.set_header(["", "share of pixels", "images"]);
         for ((width, height), n) in &self.sizes {
-            let _ = writeln!(text, "  {n} images of {width}x{height}");
+            let size = format!("{width}x{height} pixels");
+            table.add_row([size, String::new(), n.to_string()]);
+        }
+        if self.n_unlabeled > 0 {
+            let n = self.n_unlabeled.to_string();
+            table.add_row(["no labels".to_owned(), String::new(), n]);
         }
         let all: u64 = self.values.values().map(|v| v.0).sum();
         for (&value, (pixels, images)) in &self.values {
             let percent = 100.0 * *pixels as f64 / all as f64;
-            let name = value_name(kind, value);
-            let _ = writeln!(
-                text,
-                "  {value:>3} {name:<14} {percent:>7.3} % of pixels, in {images} images"
-            );
+            table.add_row([
+                format!("{value:>3} {}", value_name(kind, value)),
+                format!("{percent:>7.3} %"),
+                images.to_string(),
+            ]);
         }
-        text
-    }
-}
-
-fn value_name(kind: MaskKind, value: u8) -> &'static str {
-    match (kind, value) {
-        (_, 255) => "ignore",
-        (MaskKind::TrainId, class) => CLASS_NAMES.get(usize::from(class)).copied().unwrap_or("?"),
-        (MaskKind::Eval, 0) => "in",
-        (MaskKind::Eval, 1) => "out",
-        (MaskKind::Eval, _) => "unrated",
-        (MaskKind::Proxy, 0) => "background",
-        (MaskKind::Proxy, _) => "object",
+        table
     }
 }

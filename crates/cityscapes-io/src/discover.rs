@@ -1,5 +1,6 @@
 //! Which files of a data set's folder belong together.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -9,7 +10,8 @@ use rayon::prelude::*;
 use walkdir::WalkDir;
 
 use crate::manifest::{DatasetManifest, Layout};
-use crate::pattern::{Pattern, slashes};
+use crate::pattern::{Captures, Pattern, slashes};
+use crate::polygon_file::read_label_ids;
 use crate::remap::Remap;
 
 /// One image and its labels, not opened yet.
@@ -21,8 +23,17 @@ pub struct Found {
     pub image: PathBuf,
     /// Size of the image file in bytes.
     pub image_bytes: u64,
-    /// Label file.
-    pub label_file: PathBuf,
+    /// Label file, if there is one.
+    pub labels: Option<LabelSource>,
+    /// Text of the placeholder that the data set's samples are counted by.
+    pub group: Option<String>,
+}
+
+/// A file with labels.
+#[derive(Clone, Debug)]
+pub struct LabelSource {
+    /// The file.
+    pub path: PathBuf,
     /// Position in [`Discovered::remaps`] of the meaning of the file's values.
     pub remap: usize,
 }
@@ -34,12 +45,19 @@ pub struct Discovered {
     pub samples: Vec<Found>,
     /// What the values of the label files mean.
     pub remaps: Vec<Remap>,
+    /// What is wrong with files that are no samples therefore, one line each, sorted.
+    pub faults: Vec<String>,
+    /// Labels whose image is not there, one line each, sorted: more samples than there are could be had.
+    pub lost: Vec<String>,
 }
 
 /// Finds all samples of `manifest` below `root`.
 ///
+/// Images without labels, files that cannot be listed and ids that occur twice are among the
+/// [faults](Discovered::faults).
+///
 /// # Errors
-/// If `root` does not exist, no layout has images there, an image has no label file, or two have the same id.
+/// If `root` does not exist, or no layout has files there.
 pub fn discover(manifest: &DatasetManifest, root: &Path) -> Result<Discovered> {
     ensure!(
         root.is_dir(),
@@ -49,30 +67,30 @@ pub fn discover(manifest: &DatasetManifest, root: &Path) -> Result<Discovered> {
         manifest.url
     );
     for layout in &manifest.layouts {
-        let mut samples = find_samples(layout, root)?;
-        if samples.is_empty() {
+        let mut search = Search {
+            manifest,
+            layout,
+            root,
+            samples: BTreeMap::new(),
+            faults: Vec::new(),
+        };
+        search.find_samples()?;
+        if search.samples.is_empty() && search.faults.is_empty() {
             continue;
         }
-        samples.sort_by(|a, b| a.sample_id.cmp(&b.sample_id));
-        if let Some(pair) = samples
-            .windows(2)
-            .find(|p| p[0].sample_id == p[1].sample_id)
-        {
-            bail!(
-                "{} and {} both have the sample id {}",
-                pair[0].image.display(),
-                pair[1].image.display(),
-                pair[0].sample_id
-            );
-        }
+        let lost = search.labels_without_image()?;
+        search.faults.sort();
         let remaps = layout.masks.iter();
         let remaps = remaps.map(|m| Remap::new(&m.values, manifest.mask_kind));
         return Ok(Discovered {
-            samples,
+            samples: search.samples.into_values().collect(),
             remaps: remaps.collect::<Result<_>>()?,
+            faults: search.faults,
+            lost,
         });
     }
-    let patterns: Vec<_> = manifest.layouts.iter().map(|l| l.images.as_str()).collect();
+    let patterns = manifest.layouts.iter().flat_map(Layout::listing);
+    let patterns: Vec<_> = patterns.map(String::as_str).collect();
     bail!(
         "no image of {} below {}: looked for {}; that folder holds {}",
         manifest.name,
@@ -82,70 +100,175 @@ pub fn discover(manifest: &DatasetManifest, root: &Path) -> Result<Discovered> {
     )
 }
 
-/// The samples of one layout, in the order of the walk.
-fn find_samples(layout: &Layout, root: &Path) -> Result<Vec<Found>> {
-    let images = Pattern::parse(&layout.images)?;
-    let folder = root.join(images.folder());
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let depth = layout.images.matches('/').count() - images.folder().iter().count() + 1;
-    let mut samples = Vec::new();
-    for entry in WalkDir::new(&folder)
-        .follow_links(true)
-        .min_depth(depth)
-        .max_depth(depth)
-    {
-        let entry = entry.with_context(|| format!("could not list {}", folder.display()))?;
-        // other files are notes, lists and what file managers leave
-        if entry.file_type().is_dir() || !is_picture(entry.path()) {
-            continue;
-        }
-        let relative = entry.path().strip_prefix(root)?;
-        if let Some(captures) = slashes(relative).and_then(|path| images.captures(&path)) {
-            let sample_id = Pattern::parse(&layout.sample_id)?.fill(&captures)?;
-            check_sample_id(&sample_id)?;
-            let (remap, label_file) = find_label_file(layout, root, relative, &captures)?;
-            samples.push(Found {
-                sample_id,
-                image: relative.to_owned(),
-                image_bytes: file_size(entry.path())?,
-                label_file,
-                remap,
-            });
-        }
-    }
-    Ok(samples)
+/// The look through a data set's folder for one of its layouts.
+struct Search<'a> {
+    manifest: &'a DatasetManifest,
+    layout: &'a Layout,
+    root: &'a Path,
+    samples: BTreeMap<String, Found>,
+    faults: Vec<String>,
 }
 
-/// Whether a file's name is that of a picture; what it holds is told by its content.
-fn is_picture(path: &Path) -> bool {
+impl Search<'_> {
+    fn find_samples(&mut self) -> Result<()> {
+        let sample_id = Pattern::parse(&self.layout.sample_id)?;
+        for listing in self.layout.listing() {
+            for (listed, captures) in self.walk(listing)? {
+                let id = sample_id.fill(&captures)?;
+                if self.is_excluded(&id) {
+                    continue;
+                }
+                match self.sample(&id, &listed, &captures) {
+                    Err(fault) => self.faults.push(format!("{fault:#}")),
+                    Ok(sample) => self.add(sample),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, sample: Found) {
+        if let Some(other) = self.samples.get(&sample.sample_id) {
+            self.faults.push(format!(
+                "{} and {} both have the sample id {}",
+                self.root.join(&other.image).display(),
+                self.root.join(&sample.image).display(),
+                sample.sample_id
+            ));
+        } else {
+            self.samples.insert(sample.sample_id.clone(), sample);
+        }
+    }
+
+    fn is_excluded(&self, id: &str) -> bool {
+        let mut prefixes = self.manifest.exclude.iter();
+        prefixes.any(|prefix| id.starts_with(prefix.as_str()))
+    }
+
+    fn sample(&self, id: &str, listed: &Path, captures: &Captures) -> Result<Found> {
+        check_sample_id(id).with_context(|| self.root.join(listed).display().to_string())?;
+        let image = if self.layout.list.is_some() {
+            let images = self.layout.images.iter();
+            self.first_file(images, captures)?
+                .map_err(|tried| self.missing(listed, "image", &tried))?
+                .1
+        } else {
+            listed.to_owned()
+        };
+        let labels = self.first_file(self.layout.masks.iter().map(|m| &m.path), captures)?;
+        let labels = match labels {
+            Ok((remap, path)) => Some(LabelSource {
+                path: self.root.join(path),
+                remap,
+            }),
+            Err(_) if self.layout.labels_optional || self.layout.masks.is_empty() => None,
+            Err(tried) => return Err(self.missing(&image, "labels", &tried)),
+        };
+        let by = self.manifest.expected_by.as_ref();
+        Ok(Found {
+            sample_id: id.to_owned(),
+            image_bytes: file_size(&self.root.join(&image))?,
+            image,
+            labels,
+            group: by.and_then(|by| captures.get(&by.placeholder).cloned()),
+        })
+    }
+
+    /// Position and path of the first pattern whose file exists, or the paths that were tried.
+    fn first_file<'p>(
+        &self,
+        patterns: impl Iterator<Item = &'p String>,
+        captures: &Captures,
+    ) -> Result<Result<(usize, PathBuf), Vec<String>>> {
+        let mut tried = Vec::new();
+        for (at, pattern) in patterns.enumerate() {
+            let path = Pattern::parse(pattern)?.fill(captures)?;
+            if self.root.join(&path).is_file() {
+                return Ok(Ok((at, path.into())));
+            }
+            tried.push(path);
+        }
+        Ok(Err(tried))
+    }
+
+    fn missing(&self, present: &Path, what: &str, tried: &[String]) -> anyhow::Error {
+        anyhow::anyhow!(
+            "{} has no {what}: {} does not exist in {}; get it too, or remove the file",
+            self.root.join(present).display(),
+            tried.join(" or "),
+            self.root.display()
+        )
+    }
+
+    /// Labels tell of images that were lost, unless they tell of all samples anyway or are optional.
+    fn labels_without_image(&mut self) -> Result<Vec<String>> {
+        if self.layout.list.is_some() || self.layout.labels_optional {
+            return Ok(Vec::new());
+        }
+        let sample_id = Pattern::parse(&self.layout.sample_id)?;
+        let used = self.samples.values().filter_map(|s| s.labels.as_ref());
+        let used: BTreeSet<PathBuf> = used.map(|l| l.path.clone()).collect();
+        let mut lost = BTreeMap::new();
+        for mask in &self.layout.masks {
+            for (path, captures) in self.walk(&mask.path)? {
+                let Ok(id) = sample_id.fill(&captures) else {
+                    continue; // the images' names say more than the labels'
+                };
+                let is_known = self.samples.contains_key(&id) || self.is_excluded(&id);
+                let path = self.root.join(path);
+                if !is_known && !used.contains(&path) {
+                    lost.entry(id).or_insert(path);
+                }
+            }
+        }
+        let images = self.layout.images.join(" or ");
+        let line = |(id, path): (String, PathBuf)| {
+            let path = path.display();
+            format!(
+                "{path} has no image: {id} is missing among {images}; get it too, or remove the labels"
+            )
+        };
+        Ok(lost.into_iter().map(line).collect())
+    }
+
+    /// Files of the form of `pattern`, relative to the root, with the texts of its placeholders; sorted.
+    fn walk(&mut self, pattern: &str) -> Result<Vec<(PathBuf, Captures)>> {
+        let parsed = Pattern::parse(pattern)?;
+        let folder = self.root.join(parsed.folder());
+        if !folder.is_dir() {
+            return Ok(Vec::new());
+        }
+        let depth = pattern.matches('/').count() - parsed.folder().iter().count() + 1;
+        let mut files = Vec::new();
+        let walk = WalkDir::new(&folder).follow_links(true).sort_by_file_name();
+        for entry in walk.min_depth(depth).max_depth(depth) {
+            let path = match &entry {
+                Ok(entry) if entry.file_type().is_dir() => continue,
+                Ok(entry) => entry.path(),
+                Err(error) => error.path().unwrap_or(&folder),
+            };
+            let relative = path.strip_prefix(self.root)?.to_owned();
+            let captures = slashes(&relative).and_then(|path| parsed.captures(&path));
+            match (captures, &entry) {
+                // other files are notes, lists and what file managers leave
+                (Some(captures), Ok(_)) if is_sample_file(path) => files.push((relative, captures)),
+                (Some(_), Ok(_)) | (None, _) => {}
+                (Some(_), Err(error)) => {
+                    let path = path.display();
+                    self.faults.push(format!("{path} cannot be read: {error}"));
+                }
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// Whether a file's name is that of a picture or of annotations; what it holds is told by its content.
+fn is_sample_file(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-    let known = ["png", "jpg", "jpeg", "webp"];
+    let known = ["png", "jpg", "jpeg", "webp", "json"];
     !name.starts_with(b".") && known.iter().any(|k| extension == *k)
-}
-
-fn find_label_file(
-    layout: &Layout,
-    root: &Path,
-    image: &Path,
-    captures: &crate::pattern::Captures,
-) -> Result<(usize, PathBuf)> {
-    let mut tried = Vec::new();
-    for (at, mask) in layout.masks.iter().enumerate() {
-        let path = Pattern::parse(&mask.path)?.fill(captures)?;
-        if root.join(&path).is_file() {
-            return Ok((at, root.join(path)));
-        }
-        tried.push(path);
-    }
-    bail!(
-        "{} has no labels: {} does not exist in {}; get the annotations too, or remove the image",
-        root.join(image).display(),
-        tried.join(" or "),
-        root.display()
-    )
 }
 
 fn file_size(path: &Path) -> Result<u64> {
@@ -172,13 +295,34 @@ fn describe_folder(folder: &Path) -> Result<String> {
 }
 
 impl Discovered {
-    /// Reads and maps a sample's labels.
+    /// Reads and maps labels, and compares their size with their image's.
     ///
     /// # Errors
-    /// If the file is damaged, or has a value without a meaning.
-    pub fn read_labels(&self, sample: &Found) -> Result<Mask> {
-        let mut mask = Mask::read_raw(&sample.label_file)?;
-        self.remaps[sample.remap].apply(&mut mask, &sample.label_file)?;
+    /// If the file is damaged, has a value without a meaning, or another size than `image` has.
+    pub fn read_labels(
+        &self,
+        labels: &LabelSource,
+        image: &Path,
+        (width, height): (u32, u32),
+    ) -> Result<Mask> {
+        let path = &labels.path;
+        let is_polygons = path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("json"));
+        let mut mask = if is_polygons {
+            read_label_ids(path)?
+        } else {
+            Mask::read_raw(path)?
+        };
+        self.remaps[labels.remap].apply(&mut mask, path)?;
+        ensure!(
+            (mask.width, mask.height) == (width as usize, height as usize),
+            "{} is {}x{}, but its image {} is {width}x{height}: get both files again",
+            path.display(),
+            mask.width,
+            mask.height,
+            image.display()
+        );
         Ok(mask)
     }
 
@@ -189,44 +333,18 @@ impl Discovered {
     /// If a label file cannot be read.
     pub fn fingerprint(&self) -> Result<String> {
         let parts = self.samples.par_iter().map(|sample| {
-            let labels = std::fs::read(&sample.label_file)
-                .with_context(|| format!("could not read {}", sample.label_file.display()))?;
+            let labels = match &sample.labels {
+                None => "no labels".to_owned(),
+                Some(LabelSource { path, .. }) => {
+                    let labels = std::fs::read(path)
+                        .with_context(|| format!("could not read {}", path.display()))?;
+                    blake3::hash(&labels).to_hex().to_string()
+                }
+            };
             let image = sample.image.display();
-            let labels = blake3::hash(&labels);
             Ok(format!("{image} {} {labels}\n", sample.image_bytes))
         });
         let text = parts.collect::<Result<String>>()?;
         Ok(blake3::hash(text.as_bytes()).to_hex().to_string())
     }
-}
-
-/// Width and height of a picture file of any known format, whatever its name says. Only the header is read.
-///
-/// # Errors
-/// If the file is no picture.
-pub fn image_size(path: &Path) -> Result<(u32, u32)> {
-    let reader = image::ImageReader::open(path)
-        .and_then(image::ImageReader::with_guessed_format)
-        .with_context(|| format!("could not read {}", path.display()))?;
-    reader
-        .into_dimensions()
-        .with_context(|| format!("{} is damaged or no picture", path.display()))
-}
-
-/// Refuses labels of another size than their image's.
-///
-/// # Errors
-/// If the sizes differ.
-pub fn check_size(image: &Path, size: (u32, u32), label_file: &Path, mask: &Mask) -> Result<()> {
-    ensure!(
-        (mask.width, mask.height) == (size.0 as usize, size.1 as usize),
-        "{} is {}x{}, but its image {} is {}x{}: get both files again",
-        label_file.display(),
-        mask.width,
-        mask.height,
-        image.display(),
-        size.0,
-        size.1
-    );
-    Ok(())
 }

@@ -88,10 +88,11 @@ pub fn label_of_id(id: u8) -> Option<&'static Label> {
     LABELS.iter().find(|l| l.id == i16::from(id))
 }
 
-/// The label with this name; a trailing `group` (several instances drawn as one) is ignored as in cityscapesScripts.
+/// The label with this name; a trailing `group` (several instances drawn as one) is ignored as in cityscapesScripts'
+/// `json2labelImg`.
 pub fn label_of_name(name: &str) -> Option<&'static Label> {
     let find = |name: &str| LABELS.iter().find(|l| l.name == name);
-    find(name).or_else(|| find(name.strip_suffix("group")?).filter(|l| l.has_instances))
+    find(name).or_else(|| find(name.strip_suffix("group")?))
 }
 
 /// The trained class of a label id, [`IGNORE`] for void; nothing for values that are no label id.
@@ -149,7 +150,7 @@ mod tests {
     #[test]
     fn groups_are_their_instances() {
         assert_eq!(label_of_name("cargroup").map(|l| l.id), Some(26));
-        assert_eq!(label_of_name("skygroup"), None);
+        assert_eq!(label_of_name("skygroup").map(|l| l.id), Some(23));
         assert_eq!(label_of_name("polegroup").map(|l| l.id), Some(18));
         assert_eq!(label_of_name("dragon"), None);
     }

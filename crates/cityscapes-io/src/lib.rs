@@ -7,17 +7,22 @@
 //! ```
 //!
 //! Where the files lie and what their label values mean stands in `data-manifests/*.toml` ([`manifest`]): a new
-//! data set is a new file there, no code. `check` reads all that `prepare` would read and says what it found.
-//! `demo` writes small procedural data sets in the official layouts, so that the whole pipeline can be tried
+//! data set is a new file there, no code. `check` reads all that `prepare` would read, lists everything that is wrong
+//! in one pass and says what it found. `index` does the work of `prepare` for any folder of pictures, `palette` makes
+//! masks visible. `demo` writes small procedural data sets in the official layouts, so that the whole pipeline can be tried
 //! without any download.
 
 pub mod check;
 pub mod demo;
 pub mod discover;
+pub mod index;
 pub mod labels;
 pub mod manifest;
+pub mod palette;
 mod pattern;
+pub mod pillow_polygon;
 pub mod polygon;
+pub mod polygon_file;
 pub mod prepare;
 pub mod remap;
 
@@ -43,8 +48,12 @@ pub struct Args {
 pub enum Command {
     /// Writes masks and index of a data set.
     Prepare(prepare::Args),
-    /// Reads a whole data set and says what is in it, without writing anything.
+    /// Reads a whole data set, lists everything that is wrong and says what is in it, without writing anything.
     Check(check::Args),
+    /// Writes masks and index of any folder of images and masks, told by patterns.
+    Index(index::Args),
+    /// Writes prepared masks in colors, or prints the label table.
+    Palette(palette::Args),
     /// Writes a small procedural data set in the official layouts of Cityscapes, COCO, `LostAndFound` and Fishyscapes.
     Demo(demo::Args),
 }
@@ -57,6 +66,8 @@ pub fn run(args: &Args) -> Result<()> {
     match &args.command {
         Command::Prepare(prepare) => prepare::run(prepare, &args.common),
         Command::Check(check) => check::run(check),
+        Command::Index(index) => index::run(index, &args.common),
+        Command::Palette(palette) => palette::run(palette, &args.common),
         Command::Demo(demo) => demo::run(demo, &args.common),
     }
 }

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use artifacts::index::check_inside;
 use artifacts::labels::MaskKind;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::pattern::Pattern;
+use crate::pattern::{Captures, Pattern};
 use crate::remap::Remap;
 
 macro_rules! shipped {
@@ -28,14 +29,29 @@ macro_rules! shipped {
 }
 
 /// The manifests in the executable, by name.
-pub const SHIPPED: [(&str, &str); 7] = [
+pub const SHIPPED: [(&str, &str); 22] = [
+    shipped!("bdd100k-train"),
+    shipped!("bdd100k-val"),
+    shipped!("cityscapes-coarse-train"),
+    shipped!("cityscapes-coarse-train-extra"),
+    shipped!("cityscapes-coarse-val"),
+    shipped!("cityscapes-test"),
     shipped!("cityscapes-train"),
     shipped!("cityscapes-val"),
+    shipped!("coco-train2017"),
+    shipped!("coco-val2017"),
     shipped!("fishyscapes-laf"),
     shipped!("fishyscapes-static"),
+    shipped!("image-folder"),
     shipped!("lost-and-found-test"),
+    shipped!("lost-and-found-test-no-known"),
+    shipped!("lost-and-found-train"),
+    shipped!("road-anomaly"),
     shipped!("road-anomaly21"),
+    shipped!("road-anomaly21-test"),
     shipped!("road-obstacle21"),
+    shipped!("road-obstacle21-test"),
+    shipped!("street-hazards-test"),
 ];
 
 /// One data set.
@@ -52,37 +68,101 @@ pub struct DatasetManifest {
     pub split: String,
     /// What the masks hold after mapping.
     pub mask_kind: MaskKind,
-    /// Number of samples of the published set.
-    pub expected_samples: usize,
+    /// Number of samples of the published set; absent if there is no such number.
+    pub expected_samples: Option<usize>,
+    /// The same for each text of a placeholder, by which parts that are missing can be named.
+    pub expected_by: Option<ExpectedBy>,
     /// Width and height of all images of the published set; absent if they differ.
     pub image_size: Option<[u32; 2]>,
+    /// Samples whose ids start with one of these are left out.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// Whether samples without any pixel that counts are left out.
+    #[serde(default)]
+    pub skip_void: bool,
     /// Terms of use in a few words.
     pub licence: String,
     /// Paper to cite.
     pub citation: String,
     /// Where to get it.
     pub url: String,
+    /// Files to get there, for comparison by `md5sum` or `sha256sum`.
+    #[serde(default)]
+    pub downloads: Vec<Download>,
     /// Forms in which the set is handed around; the first one whose images are found is read.
     pub layouts: Vec<Layout>,
+}
+
+/// How many samples there are for each text of a placeholder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedBy {
+    /// Name of the placeholder, e.g. `city`.
+    pub placeholder: String,
+    /// Samples by its text.
+    pub samples: BTreeMap<String, usize>,
+}
+
+/// A file of the published set, for people.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Download {
+    /// Its name.
+    pub file: String,
+    /// Its size in bytes.
+    pub bytes: Option<u64>,
+    /// Its MD5 sum, hexadecimal.
+    pub md5: Option<String>,
+    /// Its SHA-256 sum, hexadecimal.
+    pub sha256: Option<String>,
 }
 
 /// Where images and masks of a data set lie, as patterns with placeholders, e.g. `images/{id}.{extension}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layout {
-    /// Images, relative to the data set's folder.
-    pub images: String,
-    /// The sample's key, made of the images' placeholders.
+    /// Files that tell which samples there are, if these are not the images (e.g. labels of a few of them).
+    pub list: Option<String>,
+    /// Images, relative to the data set's folder. With `list` made of its placeholders, and the first that exists.
+    #[serde(deserialize_with = "one_or_many")]
+    pub images: Vec<String>,
+    /// The sample's key, made of the placeholders of `list` or the images.
     pub sample_id: String,
-    /// Label files, made of the images' placeholders; the first that exists is read.
+    /// Whether images without a label file are samples too.
+    #[serde(default)]
+    pub labels_optional: bool,
+    /// Label files, made of the same placeholders; the first that exists is read.
+    #[serde(default)]
     pub masks: Vec<LabelFile>,
+}
+
+impl Layout {
+    /// Patterns of the files that tell which samples there are.
+    pub fn listing(&self) -> &[String] {
+        self.list
+            .as_ref()
+            .map_or(&self.images, std::slice::from_ref)
+    }
+}
+
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(one) => vec![one],
+        OneOrMany::Many(many) => many,
+    })
 }
 
 /// Where label files lie and what their values mean.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LabelFile {
-    /// Path relative to the data set's folder.
+    /// Path relative to the data set's folder: a picture, or polygons of Cityscapes in a `.json`.
     pub path: String,
     /// Meaning of the values in the file.
     pub values: Values,
@@ -92,7 +172,7 @@ pub struct LabelFile {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Values {
-    /// A table in the code: `cityscapes-label-ids`.
+    /// A table in the code: `cityscapes-label-ids`, or `unchanged` for masks of this project's values.
     Table(String),
     /// Value or range of values in the file (`"7"`, `"2-30"`) to the value in the mask.
     Map(BTreeMap<String, u8>),
@@ -140,34 +220,44 @@ impl DatasetManifest {
         Self::parse(text).with_context(|| format!("the manifest of {name} is not valid"))
     }
 
-    fn check(&self) -> Result<()> {
+    /// Checks what the form of the file does not say.
+    ///
+    /// # Errors
+    /// If a pattern, range or value cannot be used.
+    pub fn check(&self) -> Result<()> {
         ensure!(!self.layouts.is_empty(), "there is no [[layouts]]");
         for layout in &self.layouts {
-            ensure!(
-                !layout.masks.is_empty(),
-                "the layout {:?} has no [[layouts.masks]]",
-                layout.images
-            );
-            let images = Pattern::parse(&layout.images)?;
-            let placeholders = images
+            self.check_layout(layout)?;
+        }
+        Ok(())
+    }
+
+    fn check_layout(&self, layout: &Layout) -> Result<()> {
+        ensure!(!layout.images.is_empty(), "a layout has no images");
+        for listing in layout.listing() {
+            let listing = Pattern::parse(listing)?;
+            let placeholders: Captures = listing
                 .names()
                 .map(|name| (name.to_owned(), "x".to_owned()))
                 .collect();
-            for text in layout
-                .masks
-                .iter()
-                .map(|m| &m.path)
-                .chain([&layout.sample_id])
-            {
+            let masks = layout.masks.iter().map(|m| &m.path);
+            for text in masks.chain(&layout.images).chain([&layout.sample_id]) {
                 let path = Pattern::parse(text)?
                     .fill(&placeholders)
                     .with_context(|| format!("{text:?} cannot be filled in"))?;
-                artifacts::index::check_inside(Path::new(&path))?;
+                check_inside(Path::new(&path))?;
             }
-            for mask in &layout.masks {
-                Remap::new(&mask.values, self.mask_kind)
-                    .with_context(|| format!("values of {:?} cannot be used", mask.path))?;
+            if let Some(by) = &self.expected_by {
+                let name = &by.placeholder;
+                ensure!(
+                    placeholders.contains_key(name),
+                    "{listing} has no {{{name}}}"
+                );
             }
+        }
+        for mask in &layout.masks {
+            Remap::new(&mask.values, self.mask_kind)
+                .with_context(|| format!("values of {:?} cannot be used", mask.path))?;
         }
         Ok(())
     }
@@ -182,7 +272,10 @@ mod tests {
         for (name, _) in SHIPPED {
             let manifest = DatasetManifest::load(Some(name), None)?;
             assert_eq!(manifest.name, name);
-            assert!(!manifest.citation.is_empty() && manifest.url.starts_with("https://"));
+            assert!(!manifest.citation.is_empty() && !manifest.url.is_empty());
+            if let Some(by) = &manifest.expected_by {
+                assert_eq!(Some(by.samples.values().sum()), manifest.expected_samples);
+            }
         }
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data-manifests");
         let files = std::fs::read_dir(folder)?
@@ -194,15 +287,19 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named() {
-        let (_, good) = SHIPPED[3];
+    fn mistakes_are_named() -> Result<()> {
+        let (_, good) = SHIPPED
+            .into_iter()
+            .find(|(name, _)| *name == "road-anomaly21")
+            .context("is shipped")?;
         for (from, to, complaint) in [
             ("split =", "splitt =", "splitt"),
             ("\"eval\"", "\"evil\"", "evil"),
             ("\"1\" = 1", "\"1\" = 7", "7"),
             ("\"1\" = 1", "\"9-1\" = 1", "9-1"),
-            ("{id}.png", "{name}.png", "{name}"),
+            ("sample_id = \"{id}\"", "sample_id = \"{name}\"", "{name}"),
             ("labels_masks/", "../", "leads out"),
+            ("[[layouts]]", "expected_by = 3\n[[layouts]]", "expected"),
         ] {
             let text = good.replace(from, to);
             assert_ne!(text, good, "{from}");
@@ -214,5 +311,6 @@ mod tests {
             format!("{error:#}").contains("cityscapes-train"),
             "{error:#}"
         );
+        Ok(())
     }
 }

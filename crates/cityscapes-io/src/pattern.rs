@@ -1,6 +1,6 @@
 //! Paths with placeholders, e.g. `leftImg8bit/val/{city}/{id}_leftImg8bit.png`.
 //!
-//! A placeholder stands for one or more characters other than `/`. Matching a path gives the placeholders'
+//! A placeholder stands for one or more characters other than `/`, with `{name:digits}` for digits only. Matching a path gives the placeholders'
 //! texts; filling them in gives the path of a file that belongs to it.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ pub(crate) type Captures = BTreeMap<String, String>;
 #[derive(Clone, Debug)]
 enum Piece {
     Text(String),
-    Placeholder(String),
+    Placeholder { name: String, digits: bool },
 }
 
 /// A path with placeholders.
@@ -43,10 +43,20 @@ impl Pattern {
                 !name.is_empty() && !name.contains('{'),
                 "{text:?} has a placeholder without a name"
             );
-            if let Some(Piece::Placeholder(previous)) = pieces.last() {
+            if let Some(Piece::Placeholder { name: previous, .. }) = pieces.last() {
                 bail!("{text:?} has nothing between {{{previous}}} and {{{name}}}");
             }
-            pieces.push(Piece::Placeholder(name.to_owned()));
+            let (name, digits) = match name.split_once(':') {
+                None => (name, false),
+                Some((name, "digits")) => (name, true),
+                Some((_, kind)) => {
+                    bail!("{text:?} has the kind {kind:?}, but there is digits only")
+                }
+            };
+            pieces.push(Piece::Placeholder {
+                name: name.to_owned(),
+                digits,
+            });
             rest = after;
         }
         Ok(Self(pieces))
@@ -55,7 +65,7 @@ impl Pattern {
     /// Names of all placeholders.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|piece| match piece {
-            Piece::Placeholder(name) => Some(name.as_str()),
+            Piece::Placeholder { name, .. } => Some(name.as_str()),
             Piece::Text(_) => None,
         })
     }
@@ -83,7 +93,7 @@ impl Pattern {
     pub(crate) fn fill(&self, captures: &Captures) -> Result<String> {
         let text = |piece: &Piece| match piece {
             Piece::Text(text) => Ok(text.clone()),
-            Piece::Placeholder(name) => captures
+            Piece::Placeholder { name, .. } => captures
                 .get(name)
                 .cloned()
                 .with_context(|| format!("the images' pattern has no placeholder {{{name}}}")),
@@ -96,7 +106,7 @@ impl std::fmt::Display for Pattern {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|piece| match piece {
             Piece::Text(text) => write!(f, "{text}"),
-            Piece::Placeholder(name) => write!(f, "{{{name}}}"),
+            Piece::Placeholder { name, .. } => write!(f, "{{{name}}}"),
         })
     }
 }
@@ -110,8 +120,10 @@ fn match_pieces(pieces: &[Piece], path: &str, captures: &mut Captures) -> bool {
         Piece::Text(text) => path
             .strip_prefix(text.as_str())
             .is_some_and(|rest| match_pieces(others, rest, captures)),
-        Piece::Placeholder(name) => {
+        Piece::Placeholder { name, digits } => {
             let part = path.split('/').next().unwrap_or_default();
+            let n_digits = part.bytes().take_while(u8::is_ascii_digit).count();
+            let part = if *digits { &part[..n_digits] } else { part };
             let mut ends = part.char_indices().map(|(at, c)| at + c.len_utf8()).rev();
             ends.any(|end| {
                 let text = &path[..end];
@@ -164,12 +176,20 @@ mod tests {
         assert!(Pattern::parse("{a}/{a}.png")?.captures("x/x.png").is_some());
         assert!(Pattern::parse("{a}/{a}.png")?.captures("x/y.png").is_none());
         assert!(Pattern::parse("{b}.png")?.fill(&captures).is_err());
+        let labels = Pattern::parse("{n:digits}_{scene}_{frame:digits}_labels.png")?;
+        let captures = labels.captures("0007_04_Weg_8_000030_labels.png");
+        let captures = captures.context("matches")?;
+        assert_eq!(captures["n"], "0007");
+        assert_eq!(
+            (&*captures["scene"], &*captures["frame"]),
+            ("04_Weg_8", "000030")
+        );
         Ok(())
     }
 
     #[test]
     fn malformed_patterns_are_refused() {
-        for bad in ["{", "a}", "{}", "{a}{b}", "{a{b}}"] {
+        for bad in ["{", "a}", "{}", "{a}{b}", "{a{b}}", "{a:words}"] {
             assert!(Pattern::parse(bad).is_err(), "{bad}");
         }
     }

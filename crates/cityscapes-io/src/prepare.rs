@@ -1,16 +1,19 @@
 //! `prepare`: a data set's folder becomes `masks/<sample_id>.png` and `index.json`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use artifacts::index::{Index, Sample};
+use artifacts::labels::IGNORE;
+use artifacts::mask::Mask;
+use artifacts::picture;
 use artifacts::stage_dir::{Opened, StageDir};
 use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Common, Progress, print_result};
 
-use crate::discover::{Discovered, Found, check_size, discover, image_size};
+use crate::discover::{Discovered, Found, discover};
 use crate::manifest::DatasetManifest;
 
 /// Arguments of `prepare`.
@@ -19,24 +22,22 @@ pub struct Args {
     /// Where the data set is.
     #[command(flatten)]
     pub source: Source,
-    /// Folder to write masks and index to.
-    #[arg(long, value_name = "DIR")]
-    #[serde(skip)]
-    pub output: PathBuf,
-    /// Size in pixels at which the samples are evaluated, e.g. 1024x512; masks are resized to it by nearest neighbor.
-    /// Default: the size of each image.
-    #[arg(long, value_name = "WxH")]
-    pub size: Option<Size>,
-    /// Only the first N samples in the order of their ids.
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
+    /// What to write where.
+    #[command(flatten)]
+    pub target: Target,
+    /// Another number of samples or another image size than the published data set's is an error, not a warning.
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// Which data set and where its files are.
 #[derive(clap::Args, Clone, Debug, Serialize)]
 pub struct Source {
-    /// Name of a known data set: cityscapes-train, cityscapes-val, lost-and-found-test, fishyscapes-static,
-    /// fishyscapes-laf, road-anomaly21, road-obstacle21.
+    /// Name of a known data set: cityscapes-train, cityscapes-val, cityscapes-test, cityscapes-coarse-train,
+    /// cityscapes-coarse-train-extra, cityscapes-coarse-val, lost-and-found-train, lost-and-found-test,
+    /// lost-and-found-test-no-known, fishyscapes-static, fishyscapes-laf, road-anomaly21, road-anomaly21-test,
+    /// road-obstacle21, road-obstacle21-test, road-anomaly, street-hazards-test, bdd100k-train, bdd100k-val,
+    /// coco-train2017, coco-val2017, image-folder.
     #[arg(long, value_name = "NAME", required_unless_present = "manifest")]
     pub dataset: Option<String>,
     /// Description of another data set, in the form of the files in data-manifests.
@@ -45,9 +46,22 @@ pub struct Source {
     /// Folder of the data set as downloaded.
     #[arg(long, value_name = "FOLDER")]
     pub root: PathBuf,
-    /// Another number of samples or another image size than the published data set's is an error, not a warning.
-    #[arg(long)]
-    pub strict: bool,
+}
+
+/// What is written where.
+#[derive(clap::Args, Clone, Debug, Serialize)]
+pub struct Target {
+    /// Folder to write masks and index to.
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
+    pub output: PathBuf,
+    /// Size in pixels at which the samples are evaluated, e.g. 1024x512; masks are resized to it by nearest neighbor.
+    /// Default: the size of each image.
+    #[arg(long, value_name = "WxH")]
+    pub size: Option<Size>,
+    /// Only the first so many samples in the order of their ids; 0 for all.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub limit: usize,
 }
 
 /// Width and height in pixels, written `1024x512`.
@@ -77,59 +91,39 @@ impl FromStr for Size {
 }
 
 impl Source {
-    /// Reads the manifest and finds the samples.
+    /// The manifest that is named.
     ///
     /// # Errors
-    /// As [`DatasetManifest::load`] and [`discover`].
-    pub fn open(&self) -> Result<(DatasetManifest, Discovered)> {
-        let manifest = DatasetManifest::load(self.dataset.as_deref(), self.manifest.as_deref())?;
-        let found = discover(&manifest, &self.root)?;
-        Ok((manifest, found))
+    /// As [`DatasetManifest::load`].
+    pub fn data_manifest(&self) -> Result<DatasetManifest> {
+        DatasetManifest::load(self.dataset.as_deref(), self.manifest.as_deref())
     }
+}
 
-    /// Compares the number of samples found and the sizes of images read with the published data set's, and warns
-    /// in one line.
-    ///
-    /// # Errors
-    /// With `strict` instead of the warning.
-    pub fn compare(
-        &self,
-        manifest: &DatasetManifest,
-        n_found: usize,
-        mut sizes: impl Iterator<Item = (u32, u32)>,
-    ) -> Result<()> {
-        let mut differences = Vec::new();
-        if n_found != manifest.expected_samples {
-            let expected = manifest.expected_samples;
-            differences.push(format!("{n_found} samples instead of {expected}"));
-        }
-        if let Some([width, height]) = manifest.image_size
-            && let Some((w, h)) = sizes.find(|&size| size != (width, height))
-        {
-            differences.push(format!("images of {w}x{h} instead of {width}x{height}"));
-        }
-        let text = format!(
-            "{} is not {} as published: {}",
-            self.root.display(),
-            manifest.title,
-            differences.join(", ")
-        );
-        ensure!(
-            differences.is_empty() || !self.strict,
-            "{text}; get the whole data set, or do without --strict"
-        );
-        if !differences.is_empty() {
-            tracing::warn!("{text}");
-        }
-        Ok(())
+/// How the number of samples found and the sizes of images read differ from the published data set's, in words.
+pub fn differences(
+    manifest: &DatasetManifest,
+    n_found: usize,
+    mut sizes: impl Iterator<Item = (u32, u32)>,
+) -> Vec<String> {
+    let mut differences = Vec::new();
+    if let Some(expected) = manifest.expected_samples.filter(|&n| n != n_found) {
+        differences.push(format!("{n_found} samples instead of {expected}"));
     }
+    if let Some([width, height]) = manifest.image_size
+        && let Some((w, h)) = sizes.find(|&size| size != (width, height))
+    {
+        differences.push(format!("images of {w}x{h} instead of {width}x{height}"));
+    }
+    differences
 }
 
 /// What the masks depend on beside the arguments: another meaning of values or other files are other work.
 #[derive(Serialize)]
 struct Work<'a> {
     #[serde(flatten)]
-    args: &'a Args,
+    target: &'a Target,
+    root: &'a Path,
     data_manifest: &'a DatasetManifest,
     samples_blake3: String,
 }
@@ -139,101 +133,159 @@ struct Work<'a> {
 /// # Errors
 /// If the data set is not there or not as its manifest says, naming the file and what to do.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
-    let (data_manifest, mut found) = args.source.open()?;
+    let manifest = args.source.data_manifest()?;
+    let inputs = args.source.manifest.iter();
+    let inputs: Vec<_> = inputs.map(|m| ("manifest", m.as_path())).collect();
+    write(
+        &manifest,
+        &args.source.root,
+        &args.target,
+        args.strict,
+        &inputs,
+        common,
+    )
+}
+
+/// Writes masks and index of the data set that `manifest` describes, below `root`.
+///
+/// # Errors
+/// As [`run`].
+pub fn write(
+    manifest: &DatasetManifest,
+    root: &Path,
+    target: &Target,
+    strict: bool,
+    inputs: &[(&str, &Path)],
+    common: &Common,
+) -> Result<()> {
+    let mut found = discover(manifest, root)?;
+    if let Some((first, others)) = found.faults.split_first() {
+        let others = match others.len() {
+            0 => String::new(),
+            n => format!(" (and {n} more faults; `cityscapes-io check` lists all)"),
+        };
+        bail!("{first}{others}");
+    }
+    if let Some(first) = found.lost.first() {
+        let n = found.lost.len();
+        tracing::warn!("{n} labels have no image, the first: {first}");
+    }
     let n_found = found.samples.len();
-    found.samples.truncate(args.limit.unwrap_or(n_found));
-    ensure!(
-        !found.samples.is_empty(),
-        "--limit 0 leaves no sample: give at least 1"
-    );
+    if target.limit > 0 {
+        found.samples.truncate(target.limit);
+    }
     let work = Work {
-        args,
-        data_manifest: &data_manifest,
+        target,
+        root,
+        data_manifest: manifest,
         samples_blake3: found.fingerprint()?,
     };
-    let inputs: Vec<_> = args
-        .source
-        .manifest
-        .iter()
-        .map(|m| ("manifest", m.as_path()))
-        .collect();
     let stage = "cityscapes-io prepare";
-    let dir = match StageDir::open(&args.output, stage, &work, &inputs, common.force)? {
+    let dir = match StageDir::open(&target.output, stage, &work, inputs, common.force)? {
         Opened::Done(_) => {
-            tracing::info!("{} is already complete", args.output.display());
+            tracing::info!("{} is already complete", target.output.display());
             return Ok(());
         }
         Opened::Work(dir) => dir,
     };
-    let masks = dir.subdir("masks")?;
-    let progress = Progress::new("prepare", found.samples.len() as u64, "images");
-    let samples = found
-        .samples
-        .par_iter()
-        .map(|sample| {
-            let path = masks.join(format!("{}.png", sample.sample_id));
-            let prepared = prepare_sample(args, &found, sample, &path)?;
-            progress.advance(1);
-            Ok(prepared)
-        })
-        .collect::<Result<Vec<_>>>()?;
-    progress.finish();
+    let samples = write_masks(&found, manifest, root, target, &dir.subdir("masks")?)?;
+    ensure!(
+        !samples.is_empty(),
+        "no sample of {} has a pixel that counts",
+        root.display()
+    );
+    let n_void = found.samples.len() - samples.len();
     let sizes = samples.iter().map(|s| (s.image_width, s.image_height));
-    args.source.compare(&data_manifest, n_found, sizes)?;
+    let differences = differences(manifest, n_found - n_void, sizes).join(", ");
+    let text = format!("{} is not {} as published", root.display(), manifest.title);
+    if !differences.is_empty() {
+        ensure!(
+            !strict,
+            "{text}: {differences}; get the whole data set, or do without --strict"
+        );
+        tracing::warn!("{text}: {differences}");
+    }
     let n_samples = samples.len();
-    let DatasetManifest {
-        dataset,
-        split,
-        mask_kind,
-        ..
-    } = &data_manifest;
-    Index::new(dataset, split, *mask_kind, &args.source.root, samples)?.write(dir.path())?;
+    Index::new(
+        &manifest.dataset,
+        &manifest.split,
+        manifest.mask_kind,
+        root,
+        samples,
+    )?
+    .write(dir.path())?;
     dir.finish(&[("samples", n_samples as u64)])?;
     print_result(format!(
         "{}: {n_samples} samples in {}",
-        data_manifest.name,
-        args.output.display()
+        manifest.name,
+        target.output.display()
     ));
     Ok(())
 }
 
-/// Writes the mask to `path`, unless an interrupted call already did.
+/// Writes the masks that are not there yet; samples without a pixel that counts may be left out.
+fn write_masks(
+    found: &Discovered,
+    manifest: &DatasetManifest,
+    root: &Path,
+    target: &Target,
+    folder: &Path,
+) -> Result<Vec<Sample>> {
+    let progress = Progress::new("prepare", found.samples.len() as u64, "images");
+    let samples = found.samples.par_iter().map(|sample| {
+        let prepared = prepare_sample(found, sample, manifest.skip_void, root, target, folder);
+        progress.advance(1);
+        prepared
+    });
+    let samples: Vec<Option<Sample>> = samples.collect::<Result<_>>()?;
+    progress.finish();
+    Ok(samples.into_iter().flatten().collect())
+}
+
 fn prepare_sample(
-    args: &Args,
     found: &Discovered,
     sample: &Found,
-    path: &std::path::Path,
-) -> Result<Sample> {
-    let image = args.source.root.join(&sample.image);
-    let (image_width, image_height) = image_size(&image)?;
-    let size = args.size.unwrap_or(Size {
+    skip_void: bool,
+    root: &Path,
+    target: &Target,
+    folder: &Path,
+) -> Result<Option<Sample>> {
+    let image = root.join(&sample.image);
+    let (image_width, image_height) = picture::size(&image)?;
+    let size = target.size.unwrap_or(Size {
         width: image_width,
         height: image_height,
     });
-    if !path.exists() {
-        let mut mask = found.read_labels(sample)?;
-        check_size(
-            &image,
-            (image_width, image_height),
-            &sample.label_file,
-            &mask,
-        )?;
-        if (size.width, size.height) != (image_width, image_height) {
-            mask = mask.resize_nearest(size.width as usize, size.height as usize);
+    let name = format!("{}.png", sample.sample_id);
+    let path = folder.join(&name);
+    if let Some(labels) = &sample.labels {
+        // an interrupted call of the same work may have left it
+        let kept = path.exists().then(|| Mask::read_raw(&path)).transpose();
+        if kept.ok().flatten().is_none() {
+            let mut mask = found.read_labels(labels, &image, (image_width, image_height))?;
+            if skip_void && mask.labels.iter().all(|&label| label == IGNORE) {
+                return Ok(None);
+            }
+            if (size.width, size.height) != (image_width, image_height) {
+                mask = mask.resize_nearest(size.width as usize, size.height as usize);
+            }
+            mask.write(&path)?;
         }
-        mask.write(path)?;
     }
-    Ok(Sample {
+    Ok(Some(Sample {
         sample_id: sample.sample_id.clone(),
         image: sample.image.clone(),
         image_bytes: sample.image_bytes,
         image_width,
         image_height,
-        mask: Some(format!("masks/{}.png", sample.sample_id).into()),
+        mask: sample
+            .labels
+            .is_some()
+            .then(|| Path::new("masks").join(name)),
         width: size.width,
         height: size.height,
         proxy: None,
-    })
+    }))
 }
 
 #[cfg(test)]

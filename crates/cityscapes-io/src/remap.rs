@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use artifacts::labels::MaskKind;
+use artifacts::labels::{IGNORE, MaskKind};
 use artifacts::mask::Mask;
 
 use crate::labels::train_id;
@@ -11,6 +11,9 @@ use crate::manifest::Values;
 
 /// Name in manifests of the table in [`crate::labels`].
 const CITYSCAPES_LABEL_IDS: &str = "cityscapes-label-ids";
+
+/// Name in manifests of a table that leaves the values of the mask's kind as they are.
+pub const UNCHANGED: &str = "unchanged";
 
 /// New value of each of the 256 values, nothing for those that may not occur.
 #[derive(Clone, Debug)]
@@ -27,8 +30,13 @@ impl Remap {
                     table[usize::from(id)] = train_id(id);
                 }
             }
+            Values::Table(name) if name == UNCHANGED => {
+                for value in (0..=u8::MAX).filter(|&v| kind.allows(v)) {
+                    table[usize::from(value)] = Some(value);
+                }
+            }
             Values::Table(name) => {
-                bail!("there is no table {name:?}, only {CITYSCAPES_LABEL_IDS:?}")
+                bail!("there is no table {name:?}, only {CITYSCAPES_LABEL_IDS:?} and {UNCHANGED:?}")
             }
             Values::Map(map) => {
                 for (range, &to) in map {
@@ -49,18 +57,27 @@ impl Remap {
     /// Replaces all values of `mask`, which was read from `path`.
     ///
     /// # Errors
-    /// For a value without a meaning, with its first place.
+    /// For a value without a meaning, with its first place and the number of such pixels.
     pub fn apply(&self, mask: &mut Mask, path: &Path) -> Result<()> {
-        for (at, value) in mask.labels.iter_mut().enumerate() {
-            *value = self.0[usize::from(*value)].with_context(|| {
-                format!(
-                    "{} has the value {value} at row {}, column {}, which the data set's manifest does not know: \
-                     add it to the values there, or get the file again",
-                    path.display(),
-                    at / mask.width,
-                    at % mask.width
-                )
-            })?;
+        let is_known = self.0.map(|to| to.is_some());
+        let is_unknown = |&&value: &&u8| !is_known[usize::from(value)];
+        // without a way out of the loop it is several times faster
+        let n_unknown = mask.labels.iter().filter(is_unknown).count();
+        if n_unknown > 0 {
+            let mut values = mask.labels.iter();
+            let at = values.position(|value| is_unknown(&value)).unwrap_or(0);
+            bail!(
+                "{} has the value {} at row {}, column {}, which the data set's manifest does not know \
+                 ({n_unknown} pixels have such values): add it to the values there, or get the file again",
+                path.display(),
+                mask.labels[at],
+                at / mask.width,
+                at % mask.width
+            );
+        }
+        let table = self.0.map(|to| to.unwrap_or(IGNORE));
+        for value in &mut mask.labels {
+            *value = table[usize::from(*value)];
         }
         Ok(())
     }
@@ -118,6 +135,16 @@ mod tests {
         assert!(remap(&[("1-3", 1), ("2", 0)]).is_err());
         assert!(remap(&[("1", 3)]).is_err());
         assert!(Remap::new(&Values::Table("x".into()), MaskKind::TrainId).is_err());
+    }
+
+    #[test]
+    fn unchanged_values_are_those_of_the_kind() -> Result<()> {
+        let remap = Remap::new(&Values::Table(UNCHANGED.into()), MaskKind::Proxy)?;
+        let mut m = mask(&[0, 254, 255]);
+        remap.apply(&mut m, Path::new("m.png"))?;
+        assert_eq!(m.labels, [0, 254, 255]);
+        assert!(remap.apply(&mut mask(&[1]), Path::new("m.png")).is_err());
+        Ok(())
     }
 
     #[test]

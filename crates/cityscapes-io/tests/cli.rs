@@ -188,7 +188,6 @@ fn each_mistake_is_one_clear_line() -> Result<()> {
         fail(at, &format!("{PREPARE} --strict"))?,
         &["2 samples instead of 30", "4x2 instead of 2048x1024"],
     );
-    check(fail(at, &format!("{PREPARE} --limit 0"))?, &["--limit"]);
     check(
         fail(at, "prepare --manifest none.toml --root set --output out")?,
         &["none.toml"],
@@ -206,6 +205,10 @@ fn each_mistake_is_one_clear_line() -> Result<()> {
     );
     write_labels(at, "b", 2, &[0; 4])?;
     check(fail(at, PREPARE)?, &["b.png is 2x2", "is 4x2"]);
+    let photo = at.join("photo.jpg");
+    image::GrayImage::new(4, 2).save(&photo)?;
+    fs::rename(photo, at.join("set/labels_masks/b.png"))?;
+    check(fail(at, PREPARE)?, &["labels_masks/b.png", "JPEG", "blurs"]);
     fs::write(at.join("set/labels_masks/b.png"), "no picture")?;
     check(fail(at, PREPARE)?, &["labels_masks/b.png"]);
     fs::remove_file(at.join("set/labels_masks/b.png"))?;
@@ -259,10 +262,278 @@ fn a_new_data_set_needs_only_a_manifest() -> Result<()> {
     let mask = Mask::read_raw(&dir.path().join("out/masks/mine-a.png"))?;
     assert_eq!(mask.labels[..4], [0, 0, 1, 255]);
     let report = succeed(dir.path(), "check --manifest mine.toml --root set")?;
+    for words in [&["My set", " 2 ", " 0 "][..], &["1 out", "12.500 %", " 2 "]] {
+        let row = report.lines().find(|l| words.iter().all(|w| l.contains(w)));
+        assert!(row.is_some(), "{words:?} in {report}");
+    }
+    Ok(())
+}
+
+/// A good data set of eight samples in the layout of fishyscapes-static; `c` is a palette picture.
+fn eight(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir.join("set/images"))?;
+    fs::create_dir_all(dir.join("set/labels_masks"))?;
+    for id in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        let image = image::RgbImage::from_fn(64, 32, |x, y| image::Rgb([(x * y) as u8, 9, 9]));
+        image.save(dir.join(format!("set/images/{id}.png")))?;
+        let labels: Vec<u8> = (0..64 * 32).map(|i| u8::from(i % 7 == 0)).collect();
+        write_labels(dir, id, 64, &labels)?;
+    }
+    Ok(())
+}
+
+/// Leaves the first half of a file.
+fn halve(path: &Path) -> Result<()> {
+    let bytes = fs::read(path)?;
+    Ok(fs::write(path, &bytes[..bytes.len() / 2])?)
+}
+
+#[test]
+fn check_lists_every_fault_in_one_pass() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let at = dir.path();
+    eight(at)?;
+    let check = "check --dataset fishyscapes-static --root set";
+    succeed(at, &format!("{check} --partial"))?;
+
+    let (images, masks) = (at.join("set/images"), at.join("set/labels_masks"));
+    fs::remove_file(images.join("a.png"))?;
+    halve(&images.join("b.png"))?;
+    image::RgbImage::new(64, 32).save(images.join("c.jpg"))?;
+    fs::rename(images.join("c.jpg"), images.join("c.png"))?;
+    halve(&images.join("c.png"))?;
+    write_labels(at, "d", 32, &[0; 32 * 16])?;
+    write_labels(at, "e", 64, &[7; 64 * 32])?;
+    fs::copy(images.join("f.png"), images.join("f.jpg"))?;
+    fs::remove_file(images.join("g.png"))?;
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("nowhere", images.join("g.png"))?;
+    halve(&masks.join("h.png"))?;
+    let (success, stdout, stderr) = run(at, check)?;
+    assert!(!success);
+    let expected: [&[&str]; 10] = [
+        &["f.jpg and ", "f.png both have the sample id f"],
+        &["g.png cannot be read"],
+        &["labels_masks/a.png has no image: a is missing"],
+        &["labels_masks/g.png has no image"],
+        &["images/b.png is damaged"],
+        &["images/c.png", "cut off"],
+        &["labels_masks/d.png is 32x16", "images/d.png is 64x32"],
+        &["labels_masks/e.png has the value 7", "2048 pixels"],
+        &["labels_masks/h.png", "damaged PNG"],
+        &["set: 6 samples instead of 30"],
+    ];
+    for words in expected {
+        let lines = stdout
+            .lines()
+            .filter(|l| words.iter().all(|w| l.contains(w)));
+        assert_eq!(lines.count(), 1, "{words:?} in {stdout}");
+    }
+    // that one, and another size than published
     assert!(
-        report.contains("12.500 % of pixels, in 2 images"),
-        "{report}"
+        stderr.contains(&format!("{} faults", expected.len() + 1)),
+        "{stderr}"
     );
+    assert!(fs::read_dir(at)?.count() == 1, "check writes nothing");
+    let error = fail(at, PREPARE)?;
+    assert!(error.contains("`cityscapes-io check` lists all"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn parts_of_cityscapes_that_are_missing_are_named() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let at = dir.path();
+    succeed(at, "demo --output demo --scale small")?;
+    let (success, stdout, _) = run(at, "check --dataset cityscapes-val --root demo/cityscapes")?;
+    assert!(!success);
+    assert!(
+        stdout.contains("city frankfurt: 0 samples instead of 267"),
+        "{stdout}"
+    );
+    assert!(stdout.contains("14 samples instead of 500"), "{stdout}");
+
+    let annotation = "demo/cityscapes/gtFine/val/edorf/edorf_000000_000000_gtFine_polygons.json";
+    fs::remove_file(at.join(annotation.replace("polygons.json", "labelIds.png")))?;
+    let check = "check --partial --dataset cityscapes-val --root demo/cityscapes";
+    succeed(at, check)?;
+    let text = fs::read_to_string(at.join(annotation))?;
+    fs::write(at.join(annotation), &text[..100])?;
+    let (success, stdout, _) = run(at, check)?;
+    assert!(
+        !success && stdout.contains("polygons.json is damaged at byte 100"),
+        "{stdout}"
+    );
+    fs::write(at.join(annotation), text.replace("\"sky\"", "\"dragon\""))?;
+    let (success, stdout, _) = run(at, check)?;
+    assert!(
+        !success && stdout.contains("unknown label \"dragon\""),
+        "{stdout}"
+    );
+    Ok(())
+}
+
+/// Polygons are drawn to other pixels than the demo's own, but nearly the same.
+#[test]
+fn polygons_stand_for_missing_pictures_of_labels() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let at = dir.path();
+    succeed(at, "demo --output demo --scale small")?;
+    let prepare = "prepare --dataset cityscapes-val --root demo/cityscapes --limit 3";
+    succeed(at, &format!("{prepare} --output pictures"))?;
+    for entry in walkdir::WalkDir::new(at.join("demo/cityscapes/gtFine")) {
+        let entry = entry?;
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .ends_with("labelIds.png")
+        {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    succeed(at, &format!("{prepare} --output polygons"))?;
+    let index = Index::read(&at.join("polygons"))?;
+    assert_eq!(index.samples.len(), 3);
+    for sample in &index.samples {
+        let read =
+            |from: &str| Mask::read(&index.mask_path(&at.join(from), sample)?, MaskKind::TrainId);
+        let (drawn, pictured) = (read("polygons")?, read("pictures")?);
+        let same = drawn
+            .labels
+            .iter()
+            .zip(&pictured.labels)
+            .filter(|(a, b)| a == b);
+        let share = same.count() as f64 / drawn.labels.len() as f64;
+        assert!(share > 0.9, "{}: {share}", sample.sample_id);
+    }
+    Ok(())
+}
+
+#[test]
+fn labels_can_tell_which_images_there_are() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let at = dir.path();
+    let scene = "04_Maurener_Weg_8";
+    let images = at.join(format!("set/leftImg8bit/test/{scene}"));
+    let labels = at.join("set/fishyscapes_lostandfound");
+    fs::create_dir_all(&images)?;
+    fs::create_dir_all(&labels)?;
+    for time in ["000010", "000020"] {
+        let name = format!("{scene}_000000_{time}_leftImg8bit.png");
+        image::RgbImage::new(4, 2).save(images.join(name))?;
+    }
+    let label = labels.join(format!("0000_{scene}_000000_000020_labels.png"));
+    image::GrayImage::from_raw(4, 2, vec![0, 1, 255, 0, 0, 0, 0, 0])
+        .context("size")?
+        .save(&label)?;
+    let prepare = "prepare --dataset fishyscapes-laf --root set --output out";
+    succeed(at, prepare)?;
+    let index = Index::read(&at.join("out"))?;
+    assert_eq!(index.samples.len(), 1);
+    assert_eq!(index.samples[0].sample_id, format!("{scene}_000000_000020"));
+    index.image_path(&index.samples[0])?;
+    fs::copy(
+        &label,
+        labels.join(format!("0001_{scene}_000000_000030_labels.png")),
+    )?;
+    let error = fail(at, prepare)?;
+    assert!(error.contains("000030_labels.png has no image"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn known_objects_and_frames_without_labels_are_left_out() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let at = dir.path();
+    for (scene, value) in [
+        ("01_Weg", 33),
+        ("02_Weg", 0),
+        ("15_Rechbergstr_Deckenpfronn", 2),
+    ] {
+        let folder = |kind: &str| at.join(format!("set/{kind}/test/{scene}"));
+        fs::create_dir_all(folder("leftImg8bit"))?;
+        fs::create_dir_all(folder("gtCoarse"))?;
+        let stem = format!("{scene}_000000_000010");
+        image::RgbImage::new(2, 1)
+            .save(folder("leftImg8bit").join(format!("{stem}_leftImg8bit.png")))?;
+        image::GrayImage::from_raw(2, 1, vec![0, value])
+            .context("size")?
+            .save(folder("gtCoarse").join(format!("{stem}_gtCoarse_labelIds.png")))?;
+    }
+    succeed(
+        at,
+        "prepare --dataset lost-and-found-test-no-known --root set --output out",
+    )?;
+    let index = Index::read(&at.join("out"))?;
+    let ids: Vec<_> = index.samples.iter().map(|s| s.sample_id.as_str()).collect();
+    assert_eq!(ids, ["01_Weg_000000_000010"]);
+    let mask = Mask::read(
+        &index.mask_path(&at.join("out"), &index.samples[0])?,
+        MaskKind::Eval,
+    )?;
+    assert_eq!(mask.labels, [255, 1], "a lying post is an obstacle here");
+    Ok(())
+}
+
+#[test]
+fn any_folder_becomes_an_index() -> Result<()> {
+    let dir = toy()?;
+    let at = dir.path();
+    // a palette picture, as tools for painting labels write them
+    let file = fs::File::create(at.join("set/labels_masks/a.png"))?;
+    let mut encoder = png::Encoder::new(file, 4, 2);
+    encoder.set_color(png::ColorType::Indexed);
+    encoder.set_palette(vec![9; 9]);
+    encoder
+        .write_header()?
+        .write_image_data(&[0, 1, 2, 0, 0, 0, 0, 0])?;
+    let index = "index --root set --images images/{id}.{extension}";
+    let masks = format!("{index} --masks labels_masks/{{id}}.png --output out");
+    succeed(at, &masks)?;
+    let read = |id: &str| Mask::read(&at.join(format!("out/masks/{id}.png")), MaskKind::Eval);
+    assert_eq!(read("a")?.labels[..4], [0, 1, 2, 0]);
+    succeed(
+        at,
+        &format!("{masks} --values 0=0,1-2=1,255=255 --name mine"),
+    )?;
+    assert_eq!(read("a")?.labels[..4], [0, 1, 1, 0]);
+    assert_eq!(Index::read(&at.join("out"))?.dataset, "mine");
+    let error = fail(at, &format!("{masks} --kind proxy"))?;
+    assert!(
+        error.contains("value 1") || error.contains("value 2"),
+        "{error}"
+    );
+    succeed(at, &format!("{index} --output out"))?;
+    assert!(
+        Index::read(&at.join("out"))?
+            .samples
+            .iter()
+            .all(|s| s.mask.is_none())
+    );
+    succeed(
+        at,
+        "prepare --dataset image-folder --root set --output folder",
+    )?;
+    assert_eq!(Index::read(&at.join("folder"))?.samples.len(), 2);
+    Ok(())
+}
+
+#[test]
+fn masks_are_shown_in_colors() -> Result<()> {
+    let dir = toy()?;
+    let at = dir.path();
+    succeed(at, PREPARE)?;
+    succeed(at, "palette --labels out --output colors")?;
+    let colors = at.join("colors/a.png");
+    assert_eq!(
+        Mask::read_raw(&colors)?,
+        Mask::read_raw(&at.join("out/masks/a.png"))?
+    );
+    let picture = artifacts::picture::read_rgb(&colors)?;
+    assert_ne!(picture.get_pixel(0, 0), picture.get_pixel(1, 0));
+    assert!(at.join("colors/preview.png").exists());
+    let table = succeed(at, "palette")?;
+    assert!(table.contains("rectification border") && table.contains("license plate"));
     Ok(())
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Reads a COCO `instances_*.json` and the headers of the images; writes `masks/<12-digit id>.png` (254 on
 //! objects, elsewhere the background), `index.json` of kind `proxy`, on request `preview.png`, and
-//! `manifest.json` last. An interrupted call goes on with the masks that are missing.
+//! `manifest.json` last. An interrupted call goes on with the masks that are missing. With `--check` it reads
+//! everything and lists all that is wrong instead. Instances only: panoptic and stuff annotations are other files.
 //!
 //! ```text
 //! coco-proxy --annotations coco/annotations/instances_train2017.json --output runs/proxy
@@ -11,6 +12,7 @@
 //! Source: Chan et al. 2021 (COCO as proxy for out-of-distribution data), and the reference
 //! `prepare_coco_segmentation`, which `--compat` follows to the bit.
 
+pub mod check;
 pub mod preview;
 pub mod rasterize;
 pub mod select;
@@ -28,7 +30,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Common, Progress, print_result};
 
-use select::{Candidate, Folder, Rules, Skipped};
+use select::{Candidate, Folder, Missing, Rules, Skipped};
 
 /// Categories that the paper excludes, because Cityscapes has them as classes.
 const PAPER_EXCLUDE: [&str; 8] = [
@@ -54,13 +56,18 @@ pub struct Args {
     #[serde(skip)]
     pub annotations: PathBuf,
     /// Folder of the images; only images that are there are used. Without it the folder is the one of COCO's
-    /// layout (`train2017/` beside `annotations/`), and a missing image is an error.
+    /// layout (`train2017/` beside `annotations/`): a missing image is an error, and if there is no such folder,
+    /// masks are made without looking at images.
     #[arg(long)]
     pub images: Option<PathBuf>,
     /// Directory to write.
-    #[arg(long)]
+    #[arg(long, required_unless_present = "check")]
     #[serde(skip)]
-    pub output: PathBuf,
+    pub output: Option<PathBuf>,
+    /// Write nothing: look at all annotations and images and list everything that is wrong.
+    #[arg(long, conflicts_with = "output")]
+    #[serde(skip)]
+    pub check: bool,
     /// Smallest width and height of an image in pixels; 480 is the paper's training crop.
     #[arg(long, default_value_t = 480)]
     pub min_side: u32,
@@ -72,12 +79,12 @@ pub struct Args {
     /// [default: 255].
     #[arg(long, value_parser = background, conflicts_with = "compat")]
     pub background: Option<u8>,
-    /// Use only the first images, counted after sorting by id.
-    #[arg(long)]
-    pub limit: Option<usize>,
     /// Part of the images to do, written i/n.
     #[arg(long, default_value_t = Shard::default())]
     pub shard: Shard,
+    /// Only the first so many images of the shard, in the order of their ids; 0 for all.
+    #[arg(long, default_value_t = 0)]
+    pub limit: usize,
     /// Do as the reference: background 0, `train` not excluded, images without instances kept.
     #[arg(long)]
     pub compat: bool,
@@ -136,6 +143,9 @@ struct Work<'a> {
 /// If the annotations are missing or damaged, name files outside of the image folder, hold a selected
 /// annotation without a valid shape, disagree with an image file, or select no image.
 pub fn run(args: &Args) -> Result<()> {
+    let Some(output) = &args.output else {
+        return check::run(args);
+    };
     let names_given = args.exclude.is_some();
     let args = args.resolved();
     let dataset = select::read_dataset(&args.annotations)?;
@@ -148,28 +158,23 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let (candidates, skipped) = select::select(&dataset, &rules, &folder)
         .with_context(|| args.annotations.display().to_string())?;
-    let limit = args.limit.unwrap_or(usize::MAX);
-    let candidates = args.shard.select(candidates.into_iter().take(limit));
-
+    let mut candidates = args.shard.select(candidates);
+    if args.limit > 0 {
+        candidates.truncate(args.limit);
+    }
     let work = Work {
         args: &args,
         images_blake3: digest(&candidates),
     };
     let inputs = [("annotations", args.annotations.as_path())];
-    let dir = match StageDir::open(
-        &args.output,
-        "coco-proxy",
-        &work,
-        &inputs,
-        args.common.force,
-    )? {
+    let dir = match StageDir::open(output, "coco-proxy", &work, &inputs, args.common.force)? {
         Opened::Done(_) => {
-            tracing::info!("{} is complete: nothing to do", args.output.display());
+            tracing::info!("{} is complete: nothing to do", output.display());
             return Ok(());
         }
         Opened::Work(dir) => dir,
     };
-    check(&candidates).with_context(|| args.annotations.display().to_string())?;
+    check_selected(&candidates).with_context(|| args.annotations.display().to_string())?;
     let samples = write_masks(&dir.subdir("masks")?, &candidates, &args)?;
     let index = Index::new(
         "coco",
@@ -179,7 +184,12 @@ pub fn run(args: &Args) -> Result<()> {
         samples,
     )?;
     index.write(dir.path())?;
-    if args.preview > 0 {
+    if folder.missing == Missing::Expected {
+        tracing::warn!(
+            "{} does not exist: its images were not looked at",
+            folder.path.display()
+        );
+    } else if args.preview > 0 {
         preview::write(dir.path(), &index, usize::from(args.preview))?;
     }
     dir.finish(&[
@@ -189,7 +199,7 @@ pub fn run(args: &Args) -> Result<()> {
         ("skipped_empty", skipped.empty),
         ("skipped_absent", skipped.absent),
     ])?;
-    report(&index, skipped, &args.output);
+    report(&index, skipped, output);
     Ok(())
 }
 
@@ -202,17 +212,23 @@ fn digest(candidates: &[Candidate]) -> String {
 }
 
 /// Finds everything wrong with the selected images before the first mask is written.
-fn check(candidates: &[Candidate]) -> Result<()> {
+fn check_selected(candidates: &[Candidate]) -> Result<()> {
     let faults: Vec<anyhow::Error> = candidates
         .par_iter()
         .filter_map(|c| {
-            let shapes = || rasterize::check(&c.annotations, c.width(), c.height());
+            let shapes = || {
+                let mut annotations = c.annotations.iter();
+                annotations.try_for_each(|a| rasterize::check(a, c.width(), c.height()))
+            };
             c.check_image().and_then(|()| shapes()).err()
         })
         .collect();
     let others = match faults.len() {
         0 | 1 => String::new(),
-        n => format!(" (and {} more images with faults)", n - 1),
+        n => format!(
+            " (and {} more images with faults; --check lists all)",
+            n - 1
+        ),
     };
     match faults.into_iter().next() {
         Some(first) => Err(anyhow::anyhow!("{first:#}{others}")),

@@ -2,22 +2,21 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use artifacts::atomic::write_atomic;
 use artifacts::index::{Index, Sample};
 use artifacts::labels::{MaskKind, OOD_PROXY};
 use artifacts::mask::Mask;
+use artifacts::picture;
 use image::codecs::png::PngEncoder;
-use image::imageops::{self, FilterType};
-use image::{Rgb, RgbImage};
+use image::imageops::FilterType;
+use image::{DynamicImage, Rgb, RgbImage};
 use rayon::prelude::*;
 
 /// File name inside the stage's directory.
 pub const FILE_NAME: &str = "preview.png";
 
 const TILE: (u32, u32) = (320, 240);
-const GAP: u32 = 4;
-const PAPER: Rgb<u8> = Rgb([32, 32, 32]);
 /// Magenta, which photographs hardly have.
 const LINE: Rgb<u8> = Rgb([255, 0, 255]);
 
@@ -32,7 +31,7 @@ pub fn write(dir: &Path, index: &Index, n_tiles: usize) -> Result<()> {
         .into_par_iter()
         .map(|i| tile(dir, index, &index.samples[i * n_samples / n_tiles]))
         .collect::<Result<Vec<_>>>()?;
-    let sheet = arrange(&tiles);
+    let sheet = picture::contact_sheet(&tiles, TILE);
     write_atomic(&dir.join(FILE_NAME), |w| {
         Ok(sheet.write_with_encoder(PngEncoder::new(w))?)
     })
@@ -41,11 +40,7 @@ pub fn write(dir: &Path, index: &Index, n_tiles: usize) -> Result<()> {
 /// An image shrunk into a tile, with outlines.
 fn tile(dir: &Path, index: &Index, sample: &Sample) -> Result<RgbImage> {
     let path = index.image_path(sample)?;
-    let image = image::ImageReader::open(&path)
-        .and_then(image::ImageReader::with_guessed_format)
-        .with_context(|| format!("could not read {}", path.display()))?
-        .decode()
-        .with_context(|| format!("{} is damaged", path.display()))?;
+    let image = DynamicImage::from(picture::read_rgb(&path)?);
     let mut image = image
         .resize(TILE.0, TILE.1, FilterType::Triangle)
         .into_rgb8();
@@ -73,21 +68,6 @@ fn draw_outlines(image: &mut RgbImage, mask: &Mask) {
     }
 }
 
-/// A sheet about as many tiles wide as high.
-fn arrange(tiles: &[RgbImage]) -> RgbImage {
-    let n = tiles.len().max(1) as u32;
-    let columns = (1..=n).find(|c| c * c >= n).unwrap_or(1);
-    let rows = n.div_ceil(columns);
-    let side = |count: u32, tile: u32| GAP + count * (tile + GAP);
-    let mut sheet = RgbImage::from_pixel(side(columns, TILE.0), side(rows, TILE.1), PAPER);
-    for (i, tile) in (0_u32..).zip(tiles) {
-        let x = side(i % columns, TILE.0) + (TILE.0 - tile.width()) / 2;
-        let y = side(i / columns, TILE.1) + (TILE.1 - tile.height()) / 2;
-        imageops::replace(&mut sheet, tile, i64::from(x), i64::from(y));
-    }
-    sheet
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,15 +83,5 @@ mod tests {
         draw_outlines(&mut image, &mask);
         let lines: Vec<bool> = image.pixels().map(|p| *p == LINE).collect();
         assert_eq!(lines, [false, true, true, false, false]);
-    }
-
-    #[test]
-    fn sheets_are_nearly_square() {
-        let tile = RgbImage::from_pixel(TILE.0, 10, LINE);
-        for (n, columns, rows) in [(1, 1, 1), (2, 2, 1), (5, 3, 2), (9, 3, 3)] {
-            let sheet = arrange(&vec![tile.clone(); n]);
-            let expected = (columns * (TILE.0 + GAP) + GAP, rows * (TILE.1 + GAP) + GAP);
-            assert_eq!(sheet.dimensions(), expected);
-        }
     }
 }

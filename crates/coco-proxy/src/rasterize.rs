@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use artifacts::labels::OOD_PROXY;
 use artifacts::mask::Mask;
+use hotcoco::mask::fr_poly;
 use hotcoco::types::{Annotation, Rle, Segmentation};
 
 /// Marks every pixel of any annotation, crowds included.
@@ -12,51 +13,65 @@ use hotcoco::types::{Annotation, Rle, Segmentation};
 /// Source: reference `prepare_coco_segmentation`: `np.maximum(annToMask(a) * 254, mask)`.
 ///
 /// # Errors
-/// As [`annotation_runs`].
+/// As [`check`].
 pub fn union_mask(
     annotations: &[&Annotation],
     width: u32,
     height: u32,
     background: u8,
 ) -> Result<Mask> {
-    let mut mask = Mask::filled(width as usize, height as usize, background);
+    let (w, h) = (width as usize, height as usize);
+    // COCO's runs go down the columns, where each is one stretch of memory
+    let mut columns = vec![background; w * h];
     for annotation in annotations {
-        fill(&mut mask, &annotation_runs(annotation, width, height)?);
+        paint(&mut columns, annotation, width, height).with_context(|| invalid(annotation))?;
     }
-    Ok(mask)
+    Ok(Mask {
+        width: w,
+        height: h,
+        labels: transpose(&columns, h, w),
+    })
 }
 
-/// Finds the first annotation that has no valid shape.
-///
-/// # Errors
-/// As [`annotation_runs`].
-pub fn check(annotations: &[&Annotation], width: u32, height: u32) -> Result<()> {
-    annotations
-        .iter()
-        .try_for_each(|a| annotation_runs(a, width, height).map(drop))
-}
-
-/// The runs of one annotation's mask, column by column, as pycocotools 2.0 makes them from polygons
-/// (parts united), compressed and plain run lengths.
+/// Checks that an annotation has a shape, without drawing it.
 ///
 /// # Errors
 /// If there is no segmentation or its list of polygons is empty, the first polygon has fewer than three points
 /// (pycocotools raises for these; a later polygon of fewer covers nothing), or run lengths belong to another
 /// size or do not add up to it (pycocotools reads or leaves memory that is not the mask's).
-pub fn annotation_runs(annotation: &Annotation, width: u32, height: u32) -> Result<Rle> {
-    runs(annotation, width, height).with_context(|| {
-        format!(
-            "annotation {} of image {} has no valid shape: repair or remove it",
-            annotation.id, annotation.image_id
-        )
-    })
+pub fn check(annotation: &Annotation, width: u32, height: u32) -> Result<()> {
+    let check = || match segmentation(annotation)? {
+        Segmentation::Polygon(parts) => check_polygons(parts),
+        runs => decode(runs, width, height).map(drop),
+    };
+    check().with_context(|| invalid(annotation))
 }
 
-fn runs(annotation: &Annotation, width: u32, height: u32) -> Result<Rle> {
-    let segmentation = annotation
-        .segmentation
-        .as_ref()
-        .context("it has no segmentation")?;
+fn invalid(annotation: &Annotation) -> String {
+    format!(
+        "annotation {} of image {} has no valid shape: repair or remove it",
+        annotation.id, annotation.image_id
+    )
+}
+
+fn segmentation(annotation: &Annotation) -> Result<&Segmentation> {
+    let segmentation = annotation.segmentation.as_ref();
+    segmentation.context("it has no segmentation")
+}
+
+fn check_polygons(parts: &[Vec<f64>]) -> Result<()> {
+    let first = parts.first().context("its list of polygons is empty")?;
+    // five numbers are two points and a half, which pycocotools takes and draws nothing
+    ensure!(
+        first.len() > 4,
+        "its first polygon has {} points, at least 3 are needed",
+        first.len() / 2
+    );
+    Ok(())
+}
+
+/// The runs of anything but polygons.
+fn decode(segmentation: &Segmentation, width: u32, height: u32) -> Result<Rle> {
     if let Segmentation::CompressedRle { size, .. } | Segmentation::UncompressedRle { size, .. } =
         segmentation
     {
@@ -67,32 +82,55 @@ fn runs(annotation: &Annotation, width: u32, height: u32) -> Result<Rle> {
             size[0]
         );
     }
-    if let Segmentation::Polygon(parts) = segmentation {
-        let first = parts.first().context("its list of polygons is empty")?;
-        // five numbers are two points and a half, which pycocotools takes and draws nothing
-        ensure!(
-            first.len() > 4,
-            "its first polygon has {} points, at least 3 are needed",
-            first.len() / 2
-        );
-    }
     let rle = segmentation.to_rle(height, width)?;
     Ok(Rle::new(rle.h, rle.w, rle.counts)?)
 }
 
-/// Labels the odd runs.
-fn fill(mask: &mut Mask, rle: &Rle) {
-    let (width, height) = (mask.width, mask.height);
-    let mut start = 0;
-    for (i, &count) in rle.counts.iter().enumerate() {
-        let end = start + count as usize;
-        if i % 2 == 1 {
-            for at in start..end {
-                mask.labels[(at % height) * width + at / height] = OOD_PROXY;
+/// Labels the pixels of one annotation, as pycocotools 2.0 draws polygons (parts united) and decodes compressed and
+/// plain run lengths.
+fn paint(columns: &mut [u8], annotation: &Annotation, width: u32, height: u32) -> Result<()> {
+    match segmentation(annotation)? {
+        Segmentation::Polygon(parts) => {
+            check_polygons(parts)?;
+            for part in parts {
+                paint_runs(columns, &fr_poly(part, height, width)?.counts);
             }
         }
-        start = end;
+        runs => paint_runs(columns, &decode(runs, width, height)?.counts),
     }
+    Ok(())
+}
+
+/// Labels every second run; together they are as long as `columns`.
+fn paint_runs(columns: &mut [u8], counts: &[u32]) {
+    let mut rest = columns;
+    for pair in counts.chunks(2) {
+        rest = &mut rest[pair[0] as usize..];
+        if let Some(&n_labeled) = pair.get(1) {
+            let (labeled, others) = rest.split_at_mut(n_labeled as usize);
+            labeled.fill(OOD_PROXY);
+            rest = others;
+        }
+    }
+}
+
+/// `[n_rows, n_columns]` of a buffer in which the columns follow each other.
+fn transpose(columns: &[u8], n_rows: usize, n_columns: usize) -> Vec<u8> {
+    /// Side of the squares that stay in the cache while they are turned.
+    const SIDE: usize = 64;
+    let mut rows = vec![0; columns.len()];
+    for top in (0..n_rows).step_by(SIDE) {
+        for left in (0..n_columns).step_by(SIDE) {
+            let right = (left + SIDE).min(n_columns);
+            for y in top..(top + SIDE).min(n_rows) {
+                let row = &mut rows[y * n_columns..][left..right];
+                for (value, x) in row.iter_mut().zip(left..) {
+                    *value = columns[x * n_rows + y];
+                }
+            }
+        }
+    }
+    rows
 }
 
 #[cfg(test)]
@@ -135,14 +173,14 @@ mod tests {
             (r#"{"size":[2,4],"counts":"~~"}"#, ""),
         ];
         for (segmentation, expected) in cases {
-            let text = match annotation_runs(&annotation(segmentation)?, 4, 2) {
-                Ok(rle) => panic!("{segmentation} became {rle:?}"),
-                Err(error) => format!("{error:#}"),
-            };
+            let annotation = annotation(segmentation)?;
+            let error = check(&annotation, 4, 2).expect_err(segmentation);
+            let text = format!("{error:#}");
+            assert!(union_mask(&[&annotation], 4, 2, 0).is_err());
             assert!(text.contains("annotation 7 of image 3"), "{text}");
             assert!(text.contains(expected), "{segmentation}: {text}");
         }
-        assert!(annotation_runs(&annotation("[[0,0,1,0,1,1],[1,1,2,2]]")?, 4, 2).is_ok());
+        check(&annotation("[[0,0,1,0,1,1],[1,1,2,2]]")?, 4, 2)?;
         Ok(())
     }
 
@@ -169,6 +207,20 @@ mod tests {
         counts: Vec<u32>,
     }
 
+    /// Lengths of runs down the columns, the first of background.
+    fn runs(mask: &Mask) -> Vec<u32> {
+        let mut counts = vec![0];
+        let mut last = 0;
+        for label in transpose(&mask.labels, mask.width, mask.height) {
+            if label != last {
+                counts.push(0);
+                last = label;
+            }
+            *counts.last_mut().expect("never empty") += 1;
+        }
+        counts
+    }
+
     #[test]
     fn golden_rasters_have_the_same_runs() -> Result<()> {
         let cases: Vec<RasterCase> = json("raster_cases.json")?;
@@ -177,8 +229,8 @@ mod tests {
         for (i, (case, expected)) in cases.into_iter().zip(expected).enumerate() {
             let mut annotation = annotation("null")?;
             annotation.segmentation = Some(case.segmentation);
-            let rle = annotation_runs(&annotation, case.w, case.h)?;
-            assert_eq!(rle.counts, expected.counts, "case {i}");
+            let mask = union_mask(&[&annotation], case.w, case.h, 0)?;
+            assert_eq!(runs(&mask), expected.counts, "case {i}");
         }
         Ok(())
     }

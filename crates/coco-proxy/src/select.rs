@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use artifacts::atomic::json_error_byte;
 use artifacts::index::check_inside;
+use artifacts::picture::{self, MAX_PIXELS};
 use hotcoco::COCO;
 use hotcoco::types::{Annotation, Dataset, Image};
-
-/// More pixels than any photograph; a guard against sizes that only exhaust the memory.
-const MAX_PIXELS: u64 = 1 << 28;
 
 /// What an image must be to qualify.
 #[derive(Clone, Debug)]
@@ -44,15 +43,27 @@ pub struct Folder {
     pub path: PathBuf,
     /// Name of the split, for example `train2017`.
     pub split: String,
-    /// Whether images may be missing.
-    may_miss: bool,
+    /// What a missing image means.
+    pub missing: Missing,
+}
+
+/// What it means that an image is not in the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// The folder is to be complete.
+    Error,
+    /// The folder, named on purpose, holds only some.
+    Skip,
+    /// There is no folder: masks need the annotations only.
+    Expected,
 }
 
 impl Folder {
-    /// The folder `given`, of which some images may be absent, or the complete one of COCO's layout.
+    /// The folder `given`, of which some images may be absent, or the complete one of COCO's layout, or the place
+    /// where that would be.
     ///
     /// # Errors
-    /// If it is no directory.
+    /// If `given` is no directory.
     pub fn new(annotations: &Path, given: Option<&Path>) -> Result<Self> {
         let stem = annotations
             .file_stem()
@@ -67,16 +78,34 @@ impl Folder {
                 .unwrap_or(Path::new("/"))
                 .join(&split),
         };
-        ensure!(
-            path.is_dir(),
-            "image folder {} does not exist: name it with --images",
-            path.display()
-        );
+        let missing = match (given, path.is_dir()) {
+            (Some(_), true) => Missing::Skip,
+            (None, true) => Missing::Error,
+            (None, false) => Missing::Expected,
+            (Some(_), false) => bail!(
+                "image folder {} does not exist: correct --images, or do without it to make masks without images",
+                path.display()
+            ),
+        };
         Ok(Self {
             path,
             split,
-            may_miss: given.is_some(),
+            missing,
         })
+    }
+
+    /// Size in bytes of an image file; 0 if there is no folder, nothing if the image may be left out.
+    fn image_bytes(&self, path: &Path) -> Result<Option<u64>> {
+        match (std::fs::metadata(path), self.missing) {
+            (_, Missing::Expected) => Ok(Some(0)),
+            (Ok(file), _) if file.is_file() => Ok(Some(file.len())),
+            (_, Missing::Skip) => Ok(None),
+            (_, Missing::Error) => bail!(
+                "image {} is missing: download it, or name the folder with --images to use only the images that \
+                 are there",
+                path.display()
+            ),
+        }
     }
 }
 
@@ -91,7 +120,7 @@ pub struct Candidate<'a> {
     pub categories: Vec<String>,
     /// Image file.
     pub path: PathBuf,
-    /// Its size in bytes.
+    /// Its size in bytes; 0 if there is no folder of images.
     pub image_bytes: u64,
 }
 
@@ -111,33 +140,38 @@ impl Candidate<'_> {
         self.image.height
     }
 
-    /// Compares the image file's header with its record.
+    /// Compares the image file, if there is one, with its record.
     ///
     /// # Errors
-    /// If the file is no picture, or of another size.
+    /// As [`check_picture`].
     pub fn check_image(&self) -> Result<()> {
-        let size = image::ImageReader::open(&self.path)
-            .and_then(image::ImageReader::with_guessed_format)
-            .with_context(|| format!("could not read {}", self.path.display()))?
-            .into_dimensions()
-            .with_context(|| format!("{} is damaged or no picture", self.path.display()))?;
-        ensure!(
-            size == (self.width(), self.height()),
-            "{} has {}x{} pixels, its record {}x{}: these annotations belong to other images",
-            self.path.display(),
-            size.0,
-            size.1,
-            self.width(),
-            self.height()
-        );
-        Ok(())
+        if self.image_bytes == 0 {
+            return Ok(());
+        }
+        check_picture(self.image, &self.path)
     }
+}
+
+/// Compares an image file with its record.
+///
+/// # Errors
+/// If the file is no whole picture, or of another size.
+pub fn check_picture(image: &Image, path: &Path) -> Result<()> {
+    let (width, height) = picture::size(path)?;
+    ensure!(
+        (width, height) == (image.width, image.height),
+        "{} has {width}x{height} pixels, its record {}x{}: these annotations belong to other images",
+        path.display(),
+        image.width,
+        image.height
+    );
+    Ok(())
 }
 
 /// Reads a COCO annotation file.
 ///
 /// # Errors
-/// If it is absent, no COCO JSON (naming line and column), or lists no images.
+/// If it is absent, no COCO JSON (naming the byte), or lists no images.
 pub fn read_dataset(path: &Path) -> Result<Dataset> {
     ensure!(
         path.is_file(),
@@ -145,8 +179,18 @@ pub fn read_dataset(path: &Path) -> Result<Dataset> {
          --annotations",
         path.display()
     );
-    let mut coco = COCO::new(path)
-        .with_context(|| format!("{} is no valid COCO annotation file", path.display()))?;
+    let mut coco = COCO::new(path).map_err(|error| {
+        let place = match (&error, std::fs::read(path)) {
+            (hotcoco::Error::Json(error), Ok(bytes)) => {
+                format!(" at byte {}", json_error_byte(&bytes, error))
+            }
+            _ => String::new(),
+        };
+        anyhow!(error).context(format!(
+            "{} is no valid COCO annotation file{place}",
+            path.display()
+        ))
+    })?;
     let dataset = std::mem::take(&mut coco.dataset);
     ensure!(
         !dataset.images.is_empty(),
@@ -184,20 +228,15 @@ pub fn select<'a>(
             skipped.empty += 1;
         } else {
             let path = folder.path.join(&image.file_name);
-            match std::fs::metadata(&path) {
-                Ok(file) if file.is_file() => candidates.push(Candidate {
+            match folder.image_bytes(&path)? {
+                Some(image_bytes) => candidates.push(Candidate {
                     image,
                     annotations,
                     categories,
                     path,
-                    image_bytes: file.len(),
+                    image_bytes,
                 }),
-                _ if folder.may_miss => skipped.absent += 1,
-                _ => bail!(
-                    "image {} is missing: download it, or name the folder with --images to use only the \
-                     images that are there",
-                    path.display()
-                ),
+                None => skipped.absent += 1,
             }
         }
     }
@@ -249,22 +288,32 @@ fn images_by_id(dataset: &Dataset) -> Result<BTreeMap<u64, &Image>> {
     let mut images = BTreeMap::new();
     for image in &dataset.images {
         let id = image.id;
-        check_inside(Path::new(&image.file_name))
-            .with_context(|| format!("image {id} cannot be used"))?;
-        let pixels = u64::from(image.width) * u64::from(image.height);
-        ensure!(
-            (1..=MAX_PIXELS).contains(&pixels),
-            "image {id} ({}) has a size of {}x{}: its record is wrong",
-            image.file_name,
-            image.width,
-            image.height
-        );
+        check_record(image)?;
         ensure!(
             images.insert(id, image).is_none(),
             "image id {id} occurs twice: remove one of the records"
         );
     }
     Ok(images)
+}
+
+/// Checks what a record says, without looking for its file.
+///
+/// # Errors
+/// If the file's name leads out of its folder, or the size is absurd.
+pub fn check_record(image: &Image) -> Result<()> {
+    let id = image.id;
+    check_inside(Path::new(&image.file_name))
+        .with_context(|| format!("image {id} cannot be used"))?;
+    let pixels = u64::from(image.width) * u64::from(image.height);
+    ensure!(
+        (1..=MAX_PIXELS).contains(&pixels),
+        "image {id} ({}) has a size of {}x{}: its record is wrong",
+        image.file_name,
+        image.width,
+        image.height
+    );
+    Ok(())
 }
 
 /// Annotations of images that are not listed are left out, as pycocotools does.

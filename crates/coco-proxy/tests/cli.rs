@@ -161,6 +161,7 @@ fn flags_choose_images_and_background() -> Result<()> {
     assert_eq!(empty, Mask::filled(8, 6, 0));
     assert_eq!(ids(&["--compat", "--limit", "2"])?, [1, 4]);
     assert_eq!(ids(&["--compat", "--shard", "1/2"])?, [4]);
+    assert_eq!(ids(&["--compat", "--shard", "0/2", "--limit", "1"])?, [1]);
     assert_eq!(ids(&["--exclude", "cat,train"])?, [2]);
     assert_eq!(ids(&["--exclude", "", "--background", "0"])?, [1, 2, 5]);
     assert_eq!(
@@ -238,9 +239,9 @@ fn damaged_files_and_hostile_records_are_one_clear_line() -> Result<()> {
     let toy = Toy::new(&dataset())?;
     let text = dataset().to_string();
     toy.write(&text[..text.len() / 2])?;
-    toy.fail(&SMALL, &["instances_train2017.json", "line 1 column"])?;
+    toy.fail(&SMALL, &["instances_train2017.json", "at byte "])?;
     toy.write(&text.replace("[1,1,3,1,3,3,1,3]", "[1,1,\"x\",1,3,3,1,3]"))?;
-    toy.fail(&SMALL, &["instances_train2017.json", "line 1 column"])?;
+    toy.fail(&SMALL, &["instances_train2017.json", "at byte "])?;
     toy.write("[]")?;
     toy.fail(&SMALL, &["instances_train2017.json"])?;
     toy.write("{}")?;
@@ -272,6 +273,103 @@ fn wrong_images_and_flags_are_one_clear_line() -> Result<()> {
     toy.fail(&["--images", "/nowhere"], &["/nowhere", "--images"])?;
     let output = toy.run(&["--background", "7"])?;
     assert_eq!(output.status.code(), Some(2));
+    Ok(())
+}
+
+#[test]
+fn masks_need_no_images() -> Result<()> {
+    let toy = Toy::new(&dataset())?;
+    toy.succeed(&SMALL)?;
+    let mask = fs::read(toy.path("out/masks/000000000001.png"))?;
+    fs::rename(toy.path("train2017"), toy.path("elsewhere"))?;
+    toy.succeed(&[&SMALL[..], &["--preview", "4"]].concat())?;
+    assert_eq!(fs::read(toy.path("out/masks/000000000001.png"))?, mask);
+    // images that come later are used as they are
+    let index = Index::read(&toy.path("out"))?;
+    assert!(index.image_path(&index.samples[0]).is_err());
+    fs::rename(toy.path("elsewhere"), toy.path("train2017"))?;
+    index.image_path(&index.samples[0])?;
+    Ok(())
+}
+
+/// Lines that `--check` prints, and whether it found nothing wrong.
+fn check(toy: &Toy) -> Result<(bool, Vec<String>, String)> {
+    let annotations = toy.annotations();
+    let annotations = annotations.to_str().context("plain path")?;
+    let output = coco_proxy(&["--check", "--annotations", annotations])?;
+    let stdout = String::from_utf8(output.stdout)?;
+    let lines = stdout.lines().map(str::to_owned).collect();
+    let stderr = String::from_utf8(output.stderr)?;
+    Ok((output.status.success(), lines, stderr))
+}
+
+#[test]
+fn check_lists_every_fault_in_one_pass() -> Result<()> {
+    let toy = Toy::new(&dataset())?;
+    let (success, lines, stderr) = check(&toy)?;
+    assert!(success, "{lines:?} {stderr}");
+    assert!(
+        lines.len() == 1 && lines[0].contains("5 images"),
+        "{lines:?}"
+    );
+
+    let mut bad = dataset();
+    let square = json!([[1, 1, 3, 1, 3, 3, 1, 3]]);
+    let images = bad["images"].as_array_mut().context("images")?;
+    images.push(image(1, 8, 6));
+    images.push(json!({"id": 9, "file_name": "../secret.png", "width": 8, "height": 6}));
+    images.push(image(10, 8, 6));
+    images.push(image(11, 6, 8));
+    let annotations = bad["annotations"].as_array_mut().context("annotations")?;
+    annotations.push(annotation(
+        21,
+        1,
+        20,
+        &json!({"size": [6, 8], "counts": [40]}),
+    ));
+    annotations.push(annotation(22, 1, 20, &json!([[1, 1, 2, 2]])));
+    annotations.push(annotation(22, 1, 20, &square));
+    annotations.push(annotation(23, 1, 99, &square));
+    annotations.push(annotation(24, 77, 20, &square));
+    toy.write(&bad.to_string())?;
+    let folder = toy.path("train2017");
+    image::RgbImage::new(8, 6).save(folder.join("000000000011.png"))?;
+    fs::write(folder.join("000000000002.png"), "no picture")?;
+    let photo = folder.join("photo.jpg");
+    image::RgbImage::new(8, 6).save(&photo)?;
+    let bytes = fs::read(&photo)?;
+    fs::write(folder.join("000000000003.png"), &bytes[..bytes.len() / 2])?;
+    let (success, lines, stderr) = check(&toy)?;
+    assert!(!success && stderr.contains("11 faults"), "{stderr}");
+    let expected: [&[&str]; 11] = [
+        &["000000000003.png", "cut off"],
+        &["000000000002.png", "no picture"],
+        &["image id 1 occurs twice"],
+        &["image 9", "../secret.png leads out of its folder"],
+        &["000000000010.png is missing"],
+        &["000000000011.png has 8x6 pixels, its record 6x8"],
+        &["instances_train2017.json", "annotation 21", "sum to h*w"],
+        &["instances_train2017.json", "annotation 22", "2 points"],
+        &["annotation id 22 occurs twice"],
+        &["annotation 23 has the category 99"],
+        &["annotation 24 belongs to image 77"],
+    ];
+    assert_eq!(lines.len(), expected.len() + 1, "{lines:#?}");
+    for (line, words) in lines.iter().zip(expected) {
+        for word in words {
+            assert!(line.contains(word), "{word} in {line}");
+        }
+    }
+
+    let text = dataset().to_string();
+    let at = text.find("\"id\":13").context("annotation 13")?;
+    toy.write(&format!("{}!{}", &text[..at], &text[at..]))?;
+    let (success, _, stderr) = check(&toy)?;
+    assert!(!success, "{stderr}");
+    assert!(
+        stderr.contains(&format!("at byte {}", at + 1)),
+        "{at}: {stderr}"
+    );
     Ok(())
 }
 

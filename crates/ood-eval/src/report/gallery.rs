@@ -1,16 +1,17 @@
 //! The gallery: samples with the worst errors first, as pictures inside the report.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use artifacts::atomic::write_bytes;
 use artifacts::index::{Index, Sample};
 use artifacts::labels::MaskKind;
 use artifacts::mask::{ComponentMap, Mask};
+use artifacts::picture;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
-use image::{ImageReader, RgbImage};
 use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::Progress;
@@ -128,7 +129,7 @@ impl Gallery<'_> {
         })?;
         let mask = Mask::read(&index.mask_path(&self.labels, sample)?, index.mask_kind)?;
         let path = index.image_path(sample)?;
-        let picture = read_photo(&path)?;
+        let picture = picture::read_rgb(&path)?;
         let size = Size::of_gallery(picture.width(), &mask);
         let photo = pictures::photo(&picture, size);
         let labels = pictures::shrink_labels(&mask, size);
@@ -287,14 +288,4 @@ fn rejected_ids(member: &Member<'_>, id: &str) -> Vec<u32> {
         .filter(|(s, kept)| Some(s.sample) == sample && !kept)
         .map(|(s, _)| s.id)
         .collect()
-}
-
-/// Decodes by content, whatever the file's name says.
-fn read_photo(path: &Path) -> Result<RgbImage> {
-    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
-    let reader = reader.with_context(|| format!("could not open {}", path.display()))?;
-    let photo = reader
-        .decode()
-        .with_context(|| format!("{} is damaged or no picture", path.display()))?;
-    Ok(photo.into_rgb8())
 }

@@ -1,0 +1,102 @@
+//! `index`: any folder of images and masks, told by patterns on the command line instead of a manifest.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use artifacts::labels::MaskKind;
+use serde::Serialize;
+use stage_cli::Common;
+
+use crate::manifest::{DatasetManifest, LabelFile, Layout, Values};
+use crate::prepare::{self, Target};
+use crate::remap::UNCHANGED;
+
+/// Arguments of `index`.
+#[derive(clap::Args, Clone, Debug, Serialize)]
+pub struct Args {
+    /// Folder to which the patterns are relative.
+    #[arg(long, value_name = "FOLDER")]
+    pub root: PathBuf,
+    /// Where images lie, with placeholders in braces for one or more characters other than /.
+    #[arg(long, value_name = "PATTERN", default_value = "{id}.{extension}")]
+    pub images: String,
+    /// Where their masks lie, with the same placeholders; without it, images are listed without labels.
+    #[arg(long, value_name = "PATTERN")]
+    pub masks: Option<String>,
+    /// Key of a sample, made of the placeholders.
+    #[arg(long, value_name = "PATTERN", default_value = "{id}")]
+    pub sample_id: String,
+    /// What the masks hold: eval (0 in, 1 out, 2 unrated, 255 void), `train_id` (0-18, 255) or proxy (254 object,
+    /// 0 or 255 elsewhere).
+    #[arg(long, value_parser = mask_kind, default_value = "eval")]
+    pub kind: MaskKind,
+    /// What the values in the files mean, e.g. 0-1=0,2=1,255=255; without it they are those of the kind.
+    #[arg(long, value_name = "FROM=TO", value_delimiter = ',', value_parser = value_pair)]
+    pub values: Vec<(String, u8)>,
+    /// Name of the data set.
+    #[arg(long, default_value = "images")]
+    pub name: String,
+    /// Name of the split.
+    #[arg(long, default_value = "all")]
+    pub split: String,
+    /// What to write where.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+fn mask_kind(text: &str) -> Result<MaskKind> {
+    serde_json::from_value(text.into()).context("the kinds are eval, train_id and proxy")
+}
+
+fn value_pair(text: &str) -> Result<(String, u8)> {
+    let pair = text.split_once('=');
+    let pair = pair.and_then(|(from, to)| Some((from.to_owned(), to.parse().ok()?)));
+    pair.with_context(|| format!("{text:?} is not of the form 2=1 or 2-30=1, within 0-255"))
+}
+
+/// Writes masks and index as `prepare` does.
+///
+/// # Errors
+/// As [`prepare::run`], and for patterns and values that cannot be used.
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let manifest = data_manifest(args);
+    manifest.check()?;
+    prepare::write(&manifest, &args.root, &args.target, false, &[], common)
+}
+
+/// The manifest that the arguments stand for.
+fn data_manifest(args: &Args) -> DatasetManifest {
+    let values = if args.values.is_empty() {
+        Values::Table(UNCHANGED.to_owned())
+    } else {
+        Values::Map(args.values.iter().cloned().collect::<BTreeMap<_, _>>())
+    };
+    let masks = args.masks.iter().map(|path| LabelFile {
+        path: path.clone(),
+        values: values.clone(),
+    });
+    DatasetManifest {
+        name: args.name.clone(),
+        title: args.name.clone(),
+        dataset: args.name.clone(),
+        split: args.split.clone(),
+        mask_kind: args.kind,
+        expected_samples: None,
+        expected_by: None,
+        image_size: None,
+        exclude: Vec::new(),
+        skip_void: false,
+        licence: String::new(),
+        citation: String::new(),
+        url: "your own disk".to_owned(),
+        downloads: Vec::new(),
+        layouts: vec![Layout {
+            list: None,
+            images: vec![args.images.clone()],
+            sample_id: args.sample_id.clone(),
+            labels_optional: false,
+            masks: masks.collect(),
+        }],
+    }
+}
