@@ -25,6 +25,12 @@ impl Normalization {
         std: [1.0; 3],
     };
 
+    /// Mean and standard deviation of `ImageNet`, which most networks are trained with.
+    pub const IMAGENET: Self = Self {
+        mean: [0.485, 0.456, 0.406],
+        std: [0.229, 0.224, 0.225],
+    };
+
     /// Planar input `[3, H, W]` of an interleaved picture.
     pub fn planar(&self, picture: &RgbImage) -> Vec<f32> {
         let plane = picture.width() as usize * picture.height() as usize;

@@ -19,5 +19,6 @@ pub mod layers;
 pub mod nets;
 pub mod params;
 pub mod resize;
+pub mod transformer;
 
 pub use cli::{Args, run};

@@ -7,7 +7,7 @@ use candle_nn::VarBuilder;
 use seg_ops::{BatchNormConfig, Conv2dConfig, ConvTranspose2dConfig, MaxPool2dConfig};
 
 use super::SegNet;
-use crate::layers::{Activation, BatchNorm, Conv, ConvTranspose, Mode, dropout2d};
+use crate::layers::{Activation, BatchNorm, Conv, ConvBn, ConvTranspose, Mode, Normed, dropout2d};
 
 const BATCH_NORM: BatchNormConfig = BatchNormConfig {
     eps: 1e-5,
@@ -135,8 +135,7 @@ impl Side {
 
 /// Convolution without bias, batch norm, activation: `Sequential` numbers `at`, `at + 1`, `at + 2`.
 struct ConvBnAct {
-    conv: Conv,
-    bn: BatchNorm,
+    conv: ConvBn,
     activation: Activation,
 }
 
@@ -149,9 +148,10 @@ impl ConvBnAct {
         vb: &VarBuilder,
         at: usize,
     ) -> Result<Self> {
+        let conv = Conv::new(channels, kernel, config, false, &vb.pp(at))?;
+        let norm = BatchNorm::new(channels.1, BATCH_NORM, &vb.pp(at + 1))?;
         Ok(Self {
-            conv: Conv::new(channels, kernel, config, false, &vb.pp(at))?,
-            bn: BatchNorm::new(channels.1, BATCH_NORM, &vb.pp(at + 1))?,
+            conv: Normed::new(conv, norm)?,
             activation: side.activation(&vb.pp(at + 2))?,
         })
     }
@@ -161,8 +161,10 @@ impl ConvBnAct {
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let x = self.bn.forward(&self.conv.forward(x)?, mode)?;
-        self.activation.forward(&x)
+        match &self.activation {
+            Activation::Relu => self.conv.forward_relu(x, None, mode),
+            prelu @ Activation::Prelu(_) => prelu.forward(&self.conv.forward(x, mode)?),
+        }
     }
 }
 
@@ -312,13 +314,10 @@ impl Downsampling {
 
 /// Unpooling to the remembered places plus a bottleneck with transposed convolution.
 struct Upsampling {
-    main_conv: Conv,
-    main_bn: BatchNorm,
+    main_conv: ConvBn,
     ext_conv1: ConvBnAct,
-    ext_tconv1: ConvTranspose,
-    ext_tconv1_bnorm: BatchNorm,
-    ext_conv2: Conv,
-    ext_conv2_bn: BatchNorm,
+    ext_tconv1: Normed<ConvTranspose>,
+    ext_conv2: ConvBn,
 }
 
 impl Upsampling {
@@ -328,40 +327,34 @@ impl Upsampling {
     fn new(channels: (usize, usize), vb: &VarBuilder) -> Result<Self> {
         let (n_in, n_out) = channels;
         let inner = n_in / 4;
-        let plain = Conv2dConfig::default();
         let doubled = ConvTranspose2dConfig {
             stride: (2, 2),
             ..Default::default()
         };
-        let (main, ext) = (vb.pp("main_conv1"), vb.pp("ext_conv2"));
+        let pointwise = |n_in, vb: VarBuilder| {
+            let conv = Conv::pointwise((n_in, n_out), &vb.pp(0))?;
+            Normed::new(conv, BatchNorm::new(n_out, BATCH_NORM, &vb.pp(1))?)
+        };
+        let tconv = ConvTranspose::new((inner, inner), 2, doubled, false, &vb.pp("ext_tconv1"))?;
+        let tconv_norm = BatchNorm::new(inner, BATCH_NORM, &vb.pp("ext_tconv1_bnorm"))?;
         Ok(Self {
-            main_conv: Conv::new((n_in, n_out), (1, 1), plain, false, &main.pp(0))?,
-            main_bn: BatchNorm::new(n_out, BATCH_NORM, &main.pp(1))?,
+            main_conv: pointwise(n_in, vb.pp("main_conv1"))?,
             ext_conv1: ConvBnAct::pointwise((n_in, inner), Side::Decoder, &vb.pp("ext_conv1"))?,
-            ext_tconv1: ConvTranspose::new(
-                (inner, inner),
-                2,
-                doubled,
-                false,
-                &vb.pp("ext_tconv1"),
-            )?,
-            ext_tconv1_bnorm: BatchNorm::new(inner, BATCH_NORM, &vb.pp("ext_tconv1_bnorm"))?,
-            ext_conv2: Conv::new((inner, n_out), (1, 1), plain, false, &ext.pp(0))?,
-            ext_conv2_bn: BatchNorm::new(n_out, BATCH_NORM, &ext.pp(1))?,
+            ext_tconv1: Normed::new(tconv, tconv_norm)?,
+            ext_conv2: pointwise(inner, vb.pp("ext_conv2"))?,
         })
     }
 
     fn forward(&self, x: &Tensor, indices: &Tensor, mode: &Mode) -> Result<Tensor> {
         let (_, _, h, w) = x.dims4()?;
-        let main = self.main_bn.forward(&self.main_conv.forward(x)?, mode)?;
+        let main = self.main_conv.forward(x, mode)?;
         let main = seg_ops::max_unpool2d(&main, indices, (2 * h, 2 * w))?;
         let ext = self.ext_conv1.forward(x, mode)?;
-        let ext = self.ext_tconv1.forward(&ext)?;
-        let ext = seg_ops::relu(&self.ext_tconv1_bnorm.forward(&ext, mode)?)?;
-        let ext = self
-            .ext_conv2_bn
-            .forward(&self.ext_conv2.forward(&ext)?, mode)?;
-        let ext = dropout2d(ext, Self::DROPOUT, mode)?;
+        let ext = self.ext_tconv1.forward_relu(&ext, None, mode)?;
+        if !mode.drops(Self::DROPOUT) {
+            return self.ext_conv2.forward_relu(&ext, Some(&main), mode);
+        }
+        let ext = dropout2d(self.ext_conv2.forward(&ext, mode)?, Self::DROPOUT, mode)?;
         seg_ops::relu(&(main + ext)?)
     }
 }

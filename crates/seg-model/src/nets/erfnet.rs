@@ -7,7 +7,7 @@ use candle_nn::VarBuilder;
 use seg_ops::{BatchNormConfig, Conv2dConfig, ConvTranspose2dConfig, MaxPool2dConfig};
 
 use super::SegNet;
-use crate::layers::{BatchNorm, Conv, ConvTranspose, Mode, dropout2d};
+use crate::layers::{BatchNorm, Conv, ConvBn, ConvTranspose, Convolution, Mode, Normed, dropout2d};
 
 const BATCH_NORM: BatchNormConfig = BatchNormConfig {
     eps: 1e-3,
@@ -140,11 +140,9 @@ impl Downsampler {
 /// Residual block of 3x1 and 1x3 convolutions, the second pair dilated.
 struct NonBottleneck1d {
     conv3x1_1: Conv,
-    conv1x3_1: Conv,
-    bn1: BatchNorm,
+    conv1x3_1: ConvBn,
     conv3x1_2: Conv,
-    conv1x3_2: Conv,
-    bn2: BatchNorm,
+    conv1x3_2: ConvBn,
     dropout: f64,
 }
 
@@ -159,33 +157,31 @@ impl NonBottleneck1d {
             };
             Conv::new((channels, channels), kernel, config, true, &vb.pp(name))
         };
+        let norm = |name: &str| BatchNorm::new(channels, BATCH_NORM, &vb.pp(name));
         Ok(Self {
             conv3x1_1: conv("conv3x1_1", (3, 1), 1)?,
-            conv1x3_1: conv("conv1x3_1", (1, 3), 1)?,
-            bn1: BatchNorm::new(channels, BATCH_NORM, &vb.pp("bn1"))?,
+            conv1x3_1: Normed::new(conv("conv1x3_1", (1, 3), 1)?, norm("bn1")?)?,
             conv3x1_2: conv("conv3x1_2", (3, 1), dilation)?,
-            conv1x3_2: conv("conv1x3_2", (1, 3), dilation)?,
-            bn2: BatchNorm::new(channels, BATCH_NORM, &vb.pp("bn2"))?,
+            conv1x3_2: Normed::new(conv("conv1x3_2", (1, 3), dilation)?, norm("bn2")?)?,
             dropout,
         })
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        let y = self.conv1x3_1.forward(&self.conv3x1_1.forward_relu(x)?)?;
-        let y = self.bn1.forward_relu(&y, None, mode)?;
-        let y = self.conv1x3_2.forward(&self.conv3x1_2.forward_relu(&y)?)?;
+        let y = self.conv3x1_1.apply(x, None, true)?;
+        let y = self.conv1x3_1.forward_relu(&y, None, mode)?;
+        let y = self.conv3x1_2.apply(&y, None, true)?;
         if !mode.drops(self.dropout) {
-            return self.bn2.forward_relu(&y, Some(x), mode);
+            return self.conv1x3_2.forward_relu(&y, Some(x), mode);
         }
-        let y = dropout2d(self.bn2.forward(&y, mode)?, self.dropout, mode)?;
+        let y = dropout2d(self.conv1x3_2.forward(&y, mode)?, self.dropout, mode)?;
         seg_ops::relu(&(y + x)?)
     }
 }
 
 /// Transposed convolution that doubles the resolution.
 struct Upsampler {
-    conv: ConvTranspose,
-    bn: BatchNorm,
+    conv: Normed<ConvTranspose>,
 }
 
 impl Upsampler {
@@ -196,13 +192,14 @@ impl Upsampler {
             output_padding: (1, 1),
             ..Default::default()
         };
+        let conv = ConvTranspose::new((n_in, n_out), 3, config, true, &vb.pp("conv"))?;
+        let norm = BatchNorm::new(n_out, BATCH_NORM, &vb.pp("bn"))?;
         Ok(Self {
-            conv: ConvTranspose::new((n_in, n_out), 3, config, true, &vb.pp("conv"))?,
-            bn: BatchNorm::new(n_out, BATCH_NORM, &vb.pp("bn"))?,
+            conv: Normed::new(conv, norm)?,
         })
     }
 
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        self.bn.forward_relu(&self.conv.forward(x)?, None, mode)
+        self.conv.forward_relu(x, None, mode)
     }
 }

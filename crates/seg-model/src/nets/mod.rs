@@ -2,8 +2,14 @@
 
 #![allow(clippy::doc_markdown)] // networks' names look like code
 
+mod deeplabv3plus;
+mod dinov2;
+mod dualgcn;
 mod enet;
 mod erfnet;
+mod resnet;
+mod segformer;
+mod wide_resnet;
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
@@ -14,6 +20,11 @@ use serde::{Deserialize, Serialize};
 use crate::input::Normalization;
 use crate::layers::Mode;
 use crate::params::Params;
+use deeplabv3plus::Deeplabv3plus;
+use dinov2::Dinov2;
+use dualgcn::Dualgcn;
+use resnet::Depth;
+use segformer::Segformer;
 
 /// A network that is ready to run.
 pub trait SegNet: Send + Sync {
@@ -24,14 +35,40 @@ pub trait SegNet: Send + Sync {
 
 /// Which network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Network {
     /// ERFNet (Romera et al. 2018), 2.07 M parameters, full-resolution logits.
-    #[value(name = "erfnet")]
     Erfnet,
     /// ENet (Paszke et al. 2016), 0.35 M parameters, full-resolution logits.
-    #[value(name = "enet")]
     Enet,
+    /// DeepLabV3+ with WideResNet38 (Zhu et al. 2019), 137 M parameters, logits at 1/2.
+    Deeplabv3plusWrn38,
+    /// DeepLabV3+ with ResNet-50, 43 M parameters, logits at 1/4.
+    Deeplabv3plusRes50,
+    /// DeepLabV3+ with ResNet-101, 62 M parameters, logits at 1/4.
+    Deeplabv3plusRes101,
+    /// DualGCNNet with ResNet-50 (Zhang et al. 2019), 54 M parameters, logits at 1/8.
+    DualgcnRes50,
+    /// DualGCNNet with ResNet-101, 73 M parameters, logits at 1/8.
+    DualgcnRes101,
+    /// SegFormer-B0 (Xie et al. 2021), 3.7 M parameters, logits at 1/4, as of all SegFormers.
+    SegformerB0,
+    /// SegFormer-B1, 14 M parameters.
+    SegformerB1,
+    /// SegFormer-B2, 27 M parameters.
+    SegformerB2,
+    /// SegFormer-B3, 47 M parameters.
+    SegformerB3,
+    /// SegFormer-B4, 64 M parameters.
+    SegformerB4,
+    /// SegFormer-B5, 85 M parameters.
+    SegformerB5,
+    /// Linear head on frozen DINOv2 ViT-S/14 (Oquab et al. 2023), 22 M parameters, logits at 1/14, as of all DINOv2.
+    Dinov2Vits14,
+    /// Linear head on frozen DINOv2 ViT-B/14, 87 M parameters.
+    Dinov2Vitb14,
+    /// Linear head on frozen DINOv2 ViT-L/14, 304 M parameters.
+    Dinov2Vitl14,
 }
 
 impl Network {
@@ -40,6 +77,20 @@ impl Network {
         match self {
             Self::Erfnet => "erfnet",
             Self::Enet => "enet",
+            Self::Deeplabv3plusWrn38 => "deeplabv3plus-wrn38",
+            Self::Deeplabv3plusRes50 => "deeplabv3plus-res50",
+            Self::Deeplabv3plusRes101 => "deeplabv3plus-res101",
+            Self::DualgcnRes50 => "dualgcn-res50",
+            Self::DualgcnRes101 => "dualgcn-res101",
+            Self::SegformerB0 => "segformer-b0",
+            Self::SegformerB1 => "segformer-b1",
+            Self::SegformerB2 => "segformer-b2",
+            Self::SegformerB3 => "segformer-b3",
+            Self::SegformerB4 => "segformer-b4",
+            Self::SegformerB5 => "segformer-b5",
+            Self::Dinov2Vits14 => "dinov2-vits14",
+            Self::Dinov2Vitb14 => "dinov2-vitb14",
+            Self::Dinov2Vitl14 => "dinov2-vitl14",
         }
     }
 
@@ -57,16 +108,94 @@ impl Network {
         })
     }
 
+    /// The network whose tensors these are, by names and shapes that no other network has.
+    ///
+    /// `shape_of`: the shape of the tensor of a name, if there is one. Where only the backbone of a network is there, it counts.
+    pub fn detect(shape_of: impl Fn(&str) -> Option<Vec<usize>>) -> Option<Self> {
+        let has = |name: &str| shape_of(name).is_some();
+        let first_dim = |name: &str| shape_of(name)?.first().copied();
+        if has("decoder.output_conv.weight") && has("encoder.initial_block.conv.weight") {
+            return Some(Self::Erfnet);
+        }
+        if has("transposed_conv.weight") && has("initial_block.main_branch.weight") {
+            return Some(Self::Enet);
+        }
+        if has("mod7.block1.convs.conv3.weight") {
+            return Some(Self::Deeplabv3plusWrn38);
+        }
+        let is_deep = has("layer3.22.conv1.weight");
+        if has("layer0.0.weight") && has("aspp.features.0.0.weight") {
+            return Some(if is_deep {
+                Self::Deeplabv3plusRes101
+            } else {
+                Self::Deeplabv3plusRes50
+            });
+        }
+        if has("head.dualgcn.phi.weight") {
+            return Some(if is_deep {
+                Self::DualgcnRes101
+            } else {
+                Self::DualgcnRes50
+            });
+        }
+        if let Some(width) = first_dim("segformer.encoder.patch_embeddings.0.proj.weight") {
+            let third = |i: usize| {
+                has(&format!(
+                    "segformer.encoder.block.2.{i}.layer_norm_1.weight"
+                ))
+            };
+            let deepest = [
+                (39, Self::SegformerB5),
+                (26, Self::SegformerB4),
+                (17, Self::SegformerB3),
+                (5, Self::SegformerB2),
+            ];
+            let found = deepest.into_iter().find(|(last, _)| third(*last));
+            return Some(match found {
+                Some((_, network)) => network,
+                None if width == 32 => Self::SegformerB0,
+                None => Self::SegformerB1,
+            });
+        }
+        match first_dim("blocks.0.norm1.weight")? {
+            384 => Some(Self::Dinov2Vits14),
+            768 => Some(Self::Dinov2Vitb14),
+            1024 => Some(Self::Dinov2Vitl14),
+            _ => None,
+        }
+    }
+
     /// Builds the network with `channels` outputs.
     pub fn build(self, channels: usize, vb: &VarBuilder) -> candle_core::Result<Box<dyn SegNet>> {
+        let segformer = |size| Segformer::new(size, channels, vb);
+        let dinov2 = |size| Dinov2::new(size, channels, vb);
         Ok(match self {
             Self::Erfnet => Box::new(erfnet::Erfnet::new(channels, vb)?),
             Self::Enet => Box::new(enet::Enet::new(channels, vb)?),
+            Self::Deeplabv3plusWrn38 => Box::new(Deeplabv3plus::wide_resnet38(channels, vb)?),
+            Self::Deeplabv3plusRes50 => Box::new(Deeplabv3plus::resnet(Depth::D50, channels, vb)?),
+            Self::Deeplabv3plusRes101 => {
+                Box::new(Deeplabv3plus::resnet(Depth::D101, channels, vb)?)
+            }
+            Self::DualgcnRes50 => Box::new(Dualgcn::new(Depth::D50, channels, vb)?),
+            Self::DualgcnRes101 => Box::new(Dualgcn::new(Depth::D101, channels, vb)?),
+            Self::SegformerB0 => Box::new(segformer(segformer::Size::B0)?),
+            Self::SegformerB1 => Box::new(segformer(segformer::Size::B1)?),
+            Self::SegformerB2 => Box::new(segformer(segformer::Size::B2)?),
+            Self::SegformerB3 => Box::new(segformer(segformer::Size::B3)?),
+            Self::SegformerB4 => Box::new(segformer(segformer::Size::B4)?),
+            Self::SegformerB5 => Box::new(segformer(segformer::Size::B5)?),
+            Self::Dinov2Vits14 => Box::new(dinov2(dinov2::Size::S)?),
+            Self::Dinov2Vitb14 => Box::new(dinov2(dinov2::Size::B)?),
+            Self::Dinov2Vitl14 => Box::new(dinov2(dinov2::Size::L)?),
         })
     }
 
-    /// Builds the network for training and checks that `params` fits it.
+    /// Builds the network for training and checks that `params` fits it. A backbone that stays as it is, as that of DINOv2, is frozen.
     pub fn build_trainable(self, channels: usize, params: &Params) -> Result<Box<dyn SegNet>> {
+        if self.is_dinov2() {
+            params.freeze(dinov2::is_backbone);
+        }
         let net = self.build(channels, &params.builder())?;
         params.check_complete()?;
         Ok(net)
@@ -81,24 +210,66 @@ impl Network {
 
     /// Height and width of the input must be multiples of this.
     pub fn size_multiple(self) -> usize {
-        8
+        match self {
+            Self::Erfnet | Self::Enet => 8,
+            _ => 1,
+        }
     }
 
     /// How `interpolate` aligns corners where the network's logits are upsampled to its input size.
     pub fn align_corners(self) -> bool {
-        false
+        matches!(
+            self,
+            Self::Deeplabv3plusWrn38
+                | Self::Deeplabv3plusRes50
+                | Self::Deeplabv3plusRes101
+                | Self::DualgcnRes50
+                | Self::DualgcnRes101
+        )
     }
 
     /// Input normalization of the published weights, unless the weights file names another.
     pub fn default_normalization(self) -> Normalization {
-        Normalization::UNIT
+        match self {
+            Self::Erfnet | Self::Enet => Normalization::UNIT,
+            _ => Normalization::IMAGENET,
+        }
     }
 
-    /// Tensor whose shape tells the number of output channels, and the dimension that does.
-    pub fn head(self) -> (&'static str, usize) {
-        match self {
-            Self::Erfnet => ("decoder.output_conv.weight", 1),
-            Self::Enet => ("transposed_conv.weight", 1),
+    fn is_dinov2(self) -> bool {
+        matches!(
+            self,
+            Self::Dinov2Vits14 | Self::Dinov2Vitb14 | Self::Dinov2Vitl14
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn names_are_the_same_everywhere() -> Result<()> {
+        for network in Network::value_variants() {
+            assert_eq!(serde_json::to_value(network)?, network.name());
+            assert_eq!(Network::from_name(network.name())?, *network);
         }
+        Ok(())
+    }
+
+    #[test]
+    fn every_network_is_detected_by_its_tensors() -> Result<()> {
+        for network in Network::value_variants() {
+            let params = Params::from_tensors(&std::collections::BTreeMap::new(), &Device::Cpu)?;
+            network.build(19, &params.builder())?;
+            let shapes = params.missing();
+            assert_eq!(
+                Network::detect(|name| shapes.get(name).cloned()),
+                Some(*network)
+            );
+        }
+        Ok(())
     }
 }

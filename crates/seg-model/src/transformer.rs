@@ -1,0 +1,71 @@
+//! Layers of vision transformers. Tokens stay images `[N, C, H, W]`: linear layers are convolutions of one pixel and heads are
+//! groups of channels, so that nothing is ever transposed.
+
+use candle_core::{D, Result, Tensor};
+use candle_nn::{Init, VarBuilder};
+
+use crate::layers::Mode;
+
+/// `torch.nn.LayerNorm` over the channels of each pixel.
+#[derive(Clone, Debug)]
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// Two tensors of `[channels]`.
+    pub fn new(channels: usize, eps: f64, vb: &VarBuilder) -> Result<Self> {
+        Ok(Self {
+            weight: vb.get_with_hints(channels, "weight", Init::Const(1.0))?,
+            bias: vb.get_with_hints(channels, "bias", Init::Const(0.0))?,
+            eps,
+        })
+    }
+
+    /// `x` `[N, channels, H, W]`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let channels = x.dim(1)?;
+        let centered = x.broadcast_sub(&x.mean_keepdim(1)?)?;
+        let variance = centered.sqr()?.mean_keepdim(1)?;
+        let normed = centered.broadcast_div(&(variance + self.eps)?.sqrt()?)?;
+        normed
+            .broadcast_mul(&self.weight.reshape((1, channels, 1, 1))?)?
+            .broadcast_add(&self.bias.reshape((1, channels, 1, 1))?)
+    }
+}
+
+/// Attention of `heads` groups of channels: each pixel of `query` `[N, C, H, W]` becomes a mean of the pixels of `value`
+/// `[N, C, h, w]`, weighted by the softmax of its products with `key` `[N, C, h, w]` over √(C / heads).
+pub fn attention(query: &Tensor, key: &Tensor, value: &Tensor, heads: usize) -> Result<Tensor> {
+    let (n, channels, h, w) = query.dims4()?;
+    let split = |x: &Tensor| {
+        let (_, _, h, w) = x.dims4()?;
+        x.reshape((n * heads, channels / heads, h * w))
+    };
+    let scale = 1.0 / ((channels / heads) as f64).sqrt();
+    let (query, key, value) = (split(query)?, split(key)?, split(value)?);
+    let scores = (query.t()?.matmul(&key)? * scale)?; // [N heads, H W, h w]
+    let mixed = value.matmul(&softmax_last(&scores)?.t()?)?; // [N heads, C / heads, H W]
+    mixed.reshape((n, channels, h, w))
+}
+
+/// Softmax over the last dimension.
+pub fn softmax_last(x: &Tensor) -> Result<Tensor> {
+    // the shift cancels out, so that no gradient needs to go through it
+    let shifted = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?;
+    let e = shifted.exp()?;
+    e.broadcast_div(&e.sum_keepdim(D::Minus1)?)
+}
+
+/// Stochastic depth: all of an image's `x` is dropped with probability `p` in training, the others are divided by `1 - p`.
+pub fn drop_path(x: Tensor, p: f64, mode: &Mode) -> Result<Tensor> {
+    match mode.dropout {
+        Some(rng) if p > 0.0 => {
+            let keep = Tensor::ones((x.dim(0)?, 1, 1, 1), x.dtype(), x.device())?;
+            x.broadcast_mul(&seg_ops::dropout(&keep, p, rng)?)
+        }
+        _ => Ok(x),
+    }
+}
