@@ -1,10 +1,11 @@
 //! Image file to network input.
 
-use std::path::Path;
+use std::borrow::Cow;
 
-use anyhow::{Context, Result};
-use image::{ImageReader, RgbImage};
+use image::RgbImage;
 use serde::{Deserialize, Serialize};
+
+pub use artifacts::picture::read_rgb;
 
 /// What is done to RGB values in [0, 1] before the network sees them: `(value - mean) / std` per channel.
 ///
@@ -46,31 +47,17 @@ impl Normalization {
     }
 }
 
-/// Decodes a picture by content, whatever its name says, to 8-bit RGB.
-///
-/// # Errors
-/// If the file cannot be read or decoded.
-pub fn read_rgb(path: &Path) -> Result<RgbImage> {
-    let picture = ImageReader::open(path)
-        .with_context(|| format!("could not open {}", path.display()))?
-        .with_guessed_format()
-        .with_context(|| format!("could not read {}", path.display()))?
-        .decode()
-        .with_context(|| format!("{} is damaged or no picture", path.display()))?;
-    Ok(picture.into_rgb8())
-}
-
 /// Extends a picture to the right and down by its last column and row, so that its sides are multiples of `multiple`.
-pub fn pad_to_multiple(picture: RgbImage, multiple: usize) -> RgbImage {
+pub fn pad_to_multiple(picture: &RgbImage, multiple: usize) -> Cow<'_, RgbImage> {
     let (w, h) = picture.dimensions();
     let multiple = multiple as u32;
     let padded = (w.next_multiple_of(multiple), h.next_multiple_of(multiple));
     if padded == (w, h) {
-        return picture;
+        return Cow::Borrowed(picture);
     }
-    RgbImage::from_fn(padded.0, padded.1, |x, y| {
+    Cow::Owned(RgbImage::from_fn(padded.0, padded.1, |x, y| {
         *picture.get_pixel(x.min(w - 1), y.min(h - 1))
-    })
+    }))
 }
 
 #[cfg(test)]
@@ -80,7 +67,7 @@ mod tests {
     #[test]
     fn padding_repeats_the_border() {
         let picture = RgbImage::from_fn(3, 2, |x, y| image::Rgb([(10 * y + x) as u8; 3]));
-        let padded = pad_to_multiple(picture, 4);
+        let padded = pad_to_multiple(&picture, 4);
         assert_eq!(padded.dimensions(), (4, 4));
         assert_eq!(padded.get_pixel(3, 3).0[0], 12);
     }

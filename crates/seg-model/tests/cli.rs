@@ -173,7 +173,7 @@ fn files(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
             .into_string()
             .ok()
             .context("plain names")?;
-        if name != "manifest.json" {
+        if name != "manifest.json" && entry.file_type()?.is_file() {
             found.insert(name, fs::read(entry.path())?);
         }
     }
@@ -322,7 +322,7 @@ fn half_precision_rounds_single_precision() -> Result<()> {
 }
 
 #[test]
-fn weights_without_a_network_need_its_name() -> Result<()> {
+fn weights_without_a_network_are_recognized() -> Result<()> {
     let toy = Toy::new()?;
     toy.infer("named", &[]).assert().success();
     // as PyTorch's data parallel training names tensors, with its counts of steps
@@ -337,15 +337,18 @@ fn weights_without_a_network_need_its_name() -> Result<()> {
         count,
     );
     write_tensors(&toy.path("plain.safetensors"), &BTreeMap::new(), &tensors)?;
-    toy.check_fails_with(
-        "plain.safetensors",
-        &[],
-        &["plain.safetensors", "pass --network"],
-    )?;
-    toy.infer_with("plain.safetensors", "plain", &["--network", "enet"])
+    toy.infer_with("plain.safetensors", "plain", &[])
         .assert()
         .success();
     assert!(files(&toy.path("named"))? == files(&toy.path("plain"))?);
+    // the tensors told the network; these do not
+    tensors.retain(|name, _| !name.contains("transposed_conv"));
+    write_tensors(&toy.path("part.safetensors"), &BTreeMap::new(), &tensors)?;
+    toy.check_fails_with(
+        "part.safetensors",
+        &[],
+        &["part.safetensors", "pass --network"],
+    )?;
     toy.check_fails(
         &["--network", "erfnet"],
         &["enet.safetensors", "for enet, not erfnet"],
@@ -389,8 +392,6 @@ fn an_imported_checkpoint_says_how_to_run_it() -> Result<()> {
     let own = enet(20)?.tensors;
     let mut tensors: BTreeMap<_, _> = own.iter().map(|(n, t)| (wrapped(n), t.clone())).collect();
     write_tensors(&toy.path("plain.safetensors"), &BTreeMap::new(), &tensors)?;
-    let output = toy.import("plain.safetensors", &[]).arg("-q").output()?;
-    assert_one_line(&output, &["plain.safetensors", "pass --network"])?;
     let colors = ["--mean", "0.5,0.25,0", "--std", "1,2,0.5"];
     let enet20 = [&["--network", "enet"], &colors[..]].concat();
     toy.import("plain.safetensors", &enet20).assert().success();
@@ -471,6 +472,171 @@ fn a_new_head_has_the_classes_asked_for() -> Result<()> {
         .arg("-q")
         .output()?;
     assert_one_line(&output, &["has 19 classes, not 5", "--reset-head"])
+}
+
+/// Without `--labels`, on the folder of images.
+fn infer_folder(toy: &Toy, folder: &str, output: &str, more: &[&str]) -> Command {
+    let mut command = seg_model();
+    command
+        .arg("infer")
+        .arg("--weights")
+        .arg(toy.path("enet.safetensors"))
+        .arg("--folder")
+        .arg(toy.path(folder))
+        .arg("--output")
+        .arg(toy.path(output))
+        .args(more);
+    command
+}
+
+#[test]
+fn a_folder_needs_no_labels() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.infer("indexed", &[]).assert().success();
+    // the output may lie inside of the folder
+    let out = "images/out";
+    let infer = |more: &[&str]| infer_folder(&toy, "images", out, more);
+    infer(&["--save-overlay"]).assert().success();
+    assert!(files(&toy.path("indexed"))? == files(&toy.path(out))?);
+    for (id, width, height) in SAMPLES {
+        for kind in ["prediction", "entropy"] {
+            let drawn = toy.path(&format!("{out}/overlays/{id}.{kind}.png"));
+            assert_eq!(image::open(drawn)?.to_rgb8().dimensions(), (width, height));
+        }
+    }
+    let again = infer(&["--save-overlay"]).assert().success();
+    let text = String::from_utf8_lossy(&again.get_output().stderr).into_owned();
+    assert!(text.contains("up to date"), "{text}");
+
+    // more images are more work; names become ids
+    fs::create_dir(toy.path("images/more"))?;
+    fs::write(toy.path("images/notes.txt"), "no image")?;
+    fs::copy(toy.image("a"), toy.path("images/more/é 1.PNG"))?;
+    infer(&[]).assert().success();
+    let names: Vec<_> = files(&toy.path(out))?.into_keys().collect();
+    assert!(
+        names.contains(&"more___1.safetensors".to_owned()),
+        "{names:?}"
+    );
+    assert_eq!(names.len(), 5);
+
+    // two that differ in their endings keep them; two that still cannot be told apart are named
+    fs::copy(toy.image("a"), toy.path("images/a.jpeg"))?;
+    infer(&[]).assert().success();
+    let names: Vec<_> = files(&toy.path(out))?.into_keys().collect();
+    let first = ["a.jpeg.safetensors", "a.png.safetensors", "b.safetensors"];
+    assert_eq!(names[..3], first);
+    fs::copy(toy.image("a"), toy.path("images/more/é_1.PNG"))?;
+    let output = infer(&["-q"]).output()?;
+    assert_one_line(&output, &["would both be more___1.PNG", "rename"])?;
+    fs::create_dir(toy.path("empty"))?;
+    let output = infer_folder(&toy, "empty", "out", &["-q"]).output()?;
+    assert_one_line(&output, &["empty", "no images"])?;
+    let output = infer_folder(&toy, "none", "out", &["-q"]).output()?;
+    assert_one_line(&output, &["none", "could not list"])
+}
+
+#[test]
+fn pictures_alone_are_made_where_they_are_missing() -> Result<()> {
+    let toy = Toy::new()?;
+    let pictures = ["--precision", "none", "--save-overlay"];
+    toy.infer("out", &pictures).assert().success();
+    assert!(files(&toy.path("out"))?.is_empty());
+    let whole = files(&toy.path("out/overlays"))?;
+    assert_eq!(whole.len(), 2 * SAMPLES.len());
+    // as if it had been interrupted
+    let out = |name: &str| toy.path("out").join(name);
+    fs::rename(out("manifest.json"), out("manifest.in-progress.json"))?;
+    fs::remove_file(out("overlays/b.entropy.png"))?;
+    let kept = fs::metadata(out("overlays/a.entropy.png"))?.modified()?;
+    toy.infer("out", &pictures).assert().success();
+    assert!(whole == files(&toy.path("out/overlays"))?);
+    assert_eq!(
+        fs::metadata(out("overlays/a.entropy.png"))?.modified()?,
+        kept
+    );
+    let output = toy.infer("new", &["--precision", "none", "-q"]).output()?;
+    assert_one_line(&output, &["nothing to write", "--save-overlay"])
+}
+
+#[test]
+fn batches_change_nothing() -> Result<()> {
+    let toy = Toy::new()?;
+    // two sizes, two images of each
+    for (id, width, height) in [("a", 37, 35), ("b", 37, 35), ("c", 16, 40), ("d", 16, 40)] {
+        picture(width, height).save(toy.image(id))?;
+    }
+    for more in [
+        &["--precision", "f32"][..],
+        &["--precision", "f32", "--flip", "--window", "16x24"],
+    ] {
+        let infer =
+            |batch| infer_folder(&toy, "images", batch, &[more, &["--batch", batch]].concat());
+        infer("1").assert().success();
+        infer("3").assert().success();
+        assert_eq!(files(&toy.path("1"))?.len(), 4);
+        assert!(files(&toy.path("1"))? == files(&toy.path("3"))?);
+    }
+    Ok(())
+}
+
+#[test]
+fn views_are_averaged_at_the_size_of_the_output() -> Result<()> {
+    let toy = Toy::new()?;
+    let logits = |name: &str, more: &[&str]| -> Result<Logits> {
+        let more = [&["--precision", "f32", "--limit", "2"], more].concat();
+        toy.infer(name, &more).assert().success();
+        Logits::read(&toy.logits(name, "b"))
+    };
+    let (width, height) = (37, 35);
+    let plain = rows(&logits("plain", &[])?);
+    // one window that holds all is no window
+    assert_eq!(rows(&logits("large", &["--window", "64x64"])?), plain);
+    let half = logits("half", &["--scale", "0.5"])?;
+    assert_eq!((half.width, half.height), (19, 18));
+    let both = logits("both", &["--scales", "0.5,1"])?;
+    assert_eq!((both.width, both.height), (width, height));
+    for ((half, plain), both) in rows(&half).iter().zip(&plain).zip(rows(&both)) {
+        for ((h, p), b) in half.iter().zip(plain).zip(both) {
+            assert!(
+                ((h + p) / 2.0 - b).abs() < 1e-4 * (1.0 + b.abs()),
+                "{h} {p} {b}"
+            );
+        }
+    }
+    let windows = logits("windows", &["--window", "16x24", "--overlap", "0.5"])?;
+    assert_eq!((windows.width, windows.height), (width, height));
+    assert_ne!(rows(&windows), plain);
+
+    // the mirror image of an image has the mirror image of its logits
+    let flipped = rows(&logits("flipped", &["--flip"])?);
+    let mirror = image::imageops::flip_horizontal(&picture(37, 35));
+    mirror.save(toy.image("b"))?;
+    toy.write_index()?;
+    let mirrored = rows(&logits("mirrored", &["--flip"])?);
+    for (row, mirrored) in flipped.iter().zip(mirrored) {
+        for (class, mirrored) in row.chunks(width).zip(mirrored.chunks(width)) {
+            for (value, mirrored) in class.iter().zip(mirrored.iter().rev()) {
+                assert!((value - mirrored).abs() < 1e-5, "{value} {mirrored}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn devices_that_are_not_built_in_are_named() -> Result<()> {
+    let toy = Toy::new()?;
+    if cfg!(not(feature = "cuda")) {
+        toy.check_fails(
+            &["--device", "cuda:1"],
+            &["--device cuda:1", "seg-model/cuda"],
+        )?;
+    }
+    if cfg!(not(feature = "metal")) {
+        toy.check_fails(&["--device", "metal"], &["seg-model/metal"])?;
+    }
+    toy.check_fails(&["--dtype", "bf16"], &["half precision is for GPUs"])
 }
 
 /// The folder of real samples, or a word that the test is skipped.
@@ -696,6 +862,11 @@ fn unusable_arguments_are_named() -> Result<()> {
         (["--shard", "3/3"], ["--shard", "shard 3/3 does not exist"]),
         (["--shard", "1"], ["--shard", "i/n"]),
         (["--network", "vgg"], ["--network", "vgg"]),
+        (["--scales", "0.5,0"], ["--scales", "0.05 to 16"]),
+        (["--overlap", "1"], ["--overlap", "0 to 0.9"]),
+        (["--batch", "0"], ["--batch", "1..=256"]),
+        (["--device", "gpu"], ["--device", "cpu, cuda, cuda:N"]),
+        (["--folder", "x"], ["--labels", "--folder"]),
     ] {
         let output = toy.infer("out", &more).output()?;
         assert_eq!(output.status.code(), Some(2));

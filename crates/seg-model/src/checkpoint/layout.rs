@@ -1,6 +1,6 @@
 //! Which tensors a network has, and which of a file's they are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
@@ -97,7 +97,7 @@ impl Layout {
     fn strip<'a>(&self, name: &'a str) -> &'a str {
         let mut own = name;
         while !self.tensors.contains_key(own) {
-            let Some(rest) = PREFIXES.iter().find_map(|p| own.strip_prefix(p)) else {
+            let Some(rest) = strip_prefix(own) else {
                 return name;
             };
             own = rest;
@@ -158,6 +158,23 @@ impl Layout {
         faults.unexpected = names.keys().filter(is_unknown).cloned().collect();
         faults
     }
+}
+
+/// The network whose tensors a file has, if they tell.
+pub(super) fn detect(file: &WeightsFile) -> Option<Network> {
+    let mut shapes = HashMap::new();
+    for (name, entry) in &file.tensors {
+        let mut bare = name.as_str();
+        while let Some(rest) = strip_prefix(bare) {
+            bare = rest;
+        }
+        shapes.insert(bare, &entry.shape);
+    }
+    Network::detect(|name| shapes.get(name).map(|&shape| shape.clone()))
+}
+
+fn strip_prefix(name: &str) -> Option<&str> {
+    PREFIXES.iter().find_map(|p| name.strip_prefix(p))
 }
 
 /// Tensors that do not fit, by name.

@@ -47,7 +47,7 @@ pub struct Checkpoint {
 /// How a file's tensors become a network's.
 #[derive(Clone, Debug)]
 pub struct ReadOptions {
-    /// For files that do not name their network.
+    /// For files that do not name their network, where the tensors do not tell it.
     pub network: Option<Network>,
     /// For files that do not say how many of their channels are classes.
     pub num_classes: usize,
@@ -131,7 +131,8 @@ fn assemble(file: &WeightsFile, options: &ReadOptions) -> Result<Read> {
         }
         (named, asked) => named
             .or(asked)
-            .context("they do not name their network: pass --network")?,
+            .or_else(|| layout::detect(file))
+            .context("they do not tell their network: pass --network")?,
     };
     let normalization = match text("normalization") {
         Some(text) => serde_json::from_str(text).context("their normalization is damaged")?,

@@ -1,0 +1,105 @@
+//! A folder of images without labels as an index.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use artifacts::index::{Index, Sample};
+use artifacts::labels::MaskKind;
+use artifacts::picture;
+use walkdir::{DirEntry, WalkDir};
+
+/// Endings of image files, in lower case.
+const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+
+/// All images below `folder`, but those below `output` and hidden ones. Their sample ids are their paths without the
+/// ending, or with it where two differ in nothing else, and with `_` for what cannot be part of an id.
+///
+/// # Errors
+/// If there are none, one cannot be read, or two get the same id.
+pub(super) fn index(folder: &Path, output: &Path) -> Result<Index> {
+    let files = images(folder, output)?;
+    ensure!(
+        !files.is_empty(),
+        "{} holds no images ({})",
+        folder.display(),
+        ENDINGS.join(", ")
+    );
+    let mut short: BTreeMap<String, usize> = BTreeMap::new();
+    for file in &files {
+        *short
+            .entry(sample_id(&file.with_extension("")))
+            .or_default() += 1;
+    }
+    let mut samples: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for file in files {
+        let mut id = sample_id(&file.with_extension(""));
+        if short.get(&id).is_some_and(|&n| n > 1) {
+            id = sample_id(&file);
+        }
+        if let Some(other) = samples.insert(id.clone(), file.clone()) {
+            bail!(
+                "{} and {} would both be {id}: rename one of them",
+                other.display(),
+                file.display()
+            );
+        }
+    }
+    let samples = samples
+        .into_iter()
+        .map(|(sample_id, image)| sample(folder, sample_id, image));
+    let samples = samples.collect::<Result<_>>()?;
+    Index::new("folder", "all", MaskKind::Eval, folder, samples)
+}
+
+/// Paths of image files relative to `folder`, sorted.
+fn images(folder: &Path, output: &Path) -> Result<Vec<PathBuf>> {
+    let output = std::path::absolute(output)?;
+    let is_searched = |entry: &DirEntry| {
+        let is_output = std::path::absolute(entry.path()).is_ok_and(|path| path == output);
+        let is_hidden = entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.');
+        !is_output && !is_hidden
+    };
+    let mut files = Vec::new();
+    let walk = WalkDir::new(folder).follow_links(true);
+    for entry in walk.into_iter().filter_entry(is_searched) {
+        let entry = entry.with_context(|| format!("could not list {}", folder.display()))?;
+        if entry.file_type().is_file() && is_image(entry.path()) {
+            files.push(entry.path().strip_prefix(folder)?.to_owned());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn is_image(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default().to_string_lossy();
+    ENDINGS.contains(&ending.to_lowercase().as_str())
+}
+
+fn sample_id(file: &Path) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let name = file.to_string_lossy();
+    name.chars()
+        .map(|c| if plain(c) { c } else { '_' })
+        .collect()
+}
+
+fn sample(folder: &Path, sample_id: String, image: PathBuf) -> Result<Sample> {
+    let path = folder.join(&image);
+    let (width, height) = picture::size(&path)?;
+    let image_bytes = std::fs::metadata(&path)
+        .with_context(|| format!("could not read {}", path.display()))?
+        .len();
+    Ok(Sample {
+        sample_id,
+        image,
+        image_bytes,
+        image_width: width,
+        image_height: height,
+        mask: None,
+        width,
+        height,
+        proxy: None,
+    })
+}

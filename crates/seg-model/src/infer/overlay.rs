@@ -1,0 +1,100 @@
+//! Pictures of what a network says: its classes over the image, and its entropy.
+
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use artifacts::atomic::write_bytes;
+use artifacts::colors::{blend, heat};
+use artifacts::labels::CLASS_COLORS;
+use artifacts::logits::Logits;
+use artifacts::scores::PixelRow;
+use image::codecs::png::PngEncoder;
+use image::{ImageEncoder, RgbImage};
+use rayon::prelude::*;
+
+/// Share of a class's color; the rest is the image.
+const OPACITY: f32 = 0.5;
+
+/// Where the pictures of a sample are below the output's folder `overlays`.
+pub(super) fn paths(folder: &Path, sample_id: &str) -> [PathBuf; 2] {
+    ["prediction", "entropy"].map(|kind| folder.join(format!("{sample_id}.{kind}.png")))
+}
+
+/// Writes both pictures. `image` has the size of the upsampled logits.
+pub(super) fn write(logits: &Logits, image: &RgbImage, paths: &[PathBuf; 2]) -> Result<()> {
+    let (prediction, entropy) = draw(logits, image);
+    write_png(&paths[0], &prediction)?;
+    write_png(&paths[1], &entropy)
+}
+
+fn draw(logits: &Logits, image: &RgbImage) -> (RgbImage, RgbImage) {
+    let (width, classes) = (logits.info.output_width, logits.info.num_classes);
+    let taps = logits.column_taps();
+    let (mut prediction, mut entropy) = (image.clone(), image.clone());
+    let rows = prediction.par_chunks_exact_mut(3 * width).enumerate();
+    rows.zip(entropy.par_chunks_exact_mut(3 * width))
+        .for_each_init(
+            || (vec![0.0; classes * width], PixelRow::new(classes, width)),
+            |(row, pixels), ((y, prediction), entropy)| {
+                logits.row(y, &taps, row);
+                pixels.fill_from_logits(row);
+                let colors = prediction.as_chunks_mut::<3>().0.iter_mut();
+                for (color, &class) in colors.zip(&pixels.class) {
+                    *color = blend(*color, class_color(class), OPACITY);
+                }
+                for (color, &value) in entropy
+                    .as_chunks_mut::<3>()
+                    .0
+                    .iter_mut()
+                    .zip(&pixels.entropy)
+                {
+                    *color = heat(value);
+                }
+            },
+        );
+    (prediction, entropy)
+}
+
+/// The customary color of a Cityscapes class; other classes get colors that differ from their neighbors'.
+fn class_color(class: u8) -> [u8; 3] {
+    let known = CLASS_COLORS.get(usize::from(class));
+    known
+        .copied()
+        .unwrap_or_else(|| [67, 149, 211].map(|step: u8| class.wrapping_mul(step)))
+}
+
+fn write_png(path: &Path, picture: &RgbImage) -> Result<()> {
+    let mut bytes = Cursor::new(Vec::new());
+    let (width, height) = picture.dimensions();
+    let encoder = PngEncoder::new(&mut bytes);
+    encoder.write_image(picture, width, height, image::ExtendedColorType::Rgb8)?;
+    write_bytes(path, bytes.get_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use artifacts::logits::LogitsInfo;
+
+    use super::*;
+
+    #[test]
+    fn classes_tint_and_entropy_glows() -> Result<()> {
+        let info = LogitsInfo {
+            sample_id: "a".into(),
+            network: "toy".into(),
+            output_height: 1,
+            output_width: 2,
+            align_corners: false,
+            num_classes: 2,
+        };
+        // certain of class 1 on the left, undecided on the right
+        let logits = Logits::new(info, [2, 1, 2], vec![-50.0, 0.0, 50.0, 0.0])?;
+        let (prediction, entropy) = draw(&logits, &RgbImage::from_pixel(2, 1, image::Rgb([0; 3])));
+        assert_eq!(prediction.get_pixel(0, 0).0, [122, 18, 116]);
+        assert_eq!(entropy.get_pixel(0, 0).0, heat(0.0));
+        assert_eq!(entropy.get_pixel(1, 0).0, heat(1.0));
+        assert_ne!(class_color(19), class_color(20));
+        Ok(())
+    }
+}

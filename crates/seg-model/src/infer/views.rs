@@ -1,0 +1,223 @@
+//! Several views of a picture (scales, its mirror image, overlapping windows), and the mean of their logits.
+//!
+//! Logits are averaged, not probabilities, as in `eval.py` of the `DeepLabV3+` that the paper starts from: scores of
+//! plain logits (energy, largest logit) keep their meaning.
+
+use anyhow::{Context, Result};
+use candle_core::{Device, Tensor};
+use image::{RgbImage, imageops};
+use rayon::prelude::*;
+use seg_ops::upsample_bilinear2d;
+
+use super::model::Model;
+
+/// Which views are taken of a picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Views {
+    /// Each view and its mirror image.
+    pub(super) flip: bool,
+    /// Width and height in pixels, and the share of a window that the next one covers again.
+    pub(super) windows: Option<(u32, u32, f64)>,
+    /// Views that the network sees at once.
+    pub(super) batch: usize,
+}
+
+/// One view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct View {
+    left: u32,
+    top: u32,
+    is_mirrored: bool,
+}
+
+impl Views {
+    /// Whether a picture is seen once, as it is.
+    pub(super) fn is_one(self) -> bool {
+        !self.flip && self.windows.is_none()
+    }
+
+    /// Mean logits `[C, H, W]` of the views of one picture, at its size.
+    pub(super) fn mean(self, model: &Model, picture: &RgbImage) -> Result<Tensor> {
+        let (width, height) = picture.dimensions();
+        let (w, h) = match self.windows {
+            Some((w, h, _)) => (w.min(width), h.min(height)),
+            None => (width, height),
+        };
+        let views = self.list((width, height), (w, h));
+        let mut mean: Option<Mean> = None;
+        for views in views.chunks(self.batch) {
+            let seen: Vec<_> = views.iter().map(|v| v.of(picture, w, h)).collect();
+            let logits = model
+                .forward(&seen.iter().collect::<Vec<_>>())?
+                .at_picture_size()?;
+            for (view, logits) in views.iter().zip(logits) {
+                let mean = mean.get_or_insert(Mean::new(logits.dim(0)?, width, height));
+                mean.add(&logits.flatten_all()?.to_vec1::<f32>()?, *view, w as usize);
+            }
+        }
+        mean.context("a picture without pixels")?.finish()
+    }
+
+    fn list(self, size: (u32, u32), window: (u32, u32)) -> Vec<View> {
+        let overlap = self.windows.map_or(0.0, |(_, _, overlap)| overlap);
+        let mirrored: &[bool] = if self.flip { &[false, true] } else { &[false] };
+        let mut views = Vec::new();
+        for top in starts(size.1, window.1, overlap) {
+            for left in starts(size.0, window.0, overlap) {
+                views.extend(mirrored.iter().map(|&is_mirrored| View {
+                    left,
+                    top,
+                    is_mirrored,
+                }));
+            }
+        }
+        views
+    }
+}
+
+impl View {
+    fn of(self, picture: &RgbImage, w: u32, h: u32) -> RgbImage {
+        let seen = imageops::crop_imm(picture, self.left, self.top, w, h).to_image();
+        if self.is_mirrored {
+            imageops::flip_horizontal(&seen)
+        } else {
+            seen
+        }
+    }
+}
+
+/// Where windows begin: evenly, and the last one ends where the picture does.
+fn starts(len: u32, window: u32, overlap: f64) -> Vec<u32> {
+    let step = (f64::from(window) * (1.0 - overlap)).ceil().max(1.0) as u32;
+    let last = len - window;
+    let mut starts: Vec<_> = (0..last).step_by(step as usize).collect();
+    starts.push(last);
+    starts
+}
+
+/// A sum of views, and how many of them there are at each pixel.
+struct Mean {
+    sums: Vec<f32>,
+    counts: Vec<u16>,
+    channels: usize,
+    width: usize,
+}
+
+impl Mean {
+    fn new(channels: usize, width: u32, height: u32) -> Self {
+        let (width, height) = (width as usize, height as usize);
+        Self {
+            sums: vec![0.0; channels * width * height],
+            counts: vec![0; width * height],
+            channels,
+            width,
+        }
+    }
+
+    /// Adds the logits of a view `w` pixels wide.
+    fn add(&mut self, logits: &[f32], view: View, w: usize) {
+        let (left, top, width) = (view.left as usize, view.top as usize, self.width);
+        let (plane, view_plane) = (self.counts.len(), logits.len() / self.channels);
+        let mut sums: Vec<_> = self.sums.chunks_exact_mut(plane).collect();
+        sums.par_iter_mut()
+            .zip(logits.par_chunks_exact(view_plane))
+            .for_each(|(sums, logits)| {
+                let rows = sums[top * width..].chunks_mut(width);
+                for (sums, logits) in rows.zip(logits.chunks_exact(w)) {
+                    let sums = &mut sums[left..left + w];
+                    if view.is_mirrored {
+                        add_row(sums, logits.iter().rev());
+                    } else {
+                        add_row(sums, logits.iter());
+                    }
+                }
+            });
+        let rows = self.counts[top * width..].chunks_mut(width);
+        for row in rows.take(view_plane / w) {
+            for count in &mut row[left..left + w] {
+                *count += 1;
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<Tensor> {
+        let plane = self.counts.len();
+        for sums in self.sums.chunks_exact_mut(plane) {
+            for (sum, &count) in sums.iter_mut().zip(&self.counts) {
+                *sum /= f32::from(count);
+            }
+        }
+        let shape = (self.channels, plane / self.width, self.width);
+        Ok(Tensor::from_vec(self.sums, shape, &Device::Cpu)?)
+    }
+}
+
+fn add_row<'a>(sums: &mut [f32], logits: impl Iterator<Item = &'a f32>) {
+    for (sum, logit) in sums.iter_mut().zip(logits) {
+        *sum += logit;
+    }
+}
+
+/// Mean of the logits of several scales, each `[C, h, w]`, at `size` (rows, columns).
+pub(super) fn mean_of_scales(
+    scales: impl Iterator<Item = Result<Tensor>>,
+    size: (usize, usize),
+) -> Result<Tensor> {
+    let (mut sum, mut n) = (None, 0.0);
+    for logits in scales {
+        // the pictures were resized by the edges of the image, not by the centers of its corners
+        let logits = upsample_bilinear2d(&logits?.unsqueeze(0)?, size, false)?.squeeze(0)?;
+        sum = Some(match sum {
+            Some(sum) => (sum + logits)?,
+            None => logits,
+        });
+        n += 1.0;
+    }
+    Ok((sum.context("no scale")? / n)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_cover_everything() {
+        assert_eq!(starts(10, 10, 0.5), [0]);
+        assert_eq!(starts(11, 10, 0.0), [0, 1]);
+        assert_eq!(starts(20, 10, 0.5), [0, 5, 10]);
+        assert_eq!(starts(2048, 713, 1.0 / 3.0), [0, 476, 952, 1335]);
+        for (len, window, overlap) in [(7, 3, 0.9), (100, 7, 0.3), (5, 1, 0.0), (9, 9, 0.99)] {
+            let starts = starts(len, window, overlap);
+            assert!(
+                starts
+                    .windows(2)
+                    .all(|s| s[0] < s[1] && s[1] - s[0] <= window)
+            );
+            assert_eq!(starts.last(), Some(&(len - window)));
+        }
+    }
+
+    #[test]
+    fn views_are_put_back_where_they_were() -> Result<()> {
+        let views = Views {
+            flip: true,
+            windows: Some((3, 2, 0.5)),
+            batch: 1,
+        };
+        let (width, height) = (5, 3);
+        let picture = RgbImage::from_fn(width, height, |x, y| image::Rgb([x as u8, y as u8, 0]));
+        let mut mean = Mean::new(2, width, height);
+        for view in views.list((width, height), (3, 2)) {
+            // a network whose logits are red and green
+            let seen = view.of(&picture, 3, 2);
+            let plane = |c: usize| seen.pixels().map(move |p| f32::from(p.0[c]));
+            let logits: Vec<_> = plane(0).chain(plane(1)).collect();
+            mean.add(&logits, view, 3);
+        }
+        let mean = mean.finish()?.to_vec3::<f32>()?;
+        for (y, x) in (0..3).flat_map(|y| (0..5).map(move |x| (y, x))) {
+            assert_eq!((mean[0][y][x], mean[1][y][x]), (x as f32, y as f32));
+        }
+        Ok(())
+    }
+}
