@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{DynamicImage, ImageBuffer, ImageReader, Luma};
 
-use crate::atomic::write_atomic;
+use crate::atomic::write_whole;
 use crate::labels::MaskKind;
 
 /// One label per pixel, row-major `[height, width]`.
@@ -56,7 +56,7 @@ impl Mask {
         Ok(mask)
     }
 
-    /// Writes the mask as 8-bit greyscale PNG.
+    /// Writes the mask as 8-bit greyscale PNG, as [`write_whole`] does.
     pub fn write(&self, path: &Path) -> Result<()> {
         write_luma::<u8>(path, self.width, self.height, &self.labels)
     }
@@ -114,7 +114,7 @@ impl ComponentMap {
         }
     }
 
-    /// Writes a 16-bit greyscale PNG.
+    /// Writes a 16-bit greyscale PNG, as [`write_whole`] does.
     pub fn write(&self, path: &Path) -> Result<()> {
         write_luma::<u16>(path, self.width, self.height, &self.ids)
     }
@@ -134,7 +134,7 @@ where
     );
     let picture = ImageBuffer::<Luma<P>, &[P]>::from_raw(width as u32, height as u32, values)
         .context("a buffer of the right length")?;
-    write_atomic(path, |w| {
+    write_whole(path, |w| {
         // rows of labels mostly repeat the row above, which leaves runs of zeros
         let encoder = PngEncoder::new_with_quality(w, CompressionType::Fast, FilterType::Up);
         Ok(picture.write_with_encoder(encoder)?)

@@ -107,8 +107,12 @@ fn ensure_whole(bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Whether the end marker of a JPEG is there. Segments are skipped, as the small pictures in them have ends too.
+/// Whether the end marker of a JPEG is there: as its last bytes, or before something else that was appended.
+/// Segments are skipped then, as the small pictures in them have ends too.
 fn jpeg_ends(bytes: &[u8]) -> bool {
+    if bytes.ends_with(&[0xFF, 0xD9]) {
+        return true;
+    }
     let mut rest = bytes;
     while let Some(at) = rest.iter().position(|&b| b == 0xFF) {
         rest = &rest[at + 1..];
@@ -351,7 +355,10 @@ mod tests {
         // with a small picture inside, whose end is not the photograph's
         let inside = [&[0xFF, 0xE2, 0, 6][..], &[0xFF, 0xD9, 1, 1]].concat();
         let half = [&photo[..2], &inside, &photo[2..photo.len() / 2]].concat();
-        assert!(!jpeg_ends(&half) && jpeg_ends(&[&photo[..2], &inside, &photo[2..]].concat()));
+        assert!(!jpeg_ends(&half));
+        assert!(jpeg_ends(
+            &[&photo[..2], &inside, &photo[2..], b"more"].concat()
+        ));
         let labels = png(
             (40, 30),
             ColorType::Grayscale,

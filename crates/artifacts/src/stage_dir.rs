@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
+use crate::atomic::sync_folder;
 use crate::manifest::{FILE_NAME, Input, Manifest};
 
 /// Names the work in progress; becomes `manifest.json` when all is written.
@@ -98,6 +99,8 @@ impl StageDir {
     /// Declares the directory complete.
     pub fn finish(mut self, counts: &[(&str, u64)]) -> Result<Manifest> {
         self.manifest.counts = counts.iter().map(|&(k, v)| (k.to_owned(), v)).collect();
+        // a power cut must not leave a manifest without what it declares complete
+        sync_folder(&self.path)?;
         self.manifest.seconds = self.started.elapsed().as_secs_f64();
         self.manifest.write_file(&self.path.join(FILE_NAME))?;
         fs::remove_file(self.path.join(IN_PROGRESS))

@@ -59,13 +59,15 @@ impl Remap {
     /// # Errors
     /// For a value without a meaning, with its first place and the number of such pixels.
     pub fn apply(&self, mask: &mut Mask, path: &Path) -> Result<()> {
-        let is_known = self.0.map(|to| to.is_some());
-        let is_unknown = |&&value: &&u8| !is_known[usize::from(value)];
-        // without a way out of the loop it is several times faster
-        let n_unknown = mask.labels.iter().filter(is_unknown).count();
+        let mut n_unknown = 0;
+        for_each_run(&mut mask.labels, |run| {
+            if self.0[usize::from(run[0])].is_none() {
+                n_unknown += run.len();
+            }
+        });
         if n_unknown > 0 {
-            let mut values = mask.labels.iter();
-            let at = values.position(|value| is_unknown(&value)).unwrap_or(0);
+            let is_unknown = |&value: &u8| self.0[usize::from(value)].is_none();
+            let at = mask.labels.iter().position(is_unknown).unwrap_or(0);
             bail!(
                 "{} has the value {} at row {}, column {}, which the data set's manifest does not know \
                  ({n_unknown} pixels have such values): add it to the values there, or get the file again",
@@ -76,11 +78,25 @@ impl Remap {
             );
         }
         let table = self.0.map(|to| to.unwrap_or(IGNORE));
-        for value in &mut mask.labels {
-            *value = table[usize::from(*value)];
-        }
+        for_each_run(&mut mask.labels, |run| run.fill(table[usize::from(run[0])]));
         Ok(())
     }
+}
+
+/// Calls `work` with pieces of equal values that make up `labels`.
+///
+/// Labels come in areas: eight equal ones are told by one comparison, which is several times faster than a look at
+/// each.
+fn for_each_run(labels: &mut [u8], mut work: impl FnMut(&mut [u8])) {
+    let (eights, rest) = labels.as_chunks_mut::<8>();
+    for eight in eights {
+        if u64::from_ne_bytes(*eight) == u64::from(eight[0]) * 0x0101_0101_0101_0101 {
+            work(eight);
+        } else {
+            eight.chunks_exact_mut(1).for_each(&mut work);
+        }
+    }
+    rest.chunks_exact_mut(1).for_each(&mut work);
 }
 
 /// `"7"` or `"2-30"`, both ends included.
@@ -116,6 +132,9 @@ mod tests {
         let mut m = mask(&[0, 1, 2, 30, 255]);
         remap.apply(&mut m, Path::new("m.png"))?;
         assert_eq!(m.labels, [2, 0, 1, 1, 255]);
+        let mut long = mask(&[&[30; 20][..], &[1; 9], &[0]].concat());
+        remap.apply(&mut long, Path::new("m.png"))?;
+        assert_eq!(long.labels, [&[1; 20][..], &[0; 9], &[2]].concat());
         let error = remap
             .apply(&mut mask(&[0, 31]), Path::new("m.png"))
             .expect_err("is refused");

@@ -266,8 +266,12 @@ fn kept_or_made(path: &Path, candidate: &Candidate, background: u8) -> Result<Ma
 }
 
 fn sample(candidate: &Candidate, mask_name: &str, mask: &Mask) -> Sample {
-    let is_object = mask.labels.iter().map(|&v| u64::from(v == OOD_PROXY));
-    let n_objects: u64 = is_object.sum();
+    // as many as fit into a byte at a time, which the processor adds up side by side
+    let parts = mask.labels.chunks(255).map(|part| {
+        let is_object = part.iter().map(|&v| u8::from(v == OOD_PROXY));
+        u64::from(is_object.sum::<u8>())
+    });
+    let n_objects: u64 = parts.sum();
     Sample {
         sample_id: candidate.sample_id(),
         image: PathBuf::from(&candidate.image.file_name),

@@ -116,21 +116,47 @@ fn paint_runs(columns: &mut [u8], counts: &[u32]) {
 
 /// `[n_rows, n_columns]` of a buffer in which the columns follow each other.
 fn transpose(columns: &[u8], n_rows: usize, n_columns: usize) -> Vec<u8> {
-    /// Side of the squares that stay in the cache while they are turned.
-    const SIDE: usize = 64;
     let mut rows = vec![0; columns.len()];
-    for top in (0..n_rows).step_by(SIDE) {
-        for left in (0..n_columns).step_by(SIDE) {
-            let right = (left + SIDE).min(n_columns);
-            for y in top..(top + SIDE).min(n_rows) {
-                let row = &mut rows[y * n_columns..][left..right];
-                for (value, x) in row.iter_mut().zip(left..) {
-                    *value = columns[x * n_rows + y];
-                }
+    // squares of eight by eight are turned in registers, the rest one by one
+    let (whole_rows, whole_columns) = (n_rows / 8 * 8, n_columns / 8 * 8);
+    for left in (0..whole_columns).step_by(8) {
+        for top in (0..whole_rows).step_by(8) {
+            let column = |i: usize| eight(&columns[(left + i) * n_rows + top..]);
+            let turned = turn(std::array::from_fn(column));
+            for (i, row) in turned.into_iter().enumerate() {
+                rows[(top + i) * n_columns + left..][..8].copy_from_slice(&row.to_le_bytes());
             }
         }
     }
+    for y in 0..n_rows {
+        let begin = if y < whole_rows { whole_columns } else { 0 };
+        for x in begin..n_columns {
+            rows[y * n_columns + x] = columns[x * n_rows + y];
+        }
+    }
     rows
+}
+
+fn eight(bytes: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&bytes[..8]);
+    u64::from_le_bytes(first)
+}
+
+/// Turns eight columns of eight bytes into rows: swaps the squares off the diagonal, of 4, 2 and 1 bytes.
+fn turn(mut lines: [u64; 8]) -> [u64; 8] {
+    for (side, mask) in [
+        (4, 0x0000_0000_FFFF_FFFF),
+        (2, 0x0000_FFFF_0000_FFFF),
+        (1, 0x00FF_00FF_00FF_00FF),
+    ] {
+        for i in (0..8).filter(|i| i & side == 0) {
+            let swapped = ((lines[i] >> (8 * side)) ^ lines[i + side]) & mask;
+            lines[i] ^= swapped << (8 * side);
+            lines[i + side] ^= swapped;
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -157,6 +183,18 @@ mod tests {
         assert_eq!(mask.labels, [254, 254, 254, 0, 0, 0, 0, 0]);
         assert_eq!(union_mask(&[], 2, 1, 255)?.labels, [255, 255]);
         Ok(())
+    }
+
+    #[test]
+    fn columns_become_rows() {
+        for (h, w) in [(1, 1), (8, 8), (19, 26), (7, 16), (24, 3)] {
+            let columns: Vec<u8> = (0..h * w).map(|i| (i * 7 % 251) as u8).collect();
+            let rows = transpose(&columns, h, w);
+            for at in 0..h * w {
+                let (x, y) = (at % w, at / w);
+                assert_eq!(rows[at], columns[x * h + y], "{h}x{w} {x} {y}");
+            }
+        }
     }
 
     #[test]
