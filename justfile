@@ -104,6 +104,22 @@ labels: build
     {{ just }} _labels {{ out }} cityscapes-val {{ cityscapes }}
     {{ just }} _labels {{ out }} {{ dataset }} {{ dataset_root }}
 
+# look at every file of a data set, or of all that are named, and list everything that is wrong; coco is one too
+[group('stages')]
+check-data name="": build
+    #!/usr/bin/env bash
+    set -uo pipefail
+    failed=0
+    for name in {{ if name == "" { "cityscapes-train cityscapes-val coco " + dataset } else { name } }}; do
+        case $name in
+            coco) {{ bin }}/coco-proxy --check --annotations {{ coco }}/annotations/instances_train2017.json ;;
+            coco-*) {{ bin }}/cityscapes-io check --dataset $name --root {{ coco }} ;;
+            cityscapes-*) {{ bin }}/cityscapes-io check --dataset $name --root {{ cityscapes }} ;;
+            *) {{ bin }}/cityscapes-io check --dataset $name --root {{ dataset_root }} ;;
+        esac || failed=1
+    done
+    exit $failed
+
 # train a network on Cityscapes alone
 [group('stages')]
 pretrain *flags: build

@@ -68,12 +68,10 @@ pub fn sync_folder(dir: &Path) -> Result<()> {
         let waiting: Vec<_> = parts
             .map(|part| scope.spawn(move || part.iter().try_for_each(|path| sync(path))))
             .collect();
-        let results = waiting.into_iter().map(|thread| thread.join());
-        results
-            .map(|result| {
-                result.unwrap_or_else(|_| bail!("a thread that waited for the disk died"))
-            })
-            .collect::<Result<()>>()
+        waiting.into_iter().try_for_each(|thread| {
+            let result = thread.join();
+            result.unwrap_or_else(|_| bail!("a thread that waited for the disk died"))
+        })
     })?;
     sync(dir)
 }

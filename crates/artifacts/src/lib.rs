@@ -11,6 +11,7 @@
 pub mod atomic;
 pub mod colors;
 pub mod index;
+mod label_png;
 pub mod labels;
 pub mod logits;
 pub mod manifest;

@@ -12,6 +12,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage, imageops};
 use png::{BitDepth, ColorType};
 
+use crate::label_png;
 use crate::mask::Mask;
 
 /// More pixels than any photograph; a guard against headers that only exhaust the memory.
@@ -77,7 +78,7 @@ pub fn read_labels(path: &Path) -> Result<Mask> {
 /// As [`read_labels`].
 pub fn decode_labels(bytes: &[u8]) -> Result<Mask> {
     match image::guess_format(bytes).context("it is damaged or no picture")? {
-        ImageFormat::Png => png_labels(bytes),
+        ImageFormat::Png => label_png::decode(bytes).map_or_else(|| png_labels(bytes), Ok),
         ImageFormat::Jpeg => bail!("it is a JPEG, which blurs labels: get the PNG"),
         _ => {
             let picture = decode_rgb(bytes)?;

@@ -1,5 +1,6 @@
 //! `check`: reads a whole data set, lists everything that is wrong with it, and says what is in it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
@@ -14,6 +15,9 @@ use crate::discover::{Discovered, Found, discover};
 use crate::manifest::DatasetManifest;
 use crate::palette::value_name;
 use crate::prepare::{Source, differences};
+
+/// Sizes of images that are told one by one.
+const SIZES_SHOWN: usize = 5;
 
 /// Arguments of `check`.
 #[derive(clap::Args, Clone, Debug, Serialize)]
@@ -88,7 +92,7 @@ pub fn run(args: &Args) -> Result<()> {
     print_result(contents.table(manifest.mask_kind));
     if !faults.is_empty() {
         bail!(
-            "{} in {}: {} faults, see the lines above; get these files from {}",
+            "{} in {} has faults ({}), see the lines above; get these files from {}",
             manifest.title,
             args.source.root.display(),
             faults.len(),
@@ -184,9 +188,19 @@ impl Contents {
         let mut table = Table::new();
         table.load_style(presets::UTF8_FULL_CONDENSED);
         table.set_header(["", "share of pixels", "images"]);
-        for ((width, height), n) in &self.sizes {
+        let mut sizes: Vec<_> = self.sizes.iter().collect();
+        sizes.sort_by_key(|&(_, &n)| Reverse(n));
+        for ((width, height), n) in sizes.iter().take(SIZES_SHOWN) {
             let size = format!("{width}x{height} pixels");
             table.add_row([size, String::new(), n.to_string()]);
+        }
+        if let Some(others) = sizes.get(SIZES_SHOWN..).filter(|others| !others.is_empty()) {
+            let n: u64 = others.iter().map(|&(_, n)| n).sum();
+            table.add_row([
+                format!("{} other sizes", others.len()),
+                String::new(),
+                n.to_string(),
+            ]);
         }
         if self.n_unlabeled > 0 {
             let n = self.n_unlabeled.to_string();

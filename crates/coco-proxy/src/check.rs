@@ -33,13 +33,16 @@ pub fn run(args: &Args) -> Result<()> {
         Missing::Error | Missing::Skip => folder.path.display().to_string(),
     };
     print_result(format_args!(
-        "{file}: {n_pictures} images ({shown}), {} annotations, {} categories, {} faults",
+        "{file}: {n_pictures} images ({shown}), {} annotations, {} categories, faults: {}",
         dataset.annotations.len(),
         dataset.categories.len(),
         faults.len()
     ));
     if !faults.is_empty() {
-        bail!("{file}: {} faults: see the lines above", faults.len());
+        bail!(
+            "{file} or its images have faults ({}), see the lines above",
+            faults.len()
+        );
     }
     Ok(())
 }

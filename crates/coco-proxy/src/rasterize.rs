@@ -190,9 +190,9 @@ mod tests {
         for (h, w) in [(1, 1), (8, 8), (19, 26), (7, 16), (24, 3)] {
             let columns: Vec<u8> = (0..h * w).map(|i| (i * 7 % 251) as u8).collect();
             let rows = transpose(&columns, h, w);
-            for at in 0..h * w {
+            for (at, &value) in rows.iter().enumerate() {
                 let (x, y) = (at % w, at / w);
-                assert_eq!(rows[at], columns[x * h + y], "{h}x{w} {x} {y}");
+                assert_eq!(value, columns[x * h + y], "{h}x{w} {x} {y}");
             }
         }
     }

@@ -340,7 +340,7 @@ fn check_lists_every_fault_in_one_pass() -> Result<()> {
     let bytes = fs::read(&photo)?;
     fs::write(folder.join("000000000003.png"), &bytes[..bytes.len() / 2])?;
     let (success, lines, stderr) = check(&toy)?;
-    assert!(!success && stderr.contains("11 faults"), "{stderr}");
+    assert!(!success && stderr.contains("faults (11)"), "{stderr}");
     let expected: [&[&str]; 11] = [
         &["000000000003.png", "cut off"],
         &["000000000002.png", "no picture"],
