@@ -8,6 +8,7 @@
 //! `upsample_nearest2d`, `relu` at 0 and of strided convolutions.
 #![allow(clippy::inline_always)] // the kernels exist once per instruction set only if everything inlines into the function compiled for it
 
+mod adam;
 mod avg_pool2d;
 mod batch_norm;
 mod composed;
@@ -25,6 +26,7 @@ mod storage;
 mod sums;
 mod upsample_bilinear2d;
 
+pub use adam::{AdamConfig, AdamState};
 pub use avg_pool2d::{AvgPool2dConfig, adaptive_avg_pool2d, avg_pool2d};
 pub use batch_norm::{
     BatchNormConfig, BatchNormMode, batch_norm, batch_norm_relu, fold_batch_norm,
@@ -33,6 +35,7 @@ pub use conv_transpose2d::{ConvTranspose2dConfig, conv_transpose2d};
 pub use conv2d::{Conv2dConfig, conv2d, conv2d_relu};
 pub use dropout::{DropoutRng, dropout, dropout2d};
 pub use gelu::gelu;
+pub use kernels::peak::peak_flops;
 pub use max_pool2d::{MaxPool2dConfig, max_pool2d, max_pool2d_with_indices, max_unpool2d};
 pub use prelu::prelu;
 pub use relu::relu;

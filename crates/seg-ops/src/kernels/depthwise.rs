@@ -11,7 +11,7 @@ use super::vector::{Ymm, Zmm};
 use super::{
     convolution::Epilogue,
     isa::{Isa, Kernel},
-    memory::{SharedOut, copy_every, with_scratch},
+    memory::{SharedOut, copy_row, with_scratch},
     plan::{Place, Plan},
     vector::{Quad, Vector},
 };
@@ -152,7 +152,6 @@ impl RowCopy {
     /// Copies what the grid rows from `first` read of a plane of `size`, 0 outside of it.
     #[inline(always)]
     fn fill(&self, plane: &[f32], size: (usize, usize), first: usize, copied: &mut [f32]) {
-        let step = self.phases as isize;
         for (r, row) in copied.chunks_exact_mut(self.row_len()).enumerate() {
             let y = (first * self.step_rows + r) as isize + self.origin.0;
             if y < 0 || y >= size.0 as isize {
@@ -161,18 +160,7 @@ impl RowCopy {
             }
             let source = &plane[y as usize * size.1..][..size.1];
             for (phase, row) in row.chunks_exact_mut(self.width).enumerate() {
-                // number q is a copy of column left + q * step
-                let left = self.origin.1 + phase as isize;
-                let number_at = |x: isize| {
-                    ((x - left + step - 1).max(0) / step).min(self.width as isize) as usize
-                };
-                let (lo, hi) = (number_at(0), number_at(size.1 as isize));
-                row[..lo].fill(0.0);
-                if lo < hi {
-                    let start = (left + lo as isize * step) as usize;
-                    copy_every(self.phases, &source[start..], &mut row[lo..hi]);
-                }
-                row[hi..].fill(0.0);
+                copy_row(source, self.origin.1 + phase as isize, self.phases, row);
             }
         }
     }

@@ -35,7 +35,7 @@ fn block_channels(plan: &Plan) -> usize {
     (DEPTH / plan.taps.len().max(1)).clamp(1, plan.from.channels)
 }
 
-/// Weights in the order in which the micro-kernel reads them, by blocks of rows: `[depth][rows]`.
+/// Weights in the order in which the micro-kernel reads them, by blocks of rows: for each block of input channels `[tap][channel][rows]`.
 struct PackedWeights {
     /// For each group, its blocks.
     blocks: Vec<RowBlock>,
@@ -66,16 +66,7 @@ impl PackedWeights {
                 let (group, block) = (index / blocks_per_group, index % blocks_per_group);
                 let first = block * channels / blocks_per_group;
                 let rows = (block + 1) * channels / blocks_per_group - first;
-                let mut data = Vec::with_capacity(rows * plan.depth());
-                for i in 0..plan.from.channels {
-                    for tap in &plan.taps {
-                        data.extend(
-                            (first..first + rows)
-                                .map(|o| weight[plan.weight_start(group, o, i) + tap.index]),
-                        );
-                    }
-                }
-                RowBlock { first, rows, data }
+                RowBlock::pack(plan, weight, group, first, rows)
             })
             .collect();
         Self {
@@ -86,6 +77,27 @@ impl PackedWeights {
 
     fn group(&self, group: usize) -> &[RowBlock] {
         &self.blocks[group * self.blocks_per_group..(group + 1) * self.blocks_per_group]
+    }
+}
+
+impl RowBlock {
+    fn pack(plan: &Plan, weight: &[f32], group: usize, first: usize, rows: usize) -> Self {
+        let n_taps = plan.taps.len();
+        let mut data = vec![0.0; rows * plan.depth()];
+        let block = block_channels(plan);
+        for (b, data) in data.chunks_mut((block * n_taps * rows).max(1)).enumerate() {
+            let len = data.len() / (n_taps * rows);
+            for row in 0..rows {
+                for i in 0..len {
+                    let start = plan.weight_start(group, first + row, b * block + i);
+                    let taps = data[i * rows + row..].iter_mut().step_by(len * rows);
+                    for (to, tap) in taps.zip(&plan.taps) {
+                        *to = weight[start + tap.index];
+                    }
+                }
+            }
+        }
+        Self { first, rows, data }
     }
 }
 
@@ -215,6 +227,7 @@ impl Task<'_> {
                     pack::<V>(plan, self.x, channels.clone(), panel * width, packed);
                 }
             }
+            let channels = to - from;
             for weights in self.weights {
                 let start = match self.bias {
                     _ if from > 0 => Start::Result,
@@ -236,9 +249,11 @@ impl Task<'_> {
                             )
                         }
                     };
+                    let taps = plan.taps_inside(panel * width, width);
+                    let skipped = from * n_taps + taps.start * channels;
                     let tile = Tile {
-                        depth: (to - from) * n_taps,
-                        a: weights.data[from * n_taps * weights.rows..].as_ptr(),
+                        depth: taps.len() * channels,
+                        a: weights.data[skipped * weights.rows..].as_ptr(),
                         b: packed[p * panel_len..].as_ptr(),
                         ldb: width,
                         c,
@@ -286,7 +301,7 @@ impl Task<'_> {
     }
 }
 
-/// Copies what the points `first..` of one panel read into `packed` `[channels][taps][columns]`; 0 outside the image and the grid.
+/// Copies what the points `first..` of one panel read into `packed` `[taps inside][channels][columns]`; 0 outside the image and the grid.
 #[inline(always)]
 fn pack<V: Vector>(
     plan: &Plan,
@@ -298,17 +313,32 @@ fn pack<V: Vector>(
     let width = columns::<V>();
     let n_points = (plan.points() - first).min(width);
     let (i, j) = (first / plan.grid.1, first % plan.grid.1);
+    let taps = &plan.taps[plan.taps_inside(first, width)];
+    let by_tap = taps.iter().zip(packed.chunks_mut(channels.len() * width));
     if n_points == width && j + width <= plan.grid.1 && plan.step.1 == 1 {
-        pack_one_row::<V>(plan, x, channels, (i, j), packed);
+        by_tap.for_each(|(tap, packed)| {
+            pack_one_row::<V>(plan, tap.offset, x, channels.clone(), (i, j), packed);
+        });
     } else {
-        pack_several_rows::<V>(plan, x, channels, (i, j), n_points, packed);
+        by_tap.for_each(|(tap, packed)| {
+            pack_several_rows::<V>(
+                plan,
+                tap.offset,
+                x,
+                channels.clone(),
+                (i, j),
+                n_points,
+                packed,
+            );
+        });
     }
 }
 
-/// A panel within one grid row and without stride: each tap is one copy of fixed length.
+/// A panel within one grid row and without stride: each channel is one copy of fixed length.
 #[inline(always)]
 fn pack_one_row<V: Vector>(
     plan: &Plan,
+    (dy, dx): (isize, isize),
     x: &[f32],
     channels: std::ops::Range<usize>,
     (i, j): (usize, usize),
@@ -316,31 +346,25 @@ fn pack_one_row<V: Vector>(
 ) {
     let width = columns::<V>();
     let (h, w) = plan.from.size;
-    let row_len = plan.taps.len() * width;
-    for (t, tap) in plan.taps.iter().enumerate() {
-        let (dy, dx) = tap.offset;
-        let rows = packed[t * width..]
-            .chunks_mut(row_len)
-            .map(|row| &mut row[..width]);
-        let y = (i * plan.step.0) as isize + dy;
-        let left = j as isize + dx;
-        let lo = (-left).clamp(0, width as isize) as usize;
-        let hi = (w as isize - left).clamp(0, width as isize) as usize;
-        if y < 0 || y >= h as isize || lo >= hi {
-            rows.take(channels.len()).for_each(|row| row.fill(0.0));
-            continue;
-        }
-        let start = (y * w as isize + left + lo as isize) as usize;
-        let sources = channels.clone().map(|c| &x[c * h * w + start..][..hi - lo]);
-        if hi - lo == width {
-            rows.zip(sources)
-                .for_each(|(row, source)| row.copy_from_slice(&source[..width]));
-        } else {
-            for (row, source) in rows.zip(sources) {
-                row[..lo].fill(0.0);
-                row[lo..hi].copy_from_slice(source);
-                row[hi..].fill(0.0);
-            }
+    let rows = packed.chunks_exact_mut(width);
+    let y = (i * plan.step.0) as isize + dy;
+    let left = j as isize + dx;
+    let lo = (-left).clamp(0, width as isize) as usize;
+    let hi = (w as isize - left).clamp(0, width as isize) as usize;
+    if y < 0 || y >= h as isize || lo >= hi {
+        rows.for_each(|row| row.fill(0.0));
+        return;
+    }
+    let start = (y * w as isize + left + lo as isize) as usize;
+    let sources = channels.map(|c| &x[c * h * w + start..][..hi - lo]);
+    if hi - lo == width {
+        rows.zip(sources)
+            .for_each(|(row, source)| row.copy_from_slice(&source[..width]));
+    } else {
+        for (row, source) in rows.zip(sources) {
+            row[..lo].fill(0.0);
+            row[lo..hi].copy_from_slice(source);
+            row[hi..].fill(0.0);
         }
     }
 }
@@ -349,6 +373,7 @@ fn pack_one_row<V: Vector>(
 #[inline(always)]
 fn pack_several_rows<V: Vector>(
     plan: &Plan,
+    (dy, dx): (isize, isize),
     x: &[f32],
     channels: std::ops::Range<usize>,
     (mut i, mut j): (usize, usize),
@@ -357,26 +382,22 @@ fn pack_several_rows<V: Vector>(
 ) {
     let width = columns::<V>();
     let (h, w) = plan.from.size;
-    let row_len = plan.taps.len() * width;
     let stride = plan.step.1 as isize;
     let mut done = 0;
     while done < n_points {
         let len = (plan.grid.1 - j).min(n_points - done);
-        for (t, tap) in plan.taps.iter().enumerate() {
-            let (dy, dx) = tap.offset;
-            let rows = packed[t * width..]
-                .chunks_mut(row_len)
-                .map(|row| &mut row[done..done + len]);
-            let y = (i * plan.step.0) as isize + dy;
-            // the points lo..hi of this piece read inside the image row
-            let left = (j * plan.step.1) as isize + dx;
-            let first_at_or_after =
-                |x: isize| ((x - left + stride - 1).max(0) / stride).min(len as isize) as usize;
-            let (lo, hi) = (first_at_or_after(0), first_at_or_after(w as isize));
-            if y < 0 || y >= h as isize || lo >= hi {
-                rows.take(channels.len()).for_each(|row| row.fill(0.0));
-                continue;
-            }
+        let rows = packed
+            .chunks_exact_mut(width)
+            .map(|row| &mut row[done..done + len]);
+        let y = (i * plan.step.0) as isize + dy;
+        // the points lo..hi of this piece read inside the image row
+        let left = (j * plan.step.1) as isize + dx;
+        let first_at_or_after =
+            |x: isize| ((x - left + stride - 1).max(0) / stride).min(len as isize) as usize;
+        let (lo, hi) = (first_at_or_after(0), first_at_or_after(w as isize));
+        if y < 0 || y >= h as isize || lo >= hi {
+            rows.for_each(|row| row.fill(0.0));
+        } else {
             let start = (y * w as isize + left + lo as isize * stride) as usize;
             for (row, c) in rows.zip(channels.clone()) {
                 let source = &x[c * h * w + start..][..=(hi - lo - 1) * plan.step.1];
@@ -386,15 +407,11 @@ fn pack_several_rows<V: Vector>(
             }
         }
         done += len;
-        j += len;
-        if j == plan.grid.1 {
-            (i, j) = (i + 1, 0);
-        }
+        (i, j) = (i + 1, 0);
     }
     if n_points < width {
         packed
-            .chunks_mut(width)
-            .take(channels.len() * plan.taps.len())
+            .chunks_exact_mut(width)
             .for_each(|row| row[n_points..].fill(0.0));
     }
 }

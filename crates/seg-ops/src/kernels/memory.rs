@@ -189,6 +189,24 @@ pub(crate) fn copy_every(step: usize, from: &[f32], to: &mut [f32]) {
     }
 }
 
+/// Copies every `step`-th number of a row from index `left` on; 0 outside of the row.
+#[inline(always)]
+pub(crate) fn copy_row(row: &[f32], left: isize, step: usize, to: &mut [f32]) {
+    let stride = step as isize;
+    // numbers lo..hi lie in the row
+    let number_at =
+        |x: isize| ((x - left + stride - 1).max(0) / stride).min(to.len() as isize) as usize;
+    let (lo, hi) = (number_at(0), number_at(row.len() as isize));
+    if lo >= hi {
+        to.fill(0.0);
+        return;
+    }
+    to[..lo].fill(0.0);
+    let start = (left + lo as isize * stride) as usize;
+    copy_every(step, &row[start..], &mut to[lo..hi]);
+    to[hi..].fill(0.0);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

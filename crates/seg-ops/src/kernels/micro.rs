@@ -5,9 +5,6 @@ use super::vector::Vector;
 /// Vectors side by side in a tile.
 pub(crate) const VECTORS: usize = 2;
 
-/// Most rows of any tile.
-pub(crate) const MAX_ROWS: usize = 14;
-
 /// Numbers side by side in a tile of `V`.
 pub(crate) const fn columns<V: Vector>() -> usize {
     VECTORS * V::LANES
@@ -120,82 +117,92 @@ unsafe fn multiply_rows<V: Vector, const ROWS: usize>(tile: &Tile) {
     }
 }
 
-/// One call of [`correlate`]: `c[i][j] += sum over y < height, x < width of a[i][y * row_step + x * column_step] * b[y * width + x][j]`.
+/// Most channels of a tile of [`correlate`], outputs and inputs.
+pub(crate) const MAX_OUTPUTS: usize = 6;
+/// See [`MAX_OUTPUTS`].
+pub(crate) const MAX_INPUTS: usize = 4;
+
+/// One call of [`correlate`]: `c[i][o] += sum over y < height, x < width of a[o][y * a_step + x] * b[i][y * b_step + x]`.
 #[derive(Clone, Copy)]
 pub(crate) struct Correlation {
-    /// The grid that is summed over.
+    /// Rows that are summed over.
     pub height: usize,
-    /// See `height`.
+    /// Columns that are summed over.
     pub width: usize,
-    /// One start address for each row of the tile.
-    pub a: [*const f32; MAX_ROWS],
-    /// Distance in `a` of two grid rows.
-    pub row_step: usize,
-    /// Distance in `a` of two grid columns.
-    pub column_step: usize,
-    /// `[height * width][columns::<V>()]`, without gaps.
-    pub b: *const f32,
-    /// `[rows][ldc]`.
-    pub c: *mut f32,
-    /// Distance of two rows of `c`.
-    pub ldc: usize,
+    /// One start address for each output.
+    pub a: [*const f32; MAX_OUTPUTS],
+    /// Distance of two rows of `a`.
+    pub a_step: usize,
+    /// One start address for each input.
+    pub b: [*const f32; MAX_INPUTS],
+    /// Distance of two rows of `b`.
+    pub b_step: usize,
+    /// For each input, its sums with all outputs.
+    pub c: [*mut f32; MAX_INPUTS],
 }
 
-/// Adds one correlation to a tile of `rows` rows.
+/// Adds one correlation to a tile of sums.
 ///
 /// # Safety
-/// The pointers are valid for the extents above, `1 <= rows <= V::ROWS.min(12)`, and the contract of [`Vector`] holds.
+/// The pointers are valid for the extents above, `outputs <= V::OUTPUTS`, `inputs <= V::INPUTS`, and the contract of [`Vector`] holds.
 #[inline(always)]
-pub(crate) unsafe fn correlate<V: Vector>(rows: usize, correlation: &Correlation) {
-    debug_assert!(rows <= correlation_rows::<V>());
-    macro_rules! dispatch { ($($n:literal)*) => { match rows {
-        // SAFETY: the caller's promise.
-        $($n if $n <= correlation_rows::<V>() => unsafe { correlate_rows::<V, $n>(correlation) },)*
+pub(crate) unsafe fn correlate<V: Vector>(
+    outputs: usize,
+    inputs: usize,
+    correlation: &Correlation,
+) {
+    debug_assert!(outputs <= V::OUTPUTS && inputs <= V::INPUTS);
+    macro_rules! dispatch { ($($o:literal: $($i:literal)*;)*) => { match (outputs, inputs) {
+        // SAFETY: the caller's promise. The comparisons remove the sizes that this instruction set has no registers for.
+        $($(($o, $i) if $o <= V::OUTPUTS && $i <= V::INPUTS => unsafe { correlate_tile::<V, $o, $i>(correlation) },)*)*
         _ => {}
     } } }
-    dispatch!(1 2 3 4 5 6 7 8 9 10 11 12);
-}
-
-/// Most rows of a correlation: each row has its own address, and general registers are few.
-pub(crate) const fn correlation_rows<V: Vector>() -> usize {
-    if V::ROWS < 12 { V::ROWS } else { 12 }
+    dispatch!(1: 1 2 3 4; 2: 1 2 3 4; 3: 1 2 3 4; 4: 1 2 3 4; 5: 1 2 3 4; 6: 1 2 3 4;);
 }
 
 #[inline(always)]
-unsafe fn correlate_rows<V: Vector, const ROWS: usize>(correlation: &Correlation) {
+unsafe fn correlate_tile<V: Vector, const O: usize, const I: usize>(correlation: &Correlation) {
     let &Correlation {
         height,
         width,
-        a,
-        row_step,
-        column_step,
+        mut a,
+        a_step,
         mut b,
+        b_step,
         c,
-        ldc,
     } = correlation;
-    // SAFETY: the caller's promise about the pointers.
+    let whole = width / V::LANES * V::LANES;
+    // SAFETY: the caller's promise about the pointers; of the last, incomplete vector of a row only the head is loaded.
     unsafe {
-        let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
-        let mut start = [std::ptr::null::<f32>(); ROWS];
-        start.copy_from_slice(&a[..ROWS]);
-        for y in 0..height {
-            let mut offset = y * row_step;
-            for _ in 0..width {
-                let b0 = V::load(b);
-                let b1 = V::load(b.add(V::LANES));
-                for (row, from) in sums.iter_mut().zip(start) {
-                    let factor = V::splat(*from.add(offset));
-                    row[0] = row[0].add_product(factor, b0);
-                    row[1] = row[1].add_product(factor, b1);
+        let mut sums = [[V::splat(0.0); O]; I];
+        for _ in 0..height {
+            let mut x = 0;
+            while x < whole {
+                let factors: [V; O] = std::array::from_fn(|o| V::load(a[o].add(x)));
+                for (sums, from) in sums.iter_mut().zip(b) {
+                    let factor = V::load(from.add(x));
+                    for (sum, other) in sums.iter_mut().zip(factors) {
+                        *sum = sum.add_product(factor, other);
+                    }
                 }
-                offset += column_step;
-                b = b.add(2 * V::LANES);
+                x += V::LANES;
             }
+            if whole < width {
+                let rest = width - whole;
+                let factors: [V; O] = std::array::from_fn(|o| V::load_head(a[o].add(x), rest));
+                for (sums, from) in sums.iter_mut().zip(b) {
+                    let factor = V::load_head(from.add(x), rest);
+                    for (sum, other) in sums.iter_mut().zip(factors) {
+                        *sum = sum.add_product(factor, other);
+                    }
+                }
+            }
+            a.iter_mut().take(O).for_each(|a| *a = a.add(a_step));
+            b.iter_mut().take(I).for_each(|b| *b = b.add(b_step));
         }
-        for (i, row) in sums.iter().enumerate() {
-            for (v, &sum) in row.iter().enumerate() {
-                let at = c.add(i * ldc + v * V::LANES);
-                V::load(at).add(sum).store(at);
+        for (sums, to) in sums.iter().zip(c) {
+            for (o, sum) in sums.iter().enumerate() {
+                *to.add(o) += sum.sum();
             }
         }
     }

@@ -12,6 +12,7 @@ pub(crate) mod isa;
 pub(crate) mod math;
 pub(crate) mod memory;
 mod micro;
+pub(crate) mod peak;
 mod plan;
 #[cfg(test)]
 mod tests;

@@ -138,6 +138,23 @@ impl Plan {
         channels * self.kernel_len
     }
 
+    /// The taps that reach the image from any of the `len` points from `first`: outside of it, which a large dilation makes often, there
+    /// is nothing to add. The taps' rows are in order, so those that reach it follow each other.
+    #[inline(always)]
+    pub(super) fn taps_inside(&self, first: usize, len: usize) -> std::ops::Range<usize> {
+        let last = (first + len).min(self.points()) - 1;
+        let [top, bottom] = [first, last].map(|point| (point / self.grid.1 * self.step.0) as isize);
+        let reaches = |tap: &Tap| {
+            bottom + tap.offset.0 >= 0 && top + tap.offset.0 < self.from.size.0 as isize
+        };
+        let start = self.taps.iter().position(reaches);
+        let end = self.taps.iter().rposition(reaches);
+        match (start, end) {
+            (Some(start), Some(end)) => start..end + 1,
+            _ => 0..0,
+        }
+    }
+
     /// Points of the grid.
     pub(super) fn points(&self) -> usize {
         self.grid.0 * self.grid.1

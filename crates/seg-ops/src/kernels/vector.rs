@@ -12,6 +12,10 @@ pub(crate) trait Vector: Copy {
     const LANES: usize;
     /// Most vector rows of a tile two vectors wide whose sums stay in registers.
     const ROWS: usize;
+    /// Most outputs and inputs of a correlation whose sums stay in registers.
+    const OUTPUTS: usize;
+    /// See `OUTPUTS`.
+    const INPUTS: usize;
 
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
@@ -27,21 +31,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn relu(self) -> Self;
     /// Computes a kernel that uses these vectors.
     unsafe fn run<K: Kernel>(kernel: K) -> K::Output;
-    /// The sum of the lanes, in a fixed order.
-    #[inline(always)]
-    unsafe fn sum(self) -> f32 {
-        let mut lanes = [0f32; 16];
-        // SAFETY: no vector has more than 16 lanes.
-        unsafe { self.store(lanes.as_mut_ptr()) };
-        let mut width = Self::LANES;
-        while width > 1 {
-            width /= 2;
-            for i in 0..width {
-                lanes[i] += lanes[i + width];
-            }
-        }
-        lanes[0]
-    }
+    /// The sum of the lanes, halves first.
+    unsafe fn sum(self) -> f32;
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -73,6 +64,8 @@ mod x86 {
     impl Vector for Zmm {
         const LANES: usize = 16;
         const ROWS: usize = 14;
+        const OUTPUTS: usize = 6;
+        const INPUTS: usize = 4;
 
         #[inline(always)]
         unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
@@ -111,6 +104,13 @@ mod x86 {
             // of two operands the instruction gives the second when either is NaN
             unsafe { Self(_mm512_max_ps(_mm512_setzero_ps(), self.0)) }
         }
+        #[inline(always)]
+        unsafe fn sum(self) -> f32 {
+            unsafe {
+                let high = _mm512_extractf32x8_ps::<1>(self.0);
+                Ymm(_mm256_add_ps(_mm512_castps512_ps256(self.0), high)).sum()
+            }
+        }
     }
 
     /// Masks for the first `n` of 8 lanes start at 8 - n.
@@ -125,6 +125,8 @@ mod x86 {
     impl Vector for Ymm {
         const LANES: usize = 8;
         const ROWS: usize = 6;
+        const OUTPUTS: usize = 3;
+        const INPUTS: usize = 3;
 
         #[inline(always)]
         unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
@@ -162,6 +164,15 @@ mod x86 {
         unsafe fn relu(self) -> Self {
             unsafe { Self(_mm256_max_ps(_mm256_setzero_ps(), self.0)) }
         }
+        #[inline(always)]
+        unsafe fn sum(self) -> f32 {
+            unsafe {
+                let high = _mm256_extractf128_ps::<1>(self.0);
+                let four = _mm_add_ps(_mm256_castps256_ps128(self.0), high);
+                let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+                _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+            }
+        }
     }
 }
 #[cfg(target_arch = "x86_64")]
@@ -175,6 +186,8 @@ pub(crate) struct Quad([f32; 4]);
 impl Vector for Quad {
     const LANES: usize = 4;
     const ROWS: usize = 6;
+    const OUTPUTS: usize = 3;
+    const INPUTS: usize = 3;
 
     #[inline(always)]
     unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
@@ -217,6 +230,11 @@ impl Vector for Quad {
     #[inline(always)]
     unsafe fn relu(self) -> Self {
         Self(self.0.map(|v| if v < 0.0 { 0.0 } else { v }))
+    }
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        let [a, b, c, d] = self.0;
+        (a + c) + (b + d)
     }
 }
 

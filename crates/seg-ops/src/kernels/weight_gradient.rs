@@ -1,39 +1,41 @@
-//! The gradient of a convolution's weights: each is the correlation of an input channel, shifted by a tap, with an output channel's gradient.
+//! The gradient of a convolution's weights: each is the sum over pixels of an input channel, shifted by a tap, times an output channel's
+//! gradient.
 //!
-//! The output gradient is transposed once into panels of channels, so that a vector holds one pixel of many output channels; the input's
-//! pixels are single factors, read from a padded copy of some rows of some channels. Work is cut by blocks of input channels and, where those
-//! are few, by runs of output rows, as the shape alone says; partial sums are added in order, so the number of threads changes no bit.
+//! Both factors are rows of pixels, so a vector holds neighboring pixels of one channel, and a tile of sums (output channels by shifted input
+//! channels) stays in registers over a block of rows; its lanes are added at the end. Nothing is transposed, and no channel count wastes lanes.
+//! Work is cut by blocks of input channels and, where those are few, by blocks of output rows, as the shape alone says; partial sums are
+//! added in order, so the number of threads changes no bit.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, ops::Range};
 
 use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
 use super::vector::{Ymm, Zmm};
 use super::{
-    isa::{Isa, Kernel, kernel},
-    memory::{copy_every, filled, with_scratch},
-    micro::{Correlation, MAX_ROWS, columns, correlate, correlation_rows},
+    isa::{Isa, Kernel},
+    memory::{copy_row, filled, with_scratch},
+    micro::{Correlation, MAX_INPUTS, MAX_OUTPUTS, correlate},
     vector::{Quad, Vector},
 };
-use crate::geometry::{Geometry, reach};
+use crate::geometry::Geometry;
 
-/// Rows of the gradient matrix, (input channel, tap), that a task computes.
+/// Weights of one output channel that a task computes, about.
 const ROWS: usize = 144;
-/// Pixels that are summed in registers.
-const PIXELS: usize = 512;
+/// Pixels that are summed in registers, about: with their factors they fit into the first cache or stream from the second.
+const PIXELS: usize = 1024;
 /// Tasks that are wanted at least.
-const TASKS: usize = 32;
+const TASKS: usize = 16;
 
 /// The gradient `[groups * co, ci, kh, kw]` of the weights of the convolution `geometry`, given its input and the gradient of its output.
 pub(super) fn general(isa: Isa, geometry: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f32> {
     // SAFETY of all: a value of `Isa` says that the CPU has its instructions.
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { gradient_with::<Zmm>(isa, geometry, x, grad) },
+        Isa::Avx512 => unsafe { gradient_with::<Zmm>(geometry, x, grad) },
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { gradient_with::<Ymm>(isa, geometry, x, grad) },
-        Isa::Portable => unsafe { gradient_with::<Quad>(isa, geometry, x, grad) },
+        Isa::Avx2 => unsafe { gradient_with::<Ymm>(geometry, x, grad) },
+        Isa::Portable => unsafe { gradient_with::<Quad>(geometry, x, grad) },
     }
 }
 
@@ -41,23 +43,22 @@ pub(super) fn general(isa: Isa, geometry: &Geometry, x: &[f32], grad: &[f32]) ->
 ///
 /// # Safety
 /// The CPU has the instructions of `V`.
-unsafe fn gradient_with<V: Vector>(isa: Isa, g: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f32> {
-    let panels = transpose_gradient::<V>(isa, g, grad);
-    let work = Work::new::<V>(g);
+unsafe fn gradient_with<V: Vector>(g: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f32> {
+    let work = Work::new(g);
     let sums: Vec<Vec<f32>> = (0..g.groups * work.chunks * work.splits)
         .into_par_iter()
         .map(|index| {
-            let (chunk, split) = (index / work.splits, index % work.splits);
-            let mut sums = vec![0f32; work.chunk_rows(chunk) * work.ldc];
+            let (chunk, part) = (index / work.splits, index % work.splits);
+            let mut sums = vec![0f32; work.channels(chunk).len() * g.taps() * g.co];
             // SAFETY: by the caller's promise the CPU has V's instructions.
-            with_scratch(work.scratch_len(), |scratch| unsafe {
+            with_scratch(work.copies_len(), |copies| unsafe {
                 V::run(Split::<V> {
                     work: &work,
                     x,
-                    panels: &panels,
+                    grad,
                     chunk,
-                    part: split,
-                    scratch,
+                    part,
+                    copies,
                     sums: &mut sums,
                     vector: PhantomData,
                 });
@@ -73,12 +74,13 @@ unsafe fn gradient_with<V: Vector>(isa: Isa, g: &Geometry, x: &[f32], grad: &[f3
                 .into_par_iter()
                 .for_each(|chunk| {
                     let parts = &sums[chunk * work.splits..(chunk + 1) * work.splits];
-                    let (group, first) =
-                        (chunk / work.chunks, work.channels(chunk).start * g.taps());
+                    let channels = work.channels(chunk);
+                    let first = channels.start * g.taps();
                     for o in 0..g.co {
-                        for row in 0..work.chunk_rows(chunk) {
-                            let sum: f32 = parts.iter().map(|part| part[row * work.ldc + o]).sum();
-                            *out.at((group * g.co + o) * row_len + first + row) = sum;
+                        let to = (chunk / work.chunks * g.co + o) * row_len + first;
+                        for row in 0..channels.len() * g.taps() {
+                            let sum: f32 = parts.iter().map(|part| part[row * g.co + o]).sum();
+                            *out.at(to + row) = sum;
                         }
                     }
                 });
@@ -86,7 +88,7 @@ unsafe fn gradient_with<V: Vector>(isa: Isa, g: &Geometry, x: &[f32], grad: &[f3
     }
 }
 
-/// How a gradient is cut into tasks, and the layout of their scratch.
+/// How a gradient is cut into tasks.
 struct Work<'a> {
     g: &'a Geometry,
     /// Tasks along the input channels of a group.
@@ -99,34 +101,16 @@ struct Work<'a> {
     block_rows: usize,
     /// Blocks of an image.
     blocks: usize,
-    /// Panels of output channels of a group.
-    panels: usize,
-    /// Distance of two rows of the sums.
-    ldc: usize,
-    copy: RowCopy,
-}
-
-/// The padded copy of the input rows that a block of output rows reads.
-struct RowCopy {
-    /// Numbers of a row.
-    width: usize,
-    /// Rows of a channel.
-    rows: usize,
-    /// Distance of two channels: an odd number of cache lines, so that the addresses read together lie in different cache sets.
-    channel: usize,
-    /// Whether each kernel row has its own copies, which a large dilation makes fewer than all rows in between.
-    per_kernel_row: bool,
+    copy: Option<RowCopy>,
 }
 
 impl<'a> Work<'a> {
-    fn new<V: Vector>(g: &'a Geometry) -> Self {
+    fn new(g: &'a Geometry) -> Self {
         let chunk_channels = (ROWS / g.taps()).clamp(1, g.ci);
         let chunks = g.ci.div_ceil(chunk_channels);
         let block_rows = (PIXELS / g.output.1).clamp(1, g.output.0);
         let blocks = g.output.0.div_ceil(block_rows);
         let splits = TASKS.div_ceil(g.groups * chunks).min(blocks * g.n);
-        let panels = g.co.div_ceil(columns::<V>());
-        let copy = RowCopy::new(g, block_rows);
         Self {
             g,
             chunks,
@@ -134,69 +118,63 @@ impl<'a> Work<'a> {
             splits,
             block_rows,
             blocks,
-            panels,
-            ldc: panels * columns::<V>(),
-            copy,
+            copy: RowCopy::new(g),
         }
     }
 
     /// Input channels, within the group, of a chunk.
-    fn channels(&self, chunk: usize) -> std::ops::Range<usize> {
+    fn channels(&self, chunk: usize) -> Range<usize> {
         let first = chunk % self.chunks * self.chunk_channels;
         first..(first + self.chunk_channels).min(self.g.ci)
     }
 
-    fn chunk_rows(&self, chunk: usize) -> usize {
-        self.channels(chunk).len() * self.g.taps()
+    /// Numbers in the copies of one channel's rows: an odd number of cache lines, so that those of several lie in different cache sets.
+    fn copy_len(&self) -> usize {
+        let row_len = self.copy.as_ref().map_or(0, RowCopy::row_len);
+        ((self.block_rows * row_len).div_ceil(16) | 1) * 16
     }
 
-    fn scratch_len(&self) -> usize {
-        self.chunk_channels * self.copy.channel
+    fn copies_len(&self) -> usize {
+        self.chunk_channels * self.copy_len()
     }
 }
 
+/// The layout of a copied input row: `[phase of the stride][column]`, with the padding, so that the pixels of a tap are neighbors.
+///
+/// There is none where they are neighbors anyway.
+struct RowCopy {
+    /// Columns of a phase.
+    width: usize,
+    phases: usize,
+}
+
 impl RowCopy {
-    fn new(g: &Geometry, block_rows: usize) -> Self {
-        let width = (g.output.1 - 1) * g.stride.1 + reach(g.kernel.1, g.dilation.1);
-        let all = (block_rows - 1) * g.stride.0 + reach(g.kernel.0, g.dilation.0);
-        let separate = block_rows * g.kernel.0;
-        let rows = all.min(separate);
-        let lines = (rows * width).div_ceil(16) | 1;
-        Self {
-            width,
-            rows,
-            channel: lines * 16,
-            per_kernel_row: separate < all,
+    fn new(g: &Geometry) -> Option<Self> {
+        let reach = (g.kernel.1 - 1) * g.dilation.1;
+        (g.stride.1 > 1 || g.padding.1 > 0).then(|| Self {
+            width: g.output.1 + reach / g.stride.1,
+            phases: g.stride.1,
+        })
+    }
+
+    fn row_len(&self) -> usize {
+        self.phases * self.width
+    }
+
+    /// Where the pixels of the tap at column `kx` start.
+    #[inline(always)]
+    fn start(&self, g: &Geometry, kx: usize) -> usize {
+        let offset = kx * g.dilation.1;
+        offset % self.phases * self.width + offset / self.phases
+    }
+
+    /// Copies one row.
+    #[inline(always)]
+    fn fill(&self, g: &Geometry, row: &[f32], copy: &mut [f32]) {
+        for (phase, copy) in copy.chunks_exact_mut(self.width).enumerate() {
+            let left = phase as isize - g.padding.1 as isize;
+            copy_row(row, left, self.phases, copy);
         }
-    }
-
-    /// The row, before padding, of which row `r` is a copy, for a block that starts at output row `first`.
-    #[inline(always)]
-    fn source_row(&self, g: &Geometry, block_rows: usize, first: usize, r: usize) -> isize {
-        let row = if self.per_kernel_row {
-            (first + r % block_rows) * g.stride.0 + r / block_rows * g.dilation.0
-        } else {
-            first * g.stride.0 + r
-        };
-        row as isize - g.padding.0 as isize
-    }
-
-    /// Where the pixels of a tap start.
-    #[inline(always)]
-    fn tap_offset(&self, g: &Geometry, block_rows: usize, tap: usize) -> usize {
-        let (ky, kx) = (tap / g.kernel.1, tap % g.kernel.1);
-        let row = if self.per_kernel_row {
-            ky * block_rows
-        } else {
-            ky * g.dilation.0
-        };
-        row * self.width + kx * g.dilation.1
-    }
-
-    /// Distance of the copies for two successive output rows.
-    #[inline(always)]
-    fn row_step(&self, g: &Geometry) -> usize {
-        self.width * if self.per_kernel_row { 1 } else { g.stride.0 }
     }
 }
 
@@ -204,10 +182,10 @@ impl RowCopy {
 struct Split<'a, V> {
     work: &'a Work<'a>,
     x: &'a [f32],
-    panels: &'a [f32],
+    grad: &'a [f32],
     chunk: usize,
     part: usize,
-    scratch: &'a mut [f32],
+    copies: &'a mut [f32],
     sums: &'a mut [f32],
     vector: PhantomData<V>,
 }
@@ -216,158 +194,105 @@ impl<V: Vector> Kernel for Split<'_, V> {
     type Output = ();
 
     #[inline(always)]
-    fn compute(self) {
-        let Self {
-            work,
-            x,
-            panels,
-            chunk,
-            part,
-            scratch,
-            sums,
+    fn compute(mut self) {
+        let Work {
+            g,
+            splits,
+            block_rows,
+            blocks,
             ..
-        } = self;
-        add_split::<V>(work, x, panels, chunk, part, scratch, sums);
+        } = *self.work;
+        let total = g.n * blocks;
+        for block in self.part * total / splits..(self.part + 1) * total / splits {
+            let (image, first) = (block / blocks, block % blocks * block_rows);
+            for ky in 0..g.kernel.0 {
+                let inside = rows_inside(g, ky);
+                let rows = first.max(inside.start)..(first + block_rows).min(inside.end);
+                if !rows.is_empty() {
+                    self.add_rows(image, ky, rows);
+                }
+            }
+        }
     }
 }
 
-/// Adds the products of one split of the output rows to the sums `[channel, tap][ldc]` of one chunk.
+/// The output rows whose tap at kernel row `ky` lies in the image.
 #[inline(always)]
-fn add_split<V: Vector>(
-    work: &Work,
-    x: &[f32],
-    panels: &[f32],
-    chunk: usize,
-    part: usize,
-    scratch: &mut [f32],
-    sums: &mut [f32],
-) {
-    let g = work.g;
-    let (group, channels) = (chunk / work.chunks, work.channels(chunk));
-    let total = g.n * work.blocks;
-    for block in part * total / work.splits..(part + 1) * total / work.splits {
-        let (image, first) = (block / work.blocks, block % work.blocks * work.block_rows);
-        let height = work.block_rows.min(g.output.0 - first);
-        for (channel, copy) in channels
-            .clone()
-            .zip(scratch.chunks_exact_mut(work.copy.channel))
-        {
-            let plane = (image * g.groups + group) * g.ci + channel;
-            copy_rows(
-                work,
-                &x[plane * g.input_len()..][..g.input_len()],
-                first,
-                copy,
-            );
+fn rows_inside(g: &Geometry, ky: usize) -> Range<usize> {
+    let offset = ky * g.dilation.0;
+    let start = g.padding.0.saturating_sub(offset).div_ceil(g.stride.0);
+    let end = (g.input.0 + g.padding.0)
+        .saturating_sub(offset)
+        .div_ceil(g.stride.0);
+    start..end.min(g.output.0)
+}
+
+impl<V: Vector> Split<'_, V> {
+    /// Adds the products of some output rows, whose taps of one kernel row lie in the image, to the sums `[channel][tap][co]` of the chunk.
+    #[inline(always)]
+    fn add_rows(&mut self, image: usize, ky: usize, rows: Range<usize>) {
+        let (work, g) = (self.work, self.work.g);
+        let group = self.chunk / work.chunks;
+        let channels = work.channels(self.chunk);
+        let top = rows.start * g.stride.0 + ky * g.dilation.0 - g.padding.0;
+        let start = ((image * g.groups + group) * g.ci + channels.start) * g.input_len();
+        let planes = &self.x[start..][..channels.len() * g.input_len()];
+        if let Some(copy) = &work.copy {
+            let planes = planes.chunks_exact(g.input_len());
+            for (plane, copies) in planes.zip(self.copies.chunks_exact_mut(work.copy_len())) {
+                let copies = copies.chunks_exact_mut(copy.row_len()).take(rows.len());
+                for (r, to) in copies.enumerate() {
+                    let y = top + r * g.stride.0;
+                    copy.fill(g, &plane[y * g.input.1..][..g.input.1], to);
+                }
+            }
         }
-        for panel in 0..work.panels {
-            let start = (((image * g.groups + group) * work.panels + panel) * g.output_len()
-                + first * g.output.1)
-                * columns::<V>();
-            let b = &panels[start..][..height * g.output.1 * columns::<V>()];
-            let rows = channels.len() * g.taps();
-            let n_tiles = rows.div_ceil(correlation_rows::<V>());
-            for tile in 0..n_tiles {
-                let (row, end) = (tile * rows / n_tiles, (tile + 1) * rows / n_tiles);
-                let mut a = [std::ptr::null(); MAX_ROWS];
-                for (a, row) in a.iter_mut().zip(row..end) {
-                    let (channel, tap) = (row / g.taps(), row % g.taps());
-                    *a = scratch[channel * work.copy.channel
-                        + work.copy.tap_offset(g, work.block_rows, tap)..]
-                        .as_ptr();
+        // row `n` is (input channel, kernel column): where its pixels start, and its sums
+        let n_rows = channels.len() * g.kernel.1;
+        let pixels = |n: usize| {
+            let (channel, kx) = (n / g.kernel.1, n % g.kernel.1);
+            match &work.copy {
+                Some(copy) => &self.copies[channel * work.copy_len() + copy.start(g, kx)..],
+                None => &planes[channel * g.input_len() + top * g.input.1 + kx * g.dilation.1..],
+            }
+            .as_ptr()
+        };
+        let grad = &self.grad[(image * g.groups + group) * g.co * g.output_len()..];
+        for outputs in tiles(g.co, V::OUTPUTS) {
+            let mut a = [std::ptr::null(); MAX_OUTPUTS];
+            for (a, o) in a.iter_mut().zip(outputs.clone()) {
+                *a = grad[o * g.output_len() + rows.start * g.output.1..].as_ptr();
+            }
+            for inputs in tiles(n_rows, V::INPUTS) {
+                let mut b = [std::ptr::null(); MAX_INPUTS];
+                let mut c = [std::ptr::null_mut(); MAX_INPUTS];
+                for ((b, c), n) in b.iter_mut().zip(&mut c).zip(inputs.clone()) {
+                    *b = pixels(n);
+                    let tap = (n / g.kernel.1 * g.kernel.0 + ky) * g.kernel.1 + n % g.kernel.1;
+                    *c = self.sums[tap * g.co + outputs.start..].as_mut_ptr();
                 }
                 let correlation = Correlation {
-                    height,
+                    height: rows.len(),
                     width: g.output.1,
                     a,
-                    row_step: work.copy.row_step(g),
-                    column_step: g.stride.1,
-                    b: b.as_ptr(),
-                    c: sums[row * work.ldc + panel * columns::<V>()..].as_mut_ptr(),
-                    ldc: work.ldc,
+                    a_step: g.output.1,
+                    b,
+                    b_step: work
+                        .copy
+                        .as_ref()
+                        .map_or(g.stride.0 * g.input.1, RowCopy::row_len),
+                    c,
                 };
-                // SAFETY: the copy holds all rows and columns that the taps of the block read; `b` and `sums` have the extents said.
-                unsafe { correlate::<V>(end - row, &correlation) };
+                // SAFETY: the rows lie in the image, the copies have all columns that the taps read, and `sums` has `co` numbers from each c.
+                unsafe { correlate::<V>(outputs.len(), inputs.len(), &correlation) };
             }
         }
     }
 }
 
-/// Copies the rows that the block from output row `first` reads, with the padding that they need.
+/// Cuts `0..len` into parts of nearly equal size, `most` at most.
 #[inline(always)]
-fn copy_rows(work: &Work, plane: &[f32], first: usize, copy: &mut [f32]) {
-    let (g, width) = (work.g, work.copy.width);
-    let left = g.padding.1.min(width);
-    let right = (g.input.1 + g.padding.1).min(width).max(left);
-    for (r, row) in copy[..work.copy.rows * width]
-        .chunks_exact_mut(width)
-        .enumerate()
-    {
-        let y = work.copy.source_row(g, work.block_rows, first, r);
-        if y < 0 || y >= g.input.0 as isize {
-            row.fill(0.0);
-            continue;
-        }
-        row[..left].fill(0.0);
-        copy_every(
-            1,
-            &plane[y as usize * g.input.1..][..right - left],
-            &mut row[left..right],
-        );
-        row[right..].fill(0.0);
-    }
-}
-
-/// The output's gradient as `[n][group][panel][pixel][channel of the panel]`, 0 where a panel has more channels than there are.
-fn transpose_gradient<V: Vector>(isa: Isa, g: &Geometry, grad: &[f32]) -> Vec<f32> {
-    const BLOCK: usize = 512;
-    let width = columns::<V>();
-    let pixels = g.output_len();
-    let panels = g.co.div_ceil(width);
-    let blocks = pixels.div_ceil(BLOCK);
-    // SAFETY: each (image, group, panel, block of pixels) is written by one task, completely.
-    unsafe {
-        filled(g.n * g.groups * panels * pixels * width, |out| {
-            (0..g.n * g.groups * panels * blocks)
-                .into_par_iter()
-                .for_each(|index| {
-                    let (rest, block) = (index / blocks, index % blocks);
-                    let (job, panel) = (rest / panels, rest % panels);
-                    let from =
-                        &grad[(job * g.co + panel * width) * pixels..(job + 1) * g.co * pixels];
-                    let (first, end) = (block * BLOCK, ((block + 1) * BLOCK).min(pixels));
-                    let channels = (g.co - panel * width).min(width);
-                    let to = std::slice::from_raw_parts_mut(
-                        out.at((rest * pixels + first) * width),
-                        (end - first) * width,
-                    );
-                    isa.run(Transpose {
-                        from: &from[first..],
-                        ld: pixels,
-                        channels,
-                        to,
-                        width,
-                    });
-                });
-        })
-    }
-}
-
-kernel! {
-    /// `to[q][c] = from[c][q]` for all rows of `to`, 0 for `c >= channels`.
-    Transpose<'a> { from: &'a [f32], ld: usize, channels: usize, to: &'a mut [f32], width: usize } -> () {
-        const STRIP: usize = 16;
-        for (strip, to) in to.chunks_mut(STRIP * width).enumerate() {
-            if channels < width {
-                to.fill(0.0);
-            }
-            let n = to.len() / width;
-            for c in 0..channels {
-                let from = &from[c * ld + strip * STRIP..][..n];
-                for (to, &from) in to[c..].iter_mut().step_by(width).zip(from) {
-                    *to = from;
-                }
-            }
-        }
-    }
+fn tiles(len: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let n = len.div_ceil(most);
+    (0..n).map(move |i| i * len / n..(i + 1) * len / n)
 }

@@ -1,0 +1,68 @@
+//! The table of a run on its own.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::case::{Mode, Run, Work, all};
+use crate::peak::{self, Peak};
+
+/// Measures all cases whose name contains `filter`.
+pub(crate) fn print(filter: Option<&str>, seconds: f64) -> Result<()> {
+    let peak = peak::measure()?;
+    println!(
+        "{} threads; peak {:.0} GFLOP/s ({} vectors), memory {:.1} GB/s",
+        rayon::current_num_threads(),
+        peak.flops / 1e9,
+        peak.vectors,
+        peak.bytes / 1e9
+    );
+    println!(
+        "{:<40} {:<8} {:>9} {:>16} {:>8}",
+        "", "", "ms", "per second", "of peak"
+    );
+    for case in all() {
+        if filter.is_some_and(|part| !case.name.contains(part)) {
+            continue;
+        }
+        for mode in Mode::ALL {
+            let Some(work) = (case.work)(mode) else {
+                continue;
+            };
+            let time = median(&mut (case.setup)(mode)?, seconds)?;
+            let (rate, share) = rate(work, time, &peak);
+            println!(
+                "{:<40} {:<8} {:>9.2} {rate:>16} {:>7.0}%",
+                case.name,
+                mode.name(),
+                time * 1e3,
+                share * 100.0
+            );
+        }
+    }
+    Ok(())
+}
+
+fn rate(work: Work, time: f64, peak: &Peak) -> (String, f64) {
+    match work {
+        Work::Flop(n) => (
+            format!("{:.1} GFLOP", n / time / 1e9),
+            n / time / peak.flops,
+        ),
+        Work::Bytes(n) => (format!("{:.1} GB", n / time / 1e9), n / time / peak.bytes),
+    }
+}
+
+/// The median time of a repetition, in seconds, after one to warm up.
+fn median(run: &mut Run, seconds: f64) -> Result<f64> {
+    run()?;
+    let begin = Instant::now();
+    let mut times = Vec::new();
+    while times.len() < 5 || begin.elapsed().as_secs_f64() < seconds {
+        let start = Instant::now();
+        run()?;
+        times.push(start.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
