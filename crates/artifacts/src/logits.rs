@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use half::f16;
+use half::slice::HalfFloatSliceExt;
 use safetensors::tensor::{Dtype, SafeTensors};
 
 use crate::atomic::write_atomic;
@@ -181,26 +182,9 @@ impl Logits {
     /// If a value does not fit the precision, or the disk fails.
     pub fn write(&self, path: &Path, precision: Precision) -> Result<()> {
         let info = &self.info;
-        let (dtype, bytes) = match precision {
-            Precision::F16 => {
-                let halves: Vec<f16> = self.values.iter().map(|&v| f16::from_f32(v)).collect();
-                ensure!(
-                    halves.iter().all(|v| v.is_finite()),
-                    "logits of {} exceed f16: store them as f32",
-                    info.sample_id
-                );
-                (
-                    Dtype::F16,
-                    halves
-                        .iter()
-                        .flat_map(|v| v.to_le_bytes())
-                        .collect::<Vec<u8>>(),
-                )
-            }
-            Precision::F32 => (
-                Dtype::F32,
-                self.values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            ),
+        let (dtype, size) = match precision {
+            Precision::F16 => (Dtype::F16, 2),
+            Precision::F32 => (Dtype::F32, 4),
         };
         let metadata = BTreeMap::from([
             ("format_version", FORMAT_VERSION.to_owned()),
@@ -215,12 +199,35 @@ impl Logits {
             name: TENSOR,
             dtype,
             shape: &[self.channels, self.height, self.width],
-            n_bytes: bytes.len(),
+            n_bytes: size * self.values.len(),
         };
         write_atomic(path, |w| {
             write_header(w, &metadata, [entry])?;
-            Ok(w.write_all(&bytes)?)
+            match precision {
+                Precision::F16 => self.write_halves(w),
+                Precision::F32 => Ok(self
+                    .values
+                    .iter()
+                    .try_for_each(|v| w.write_all(&v.to_le_bytes()))?),
+            }
         })
+    }
+
+    fn write_halves(&self, w: &mut impl Write) -> Result<()> {
+        let mut halves = [f16::ZERO; 4096];
+        for values in self.values.chunks(halves.len()) {
+            let halves = &mut halves[..values.len()];
+            halves.convert_from_f32_slice(values);
+            for half in halves {
+                ensure!(
+                    half.is_finite(),
+                    "logits of {} exceed f16: store them as f32",
+                    self.info.sample_id
+                );
+                w.write_all(&half.to_le_bytes())?;
+            }
+        }
+        Ok(())
     }
 
     /// Class logits of output row `y`, upsampled bilinearly, into `out` `[num_classes, output_width]`.
