@@ -24,6 +24,7 @@ ENV = {
 ROUNDS = int(os.environ.get("ROUNDS", "15"))
 SECONDS = float(os.environ.get("SECONDS", "20"))  # most time for one case and mode
 PAUSE = 0.25  # seconds between turns
+WARM = 3  # repetitions at the start of a turn that do not count
 
 
 class Server:
@@ -54,9 +55,10 @@ def race(commands, case, mode):
     end = time.monotonic() + SECONDS
     while len(times[0]) < 3 or (len(times[0]) < ROUNDS and time.monotonic() < end):
         for i, server in enumerate(servers):
-            # threads of the other side still spin for a while, and the first repetition finds cold caches
+            # threads of the other side still spin for a while, and the first repetitions find cold caches
             time.sleep(PAUSE)
-            server.time(case, mode)
+            for _ in range(WARM):
+                server.time(case, mode)
             seconds, memory[i] = server.time(case, mode)
             times[i].append(seconds)
     for server in servers:
