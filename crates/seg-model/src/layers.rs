@@ -246,10 +246,6 @@ impl<C: Convolution> Normed<C> {
         }
     }
 
-    /// dbg
-    pub fn dbg(&self, x: &Tensor) -> Result<Tensor> {
-        self.conv.apply(x, None, false)
-    }
     fn folded(
         &self,
         x: &Tensor,

@@ -3,6 +3,7 @@
 
 use candle_core::{D, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
+use rayon::prelude::*;
 
 use crate::layers::Mode;
 
@@ -36,8 +37,13 @@ impl LayerNorm {
     }
 }
 
+/// Queries that are compared with all keys at once: so few that their scores stay in the cache.
+const QUERIES: usize = 256;
+
 /// Attention of `heads` groups of channels: each pixel of `query` `[N, C, H, W]` becomes a mean of the pixels of `value`
 /// `[N, C, h, w]`, weighted by the softmax of its products with `key` `[N, C, h, w]` over √(C / heads).
+///
+/// Without gradients, no more than a few rows of the matrix of all weights exist at a time: it may have gigabytes.
 pub fn attention(query: &Tensor, key: &Tensor, value: &Tensor, heads: usize) -> Result<Tensor> {
     let (n, channels, h, w) = query.dims4()?;
     let split = |x: &Tensor| {
@@ -45,10 +51,30 @@ pub fn attention(query: &Tensor, key: &Tensor, value: &Tensor, heads: usize) -> 
         x.reshape((n * heads, channels / heads, h * w))
     };
     let scale = 1.0 / ((channels / heads) as f64).sqrt();
-    let (query, key, value) = (split(query)?, split(key)?, split(value)?);
-    let scores = (query.t()?.matmul(&key)? * scale)?; // [N heads, H W, h w]
-    let mixed = value.matmul(&softmax_last(&scores)?.t()?)?; // [N heads, C / heads, H W]
+    let query = (split(query)? * scale)?.t()?; // [N heads, H W, C / heads]
+    let (key, value) = (split(key)?, split(value)?);
+    let mixed = if [&query, &key, &value].iter().any(|x| x.track_op()) {
+        let weights = softmax_last(&query.matmul(&key)?)?; // [N heads, H W, h w]
+        value.matmul(&weights.t()?)? // [N heads, C / heads, H W]
+    } else {
+        let parts = (0..n * heads).map(|i| mix(&query.get(i)?, &key.get(i)?, &value.get(i)?));
+        Tensor::stack(&parts.collect::<Result<Vec<_>>>()?, 0)?
+    };
     mixed.reshape((n, channels, h, w))
+}
+
+/// Attention of one head without gradients: queries `[n, d]`, keys and values `[d, m]`, result `[d, n]`.
+fn mix(query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor> {
+    let n = query.dim(0)?;
+    let parts = (0..n.div_ceil(QUERIES)).into_par_iter().map(|i| {
+        let first = i * QUERIES;
+        let query = query.narrow(0, first, QUERIES.min(n - first))?;
+        let scores = query.matmul(key)?; // [QUERIES, m]
+        let weights = scores.broadcast_sub(&scores.max_keepdim(1)?)?.exp()?;
+        let sums = weights.sum_keepdim(1)?.t()?;
+        value.matmul(&weights.t()?)?.broadcast_div(&sums)
+    });
+    Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 1)
 }
 
 /// Softmax over the last dimension.

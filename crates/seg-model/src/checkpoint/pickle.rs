@@ -97,7 +97,7 @@ impl Pickle {
         };
         let root = machine
             .run()
-            .with_context(|| format!("its pickle is damaged at byte {}", machine.input.n))?;
+            .with_context(|| format!("at byte {} of its pickle", machine.input.n))?;
         Ok(Self {
             values: machine.values,
             root,

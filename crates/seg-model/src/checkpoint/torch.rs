@@ -39,6 +39,12 @@ type Places = HashMap<Rc<str>, (u64, u64)>;
 /// Reads what a zip archive holds and compares its checksums.
 pub(super) fn read_zip(file: &File, n_bytes: u64) -> Result<BTreeMap<String, TensorEntry>> {
     let mut archive = ZipArchive::new(BufReader::new(file)).context("the archive is damaged")?;
+    ensure!(
+        !archive
+            .file_names_raw()
+            .any(|n| n.ends_with(b"constants.pkl")),
+        "it is a TorchScript program: save its state_dict()"
+    );
     let mut places = Places::new();
     let mut pickle_name = None;
     for i in 0..archive.len() {
@@ -61,10 +67,6 @@ pub(super) fn read_zip(file: &File, n_bytes: u64) -> Result<BTreeMap<String, Ten
     }
     let (i, name) = pickle_name.context("the archive holds no data.pkl: it is no checkpoint")?;
     let prefix = name.trim_end_matches("data.pkl");
-    ensure!(
-        !places.contains_key(&*format!("{prefix}constants.pkl")),
-        "it is a TorchScript program: save its state_dict()"
-    );
     check_sums(&mut archive)?;
     if let Some(&(start, len)) = places.get(&*format!("{prefix}byteorder")) {
         let mut order = String::new();

@@ -17,7 +17,6 @@ use artifacts::labels::NUM_CLASSES;
 use artifacts::logits::{Logits, LogitsInfo, Precision, logits_path};
 use artifacts::shard::Shard;
 use artifacts::stage_dir::{Opened, StageDir};
-use candle_core::Tensor;
 use clap::ValueEnum;
 use image::RgbImage;
 use serde::Serialize;
@@ -28,7 +27,7 @@ use crate::input::read_rgb;
 use crate::nets::Network;
 use crate::resize::resize_bilinear;
 use model::Model;
-use views::{Views, mean_of_scales};
+use views::{Views, Volume, mean_of_scales};
 
 pub use device::{Numbers, Processor};
 
@@ -385,7 +384,7 @@ fn compute(model: &Model, args: &Args, jobs: Receiver<Job>, done: &SyncSender<Do
         };
         let logits = logits.with_context(names)?;
         for (job, (logits, align_corners)) in together.into_iter().zip(logits) {
-            let logits = describe(model, job.sample, &logits, align_corners)
+            let logits = describe(model, job.sample, logits, align_corners)
                 .with_context(|| format!("inference of {} failed", job.sample.sample_id))?;
             if done.send((logits, job.shown)).is_err() {
                 return Ok(()); // the writer failed and reports why
@@ -395,13 +394,14 @@ fn compute(model: &Model, args: &Args, jobs: Receiver<Job>, done: &SyncSender<Do
     Ok(())
 }
 
-/// Logits `[C, h, w]` of each image, and how their corners align with the output's.
-type Logged = Vec<(Tensor, bool)>;
+/// Logits of each image, and whether their corners align with the output's.
+type Logged = Vec<(Volume, bool)>;
 
 fn plain_logits(model: &Model, jobs: &[Job]) -> Result<Logged> {
     let pictures: Vec<_> = jobs.iter().flat_map(|job| &job.pictures).collect();
     let (logits, align_corners) = model.forward(&pictures)?.at_own_size()?;
-    Ok(logits.into_iter().map(|l| (l, align_corners)).collect())
+    let volumes = logits.iter().map(|l| Ok((Volume::of(l)?, align_corners)));
+    volumes.collect()
 }
 
 fn averaged_logits(model: &Model, views: Views, jobs: &[Job]) -> Result<Logged> {
@@ -411,22 +411,17 @@ fn averaged_logits(model: &Model, views: Views, jobs: &[Job]) -> Result<Logged> 
             .iter()
             .map(|picture| views.mean(model, picture));
         let size = (job.sample.height as usize, job.sample.width as usize);
-        let logits = match (scales.next(), scales.len()) {
-            (Some(only), 0) => only?,
-            (first, _) => mean_of_scales(first.into_iter().chain(scales), size)?,
+        let logits = if scales.len() > 1 {
+            mean_of_scales(scales, size)?
+        } else {
+            scales.next().context("no scale")??
         };
         Ok((logits, false))
     };
     jobs.iter().map(average).collect()
 }
 
-fn describe(
-    model: &Model,
-    sample: &Sample,
-    logits: &Tensor,
-    align_corners: bool,
-) -> Result<Logits> {
-    let (channels, height, width) = logits.dims3()?;
+fn describe(model: &Model, sample: &Sample, logits: Volume, align_corners: bool) -> Result<Logits> {
     let info = LogitsInfo {
         sample_id: sample.sample_id.clone(),
         network: model.network.name().to_owned(),
@@ -435,8 +430,7 @@ fn describe(
         align_corners,
         num_classes: model.num_classes,
     };
-    let values = logits.flatten_all()?.to_vec1::<f32>()?;
-    Logits::new(info, [channels, height, width], values)
+    Logits::new(info, logits.shape, logits.values)
 }
 
 fn write_all(done: Receiver<Done>, output: &Output, progress: &Progress) -> Result<()> {

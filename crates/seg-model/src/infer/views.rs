@@ -11,6 +11,23 @@ use seg_ops::upsample_bilinear2d;
 
 use super::model::Model;
 
+/// Logits of a picture in main memory.
+pub(super) struct Volume {
+    pub(super) values: Vec<f32>,
+    /// Channels, rows, columns.
+    pub(super) shape: [usize; 3],
+}
+
+impl Volume {
+    /// A copy of a tensor `[C, H, W]`.
+    pub(super) fn of(logits: &Tensor) -> Result<Self> {
+        Ok(Self {
+            shape: logits.dims3()?.into(),
+            values: logits.flatten_all()?.to_vec1()?,
+        })
+    }
+}
+
 /// Which views are taken of a picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Views {
@@ -36,8 +53,8 @@ impl Views {
         !self.flip && self.windows.is_none()
     }
 
-    /// Mean logits `[C, H, W]` of the views of one picture, at its size.
-    pub(super) fn mean(self, model: &Model, picture: &RgbImage) -> Result<Tensor> {
+    /// Mean logits of the views of one picture, at its size.
+    pub(super) fn mean(self, model: &Model, picture: &RgbImage) -> Result<Volume> {
         let (width, height) = picture.dimensions();
         let (w, h) = match self.windows {
             Some((w, h, _)) => (w.min(width), h.min(height)),
@@ -52,10 +69,10 @@ impl Views {
                 .at_picture_size()?;
             for (view, logits) in views.iter().zip(logits) {
                 let mean = mean.get_or_insert(Mean::new(logits.dim(0)?, width, height));
-                mean.add(&logits.flatten_all()?.to_vec1::<f32>()?, *view, w as usize);
+                mean.add(&Volume::of(&logits)?.values, *view, w as usize);
             }
         }
-        mean.context("a picture without pixels")?.finish()
+        Ok(mean.context("a picture without pixels")?.finish())
     }
 
     fn list(self, size: (u32, u32), window: (u32, u32)) -> Vec<View> {
@@ -126,9 +143,9 @@ impl Mean {
                 for (sums, logits) in rows.zip(logits.chunks_exact(w)) {
                     let sums = &mut sums[left..left + w];
                     if view.is_mirrored {
-                        add_row(sums, logits.iter().rev());
+                        add(sums, logits.iter().rev());
                     } else {
-                        add_row(sums, logits.iter());
+                        add(sums, logits.iter());
                     }
                 }
             });
@@ -140,40 +157,56 @@ impl Mean {
         }
     }
 
-    fn finish(mut self) -> Result<Tensor> {
+    fn finish(mut self) -> Volume {
         let plane = self.counts.len();
         for sums in self.sums.chunks_exact_mut(plane) {
             for (sum, &count) in sums.iter_mut().zip(&self.counts) {
                 *sum /= f32::from(count);
             }
         }
-        let shape = (self.channels, plane / self.width, self.width);
-        Ok(Tensor::from_vec(self.sums, shape, &Device::Cpu)?)
+        Volume {
+            values: self.sums,
+            shape: [self.channels, plane / self.width, self.width],
+        }
     }
 }
 
-fn add_row<'a>(sums: &mut [f32], logits: impl Iterator<Item = &'a f32>) {
+fn add<'a>(sums: &mut [f32], logits: impl Iterator<Item = &'a f32>) {
     for (sum, logit) in sums.iter_mut().zip(logits) {
         *sum += logit;
     }
 }
 
-/// Mean of the logits of several scales, each `[C, h, w]`, at `size` (rows, columns).
+/// Mean of the logits of several scales, at `size` (rows, columns).
 pub(super) fn mean_of_scales(
-    scales: impl Iterator<Item = Result<Tensor>>,
+    scales: impl Iterator<Item = Result<Volume>>,
     size: (usize, usize),
-) -> Result<Tensor> {
-    let (mut sum, mut n) = (None, 0.0);
+) -> Result<Volume> {
+    let plane = size.0 * size.1;
+    let mut mean: Option<Volume> = None;
+    let mut n = 0.0;
     for logits in scales {
-        // the pictures were resized by the edges of the image, not by the centers of its corners
-        let logits = upsample_bilinear2d(&logits?.unsqueeze(0)?, size, false)?.squeeze(0)?;
-        sum = Some(match sum {
-            Some(sum) => (sum + logits)?,
-            None => logits,
+        let Volume { values, shape } = logits?;
+        let [channels, h, w] = shape;
+        let mean = mean.get_or_insert_with(|| Volume {
+            values: vec![0.0; channels * plane],
+            shape: [channels, size.0, size.1],
         });
+        // channel by channel, so that the volume is not in memory once more
+        let sums = mean.values.par_chunks_exact_mut(plane);
+        sums.zip(values.par_chunks_exact(h * w))
+            .try_for_each(|(sums, logits)| -> Result<()> {
+                let logits = Tensor::from_slice(logits, (1, 1, h, w), &Device::Cpu)?;
+                // the pictures were resized by the edges of the image, not by the centers of its corners
+                let logits = upsample_bilinear2d(&logits, size, false)?.flatten_all()?;
+                add(sums, logits.to_vec1::<f32>()?.iter());
+                Ok(())
+            })?;
         n += 1.0;
     }
-    Ok((sum.context("no scale")? / n)?)
+    let mut mean = mean.context("no scale")?;
+    mean.values.par_iter_mut().for_each(|sum| *sum /= n);
+    Ok(mean)
 }
 
 #[cfg(test)]
@@ -198,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn views_are_put_back_where_they_were() -> Result<()> {
+    fn views_are_put_back_where_they_were() {
         let views = Views {
             flip: true,
             windows: Some((3, 2, 0.5)),
@@ -214,10 +247,10 @@ mod tests {
             let logits: Vec<_> = plane(0).chain(plane(1)).collect();
             mean.add(&logits, view, 3);
         }
-        let mean = mean.finish()?.to_vec3::<f32>()?;
-        for (y, x) in (0..3).flat_map(|y| (0..5).map(move |x| (y, x))) {
-            assert_eq!((mean[0][y][x], mean[1][y][x]), (x as f32, y as f32));
+        let mean = mean.finish();
+        assert_eq!(mean.shape, [2, 3, 5]);
+        for (i, (x, y)) in mean.values[..15].iter().zip(&mean.values[15..]).enumerate() {
+            assert_eq!((*x, *y), ((i % 5) as f32, (i / 5) as f32));
         }
-        Ok(())
     }
 }

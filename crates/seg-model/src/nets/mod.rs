@@ -260,6 +260,23 @@ mod tests {
     }
 
     #[test]
+    fn only_the_head_of_a_frozen_backbone_is_trained() -> Result<()> {
+        let params = Params::random(0, &Device::Cpu);
+        let net = Network::Dinov2Vits14.build_trainable(2, &params)?;
+        let names: Vec<_> = params.trainable().into_keys().collect();
+        let head = ["bn.bias", "bn.weight", "conv_seg.bias", "conv_seg.weight"];
+        assert_eq!(names, head.map(|name| format!("decode_head.{name}")));
+        let images = Tensor::zeros((1, 3, 28, 42), candle_core::DType::F32, &Device::Cpu)?;
+        let logits = net.forward(&images, &Mode::EVAL)?;
+        assert_eq!(logits.dims(), [1, 2, 2, 3]);
+        let grads = logits.sum_all()?.backward()?;
+        let mut with_gradient = params.variables();
+        with_gradient.retain(|_, variable| grads.get(variable).is_some());
+        assert!(with_gradient.into_keys().eq(names));
+        Ok(())
+    }
+
+    #[test]
     fn every_network_is_detected_by_its_tensors() -> Result<()> {
         for network in Network::value_variants() {
             let params = Params::from_tensors(&std::collections::BTreeMap::new(), &Device::Cpu)?;
