@@ -79,12 +79,12 @@ impl Conv {
 
     /// `x` `[N, in, H, W]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        seg_ops::conv2d(x, &self.weight, self.bias.as_ref(), self.config)
+        self.apply(x, None, false)
     }
 
     /// [`Conv::forward`] plus `residual`.
     pub fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
-        self.forward(x)? + residual
+        self.apply(x, Some(residual), false)
     }
 
     /// The convolution whose results are multiplied by `factors` `[out]`.
@@ -107,11 +107,13 @@ impl Conv {
 
 impl Convolution for Conv {
     fn apply(&self, x: &Tensor, residual: Option<&Tensor>, relu: bool) -> Result<Tensor> {
+        let (weight, bias) = self.tensors();
         match (residual, relu) {
-            (None, false) => self.forward(x),
-            (None, true) => seg_ops::conv2d_relu(x, &self.weight, self.bias.as_ref(), self.config),
-            (Some(residual), false) => self.forward_add(x, residual),
-            (Some(residual), true) => seg_ops::relu(&self.forward_add(x, residual)?),
+            (None, false) => seg_ops::conv2d(x, weight, bias, self.config),
+            (None, true) => seg_ops::conv2d_relu(x, weight, bias, self.config),
+            (Some(residual), relu) => {
+                seg_ops::conv2d_add(x, weight, bias, residual, relu, self.config)
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! Convolution, with bias and rectification in the same pass.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{
+    CpuStorage, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, bail,
+};
 
 use crate::{
     composed,
@@ -65,6 +67,53 @@ pub fn conv2d_relu(
     config: Conv2dConfig,
 ) -> Result<Tensor> {
     apply(x, weight, bias, config, true)
+}
+
+/// [`conv2d`] plus `residual` `[N, Co, H', W']`, then, if `relu`, negative results become 0: the end of a residual block.
+///
+/// In one pass where no gradient is needed; else the operations one by one.
+///
+/// # Errors
+/// As [`conv2d`], and if the residual has another shape than the result.
+pub fn conv2d_add(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    residual: &Tensor,
+    relu: bool,
+    config: Conv2dConfig,
+) -> Result<Tensor> {
+    let geometry = geometry(x, weight, config)?;
+    if residual.dims4()? != geometry.output_shape() {
+        bail!(
+            "the residual has shape {:?}, the convolution's result {:?}",
+            residual.shape(),
+            geometry.output_shape()
+        );
+    }
+    check_bias(bias, geometry.groups * geometry.co)?;
+    let is_plain = |t: &Tensor| is_native(t) && !t.track_op();
+    let mut arguments = [x, weight, residual].into_iter().chain(bias);
+    if geometry.is_depthwise() || !arguments.all(is_plain) {
+        let y = (conv2d(x, weight, bias, config)? + residual)?;
+        return if relu { crate::relu::relu(&y) } else { Ok(y) };
+    }
+    let isa = Isa::selected()?;
+    let zeros = Tensor::zeros(geometry.groups * geometry.co, DType::F32, &Device::Cpu)?;
+    let [x, weight, bias, residual] =
+        [x, weight, bias.unwrap_or(&zeros), residual].map(Tensor::contiguous);
+    let y = with_slices(
+        [&x?, &weight?, &bias?, &residual?],
+        |[x, weight, bias, residual]| {
+            let epilogue = Epilogue {
+                bias: Some(bias),
+                residual: Some(residual),
+                relu,
+            };
+            Ok(convolution::forward(isa, &geometry, x, weight, epilogue))
+        },
+    )?;
+    Tensor::from_vec(y, geometry.output_shape(), &Device::Cpu)
 }
 
 fn apply(
@@ -156,6 +205,7 @@ impl Conv2d {
             Epilogue {
                 bias,
                 relu: self.relu,
+                ..Epilogue::default()
             },
         );
         (

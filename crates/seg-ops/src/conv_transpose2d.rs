@@ -150,7 +150,10 @@ impl ConvTranspose2d {
             &self.geometry,
             x,
             weight,
-            Epilogue { bias, relu: false },
+            Epilogue {
+                bias,
+                ..Epilogue::default()
+            },
         );
         (CpuStorage::F32(y), Shape::from(self.geometry.input_shape()))
     }

@@ -32,7 +32,7 @@ pub use batch_norm::{
     BatchNormConfig, BatchNormMode, batch_norm, batch_norm_relu, fold_batch_norm,
 };
 pub use conv_transpose2d::{ConvTranspose2dConfig, conv_transpose2d};
-pub use conv2d::{Conv2dConfig, conv2d, conv2d_relu};
+pub use conv2d::{Conv2dConfig, conv2d, conv2d_add, conv2d_relu};
 pub use dropout::{DropoutRng, dropout, dropout2d};
 pub use gelu::gelu;
 pub use kernels::peak::peak_flops;

@@ -14,6 +14,8 @@ use crate::geometry::Geometry;
 pub(crate) struct Epilogue<'a> {
     /// Added to each output channel, one number for each.
     pub bias: Option<&'a [f32]>,
+    /// Added to the results, in their shape; only in [`forward`], and not of a depthwise convolution.
+    pub residual: Option<&'a [f32]>,
     /// Whether negative results become 0.
     pub relu: bool,
 }
@@ -81,6 +83,7 @@ unsafe fn execute(
     // SAFETY: the caller's promise.
     unsafe {
         if g.is_depthwise() {
+            debug_assert!(epilogue.residual.is_none());
             depthwise::execute(isa, plan, x, weight, epilogue, out);
         } else {
             implicit_gemm::execute(isa, plan, x, weight, epilogue, out);

@@ -144,6 +144,8 @@ unsafe fn execute_with<V: Vector>(
     (0..jobs * tasks_per_job).into_par_iter().for_each(|index| {
         let (job, part) = (index / tasks_per_job, index % tasks_per_job);
         let first_panel = part * per_task;
+        let out_len = plan.to.channels * plan.to.plane();
+        let out_start = job * out_len;
         let task = Task {
             plan,
             x: &x[job * plan.from.channels * plan.from.plane()..]
@@ -152,10 +154,11 @@ unsafe fn execute_with<V: Vector>(
             bias: epilogue
                 .bias
                 .map(|b| &b[job % plan.groups * plan.to.channels..][..plan.to.channels]),
+            residual: epilogue.residual.map(|r| &r[out_start..][..out_len]),
             relu: epilogue.relu,
             panels: first_panel..(first_panel + per_task).min(n_panels),
             // SAFETY: within the output, by the caller's promise.
-            out: unsafe { out.at(job * plan.to.channels * plan.to.plane()) },
+            out: unsafe { out.at(out_start) },
         };
         // SAFETY: by the caller's promise the CPU has V's instructions.
         with_scratch(scratch_len, |scratch| unsafe {
@@ -176,6 +179,8 @@ struct Task<'a> {
     x: &'a [f32],
     weights: &'a [RowBlock],
     bias: Option<&'a [f32]>,
+    /// Added to the results of a plan without gaps.
+    residual: Option<&'a [f32]>,
     relu: bool,
     panels: std::ops::Range<usize>,
     /// The first output plane of the image and group.
@@ -228,6 +233,7 @@ impl Task<'_> {
                 }
             }
             let channels = to - from;
+            let is_last = to == plan.from.channels;
             for weights in self.weights {
                 let start = match self.bias {
                     _ if from > 0 => Start::Result,
@@ -260,7 +266,10 @@ impl Task<'_> {
                         ldc,
                         columns,
                         start,
-                        relu: self.relu && to == plan.from.channels,
+                        residual: self.residual.filter(|_| is_last && dense).map(|residual| {
+                            residual[weights.first * ldc + panel * width..].as_ptr()
+                        }),
+                        relu: self.relu && is_last,
                     };
                     // SAFETY: packed weights and panels have `depth` rows; `c` as above.
                     unsafe { multiply::<V>(weights.rows, &tile) };

@@ -40,6 +40,8 @@ pub(crate) struct Tile {
     pub columns: usize,
     /// What the sums start from.
     pub start: Start,
+    /// Added at the end; lies like `c`.
+    pub residual: Option<*const f32>,
     /// Whether negative results become 0.
     pub relu: bool,
 }
@@ -70,6 +72,7 @@ unsafe fn multiply_rows<V: Vector, const ROWS: usize>(tile: &Tile) {
         ldc,
         columns,
         start,
+        residual,
         relu,
     } = tile;
     // SAFETY: the caller's promise about the pointers; `head` keeps loads and stores of `c` within `columns`.
@@ -94,15 +97,22 @@ unsafe fn multiply_rows<V: Vector, const ROWS: usize>(tile: &Tile) {
         let head = [columns.min(V::LANES), columns.saturating_sub(V::LANES)];
         for (i, row) in sums.iter().enumerate() {
             for (v, &sum) in row.iter().enumerate() {
-                let at = c.add(i * ldc + v * V::LANES);
+                let offset = i * ldc + v * V::LANES;
+                let at = c.add(offset);
                 let full = head[v] == V::LANES;
+                let load = |from: *const f32| {
+                    if full {
+                        V::load(from)
+                    } else {
+                        V::load_head(from, head[v])
+                    }
+                };
                 let mut value = sum;
                 if matches!(start, Start::Result) {
-                    value = value.add(if full {
-                        V::load(at)
-                    } else {
-                        V::load_head(at, head[v])
-                    });
+                    value = value.add(load(at));
+                }
+                if let Some(residual) = residual {
+                    value = value.add(load(residual.add(offset)));
                 }
                 if relu {
                     value = value.relu();

@@ -106,10 +106,12 @@ fn check(g: &Geometry) {
         );
         let epilogue = Epilogue {
             bias: Some(&bias),
+            residual: (!g.is_depthwise()).then_some(&grad),
             relu: true,
         };
         let channel = |i: usize| i / g.output_len() % (g.groups * g.co);
-        let finish = |i: usize, v: f64| (v + bias[channel(i)] as f64).max(0.0);
+        let residual = |i: usize| epilogue.residual.map_or(0.0, |r| r[i] as f64);
+        let finish = |i: usize, v: f64| (v + bias[channel(i)] as f64 + residual(i)).max(0.0);
         y.assert_close(
             &name("rectified output"),
             &forward(isa, g, &x, &weight, epilogue),
@@ -122,7 +124,7 @@ fn check(g: &Geometry) {
         );
         let epilogue = Epilogue {
             bias: Some(&input_bias),
-            relu: false,
+            ..Epilogue::default()
         };
         let channel = |i: usize| i / g.input_len() % (g.groups * g.ci);
         let finish = |i: usize, v: f64| v + input_bias[channel(i)] as f64;

@@ -1,9 +1,13 @@
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor, Var};
 use proptest::prelude::*;
-use seg_ops::{Conv2dConfig, ConvTranspose2dConfig, conv_transpose2d, conv2d, conv2d_relu};
+use seg_ops::{
+    Conv2dConfig, ConvTranspose2dConfig, conv_transpose2d, conv2d, conv2d_add, conv2d_relu,
+};
 
-use crate::support::{assert_error, check_both, is_near_kink, positive, rectified, tensor, values};
+use crate::support::{
+    assert_error, check_both, compare, is_near_kink, positive, rectified, tensor, values,
+};
 
 struct Shape {
     n: usize,
@@ -222,6 +226,40 @@ fn without_bias_and_on_strided_views() -> Result<()> {
         ConvTranspose2dConfig::default(),
     )?;
     assert_eq!(transposed.dims(), [1, 3, 7, 8]);
+    Ok(())
+}
+
+#[test]
+fn a_residual_is_added_in_the_same_pass_or_after_it() -> Result<()> {
+    for (groups, with_bias, relu) in [(1, true, true), (2, false, true), (6, true, false)] {
+        let x = tensor((2, 6, 9, 11), 1)?;
+        let weight = tensor((6, 6 / groups, 3, 3), 2)?;
+        let bias = with_bias.then(|| tensor(6, 3)).transpose()?;
+        let residual = tensor((2, 6, 9, 11), 4)?;
+        let config = Conv2dConfig {
+            padding: (1, 1),
+            groups,
+            ..Default::default()
+        };
+        let mut expected = (conv2d(&x, &weight, bias.as_ref(), config)? + &residual)?;
+        if relu {
+            expected = expected.relu()?;
+        }
+        let expected: Vec<f64> = values(&expected)?.into_iter().map(f64::from).collect();
+        let y = conv2d_add(&x, &weight, bias.as_ref(), &residual, relu, config)?;
+        compare("result", &values(&y)?, &expected, 1e-5)?;
+
+        let residual = Var::from_tensor(&residual)?;
+        let y = conv2d_add(&x, &weight, bias.as_ref(), &residual, relu, config)?;
+        compare("differentiable result", &values(&y)?, &expected, 1e-5)?;
+        let grads = y.sum_all()?.backward()?;
+        let passed = expected.iter().map(|&v| f64::from(!relu || v > 0.0));
+        let gradient = values(grads.get(&residual).unwrap())?;
+        compare("gradient", &gradient, &passed.collect::<Vec<_>>(), 0.0)?;
+    }
+    let (x, weight) = (tensor((1, 2, 4, 4), 1)?, tensor((3, 2, 1, 1), 2)?);
+    let config = Conv2dConfig::default();
+    assert_error(conv2d_add(&x, &weight, None, &x, false, config), "residual");
     Ok(())
 }
 
