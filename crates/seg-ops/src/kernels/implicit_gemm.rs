@@ -26,9 +26,9 @@ const DEPTH: usize = 288;
 /// Most panels of a task: with `DEPTH` they fill half of a second-level cache of 1 MB.
 const PANELS: usize = 12;
 
-/// Channels that a kernel of one tap packs for all panels before the next ones. With several taps a channel's pixels are read again
-/// while they are in the cache, and it is better to finish a panel.
-const PACKED_TOGETHER: usize = 16;
+/// Channels that are packed for all panels before the next ones. Planes of a power of two lie in the same few sets of a cache: more of them
+/// would drive out each other's pixels, which other taps and panels read again.
+const PACKED_TOGETHER: usize = 4;
 
 /// Input channels whose products are summed at a time.
 fn block_channels(plan: &Plan) -> usize {
@@ -220,16 +220,17 @@ impl Task<'_> {
         } else {
             n_panels * width
         };
-        let together = if n_taps == 1 { PACKED_TOGETHER } else { block };
         let mut from = 0;
         while from < plan.from.channels {
             let to = (from + block).min(plan.from.channels);
             // the panels' pixels are neighbors, while each channel is in a page of its own
-            for first in (from..to).step_by(together) {
-                let channels = first..(first + together).min(to);
+            for first in (from..to).step_by(PACKED_TOGETHER) {
+                let channels = first..(first + PACKED_TOGETHER).min(to);
                 for (panel, packed) in self.panels.clone().zip(packed.chunks_exact_mut(panel_len)) {
-                    let packed = &mut packed[(first - from) * n_taps * width..];
-                    pack::<V>(plan, self.x, channels.clone(), panel * width, packed);
+                    let by_tap = packed.chunks_mut((to - from) * width).map(|packed| {
+                        &mut packed[(first - from) * width..][..channels.len() * width]
+                    });
+                    pack::<V>(plan, self.x, channels.clone(), panel * width, by_tap);
                 }
             }
             let channels = to - from;
@@ -310,20 +311,20 @@ impl Task<'_> {
     }
 }
 
-/// Copies what the points `first..` of one panel read into `packed` `[taps inside][channels][columns]`; 0 outside the image and the grid.
+/// Copies what the points `first..` of one panel read: for each tap that is inside `[channels][columns]`; 0 outside the image and the grid.
 #[inline(always)]
-fn pack<V: Vector>(
+fn pack<'a, V: Vector>(
     plan: &Plan,
     x: &[f32],
     channels: std::ops::Range<usize>,
     first: usize,
-    packed: &mut [f32],
+    by_tap: impl Iterator<Item = &'a mut [f32]>,
 ) {
     let width = columns::<V>();
     let n_points = (plan.points() - first).min(width);
     let (i, j) = (first / plan.grid.1, first % plan.grid.1);
     let taps = &plan.taps[plan.taps_inside(first, width)];
-    let by_tap = taps.iter().zip(packed.chunks_mut(channels.len() * width));
+    let by_tap = taps.iter().zip(by_tap);
     if n_points == width && j + width <= plan.grid.1 && plan.step.1 == 1 {
         by_tap.for_each(|(tap, packed)| {
             pack_one_row::<V>(plan, tap.offset, x, channels.clone(), (i, j), packed);
@@ -369,6 +370,13 @@ fn pack_one_row<V: Vector>(
     if hi - lo == width {
         rows.zip(sources)
             .for_each(|(row, source)| row.copy_from_slice(&source[..width]));
+    } else if hi - lo >= V::LANES {
+        // two vectors that overlap: copies of a length that is not known call a function
+        for (row, source) in rows.zip(sources) {
+            row[..width].fill(0.0);
+            row[lo..][..V::LANES].copy_from_slice(&source[..V::LANES]);
+            row[hi - V::LANES..][..V::LANES].copy_from_slice(&source[hi - lo - V::LANES..]);
+        }
     } else {
         for (row, source) in rows.zip(sources) {
             row[..lo].fill(0.0);
