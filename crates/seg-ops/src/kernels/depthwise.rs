@@ -54,7 +54,6 @@ unsafe fn execute_with<V: Vector>(
     out: SharedOut,
 ) {
     let copy = RowCopy::new::<V>(plan);
-    let row_len = plan.grid.1.next_multiple_of(V::LANES);
     (0..plan.n * plan.groups).into_par_iter().for_each(|index| {
         let channel = index % plan.groups;
         let start = plan.weight_start(channel, 0, 0);
@@ -63,7 +62,7 @@ unsafe fn execute_with<V: Vector>(
             .iter()
             .map(|tap| weight[start + tap.index])
             .collect();
-        with_scratch(copy.len() + row_len, |scratch| {
+        with_scratch(copy.len() + plan.grid.1, |scratch| {
             let (copied, row) = scratch.split_at_mut(copy.len());
             let plane = Plane::<V> {
                 plan,
@@ -212,15 +211,21 @@ impl<V: Vector> Kernel for Plane<'_, V> {
             copy.fill(x, plan.from.size, rows.start, copied);
             for i in rows.clone() {
                 let numbers = &copied[(i - rows.start) * copy.grid_row_len()..];
-                // SAFETY: the copy has whole vectors of every tap.
-                unsafe { sum_taps::<V>(numbers, &copy.taps, factors, (bias, relu), row) };
                 let start = (i * step.0 + origin.0) * plan.to.size.1 + origin.1;
+                let sum_into = |to: *mut f32| {
+                    let epilogue = (bias, relu);
+                    // SAFETY: the copy has whole vectors of every tap, and `to` a row of the grid.
+                    unsafe {
+                        sum_taps::<V>(numbers, &copy.taps, factors, epilogue, to, plan.grid.1)
+                    }
+                };
                 // SAFETY: row i of the grid lies in the output plane.
                 unsafe {
                     if step.1 == 1 {
-                        std::ptr::copy_nonoverlapping(row.as_ptr(), out.add(start), plan.grid.1);
+                        sum_into(out.add(start));
                     } else {
-                        for (j, &sum) in row[..plan.grid.1].iter().enumerate() {
+                        sum_into(row.as_mut_ptr());
+                        for (j, &sum) in row.iter().enumerate() {
                             *out.add(start + j * step.1) = sum;
                         }
                     }
@@ -230,36 +235,29 @@ impl<V: Vector> Kernel for Plane<'_, V> {
     }
 }
 
-/// Fills a row of whole vectors with the sums over taps.
+/// Fills `row`, of `len` numbers, with the sums over taps.
 #[inline(always)]
 unsafe fn sum_taps<V: Vector>(
     numbers: &[f32],
     taps: &[usize],
     factors: &[f32],
     epilogue: (f32, bool),
-    row: &mut [f32],
+    row: *mut f32,
+    len: usize,
 ) {
     let mut j = 0;
     // SAFETY: the caller's promise.
     unsafe {
-        while j + TOGETHER * V::LANES <= row.len() {
-            sum_vectors::<V, TOGETHER>(
-                &numbers[j..],
-                taps,
-                factors,
-                epilogue,
-                row[j..].as_mut_ptr(),
-            );
+        while j + TOGETHER * V::LANES <= len {
+            let sums = sum_vectors::<V, TOGETHER>(&numbers[j..], taps, factors, epilogue);
+            for (v, sum) in sums.into_iter().enumerate() {
+                sum.store(row.add(j + v * V::LANES));
+            }
             j += TOGETHER * V::LANES;
         }
-        while j < row.len() {
-            sum_vectors::<V, 1>(
-                &numbers[j..],
-                taps,
-                factors,
-                epilogue,
-                row[j..].as_mut_ptr(),
-            );
+        while j < len {
+            let [sum] = sum_vectors::<V, 1>(&numbers[j..], taps, factors, epilogue);
+            sum.store_head(row.add(j), V::LANES.min(len - j));
             j += V::LANES;
         }
     }
@@ -271,8 +269,7 @@ unsafe fn sum_vectors<V: Vector, const N: usize>(
     taps: &[usize],
     factors: &[f32],
     (bias, relu): (f32, bool),
-    to: *mut f32,
-) {
+) -> [V; N] {
     // SAFETY: the caller's promise.
     unsafe {
         let mut sums = [V::splat(bias); N];
@@ -282,10 +279,10 @@ unsafe fn sum_vectors<V: Vector, const N: usize>(
                 *sum = sum.add_product(factor, V::load(numbers.as_ptr().add(tap + v * V::LANES)));
             }
         }
-        for (v, sum) in sums.into_iter().enumerate() {
-            let sum = if relu { sum.relu() } else { sum };
-            sum.store(to.add(v * V::LANES));
+        if relu {
+            sums.iter_mut().for_each(|sum| *sum = sum.relu());
         }
+        sums
     }
 }
 

@@ -178,10 +178,16 @@ pub(crate) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R 
 pub(crate) fn copy_every(step: usize, from: &[f32], to: &mut [f32]) {
     match step {
         1 => to.copy_from_slice(&from[..to.len()]),
-        2 => to
-            .iter_mut()
-            .zip(from.chunks(2))
-            .for_each(|(to, from)| *to = from[0]),
+        2 => {
+            // pairs, because the compiler makes vectors of nothing else
+            let (to, last) = to.split_at_mut(to.len().min(from.len() / 2));
+            to.iter_mut()
+                .zip(from.chunks_exact(2))
+                .for_each(|(to, from)| *to = from[0]);
+            last.iter_mut()
+                .zip(&from[2 * to.len()..])
+                .for_each(|(to, from)| *to = *from);
+        }
         _ => to
             .iter_mut()
             .zip(from.iter().step_by(step))
