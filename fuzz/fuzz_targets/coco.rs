@@ -5,7 +5,9 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use coco_proxy::{rasterize, select};
+use artifacts::picture::decode_labels;
+use coco_proxy::objects::Objects;
+use coco_proxy::{mask_png, rasterize, select};
 use libfuzzer_sys::fuzz_target;
 
 /// In memory where there is such a folder.
@@ -29,8 +31,14 @@ fuzz_target!(|bytes: &[u8]| {
         for annotation in annotations.filter(|a| a.image_id == image.id) {
             let (width, height) = (image.width, image.height);
             let is_valid = rasterize::check(annotation, width, height).is_ok();
-            let mask = rasterize::union_mask(&[annotation], width, height, 0);
-            assert_eq!(is_valid, mask.is_ok());
+            let mut objects = Objects::default();
+            let united = rasterize::unite(&mut objects, &[annotation], width, height);
+            assert_eq!(is_valid, united.is_ok());
+            let mut file = Vec::new();
+            mask_png::write(&mut file, &objects, 0).expect("memory can be written");
+            let mask = decode_labels(&file).expect("what was written can be read");
+            let n_labeled = mask.labels.iter().filter(|label| **label > 0).count();
+            assert_eq!(n_labeled as u64, objects.count());
         }
     }
 });

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
@@ -48,32 +48,58 @@ pub fn write_whole(
 /// # Errors
 /// If the folder cannot be read, or the disk fails.
 pub fn sync_folder(dir: &Path) -> Result<()> {
-    /// So many requests keep a disk busy.
-    const N_WAITING: usize = 8;
-    let sync = |path: &Path| -> Result<()> {
-        let synced = File::open(path).and_then(|file| file.sync_all());
-        synced.with_context(|| format!("could not write {} to the disk", path.display()))
-    };
-    let mut files = Vec::new();
+    /// From so many files on it is faster to wait for all that the file system has to write, also for others.
+    const MANY: usize = 256;
+    let mut paths = Vec::new();
+    list(dir, &mut paths)?;
+    if paths.len() < MANY || !sync_file_system(dir) {
+        sync_each(&paths)?;
+    }
+    Ok(())
+}
+
+/// All files below a folder, folders after what is in them.
+fn list(dir: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(dir).with_context(|| format!("could not list {}", dir.display()))? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            sync_folder(&entry.path())?;
+            list(&entry.path(), paths)?;
         } else {
-            files.push(entry.path());
+            paths.push(entry.path());
         }
     }
+    paths.push(dir.to_owned());
+    Ok(())
+}
+
+/// Whether the file system could be asked to write everything, and did.
+#[cfg(target_os = "linux")]
+fn sync_file_system(dir: &Path) -> bool {
+    File::open(dir).is_ok_and(|dir| rustix::fs::syncfs(dir).is_ok())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync_file_system(_: &Path) -> bool {
+    false
+}
+
+fn sync_each(paths: &[PathBuf]) -> Result<()> {
+    /// So many requests keep a disk busy.
+    const N_WAITING: usize = 8;
+    let sync = |path: &PathBuf| -> Result<()> {
+        let synced = File::open(path).and_then(|file| file.sync_all());
+        synced.with_context(|| format!("could not write {} to the disk", path.display()))
+    };
     std::thread::scope(|scope| {
-        let parts = files.chunks(files.len().div_ceil(N_WAITING).max(1));
+        let parts = paths.chunks(paths.len().div_ceil(N_WAITING).max(1));
         let waiting: Vec<_> = parts
-            .map(|part| scope.spawn(move || part.iter().try_for_each(|path| sync(path))))
+            .map(|part| scope.spawn(move || part.iter().try_for_each(sync)))
             .collect();
         waiting.into_iter().try_for_each(|thread| {
             let result = thread.join();
             result.unwrap_or_else(|_| bail!("a thread that waited for the disk died"))
         })
-    })?;
-    sync(dir)
+    })
 }
 
 fn folder(path: &Path) -> &Path {
@@ -153,13 +179,18 @@ mod tests {
     fn folders_are_synced_to_the_last_file() -> Result<()> {
         let dir = tempfile::tempdir()?;
         fs::create_dir(dir.path().join("more"))?;
-        for i in 0..20 {
-            write_whole(&dir.path().join(format!("more/{i}")), |w| {
-                Ok(w.write_all(b"a")?)
-            })?;
+        for n_files in [20, 300] {
+            for i in 0..n_files {
+                write_whole(&dir.path().join(format!("more/{i}")), |w| {
+                    Ok(w.write_all(b"a")?)
+                })?;
+            }
+            sync_folder(dir.path())?;
+            let mut paths = Vec::new();
+            list(dir.path(), &mut paths)?;
+            assert_eq!(paths.len(), n_files + 2);
+            sync_each(&paths)?;
         }
-        sync_folder(dir.path())?;
-        assert_eq!(fs::read_dir(dir.path().join("more"))?.count(), 20);
         assert!(sync_folder(&dir.path().join("none")).is_err());
         Ok(())
     }

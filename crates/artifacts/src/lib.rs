@@ -24,3 +24,4 @@ pub mod stage_dir;
 #[cfg(feature = "tables")]
 pub mod tables;
 pub mod tensor_file;
+pub mod vector;

@@ -4,7 +4,8 @@
 //! reads them: a palette's indices, not its colors. Both readers refuse files that were cut off, which decoders of
 //! JPEG fill with gray without a word.
 
-use std::io::{BufRead, Cursor, Seek};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -18,18 +19,34 @@ use crate::mask::Mask;
 /// More pixels than any photograph; a guard against headers that only exhaust the memory.
 pub const MAX_PIXELS: u64 = 1 << 28;
 
-/// Width and height of a picture when it is upright. Of most formats only the header is read; a JPEG must have its
+const JPEG_END: [u8; 2] = [0xFF, 0xD9];
+
+/// Width and height of a picture when it is upright. Of most files only the header is read; a JPEG must have its
 /// end.
 ///
 /// # Errors
 /// If the file cannot be read, is no picture, is a JPEG that was cut off, or names an absurd size.
 pub fn size(path: &Path) -> Result<(u32, u32)> {
+    /// The header of most JPEGs is not longer.
+    const HEAD: usize = 1 << 14;
     let size = || -> Result<(u32, u32)> {
-        let reader = ImageReader::open(path)?.with_guessed_format()?;
-        if reader.format() == Some(ImageFormat::Jpeg) {
-            return Ok(open(Cursor::new(read_whole(path)?))?.1);
+        let mut file = File::open(path)?;
+        let mut head = Vec::with_capacity(HEAD);
+        file.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
+        if !is_jpeg(&head) {
+            file.rewind()?;
+            let reader = ImageReader::new(BufReader::new(file)).with_guessed_format()?;
+            return Ok(upright(reader)?.1);
         }
-        Ok(upright(reader)?.1)
+        let mut end = [0; 2];
+        file.seek(SeekFrom::End(-2))?;
+        file.read_exact(&mut end)?;
+        if end == JPEG_END
+            && let Ok((_, size, _)) = open(Cursor::new(&head))
+        {
+            return Ok(size);
+        }
+        Ok(open(Cursor::new(read_whole(path)?))?.1)
     };
     size().with_context(|| unusable(path))
 }
@@ -99,19 +116,22 @@ fn read_whole(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn ensure_whole(bytes: &[u8]) -> Result<()> {
-    let is_jpeg = image::guess_format(bytes).is_ok_and(|f| f == ImageFormat::Jpeg);
     ensure!(
-        !is_jpeg || jpeg_ends(bytes),
+        !is_jpeg(bytes) || jpeg_ends(bytes),
         "it was cut off after {} bytes: get the file again",
         bytes.len()
     );
     Ok(())
 }
 
+fn is_jpeg(bytes: &[u8]) -> bool {
+    image::guess_format(bytes).is_ok_and(|f| f == ImageFormat::Jpeg)
+}
+
 /// Whether the end marker of a JPEG is there: as its last bytes, or before something else that was appended.
 /// Segments are skipped then, as the small pictures in them have ends too.
 fn jpeg_ends(bytes: &[u8]) -> bool {
-    if bytes.ends_with(&[0xFF, 0xD9]) {
+    if bytes.ends_with(&JPEG_END) {
         return true;
     }
     let mut rest = bytes;
@@ -371,6 +391,25 @@ mod tests {
         }
         assert!(decode_labels(&photo).is_err());
         assert!(decode_labels(b"no picture").is_err() && decode_rgb(b"").is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn sizes_are_read_off_short_and_long_headers() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("photo.jpg");
+        let photo = jpeg(&RgbImage::new(40, 30).into())?;
+        let note = [vec![0xFF, 0xE2, 0x7F, 0xFF], vec![0; 0x7FFD]].concat();
+        let long = [&photo[..2], &note, &photo[2..]].concat();
+        for whole in [photo.clone(), long.clone(), [&long, &b"more"[..]].concat()] {
+            std::fs::write(&path, whole)?;
+            assert_eq!(size(&path)?, (40, 30));
+        }
+        for half in [&photo[..photo.len() / 2], &long[..200], b"\xFF\xD8\xFF"] {
+            std::fs::write(&path, half)?;
+            let text = format!("{:#}", size(&path).expect_err("half"));
+            assert!(text.contains("cut off"), "{text}");
+        }
         Ok(())
     }
 

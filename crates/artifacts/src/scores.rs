@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::vector::{exp, ln, vectorized};
+
 /// A pixel score that grows with the suspicion that the pixel is out-of-distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -85,21 +87,31 @@ impl PixelRow {
 
     /// Fills everything from a row of logits, `[C, W]`.
     pub fn fill_from_logits(&mut self, logits: &[f32]) {
-        softmax_row(
-            logits,
-            self.width,
-            &mut self.probs,
-            &mut self.max_logit,
-            &mut self.log_sum_exp,
-        );
-        entropy_row(&self.probs, self.width, &mut self.entropy);
-        top_two_row(
-            &self.probs,
-            self.width,
-            &mut self.first,
-            &mut self.second,
-            &mut self.class,
-        );
+        vectorized(|| self.fill_blocks(logits));
+    }
+
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
+    fn fill_blocks(&mut self, logits: &[f32]) {
+        let width = self.width;
+        let log_classes = (self.num_classes as f64).ln() as f32;
+        let mut block = vec![[0.0; LANES]; self.num_classes];
+        for x in (0..width).step_by(LANES) {
+            let n = LANES.min(width - x);
+            load_block(logits, width, x, &mut block);
+            let (max_logit, log_sum_exp) = softmax(&mut block);
+            for (class, probs) in block.iter().zip(self.probs.chunks_exact_mut(width)) {
+                probs[x..][..n].copy_from_slice(&class[..n]);
+            }
+            let (first, second, class) = top_two(&block);
+            self.max_logit[x..][..n].copy_from_slice(&max_logit[..n]);
+            self.log_sum_exp[x..][..n].copy_from_slice(&log_sum_exp[..n]);
+            self.first[x..][..n].copy_from_slice(&first[..n]);
+            self.second[x..][..n].copy_from_slice(&second[..n]);
+            self.class[x..][..n].copy_from_slice(&class[..n]);
+            let entropy = entropy(&block, log_classes);
+            self.entropy[x..][..n].copy_from_slice(&entropy[..n]);
+        }
     }
 
     /// `score` of column `x`.
@@ -127,42 +139,6 @@ pub fn variation_ratio(first: f32) -> f32 {
     (1.0 - f64::from(first)) as f32
 }
 
-/// Softmax over the classes of each column.
-///
-/// `logits` and `probs`: `[C, W]`; `max_logit` and `log_sum_exp`: `[W]`.
-pub fn softmax_row(
-    logits: &[f32],
-    width: usize,
-    probs: &mut [f32],
-    max_logit: &mut [f32],
-    log_sum_exp: &mut [f32],
-) {
-    max_logit.copy_from_slice(&logits[..width]);
-    for class in logits.chunks_exact(width).skip(1) {
-        for (max, &z) in max_logit.iter_mut().zip(class) {
-            *max = max.max(z);
-        }
-    }
-    log_sum_exp.fill(0.0);
-    for (p, z) in probs
-        .chunks_exact_mut(width)
-        .zip(logits.chunks_exact(width))
-    {
-        for (((p, &z), &max), sum) in p.iter_mut().zip(z).zip(&*max_logit).zip(&mut *log_sum_exp) {
-            *p = (z - max).exp();
-            *sum += *p;
-        }
-    }
-    for p in probs.chunks_exact_mut(width) {
-        for (p, &sum) in p.iter_mut().zip(&*log_sum_exp) {
-            *p /= sum;
-        }
-    }
-    for (sum, &max) in log_sum_exp.iter_mut().zip(&*max_logit) {
-        *sum = max + sum.ln();
-    }
-}
-
 /// Softmax entropy of each column, normalized so that 1 is the uniform distribution.
 ///
 /// `probs`: `[C, W]`; they are divided by their sum first. `entropy`: `[W]`, in [0, 1] up to rounding
@@ -171,26 +147,15 @@ pub fn softmax_row(
 /// Source: reference `entropy_segments_mask`, bit for bit: sums and quotients in f32, each −q ln q in f64
 /// and rounded, as `scipy.stats.entropy` computes them from f32.
 pub fn entropy_row(probs: &[f32], width: usize, entropy: &mut [f32]) {
-    let num_classes = probs.len() / width;
-    let log_classes = (num_classes as f64).ln() as f32;
-    let mut sums = probs[..width].to_vec();
-    for class in probs.chunks_exact(width).skip(1) {
-        for (sum, &p) in sums.iter_mut().zip(class) {
-            *sum += p;
+    let log_classes = ((probs.len() / width) as f64).ln() as f32;
+    let mut block = vec![[0.0; LANES]; probs.len() / width];
+    vectorized(|| {
+        for (i, out) in entropy.chunks_mut(LANES).enumerate() {
+            load_block(probs, width, i * LANES, &mut block);
+            let values = self::entropy(&block, log_classes);
+            out.copy_from_slice(&values[..out.len()]);
         }
-    }
-    entropy.fill(0.0);
-    for class in probs.chunks_exact(width) {
-        for ((e, &p), &sum) in entropy.iter_mut().zip(class).zip(&sums) {
-            let q = f64::from(p / sum);
-            if q > 0.0 {
-                *e += -(q * q.ln()) as f32;
-            }
-        }
-    }
-    for e in entropy {
-        *e /= log_classes;
-    }
+    });
 }
 
 /// The two largest probabilities of each column and the class of the first, the lowest one on ties.
@@ -201,20 +166,103 @@ pub fn top_two_row(
     second: &mut [f32],
     class: &mut [u8],
 ) {
-    first.copy_from_slice(&probs[..width]);
-    second.fill(f32::NEG_INFINITY);
-    class.fill(0);
-    for (c, row) in probs.chunks_exact(width).enumerate().skip(1) {
-        for (x, &p) in row.iter().enumerate() {
-            if p > first[x] {
-                second[x] = first[x];
-                first[x] = p;
-                class[x] = c as u8;
-            } else if p > second[x] {
-                second[x] = p;
-            }
+    let mut block = vec![[0.0; LANES]; probs.len() / width];
+    for x in (0..width).step_by(LANES) {
+        let n = LANES.min(width - x);
+        load_block(probs, width, x, &mut block);
+        let values = top_two(&block);
+        first[x..][..n].copy_from_slice(&values.0[..n]);
+        second[x..][..n].copy_from_slice(&values.1[..n]);
+        class[x..][..n].copy_from_slice(&values.2[..n]);
+    }
+}
+
+/// Columns that are computed together: enough for any vector register, and few enough for the first cache.
+const LANES: usize = 64;
+
+/// One value of each of these columns.
+type Lanes = [f32; LANES];
+
+/// Copies columns from `x` on; lanes beyond the row repeat what was there, and nobody reads them.
+#[inline]
+fn load_block(rows: &[f32], width: usize, x: usize, block: &mut [Lanes]) {
+    let n = LANES.min(width - x);
+    for (lanes, row) in block.iter_mut().zip(rows.chunks_exact(width)) {
+        lanes[..n].copy_from_slice(&row[x..][..n]);
+    }
+}
+
+/// Softmax over the classes of a block in place; returns the largest logits and ln Σ exp(logit).
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled for each instruction set")]
+fn softmax(block: &mut [Lanes]) -> (Lanes, Lanes) {
+    let mut max = block[0];
+    for class in &block[1..] {
+        for (max, &z) in max.iter_mut().zip(class) {
+            *max = if z > *max { z } else { *max };
         }
     }
+    let mut sum = [0.0; LANES];
+    for class in &mut *block {
+        for ((z, &max), sum) in class.iter_mut().zip(&max).zip(&mut sum) {
+            *z = exp(*z - max);
+            *sum += *z;
+        }
+    }
+    for class in &mut *block {
+        for (p, &sum) in class.iter_mut().zip(&sum) {
+            *p /= sum;
+        }
+    }
+    for (sum, &max) in sum.iter_mut().zip(&max) {
+        *sum = max + ln(f64::from(*sum)) as f32;
+    }
+    (max, sum)
+}
+
+/// See [`entropy_row`].
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled for each instruction set")]
+fn entropy(block: &[Lanes], log_classes: f32) -> Lanes {
+    let mut sum = block[0];
+    for class in &block[1..] {
+        for (sum, &p) in sum.iter_mut().zip(class) {
+            *sum += p;
+        }
+    }
+    let mut entropy = [0.0; LANES];
+    for class in block {
+        for ((entropy, &p), &sum) in entropy.iter_mut().zip(class).zip(&sum) {
+            let q = p / sum;
+            let wide = f64::from(q);
+            let term = -(wide * ln(wide)) as f32;
+            *entropy += if q > 0.0 { term } else { 0.0 };
+        }
+    }
+    for entropy in &mut entropy {
+        *entropy /= log_classes;
+    }
+    entropy
+}
+
+/// See [`top_two_row`].
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled for each instruction set")]
+fn top_two(block: &[Lanes]) -> (Lanes, Lanes, [u8; LANES]) {
+    let mut first = block[0];
+    let mut second = [f32::NEG_INFINITY; LANES];
+    let mut class = [0_u32; LANES]; // as wide as the probabilities
+    for (c, probs) in (0..).zip(block).skip(1) {
+        for x in 0..LANES {
+            let p = probs[x];
+            let is_first = p > first[x];
+            let rest = if is_first { first[x] } else { p };
+            second[x] = if rest > second[x] { rest } else { second[x] };
+            first[x] = if is_first { p } else { first[x] };
+            class[x] = if is_first { c } else { class[x] };
+        }
+    }
+    (first, second, class.map(|c| c as u8))
 }
 
 #[cfg(test)]
@@ -234,6 +282,36 @@ mod tests {
         assert_eq!(row.score(Score::MaxLogit, 1), -30.0);
         assert!((row.score(Score::Margin, 0) - 1.0).abs() < 1e-6);
         assert!((row.score(Score::MaxSoftmax, 0) - 2.0 / 3.0).abs() < 1e-6);
+    }
+
+    /// Rows of all widths, against the plain computation in f64.
+    #[test]
+    fn every_column_of_every_width_is_computed() {
+        for width in [1, 63, 64, 65, 200] {
+            let logits: Vec<f32> = (0..5 * width)
+                .map(|i| ((i * i % 97) as f32 - 40.0) / 7.0)
+                .collect();
+            let mut row = PixelRow::new(5, width);
+            row.fill_from_logits(&logits);
+            for x in 0..width {
+                let z = |c: usize| f64::from(logits[c * width + x]);
+                let sum: f64 = (0..5).map(|c| z(c).exp()).sum();
+                let probs: Vec<f64> = (0..5).map(|c| z(c).exp() / sum).collect();
+                let entropy = -probs.iter().map(|p| p * p.ln()).sum::<f64>() / 5f64.ln();
+                let mut sorted = probs.clone();
+                sorted.sort_by(|a, b| b.total_cmp(a));
+                let close =
+                    |a: f32, b: f64| assert!((f64::from(a) - b).abs() < 3e-7 * b.abs().max(1.0));
+                close(row.entropy[x], entropy);
+                close(row.first[x], sorted[0]);
+                close(row.second[x], sorted[1]);
+                close(row.log_sum_exp[x], sum.ln());
+                assert!((probs[usize::from(row.class[x])] - sorted[0]).abs() < 1e-12);
+                for (c, &p) in probs.iter().enumerate() {
+                    close(row.probs[c * width + x], p);
+                }
+            }
+        }
     }
 
     #[test]

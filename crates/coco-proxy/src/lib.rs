@@ -13,6 +13,9 @@
 //! `prepare_coco_segmentation`, which `--compat` follows to the bit.
 
 pub mod check;
+pub mod mask_png;
+pub mod objects;
+mod outline;
 pub mod preview;
 pub mod rasterize;
 pub mod select;
@@ -20,6 +23,7 @@ pub mod select;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use artifacts::atomic::write_whole;
 use artifacts::index::{Index, ProxyInfo, Sample};
 use artifacts::labels::{IGNORE, MaskKind, OOD_PROXY};
 use artifacts::mask::Mask;
@@ -30,6 +34,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Common, Progress, print_result};
 
+use objects::Objects;
 use select::{Candidate, Folder, Missing, Rules, Skipped};
 
 /// Categories that the paper excludes, because Cityscapes has them as classes.
@@ -241,37 +246,38 @@ fn write_masks(folder: &Path, candidates: &[Candidate], args: &Args) -> Result<V
     let background = args.background.unwrap_or(IGNORE);
     let samples = candidates
         .par_iter()
-        .map(|candidate| {
+        .map_init(Objects::default, |objects, candidate| {
             let name = format!("{}.png", candidate.sample_id());
-            let mask = kept_or_made(&folder.join(&name), candidate, background)?;
+            let n_pixels = kept_or_made(&folder.join(&name), candidate, background, objects)?;
             progress.advance(1);
-            Ok(sample(candidate, &name, &mask))
+            Ok(sample(candidate, &name, n_pixels))
         })
         .collect();
     progress.finish();
     samples
 }
 
-/// The mask that an interrupted call of the same work left, or a new one.
-fn kept_or_made(path: &Path, candidate: &Candidate, background: u8) -> Result<Mask> {
+/// Writes a mask, unless an interrupted call of the same work left it; returns the number of object pixels.
+fn kept_or_made(
+    path: &Path,
+    candidate: &Candidate,
+    background: u8,
+    objects: &mut Objects,
+) -> Result<u64> {
     if path.exists()
         && let Ok(mask) = Mask::read(path, MaskKind::Proxy)
     {
-        return Ok(mask);
+        let is_object = mask.labels.iter().map(|&v| u64::from(v == OOD_PROXY));
+        return Ok(is_object.sum());
     }
     let (width, height) = (candidate.width(), candidate.height());
-    let mask = rasterize::union_mask(&candidate.annotations, width, height, background)?;
-    mask.write(path)?;
-    Ok(mask)
+    rasterize::unite(objects, &candidate.annotations, width, height)?;
+    write_whole(path, |w| mask_png::write(w, objects, background))?;
+    Ok(objects.count())
 }
 
-fn sample(candidate: &Candidate, mask_name: &str, mask: &Mask) -> Sample {
-    // as many as fit into a byte at a time, which the processor adds up side by side
-    let parts = mask.labels.chunks(255).map(|part| {
-        let is_object = part.iter().map(|&v| u8::from(v == OOD_PROXY));
-        u64::from(is_object.sum::<u8>())
-    });
-    let n_objects: u64 = parts.sum();
+fn sample(candidate: &Candidate, mask_name: &str, n_object_pixels: u64) -> Sample {
+    let n_pixels = f64::from(candidate.width()) * f64::from(candidate.height());
     Sample {
         sample_id: candidate.sample_id(),
         image: PathBuf::from(&candidate.image.file_name),
@@ -282,7 +288,7 @@ fn sample(candidate: &Candidate, mask_name: &str, mask: &Mask) -> Sample {
         width: candidate.width(),
         height: candidate.height(),
         proxy: Some(ProxyInfo {
-            ood_fraction: n_objects as f64 / mask.labels.len() as f64,
+            ood_fraction: n_object_pixels as f64 / n_pixels,
             categories: candidate.categories.clone(),
             license: candidate.image.license,
         }),

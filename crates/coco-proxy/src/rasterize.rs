@@ -1,36 +1,41 @@
-//! Annotations to masks: the union of an image's instances.
+//! Annotations to objects: the union of an image's instances.
 
 use anyhow::{Context, Result, ensure};
-use artifacts::labels::OOD_PROXY;
-use artifacts::mask::Mask;
-use hotcoco::mask::fr_poly;
 use hotcoco::types::{Annotation, Rle, Segmentation};
 
-/// Marks every pixel of any annotation, crowds included.
-///
-/// Returns a `[height, width]` mask of [`OOD_PROXY`] on objects and `background` elsewhere.
+use crate::objects::Objects;
+
+/// Sets `objects` to the pixels of any annotation of an image, crowds included: polygons are drawn and united, compressed
+/// and plain run lengths decoded as pycocotools 2.0 does.
 ///
 /// Source: reference `prepare_coco_segmentation`: `np.maximum(annToMask(a) * 254, mask)`.
 ///
 /// # Errors
 /// As [`check`].
-pub fn union_mask(
+pub fn unite(
+    objects: &mut Objects,
     annotations: &[&Annotation],
     width: u32,
     height: u32,
-    background: u8,
-) -> Result<Mask> {
-    let (w, h) = (width as usize, height as usize);
-    // COCO's runs go down the columns, where each is one stretch of memory
-    let mut columns = vec![background; w * h];
+) -> Result<()> {
+    objects.reset(width, height);
     for annotation in annotations {
-        paint(&mut columns, annotation, width, height).with_context(|| invalid(annotation))?;
+        add(objects, annotation, width, height).with_context(|| invalid(annotation))?;
     }
-    Ok(Mask {
-        width: w,
-        height: h,
-        labels: transpose(&columns, h, w),
-    })
+    Ok(())
+}
+
+fn add(objects: &mut Objects, annotation: &Annotation, width: u32, height: u32) -> Result<()> {
+    match segmentation(annotation)? {
+        Segmentation::Polygon(parts) => {
+            check_polygons(parts)?;
+            for part in parts {
+                objects.add_polygon(part);
+            }
+        }
+        runs => objects.add_runs(&decode(runs, width, height)?.counts),
+    }
+    Ok(())
 }
 
 /// Checks that an annotation has a shape, without drawing it.
@@ -86,79 +91,6 @@ fn decode(segmentation: &Segmentation, width: u32, height: u32) -> Result<Rle> {
     Ok(Rle::new(rle.h, rle.w, rle.counts)?)
 }
 
-/// Labels the pixels of one annotation, as pycocotools 2.0 draws polygons (parts united) and decodes compressed and
-/// plain run lengths.
-fn paint(columns: &mut [u8], annotation: &Annotation, width: u32, height: u32) -> Result<()> {
-    match segmentation(annotation)? {
-        Segmentation::Polygon(parts) => {
-            check_polygons(parts)?;
-            for part in parts {
-                paint_runs(columns, &fr_poly(part, height, width)?.counts);
-            }
-        }
-        runs => paint_runs(columns, &decode(runs, width, height)?.counts),
-    }
-    Ok(())
-}
-
-/// Labels every second run; together they are as long as `columns`.
-fn paint_runs(columns: &mut [u8], counts: &[u32]) {
-    let mut rest = columns;
-    for pair in counts.chunks(2) {
-        rest = &mut rest[pair[0] as usize..];
-        if let Some(&n_labeled) = pair.get(1) {
-            let (labeled, others) = rest.split_at_mut(n_labeled as usize);
-            labeled.fill(OOD_PROXY);
-            rest = others;
-        }
-    }
-}
-
-/// `[n_rows, n_columns]` of a buffer in which the columns follow each other.
-fn transpose(columns: &[u8], n_rows: usize, n_columns: usize) -> Vec<u8> {
-    let mut rows = vec![0; columns.len()];
-    // squares of eight by eight are turned in registers, the rest one by one
-    let (whole_rows, whole_columns) = (n_rows / 8 * 8, n_columns / 8 * 8);
-    for left in (0..whole_columns).step_by(8) {
-        for top in (0..whole_rows).step_by(8) {
-            let column = |i: usize| eight(&columns[(left + i) * n_rows + top..]);
-            let turned = turn(std::array::from_fn(column));
-            for (i, row) in turned.into_iter().enumerate() {
-                rows[(top + i) * n_columns + left..][..8].copy_from_slice(&row.to_le_bytes());
-            }
-        }
-    }
-    for y in 0..n_rows {
-        let begin = if y < whole_rows { whole_columns } else { 0 };
-        for x in begin..n_columns {
-            rows[y * n_columns + x] = columns[x * n_rows + y];
-        }
-    }
-    rows
-}
-
-fn eight(bytes: &[u8]) -> u64 {
-    let mut first = [0; 8];
-    first.copy_from_slice(&bytes[..8]);
-    u64::from_le_bytes(first)
-}
-
-/// Turns eight columns of eight bytes into rows: swaps the squares off the diagonal, of 4, 2 and 1 bytes.
-fn turn(mut lines: [u64; 8]) -> [u64; 8] {
-    for (side, mask) in [
-        (4, 0x0000_0000_FFFF_FFFF),
-        (2, 0x0000_FFFF_0000_FFFF),
-        (1, 0x00FF_00FF_00FF_00FF),
-    ] {
-        for i in (0..8).filter(|i| i & side == 0) {
-            let swapped = ((lines[i] >> (8 * side)) ^ lines[i + side]) & mask;
-            lines[i] ^= swapped << (8 * side);
-            lines[i + side] ^= swapped;
-        }
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,27 +106,21 @@ mod tests {
         Ok(serde_json::from_str(&text)?)
     }
 
+    fn united(annotations: &[&Annotation], width: u32, height: u32) -> Result<Objects> {
+        let mut objects = Objects::default();
+        unite(&mut objects, annotations, width, height)?;
+        Ok(objects)
+    }
+
     #[test]
     fn parts_and_annotations_are_united() -> Result<()> {
         // pycocotools 2.0.2: the box [1, 0, 2, 1] as polygon, and column-major runs from the third pixel
         let polygon = annotation("[[1,0,3,0,3,1,1,1]]")?;
         let plain = annotation(r#"{"size":[2,4],"counts":[0,1,7]}"#)?;
-        let mask = union_mask(&[&polygon, &plain], 4, 2, 0)?;
-        assert_eq!(mask.labels, [254, 254, 254, 0, 0, 0, 0, 0]);
-        assert_eq!(union_mask(&[], 2, 1, 255)?.labels, [255, 255]);
+        let objects = united(&[&polygon, &plain], 4, 2)?;
+        assert_eq!(objects.rows().collect::<Vec<_>>(), [[0b111], [0]]);
+        assert_eq!(united(&[], 2, 1)?.count(), 0);
         Ok(())
-    }
-
-    #[test]
-    fn columns_become_rows() {
-        for (h, w) in [(1, 1), (8, 8), (19, 26), (7, 16), (24, 3)] {
-            let columns: Vec<u8> = (0..h * w).map(|i| (i * 7 % 251) as u8).collect();
-            let rows = transpose(&columns, h, w);
-            for (at, &value) in rows.iter().enumerate() {
-                let (x, y) = (at % w, at / w);
-                assert_eq!(value, columns[x * h + y], "{h}x{w} {x} {y}");
-            }
-        }
     }
 
     #[test]
@@ -214,7 +140,7 @@ mod tests {
             let annotation = annotation(segmentation)?;
             let error = check(&annotation, 4, 2).expect_err(segmentation);
             let text = format!("{error:#}");
-            assert!(union_mask(&[&annotation], 4, 2, 0).is_err());
+            assert!(united(&[&annotation], 4, 2).is_err());
             assert!(text.contains("annotation 7 of image 3"), "{text}");
             assert!(text.contains(expected), "{segmentation}: {text}");
         }
@@ -245,14 +171,23 @@ mod tests {
         counts: Vec<u32>,
     }
 
+    /// 0 or 1 for each pixel, down the columns (`[width, height]`) or along the rows (`[height, width]`).
+    fn pixels(objects: &Objects, down: bool) -> Vec<u8> {
+        let rows: Vec<&[u64]> = objects.rows().collect();
+        let pixel = |x: usize, y: usize| (rows[y][x / 64] >> (x % 64) & 1) as u8;
+        let (w, h) = (objects.width(), rows.len());
+        let place = |i: usize| if down { (i / h, i % h) } else { (i % w, i / w) };
+        (0..w * h).map(place).map(|(x, y)| pixel(x, y)).collect()
+    }
+
     /// Lengths of runs down the columns, the first of background.
-    fn runs(mask: &Mask) -> Vec<u32> {
+    fn runs(objects: &Objects) -> Vec<u32> {
         let mut counts = vec![0];
         let mut last = 0;
-        for label in transpose(&mask.labels, mask.width, mask.height) {
-            if label != last {
+        for pixel in pixels(objects, true) {
+            if pixel != last {
                 counts.push(0);
-                last = label;
+                last = pixel;
             }
             *counts.last_mut().expect("never empty") += 1;
         }
@@ -267,8 +202,8 @@ mod tests {
         for (i, (case, expected)) in cases.into_iter().zip(expected).enumerate() {
             let mut annotation = annotation("null")?;
             annotation.segmentation = Some(case.segmentation);
-            let mask = union_mask(&[&annotation], case.w, case.h, 0)?;
-            assert_eq!(runs(&mask), expected.counts, "case {i}");
+            let objects = united(&[&annotation], case.w, case.h)?;
+            assert_eq!(runs(&objects), expected.counts, "case {i}");
         }
         Ok(())
     }
@@ -280,7 +215,7 @@ mod tests {
 
     #[derive(Deserialize)]
     struct ExpectedMask {
-        area: usize,
+        area: u64,
         counts_sha: String,
     }
 
@@ -295,13 +230,11 @@ mod tests {
             };
             let image = dataset.images.iter().find(|i| i.id == annotation.image_id);
             let image = image.context("every annotation has an image")?;
-            let mask = union_mask(&[annotation], image.width, image.height, 0)?;
-            let bits: Vec<u8> = mask.labels.iter().map(|&v| u8::from(v > 0)).collect();
-            let area: usize = bits.iter().map(|&v| usize::from(v)).sum();
-            let start = Sha256::digest(&bits)[..8].try_into()?;
+            let objects = united(&[annotation], image.width, image.height)?;
+            let start = Sha256::digest(pixels(&objects, false))[..8].try_into()?;
             let hash = format!("{:016x}", u64::from_be_bytes(start));
             assert_eq!(
-                (area, &hash),
+                (objects.count(), &hash),
                 (expected.area, &expected.counts_sha),
                 "annotation {}",
                 annotation.id

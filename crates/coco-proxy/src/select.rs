@@ -10,6 +10,9 @@ use artifacts::picture::{self, MAX_PIXELS};
 use hotcoco::COCO;
 use hotcoco::types::{Annotation, Dataset, Image};
 
+/// The longest side that a JPEG can have, in pixels.
+const MAX_SIDE: u32 = 65_535;
+
 /// What an image must be to qualify.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -306,8 +309,9 @@ pub fn check_record(image: &Image) -> Result<()> {
     check_inside(Path::new(&image.file_name))
         .with_context(|| format!("image {id} cannot be used"))?;
     let pixels = u64::from(image.width) * u64::from(image.height);
+    let longest = image.width.max(image.height);
     ensure!(
-        (1..=MAX_PIXELS).contains(&pixels),
+        (1..=MAX_PIXELS).contains(&pixels) && longest <= MAX_SIDE,
         "image {id} ({}) has a size of {}x{}: its record is wrong",
         image.file_name,
         image.width,
