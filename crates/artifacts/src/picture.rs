@@ -42,7 +42,7 @@ pub fn size(path: &Path) -> Result<(u32, u32)> {
         file.seek(SeekFrom::End(-2))?;
         file.read_exact(&mut end)?;
         if end == JPEG_END
-            && let Ok((_, size, _)) = open(Cursor::new(&head))
+            && let Some(size) = jpeg_size(&head)
         {
             return Ok(size);
         }
@@ -128,6 +128,40 @@ fn is_jpeg(bytes: &[u8]) -> bool {
     image::guess_format(bytes).is_ok_and(|f| f == ImageFormat::Jpeg)
 }
 
+/// Width and height of an upright JPEG by its first bytes, without the tables of codes that a decoder would build.
+/// Nothing if they do not say it, or anything is unusual.
+fn jpeg_size(head: &[u8]) -> Option<(u32, u32)> {
+    let mut rest = head.strip_prefix(&[0xFF, 0xD8])?;
+    let mut orientation = None;
+    loop {
+        let ([0xFF, marker, high, low], _) = rest.split_first_chunk()? else {
+            return None;
+        };
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let segment = rest.get(4..2 + length)?;
+        match (marker, segment) {
+            // baseline and progressive, of eight bits
+            (0xC0..=0xC2, [8, h0, h1, w0, w1, ..]) => {
+                let [h, w] = [[*h0, *h1], [*w0, *w1]]
+                    .map(u16::from_be_bytes)
+                    .map(u32::from);
+                let size = oriented((w, h), orientation.unwrap_or(Orientation::NoTransforms));
+                return (h > 0 && w > 0).then_some(size);
+            }
+            (0xE1, [b'E', b'x', b'i', b'f', 0, 0, note @ ..]) => {
+                let found = Orientation::from_exif_chunk(note);
+                if orientation.replace(found?).is_some() {
+                    return None;
+                }
+            }
+            // notes, and the tables that come before
+            (0xDB | 0xC4 | 0xDD | 0xE0..=0xEF | 0xFE, _) => {}
+            _ => return None,
+        }
+        rest = &rest[2 + length..];
+    }
+}
+
 /// Whether the end marker of a JPEG is there: as its last bytes, or before something else that was appended.
 /// Segments are skipped then, as the small pictures in them have ends too.
 fn jpeg_ends(bytes: &[u8]) -> bool {
@@ -173,14 +207,19 @@ fn upright<'a, R: BufRead + Seek + 'a>(
         (1..=MAX_PIXELS).contains(&pixels),
         "its header says {width}x{height} pixels"
     );
-    let size = match orientation {
+    let size = oriented((width, height), orientation);
+    Ok((decoder, size, orientation))
+}
+
+/// The size of an upright picture, given the one that is stored.
+fn oriented((width, height): (u32, u32), orientation: Orientation) -> (u32, u32) {
+    match orientation {
         Orientation::Rotate90
         | Orientation::Rotate270
         | Orientation::Rotate90FlipH
         | Orientation::Rotate270FlipH => (height, width),
         _ => (width, height),
-    };
-    Ok((decoder, size, orientation))
+    }
 }
 
 fn png_labels(bytes: &[u8]) -> Result<Mask> {
@@ -401,6 +440,11 @@ mod tests {
         let photo = jpeg(&RgbImage::new(40, 30).into())?;
         let note = [vec![0xFF, 0xE2, 0x7F, 0xFF], vec![0; 0x7FFD]].concat();
         let long = [&photo[..2], &note, &photo[2..]].concat();
+        assert_eq!(jpeg_size(&photo), Some((40, 30)));
+        assert_eq!(jpeg_size(&turned(&photo, 8)), Some((30, 40)));
+        for end in 0..photo.len() {
+            assert!(jpeg_size(&photo[..end]).is_none_or(|size| size == (40, 30)));
+        }
         for whole in [photo.clone(), long.clone(), [&long, &b"more"[..]].concat()] {
             std::fs::write(&path, whole)?;
             assert_eq!(size(&path)?, (40, 30));

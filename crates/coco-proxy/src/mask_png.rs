@@ -86,6 +86,7 @@ impl Code {
 
 /// One block of the deflate format (RFC 1951) in a zlib stream (RFC 1950), of runs of bytes only.
 struct Deflate {
+    codes: &'static Codes,
     bytes: Vec<u8>,
     bits: u64,
     n_bits: u32,
@@ -99,7 +100,9 @@ struct Deflate {
 
 impl Deflate {
     fn new() -> Self {
+        let codes = &*CODES;
         let mut new = Self {
+            codes,
             bytes: Vec::with_capacity(8 << 10),
             bits: 0,
             n_bits: 0,
@@ -109,7 +112,7 @@ impl Deflate {
             sum_of_sums: 0,
         };
         new.bytes.extend([0x78, 0x01]);
-        for &code in &CODES.header {
+        for &code in &codes.header {
             new.write(code);
         }
         new
@@ -137,12 +140,12 @@ impl Deflate {
             self.sum %= ADLER;
             self.sum_of_sums %= ADLER;
         }
-        let literal = CODES.literals[usize::from(self.value)];
+        let literal = self.codes.literals[usize::from(self.value)];
         self.write(literal);
         n -= 1;
         while n > 2 {
             let repeated = n.min(LONGEST);
-            self.write(CODES.repetitions[repeated]);
+            self.write(self.codes.repetitions[repeated]);
             n -= repeated;
         }
         for _ in 0..n {
@@ -162,7 +165,7 @@ impl Deflate {
 
     fn finish(mut self) -> Vec<u8> {
         self.end_run();
-        self.write(CODES.end);
+        self.write(self.codes.end);
         let n_bytes = self.n_bits.div_ceil(8) as usize;
         self.bytes.extend(&self.bits.to_le_bytes()[..n_bytes]);
         let checksum = ((self.sum_of_sums % ADLER) << 16) | (self.sum % ADLER);
