@@ -14,7 +14,7 @@ use safetensors::tensor::{Dtype, SafeTensors};
 
 use crate::atomic::write_atomic;
 use crate::tensor_file::{Entry, write_header};
-use crate::vector::vectorized;
+use crate::vectorized;
 
 const TENSOR: &str = "logits";
 const FORMAT_VERSION: &str = "1";
@@ -335,11 +335,15 @@ impl RowReader<'_> {
                 *number = wanted;
             }
         }
-        vectorized(|| {
-            for ((out, top), bottom) in out.iter_mut().zip(&self.upper.1).zip(&self.lower.1) {
-                *out = top * (1.0 - fy) + bottom * fy;
-            }
-        });
+        mix_rows(&self.upper.1, &self.lower.1, fy, out);
+    }
+}
+
+vectorized! {
+    fn mix_rows(upper: &[f32], lower: &[f32], fraction: f32, out: &mut [f32]) {
+        for ((out, top), bottom) in out.iter_mut().zip(upper).zip(lower) {
+            *out = top * (1.0 - fraction) + bottom * fraction;
+        }
     }
 }
 

@@ -27,7 +27,8 @@ pub fn bin_of(score: f32) -> Result<u32> {
 }
 
 /// As [`bin_of`] for a score that is known to be a number (NaN lands in the outermost bins).
-#[inline]
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled for each instruction set")]
 pub fn bin_of_number(score: f32) -> u32 {
     let smallest = ((127 + MIN_EXPONENT) as u32) << 23;
     let magnitude = score.abs().to_bits();

@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::vector::{exp, ln, vectorized};
+use crate::vector::{exp, ln};
+use crate::vectorized;
 
 /// A pixel score that grows with the suspicion that the pixel is out-of-distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -87,35 +88,12 @@ impl PixelRow {
 
     /// Fills everything from a row of logits, `[C, W]`.
     pub fn fill_from_logits(&mut self, logits: &[f32]) {
-        vectorized(|| self.fill_blocks(logits));
-    }
-
-    #[inline(always)]
-    #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
-    fn fill_blocks(&mut self, logits: &[f32]) {
-        let width = self.width;
-        let log_classes = (self.num_classes as f64).ln() as f32;
-        let mut block = vec![[0.0; LANES]; self.num_classes];
-        for x in (0..width).step_by(LANES) {
-            let n = LANES.min(width - x);
-            load_block(logits, width, x, &mut block);
-            let (max_logit, log_sum_exp) = softmax(&mut block);
-            for (class, probs) in block.iter().zip(self.probs.chunks_exact_mut(width)) {
-                probs[x..][..n].copy_from_slice(&class[..n]);
-            }
-            let (first, second, class) = top_two(&block);
-            self.max_logit[x..][..n].copy_from_slice(&max_logit[..n]);
-            self.log_sum_exp[x..][..n].copy_from_slice(&log_sum_exp[..n]);
-            self.first[x..][..n].copy_from_slice(&first[..n]);
-            self.second[x..][..n].copy_from_slice(&second[..n]);
-            self.class[x..][..n].copy_from_slice(&class[..n]);
-            let entropy = entropy(&block, log_classes);
-            self.entropy[x..][..n].copy_from_slice(&entropy[..n]);
-        }
+        fill_row(self, logits);
     }
 
     /// `score` of column `x`.
-    #[inline]
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
     pub fn score(&self, score: Score, x: usize) -> f32 {
         match score {
             Score::Entropy => self.entropy[x],
@@ -128,34 +106,59 @@ impl PixelRow {
 }
 
 /// 1 − p₁ + p₂ in f64, rounded once, as the reference's heat map D.
-#[inline]
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled for each instruction set")]
 pub fn prob_margin(first: f32, second: f32) -> f32 {
     ((1.0 - f64::from(first)) + f64::from(second)) as f32
 }
 
 /// 1 − p₁ in f64, rounded once, as the reference's heat map V.
-#[inline]
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled for each instruction set")]
 pub fn variation_ratio(first: f32) -> f32 {
     (1.0 - f64::from(first)) as f32
 }
 
+vectorized! {
+    /// See [`PixelRow::fill_from_logits`].
+    fn fill_row(row: &mut PixelRow, logits: &[f32]) {
+        let width = row.width;
+        let log_classes = (row.num_classes as f64).ln() as f32;
+        let mut block = vec![[0.0; LANES]; row.num_classes];
+        for x in (0..width).step_by(LANES) {
+            let n = LANES.min(width - x);
+            load_block(logits, width, x, &mut block);
+            let (max_logit, log_sum_exp) = softmax(&mut block);
+            for (class, probs) in block.iter().zip(row.probs.chunks_exact_mut(width)) {
+                probs[x..][..n].copy_from_slice(&class[..n]);
+            }
+            let (first, second, class) = top_two(&block);
+            row.max_logit[x..][..n].copy_from_slice(&max_logit[..n]);
+            row.log_sum_exp[x..][..n].copy_from_slice(&log_sum_exp[..n]);
+            row.first[x..][..n].copy_from_slice(&first[..n]);
+            row.second[x..][..n].copy_from_slice(&second[..n]);
+            row.class[x..][..n].copy_from_slice(&class[..n]);
+            row.entropy[x..][..n].copy_from_slice(&entropy(&block, log_classes)[..n]);
+        }
+    }
+}
+
+vectorized! {
 /// Softmax entropy of each column, normalized so that 1 is the uniform distribution.
 ///
-/// `probs`: `[C, W]`; they are divided by their sum first. `entropy`: `[W]`, in [0, 1] up to rounding
+/// `probs`: `[C, W]`; they are divided by their sum first. `row`: `[W]`, in [0, 1] up to rounding
 /// (a uniform column of 19 classes gives 1.0000001). 0·ln 0 counts as 0.
 ///
 /// Source: reference `entropy_segments_mask`, bit for bit: sums and quotients in f32, each −q ln q in f64
 /// and rounded, as `scipy.stats.entropy` computes them from f32.
-pub fn entropy_row(probs: &[f32], width: usize, entropy: &mut [f32]) {
+pub fn entropy_row(probs: &[f32], width: usize, row: &mut [f32]) {
     let log_classes = ((probs.len() / width) as f64).ln() as f32;
     let mut block = vec![[0.0; LANES]; probs.len() / width];
-    vectorized(|| {
-        for (i, out) in entropy.chunks_mut(LANES).enumerate() {
-            load_block(probs, width, i * LANES, &mut block);
-            let values = self::entropy(&block, log_classes);
-            out.copy_from_slice(&values[..out.len()]);
-        }
-    });
+    for (i, out) in row.chunks_mut(LANES).enumerate() {
+        load_block(probs, width, i * LANES, &mut block);
+        out.copy_from_slice(&entropy(&block, log_classes)[..out.len()]);
+    }
+}
 }
 
 /// The two largest probabilities of each column and the class of the first, the lowest one on ties.
@@ -184,7 +187,8 @@ const LANES: usize = 64;
 type Lanes = [f32; LANES];
 
 /// Copies columns from `x` on; lanes beyond the row repeat what was there, and nobody reads them.
-#[inline]
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled for each instruction set")]
 fn load_block(rows: &[f32], width: usize, x: usize, block: &mut [Lanes]) {
     let n = LANES.min(width - x);
     for (lanes, row) in block.iter_mut().zip(rows.chunks_exact(width)) {

@@ -2,12 +2,18 @@
 //!
 //! There are no branches, calls or fused products in them, so that every processor gives the same bits.
 
-/// Runs `work` with the widest vector instructions of this processor.
+/// Compiles a function for several vector instruction sets, of which the widest one of the processor is taken.
 ///
-/// Loops in `work` are compiled once for each instruction set, if what they call is inlined.
-#[inline]
-pub fn vectorized<R>(work: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(work)
+/// What it calls in its loops must be inlined always, or it stays outside. Needs the crate `multiversion`.
+#[macro_export]
+macro_rules! vectorized {
+    ($($function:tt)*) => {
+        #[multiversion::multiversion(targets(
+            "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+bmi1+bmi2+fma",
+            "x86_64+avx2+bmi1+bmi2+fma"
+        ))]
+        $($function)*
+    };
 }
 
 /// eˣ for x ≤ 88, to [`EXP_ULP`]; 0 below −87, where the result would be 10⁻³⁸.

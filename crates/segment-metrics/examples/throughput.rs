@@ -1,15 +1,17 @@
-//! Time per image of 1024x2048 pixels and 19 classes from logits of a quarter of the size, on one thread.
+//! Time and memory per image of 1024x2048 pixels and 19 classes from logits of a quarter of the size, on one thread.
 //!
 //! `cargo run --release -p segment-metrics --example throughput`
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use artifacts::labels::EvalLabel;
 use artifacts::logits::{Logits, LogitsInfo};
 use artifacts::mask::Mask;
 use artifacts::scores::{PixelRow, Score};
+use artifacts::vector::{exp, ln};
+use artifacts::vectorized;
 use segment_metrics::analysis::Segmentation;
 use segment_metrics::analyze_logits;
 use stage_cli::print_result;
@@ -28,21 +30,51 @@ fn main() -> Result<()> {
     for row in labels.labels.chunks_exact_mut(WIDTH).skip(400).take(200) {
         row[900..1300].fill(EvalLabel::Out as u8);
     }
-    for contrast in [6.0, 3.0, 1.0] {
-        let logits = waves(contrast)?;
+    for (contrast, ripple) in [(6.0, 0.3), (3.0, 0.3), (3.0, 1.5), (1.0, 0.3)] {
+        let logits = waves(contrast, ripple)?;
+        let before = peak_memory()?;
         let metrics = analyze_logits(&logits, &labels, &segmentation);
+        let memory = peak_memory()? - before;
         let flagged: u64 = metrics.segments.iter().map(|s| s.sums.size).sum();
+        let n_segments = metrics.segments.len();
+        drop(metrics);
         let all = shortest(|| {
             black_box(analyze_logits(&logits, &labels, &segmentation));
         });
         let scores_only = shortest(|| fill_rows(&logits));
         print_result(format_args!(
-            "{:5.1} % flagged, {:3} segments: {all:6.1?}, of which {scores_only:6.1?} for upsampling, softmax and entropy",
+            "{:5.1} % flagged, {n_segments:4} segments: {all:6.1?}, of which {scores_only:6.1?} for upsampling, softmax and entropy; \
+             peak memory grows by {memory} MB",
             100.0 * flagged as f64 / (WIDTH * HEIGHT) as f64,
-            metrics.segments.len()
         ));
     }
+    let limit = shortest(|| exponentials());
+    print_result(format_args!(
+        "{limit:6.1?} for the exponentials and logarithms alone, from registers"
+    ));
     Ok(())
+}
+
+/// Largest resident size so far, in MB (Linux).
+fn peak_memory() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let number = line.and_then(|l| l.split_whitespace().next());
+    Ok(number.context("no VmHWM")?.parse::<u64>()? / 1024)
+}
+
+vectorized! {
+    /// One exponential and one logarithm for each class and pixel, as exact as the stage needs them.
+    fn exponentials() {
+        let values: [f32; 64] = std::array::from_fn(|i| -(i as f32) / 7.0);
+        let mut sums = [0.0; 64];
+        for _ in 0..CLASSES * HEIGHT * WIDTH / 64 {
+            for (sum, value) in sums.iter_mut().zip(*black_box(&values)) {
+                *sum += ln(f64::from(exp(value))) as f32;
+            }
+        }
+        black_box(sums);
+    }
 }
 
 fn shortest(mut work: impl FnMut()) -> Duration {
@@ -55,18 +87,18 @@ fn shortest(mut work: impl FnMut()) -> Duration {
 }
 
 fn fill_rows(logits: &Logits) {
-    let taps = logits.column_taps();
+    let mut reader = logits.row_reader();
     let mut row_logits = vec![0.0; CLASSES * WIDTH];
     let mut row = PixelRow::new(CLASSES, WIDTH);
     for y in 0..HEIGHT {
-        logits.row(y, &taps, &mut row_logits);
+        reader.read(y, &mut row_logits);
         row.fill_from_logits(&row_logits);
         black_box(&row);
     }
 }
 
-/// Smooth logits, different in each class; the entropy falls with the contrast.
-fn waves(contrast: f32) -> Result<Logits> {
+/// Smooth logits, different in each class; the entropy falls with the contrast, and the ripple makes many segments.
+fn waves(contrast: f32, ripple: f32) -> Result<Logits> {
     let (height, width) = (HEIGHT / 4, WIDTH / 4);
     let info = LogitsInfo {
         sample_id: "waves".into(),
@@ -80,7 +112,7 @@ fn waves(contrast: f32) -> Result<Logits> {
         let class = (i / (height * width)) as f32;
         let (y, x) = ((i / width % height) as f32, (i % width) as f32);
         let wave = (y * 0.004 * (class + 1.0) + class).sin() + (x * 0.003 * (20.0 - class)).cos();
-        contrast * wave + 0.3 * (x * 1.7 + y * 2.3 + class).sin()
+        contrast * wave + ripple * (x * 1.7 + y * 2.3 + class).sin()
     };
     let values = (0..CLASSES * height * width).map(value).collect();
     Logits::new(info, [CLASSES, height, width], values)

@@ -76,12 +76,19 @@ pub fn analyze(
     let mut classes = Vec::with_capacity(width * height);
     let mut above = PixelRow::new(num_classes, width);
     let mut row = above.clone();
+    let mut members = vec![false; width];
     for (y, labels) in labels.labels.chunks_exact(width).enumerate() {
         fill_row(y, &mut row);
         histograms.add_row(&row, labels);
         classes.extend_from_slice(&row.class);
-        segments.push_row(|x| labels[x] != IGNORE && segmentation.flags(&row, x));
-        objects.push_row(|x| labels[x] == EvalLabel::Out as u8);
+        for (x, (member, &label)) in members.iter_mut().zip(labels).enumerate() {
+            *member = label != IGNORE && segmentation.flags(&row, x);
+        }
+        segments.push_row(&members);
+        for (member, &label) in members.iter_mut().zip(labels) {
+            *member = label == EvalLabel::Out as u8;
+        }
+        objects.push_row(&members);
         if y > 0 {
             segments.add_row(y - 1, &above, &classes);
             objects.add_row(y - 1, &above, &classes);

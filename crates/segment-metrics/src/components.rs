@@ -31,6 +31,14 @@ pub(crate) fn window(i: usize, n: usize) -> Range<usize> {
     i.saturating_sub(1)..(i + 2).min(n)
 }
 
+/// The next run of values other than zero or `false` from column `from` on.
+pub(crate) fn next_run<T: Default + PartialEq>(row: &[T], from: usize) -> Option<Range<usize>> {
+    let outside = T::default();
+    let start = from + row[from..].iter().position(|value| *value != outside)?;
+    let length = row[start..].iter().position(|value| *value == outside);
+    Some(start..length.map_or(row.len(), |n| start + n))
+}
+
 /// Labels the pixels of an image for which `is_member` of their row-major index holds.
 pub fn label_components(
     width: usize,
@@ -38,8 +46,12 @@ pub fn label_components(
     is_member: impl Fn(usize) -> bool,
 ) -> Components {
     let mut labeler = RowLabeler::new(width, height);
+    let mut members = vec![false; width];
     for y in 0..height {
-        labeler.push_row(|x| is_member(y * width + x), |_, _| ());
+        for (x, member) in members.iter_mut().enumerate() {
+            *member = is_member(y * width + x);
+        }
+        labeler.push_row(&members, |_, _| ());
     }
     labeler.finish(|_| true)
 }
@@ -66,18 +78,17 @@ impl RowLabeler {
         }
     }
 
-    /// Labels the next row, whose members `is_member` tells by their columns.
+    /// Labels the next row, of which `members` are labeled.
     ///
     /// `on_merge(kept, absorbed)` is called with two roots whenever two components turn out to be one.
-    pub fn push_row(
-        &mut self,
-        is_member: impl Fn(usize) -> bool,
-        mut on_merge: impl FnMut(u32, u32),
-    ) {
+    pub fn push_row(&mut self, members: &[bool], mut on_merge: impl FnMut(u32, u32)) {
         let start = self.labels.len();
         let above = start.checked_sub(self.width);
-        for x in 0..self.width {
-            let label = if is_member(x) {
+        self.labels.resize(start + self.width, 0);
+        let mut end = 0;
+        while let Some(run) = next_run(members, end) {
+            end = run.end;
+            for x in run {
                 let up = |dx: usize| above.map_or(0, |row| self.labels[row + x + dx - 1]);
                 let north = up(1);
                 let north_east = if x + 1 < self.width { up(2) } else { 0 };
@@ -85,11 +96,8 @@ impl RowLabeler {
                     0 => 0,
                     _ => self.labels[start + x - 1].max(up(0)),
                 };
-                self.join(north, behind, north_east, &mut on_merge)
-            } else {
-                0
-            };
-            self.labels.push(label);
+                self.labels[start + x] = self.join(north, behind, north_east, &mut on_merge);
+            }
         }
     }
 
@@ -162,7 +170,7 @@ impl RowLabeler {
                 0
             };
         }
-        for id in &mut ids {
+        for id in ids.iter_mut().filter(|id| **id > 0) {
             *id = numbers[*id as usize];
         }
         Components {
@@ -211,7 +219,7 @@ mod tests {
     #[test]
     fn dropped_components_leave_no_gap_in_the_numbers() {
         let mut labeler = RowLabeler::new(5, 1);
-        labeler.push_row(|x| x % 2 == 0, |_, _| ());
+        labeler.push_row(&[true, false, true, false, true], |_, _| ());
         let mut roots = Vec::new();
         let components = labeler.finish(|root| {
             roots.push(root);

@@ -277,11 +277,11 @@ pub fn analyze_logits(
     segmentation: &Segmentation,
 ) -> SampleMetrics {
     let num_classes = logits.info.num_classes;
-    let taps = logits.column_taps();
+    let mut reader = logits.row_reader();
     let mut row_logits = vec![0.0; num_classes * labels.width];
     analyze(
         |y, row| {
-            logits.row(y, &taps, &mut row_logits);
+            reader.read(y, &mut row_logits);
             row.fill_from_logits(&row_logits);
         },
         labels,

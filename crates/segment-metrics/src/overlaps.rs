@@ -18,14 +18,22 @@ pub struct Overlap {
 /// All pairs that share pixels, sorted.
 pub fn count_overlaps(segments: &Components, objects: &Components) -> Vec<Overlap> {
     let mut counts = BTreeMap::new();
-    for pair in segments.ids.iter().zip(&objects.ids) {
-        if *pair.0 > 0 && *pair.1 > 0 {
-            *counts.entry(pair).or_default() += 1;
+    let pairs = segments.ids.iter().zip(&objects.ids);
+    let shared = pairs.filter(|pair| *pair.0 > 0 && *pair.1 > 0);
+    // neighbors mostly share the pair, which saves most of the searches
+    let (mut last, mut run) = ((0, 0), 0);
+    for (&segment, &object) in shared {
+        if (segment, object) != last {
+            *counts.entry(last).or_default() += run;
+            (last, run) = ((segment, object), 0);
         }
+        run += 1;
     }
+    *counts.entry(last).or_default() += run;
+    counts.remove(&(0, 0));
     counts
         .into_iter()
-        .map(|((&segment_id, &object_id), n_pixels)| Overlap {
+        .map(|((segment_id, object_id), n_pixels)| Overlap {
             segment_id,
             object_id,
             n_pixels,
@@ -51,10 +59,14 @@ pub fn adjusted_ious(
     let pieces = label_components(own.width, own.height, is_uncovered);
     let mut piece_sizes = vec![0; pieces.count + 1];
     let mut touching = BTreeSet::new();
+    let mut last = (0, 0);
     for (at, &piece) in pieces.ids.iter().enumerate().filter(|&(_, &p)| p > 0) {
         piece_sizes[piece as usize] += 1;
         for id in own.around(at).map(|i| own.ids[i]).filter(|&id| id > 0) {
-            touching.insert((id, piece));
+            if (id, piece) != last {
+                last = (id, piece);
+                touching.insert(last);
+            }
         }
     }
     let mut unions = sizes.to_vec();

@@ -3,6 +3,7 @@
 use artifacts::labels::EvalLabel;
 use artifacts::score_bins::{NUM_BINS, bin_of_number};
 use artifacts::scores::{PixelRow, Score};
+use artifacts::vectorized;
 
 /// Pixels of one bin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,9 +37,8 @@ impl Histograms {
             .into_iter()
             .zip(self.counts.chunks_exact_mut(NUM_BINS as usize))
         {
-            self.bins.clear();
-            let bin = |x| bin_of_number(row.score(score, x));
-            self.bins.extend((0..row.width).map(bin));
+            self.bins.resize(row.width, 0);
+            fill_bins(row, score, &mut self.bins);
             for (&bin, &label) in self.bins.iter().zip(labels) {
                 let bin = &mut counts[bin as usize];
                 if label == EvalLabel::In as u8 {
@@ -68,6 +68,15 @@ impl Histograms {
             .filter(move |&(s, _)| s == score)
             .flat_map(|(_, counts)| (0..).zip(counts.iter().copied()))
             .filter(|&(_, counts)| counts != Counts::default())
+    }
+}
+
+vectorized! {
+    /// The bin of each column's score.
+    fn fill_bins(row: &PixelRow, score: Score, bins: &mut [u32]) {
+        for (x, bin) in bins.iter_mut().enumerate() {
+            *bin = bin_of_number(row.score(score, x));
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use artifacts::scores::{PixelRow, prob_margin, variation_ratio};
 
-use crate::components::{Components, RowLabeler, window};
+use crate::components::{Components, RowLabeler, next_run, window};
 use crate::uncertainty::entropy_heat;
 
 /// Sum and sum of squares, uncentered as in the reference.
@@ -136,6 +136,7 @@ pub struct Regions {
     /// By root; boxed, so that labels that are no longer roots cost a pointer.
     sums: Vec<Option<Box<RegionSums>>>,
     entropies: Vec<f32>,
+    is_open: Vec<bool>,
 }
 
 impl Regions {
@@ -145,11 +146,12 @@ impl Regions {
             labeler: RowLabeler::new(width, height),
             sums: Vec::new(),
             entropies: Vec::with_capacity(width),
+            is_open: Vec::with_capacity(width),
         }
     }
 
-    /// Labels the next row, whose members `is_member` tells by their columns.
-    pub fn push_row(&mut self, is_member: impl Fn(usize) -> bool) {
+    /// Labels the next row, of which `members` belong to regions.
+    pub fn push_row(&mut self, members: &[bool]) {
         let sums = &mut self.sums;
         let on_merge = |kept: u32, absorbed: u32| {
             let Some(other) = sums.get_mut(absorbed as usize).and_then(Option::take) else {
@@ -160,7 +162,7 @@ impl Regions {
                 empty => *empty = Some(other),
             }
         };
-        self.labeler.push_row(is_member, on_merge);
+        self.labeler.push_row(members, on_merge);
     }
 
     /// Adds the pixels of row `y` to the sums of their regions.
@@ -168,15 +170,20 @@ impl Regions {
     /// Row `y + 1` must have been pushed, unless `y` is the image's last. `classes` are the predicted classes of all rows
     /// pushed so far, row-major.
     pub fn add_row(&mut self, y: usize, row: &PixelRow, classes: &[u8]) {
-        let mut at = 0;
-        while let Some(run) = next_run(&self.labeler.labels()[y * row.width..][..row.width], at) {
-            at = run.end;
+        let mut end = 0;
+        loop {
+            let labels = &self.labeler.labels()[y * row.width..][..row.width];
+            let Some(run) = next_run(labels, end) else {
+                return;
+            };
+            end = run.end;
             self.add_run(y, run, row, classes);
         }
     }
 
     fn add_run(&mut self, y: usize, run: Range<usize>, row: &PixelRow, classes: &[u8]) {
-        let label = self.labeler.labels()[y * row.width + run.start];
+        let width = row.width;
+        let label = self.labeler.labels()[y * width + run.start];
         let root = self.labeler.root(label) as usize;
         if self.sums.len() <= root {
             self.sums.resize(root + 1, None);
@@ -189,28 +196,39 @@ impl Regions {
         for (sum, probs) in sums
             .class_probs
             .iter_mut()
-            .zip(row.probs.chunks_exact(row.width))
+            .zip(row.probs.chunks_exact(width))
         {
             *sum += probs[run.clone()]
                 .iter()
                 .map(|&p| f64::from(p))
                 .sum::<f64>();
         }
-        entropy_heat(&row.probs, row.width, run.clone(), &mut self.entropies);
+        entropy_heat(&row.probs, width, run.clone(), &mut self.entropies);
         let labels = self.labeler.labels();
         let rows = window(y, self.labeler.height());
-        let is_outside = |x: usize| rows.clone().any(|y| labels[y * row.width + x] == 0);
+        // whether a column has a pixel outside, for the columns around the run
+        let columns = run.start.saturating_sub(1)..(run.end + 1).min(width);
+        self.is_open.clear();
+        self.is_open.resize(columns.len(), false);
+        for y in rows.clone() {
+            let labels = &labels[y * width..][columns.clone()];
+            for (is_open, &label) in self.is_open.iter_mut().zip(labels) {
+                *is_open |= label == 0;
+            }
+        }
         for (x, &entropy) in run.zip(&self.entropies) {
-            let columns = window(x, row.width);
-            let is_boundary = columns.clone().any(is_outside);
+            let around = window(x, width);
+            let is_open = &self.is_open[around.start - columns.start..around.end - columns.start];
+            let is_boundary = is_open.contains(&true);
             sums.add_pixel(row, x, entropy, is_boundary);
             if is_boundary {
-                let around = rows.clone().flat_map(|y| {
-                    let (start, columns) = (y * row.width, columns.clone());
-                    columns.map(move |x| start + x)
-                });
-                for at in around.filter(|&at| labels[at] == 0) {
-                    sums.neighbor_classes[usize::from(classes[at])] += 1;
+                for y in rows.clone() {
+                    let start = y * width;
+                    for at in start + around.start..start + around.end {
+                        if labels[at] == 0 {
+                            sums.neighbor_classes[usize::from(classes[at])] += 1;
+                        }
+                    }
                 }
             }
         }
@@ -229,11 +247,4 @@ impl Regions {
         });
         (components, regions)
     }
-}
-
-/// The next run of labeled pixels from column `from` on.
-fn next_run(labels: &[u32], from: usize) -> Option<Range<usize>> {
-    let start = from + labels[from..].iter().position(|&label| label > 0)?;
-    let length = labels[start..].iter().position(|&label| label == 0);
-    Some(start..length.map_or(labels.len(), |n| start + n))
 }

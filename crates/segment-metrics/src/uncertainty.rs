@@ -2,9 +2,13 @@
 
 use std::ops::Range;
 
+use artifacts::vector::ln;
+use artifacts::vectorized;
+
 /// The reference's ε inside the logarithm, the distance of 1 to the next larger f32.
 const EPSILON: f32 = f32::EPSILON;
 
+vectorized! {
 /// Entropy heat map of some columns of a row: Σ p ln(p + ε) / ln(1/C), with f32 in every step.
 ///
 /// `probs`: `[C, width]`, as in [`artifacts::scores`]. `heat` is cleared and receives a value for each of
@@ -16,15 +20,16 @@ const EPSILON: f32 = f32::EPSILON;
 pub fn entropy_heat(probs: &[f32], width: usize, columns: Range<usize>, heat: &mut Vec<f32>) {
     heat.clear();
     heat.resize(columns.len(), 0.0);
+    let log_inverse = (width as f64 / probs.len() as f64).ln() as f32;
     for class in probs.chunks_exact(width) {
         for (heat, &p) in heat.iter_mut().zip(&class[columns.clone()]) {
-            *heat += p * (p + EPSILON).ln();
+            *heat += p * ln(f64::from(p + EPSILON)) as f32;
         }
     }
-    let log_inverse = (width as f64 / probs.len() as f64).ln() as f32;
     for heat in heat {
         *heat /= log_inverse;
     }
+}
 }
 
 #[cfg(test)]
