@@ -24,7 +24,8 @@ ENV = {
 ROUNDS = int(os.environ.get("ROUNDS", "15"))
 SECONDS = float(os.environ.get("SECONDS", "20"))  # most time for one case and mode
 PAUSE = 0.25  # seconds between turns
-WARM = 3  # repetitions at the start of a turn that do not count
+TURN = 0.5  # seconds after which a turn ends, once it has two repetitions
+REPETITIONS = 10  # most repetitions of a turn
 
 
 class Server:
@@ -36,10 +37,18 @@ class Server:
         )
 
     def time(self, case, mode):
-        self.process.stdin.write(f"{case} {mode}\n")
-        self.process.stdin.flush()
-        seconds, memory = self.process.stdout.readline().split()
-        return float(seconds), int(memory)
+        """Seconds of the best repetition of a turn, and peak memory in bytes.
+
+        The first repetitions find cold caches, and now and then the system lets two threads take turns on one core for some milliseconds:
+        that says nothing about either side.
+        """
+        times, end = [], time.monotonic() + TURN
+        while len(times) < 2 or (len(times) < REPETITIONS and time.monotonic() < end):
+            self.process.stdin.write(f"{case} {mode}\n")
+            self.process.stdin.flush()
+            seconds, memory = self.process.stdout.readline().split()
+            times.append(float(seconds))
+        return min(times), int(memory)
 
     def close(self):
         self.process.stdin.close()
@@ -47,18 +56,15 @@ class Server:
 
 
 def race(commands, case, mode):
-    """Medians in seconds and peak memory in bytes of both commands, each in a new process."""
+    """Median turns in seconds and peak memory in bytes of both commands, each in a new process."""
     servers = [Server(command) for command in commands]
     times, memory = [[], []], [0, 0]
-    for server in servers * 2:
+    for server in servers:
         server.time(case, mode)
     end = time.monotonic() + SECONDS
     while len(times[0]) < 3 or (len(times[0]) < ROUNDS and time.monotonic() < end):
         for i, server in enumerate(servers):
-            # threads of the other side still spin for a while, and the first repetitions find cold caches
-            time.sleep(PAUSE)
-            for _ in range(WARM):
-                server.time(case, mode)
+            time.sleep(PAUSE)  # threads of the other side still spin for a while
             seconds, memory[i] = server.time(case, mode)
             times[i].append(seconds)
     for server in servers:

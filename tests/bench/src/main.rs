@@ -36,8 +36,10 @@ enum Command {
 }
 
 fn main() -> Result<()> {
-    match Args::parse().command {
+    let args = Args::parse();
+    // on one of rayon's threads: from any other it takes two wake-ups to begin an operation, and one to end it
+    rayon::scope(|_| match args.command {
         Command::Table { filter, seconds } => table::print(filter.as_deref(), seconds),
         Command::Serve => serve::serve(),
-    }
+    })
 }
