@@ -33,6 +33,9 @@ size := env("OODSEG_SIZE", "")
 # folder of the executables
 bin := env("OODSEG_BIN", "target/release")
 
+# Python with PyTorch, to compare with
+pytorch := env("OODSEG_PYTORCH", "target/pytorch/bin/python")
+
 # candle's own threads spin while they wait, which takes the cores from ours
 export CANDLE_NUM_THREADS := "1"
 # glibc gives large buffers back to the system after each use, and taking them again costs more than a convolution
@@ -178,6 +181,29 @@ _judge dir run weights datasets network=model:
 [group('develop')]
 test:
     cargo test --release --workspace
+
+# time and memory of operations and networks, as a fraction of what the machine can do
+[group('develop')]
+bench filter="":
+    cargo build --release -p bench
+    {{ bin }}/bench table {{ filter }}
+
+# the same in turns with PyTorch, which is installed into a folder of its own at the first call
+[group('develop')]
+race *cases: _pytorch
+    cargo build --release -p bench
+    {{ pytorch }} tests/bench/race.py {{ bin }}/bench {{ cases }}
+
+# one inference of a network, here and in PyTorch
+[group('develop')]
+race-network name size="2048x1024" runs="3": _pytorch
+    cargo build --release -p seg-model --example network_throughput
+    {{ bin }}/examples/network_throughput {{ name }} {{ size }} {{ runs }}
+    OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(nproc)} {{ pytorch }} tests/bench/network_throughput.py {{ name }} {{ size }} {{ runs }}
+
+[private]
+_pytorch:
+    test -x {{ pytorch }} || (python3 -m venv target/pytorch && target/pytorch/bin/pip install --quiet torch torchvision numpy transformers)
 
 # the gate: format, lints, documentation, tests
 [group('develop')]

@@ -443,7 +443,10 @@ fn unusable_data_are_named() -> Result<()> {
     fs::write(&path, &bytes[..bytes.len() / 2])?;
     toy.check_fails(&[], &["sample c", "c_mask.png", "damaged"])?;
     picture(40, 36).save(&path)?;
-    toy.check_fails(&[], &["sample c", "c_mask.png", "a color picture is no labels"])?;
+    toy.check_fails(
+        &[],
+        &["sample c", "c_mask.png", "a color picture is no labels"],
+    )?;
     fs::remove_file(&path)?;
     toy.check_fails(&[], &["sample c", "c_mask.png"])?;
 
