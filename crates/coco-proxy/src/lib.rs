@@ -20,10 +20,10 @@ pub mod preview;
 pub mod rasterize;
 pub mod select;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use artifacts::atomic::write_whole;
 use artifacts::index::{Index, ProxyInfo, Sample};
 use artifacts::labels::{IGNORE, MaskKind, OOD_PROXY};
 use artifacts::mask::Mask;
@@ -246,9 +246,13 @@ fn write_masks(folder: &Path, candidates: &[Candidate], args: &Args) -> Result<V
     let background = args.background.unwrap_or(IGNORE);
     let samples = candidates
         .par_iter()
-        .map_init(Objects::default, |objects, candidate| {
+        .map_init(Default::default, |(objects, png), candidate| {
             let name = format!("{}.png", candidate.sample_id());
-            let n_pixels = kept_or_made(&folder.join(&name), candidate, background, objects)?;
+            let path = folder.join(&name);
+            let n_pixels = match kept(&path) {
+                Some(n_pixels) => n_pixels,
+                None => make(&path, candidate, background, objects, png)?,
+            };
             progress.advance(1);
             Ok(sample(candidate, &name, n_pixels))
         })
@@ -257,22 +261,29 @@ fn write_masks(folder: &Path, candidates: &[Candidate], args: &Args) -> Result<V
     samples
 }
 
-/// Writes a mask, unless an interrupted call of the same work left it; returns the number of object pixels.
-fn kept_or_made(
+/// Number of object pixels of the mask that an interrupted call of the same work left, if it is whole.
+fn kept(path: &Path) -> Option<u64> {
+    let mask = path.exists().then(|| Mask::read(path, MaskKind::Proxy))?;
+    let labels = mask.ok()?.labels;
+    Some(labels.iter().map(|&v| u64::from(v == OOD_PROXY)).sum())
+}
+
+/// Writes a mask and returns its number of object pixels. `objects` and `png` are space to work in.
+///
+/// The file is written in its place: readers know of it by `index.json` only, which comes later, and what an interrupted
+/// call leaves of it is noticed by [`kept`]. A temporary file for each mask would take a quarter of the time.
+fn make(
     path: &Path,
     candidate: &Candidate,
     background: u8,
     objects: &mut Objects,
+    png: &mut Vec<u8>,
 ) -> Result<u64> {
-    if path.exists()
-        && let Ok(mask) = Mask::read(path, MaskKind::Proxy)
-    {
-        let is_object = mask.labels.iter().map(|&v| u64::from(v == OOD_PROXY));
-        return Ok(is_object.sum());
-    }
     let (width, height) = (candidate.width(), candidate.height());
     rasterize::unite(objects, &candidate.annotations, width, height)?;
-    write_whole(path, |w| mask_png::write(w, objects, background))?;
+    png.clear();
+    mask_png::write(&mut *png, objects, background)?;
+    fs::write(path, png).with_context(|| format!("could not write {}", path.display()))?;
     Ok(objects.count())
 }
 

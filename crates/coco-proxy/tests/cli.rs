@@ -204,6 +204,15 @@ fn a_complete_directory_is_kept_and_an_interrupted_one_continued() -> Result<()>
     toy.succeed(&[&SMALL[..], &["--force", "--threads", "1"]].concat())?;
     assert_eq!(fs::read(&mask)?, first);
     assert!(fs::metadata(&mask)?.modified()? > made);
+    for half in [&first[..first.len() / 2], b""] {
+        fs::rename(
+            toy.path("out/manifest.json"),
+            toy.path("out/manifest.in-progress.json"),
+        )?;
+        fs::write(&mask, half)?;
+        toy.succeed(&SMALL)?;
+        assert_eq!(fs::read(&mask)?, first, "what was cut off is made again");
+    }
     Ok(())
 }
 
