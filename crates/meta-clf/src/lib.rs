@@ -16,6 +16,7 @@
 pub mod cholesky;
 pub mod decisions;
 pub mod folds;
+pub mod left_out;
 pub mod logistic;
 pub mod model;
 pub mod ranking;
@@ -75,11 +76,14 @@ pub struct FitArgs {
     /// optimistic.
     #[arg(long, value_enum, default_value = "image")]
     pub folds: Folds,
+    /// Hold out groups of images (or segments) instead, so many in all; 0: each by itself.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub n_folds: usize,
     /// Reject segments whose probability of a false positive is higher, in [0, 1].
     #[arg(long, default_value_t = 0.5)]
     pub threshold: f64,
     /// Do as the reference: hold out single segments, and standardize with the held-out one included.
-    #[arg(long, conflicts_with = "folds")]
+    #[arg(long, conflicts_with_all = ["folds", "n_folds"])]
     pub compat: bool,
 }
 
@@ -135,7 +139,12 @@ fn fit(args: &FitArgs, force: bool) -> Result<()> {
     };
     let segments = Segments::read(&args.segments)?;
     let full = folds::fit_all(&segments)?;
-    let judged = folds::held_out(&segments, &full, folds, scaling)?;
+    let ranges = folds.ranges(&segments.sample_ids, args.n_folds);
+    ensure!(
+        args.n_folds != 1,
+        "--n-folds 1 leaves nothing to learn from: choose 2 or more"
+    );
+    let judged = folds::held_out(&segments, &full, &ranges, scaling)?;
     let decisions = Decisions::new(&segments, judged, args.threshold);
     decisions.write(dir.path())?;
     Model::new(

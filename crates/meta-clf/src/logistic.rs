@@ -15,7 +15,7 @@ const MAX_STEPS: usize = 500;
 
 /// Norm of the gradient per row at which θ is the minimum. f − ½|θ|² is convex, so θ is at most as far from the
 /// minimum as the gradient is long.
-const TOLERANCE: f64 = 1e-13;
+pub const TOLERANCE: f64 = 1e-13;
 
 /// Where rounding of sums over very uneven rows may end the descent; probabilities are still exact to 1e-9.
 const ROUNDING_TOLERANCE: f64 = 1e-10;
@@ -50,22 +50,17 @@ pub struct Minimum {
     /// Coefficients, last the intercept.
     pub theta: Vec<f64>,
     /// Factorized Hessian there or nearby.
-    hessian: Cholesky,
+    pub hessian: Cholesky,
 }
 
 impl Minimum {
-    /// A start for the problem without the rows of `removed`: their share is taken out of the Hessian.
-    #[must_use]
-    pub fn without(&self, removed: &Design) -> Self {
-        let downdated = |hessian: Cholesky, row: &[f64]| {
+    /// The Hessian of the problem without some of its rows.
+    pub fn hessian_without<'a>(&self, rows: impl Iterator<Item = &'a [f64]>) -> Cholesky {
+        rows.fold(self.hessian.clone(), |hessian, row| {
             let [p, q, _] = logistic(dot(&self.theta, row));
             let scaled = row.iter().map(|x| x * (p * q).sqrt()).collect();
             hessian.downdated(scaled).unwrap_or(hessian)
-        };
-        Self {
-            theta: self.theta.clone(),
-            hessian: removed.rows().fold(self.hessian.clone(), downdated),
-        }
+        })
     }
 }
 
@@ -76,8 +71,7 @@ pub fn probability(theta: &[f64], row: &[f64]) -> f64 {
 
 /// Finds the minimum by damped Newton steps, from `start` or from zero.
 ///
-/// With a start its Hessian is kept for as long as the gradient shrinks fast (chord steps): leaving out a row or
-/// an image moves the minimum so little that most folds need no factorization. See [`Minimum::without`].
+/// With a start its Hessian is kept for as long as the gradient shrinks fast (chord steps).
 ///
 /// # Errors
 /// If a value is not finite.

@@ -1,5 +1,6 @@
 //! Standardization: every feature with mean 0 and standard deviation 1.
 
+use crate::left_out::Fold;
 use crate::logistic::Design;
 
 /// Added to the standard deviation, as in the reference `metrics_to_dataset`.
@@ -50,9 +51,11 @@ impl Scaler {
     }
 
     /// Standardizes rows, x = (m − mean) / (std + ε), and appends ones.
+    ///
+    /// What was constant says nothing of other rows, and is 0 in these too.
     pub fn design<'a>(&self, rows: impl Iterator<Item = &'a [f64]>) -> Design {
         // one division per feature, not per value: this runs once per fold over all segments
-        let factors: Vec<f64> = self.std.iter().map(|s| 1.0 / (s + EPSILON)).collect();
+        let factors: Vec<f64> = self.std.iter().map(|&s| factor(s)).collect();
         let mut values = Vec::with_capacity(rows.size_hint().0 * (self.mean.len() + 1));
         for row in rows {
             let scales = self.mean.iter().zip(&factors);
@@ -63,6 +66,77 @@ impl Scaler {
             values,
             width: self.mean.len() + 1,
         }
+    }
+}
+
+fn factor(std: f64) -> f64 {
+    if std > 0.0 {
+        1.0 / (std + EPSILON)
+    } else {
+        0.0
+    }
+}
+
+/// Sums over standardized rows, from which the standardization without some of them follows.
+#[derive(Clone, Debug)]
+pub struct Sums {
+    /// Per feature: Σ x and Σ x².
+    totals: Vec<(f64, f64)>,
+    /// ε in units of the standardized feature.
+    epsilons: Vec<f64>,
+    n_rows: usize,
+}
+
+/// Below this share of the variance of all rows, differences of sums are too inexact.
+const SMALL_VARIANCE: f64 = 1e-2;
+
+/// Below this share even the common standardization of the rows is.
+const TINY_VARIANCE: f64 = 1e-10;
+
+impl Sums {
+    /// Adds up rows that `scaler` standardized.
+    pub fn of(design: &Design, scaler: &Scaler) -> Self {
+        let mut totals = vec![(0.0, 0.0); design.width - 1];
+        for row in design.rows() {
+            for (sum, x) in totals.iter_mut().zip(row) {
+                sum.0 += x;
+                sum.1 += x * x;
+            }
+        }
+        Self {
+            totals,
+            epsilons: scaler.std.iter().map(|&s| EPSILON * factor(s)).collect(),
+            n_rows: design.rows().len(),
+        }
+    }
+
+    /// The change of the standardization when `rows` are left out; none if it cannot be computed exactly this way.
+    pub fn without(&self, design: &Design, rows: &[usize]) -> Option<Fold> {
+        let mut fold = Fold::unscaled(rows.to_vec(), design.width);
+        let n = (self.n_rows - rows.len()) as f64;
+        for (j, (&(sum, squares), epsilon)) in self.totals.iter().zip(&self.epsilons).enumerate() {
+            let value = |i: usize| design.row(i)[j];
+            let left_out = || rows.iter().map(|&i| value(i));
+            let mut mean = (sum - left_out().sum::<f64>()) / n;
+            let square = left_out().map(|x| x * x).sum::<f64>();
+            let mut variance = (squares - square) / n - mean * mean;
+            if variance < SMALL_VARIANCE {
+                let others = || (0..self.n_rows).filter(|i| !rows.contains(i)).map(value);
+                let first = others().next()?;
+                if others().all(|x| x == first) {
+                    (fold.scales[j], fold.shifts[j]) = (0.0, 0.0);
+                    continue;
+                }
+                mean = others().sum::<f64>() / n;
+                variance = others().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n;
+                if variance < TINY_VARIANCE {
+                    return None;
+                }
+            }
+            fold.scales[j] = 1.0 / (variance.sqrt() + epsilon);
+            fold.shifts[j] = -mean * fold.scales[j];
+        }
+        Some(fold)
     }
 }
 

@@ -48,7 +48,7 @@ fn main() -> Result<()> {
             100.0 * flagged as f64 / (WIDTH * HEIGHT) as f64,
         ));
     }
-    let limit = shortest(|| exponentials());
+    let limit = shortest(exponentials);
     print_result(format_args!(
         "{limit:6.1?} for the exponentials and logarithms alone, from registers"
     ));
