@@ -47,6 +47,9 @@ pub struct Sample {
     pub image_height: u32,
     /// Mask file, relative to the index; absent for images without labels.
     pub mask: Option<PathBuf>,
+    /// BLAKE3 hash of the mask file, hexadecimal, by which a later change is noticed; absent if nobody took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask_blake3: Option<String>,
     /// Columns of the mask, at which the sample is evaluated (the image's own size, or what `--size` asked for).
     pub width: u32,
     /// Rows of the mask.
@@ -96,8 +99,8 @@ impl Index {
     /// Reads `dir/index.json` and checks it.
     ///
     /// # Errors
-    /// If it is absent (naming the stage to run first), damaged, of another version, unsorted, or names paths
-    /// outside of its folders.
+    /// If it is absent (naming the stage to run first), damaged, of another version, unsorted, names paths
+    /// outside of its folders, or an image's size in bytes changed. A missing image is an error where it is needed.
     pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE_NAME);
         ensure!(
@@ -107,9 +110,8 @@ impl Index {
             dir.display()
         );
         let index: Self = read_json(&path)?;
-        index
-            .check()
-            .with_context(|| format!("{} cannot be used", path.display()))?;
+        let checked = index.check().and_then(|()| index.check_images());
+        checked.with_context(|| format!("{} cannot be used", path.display()))?;
         Ok(index)
     }
 
@@ -120,38 +122,50 @@ impl Index {
 
     /// Path of a sample's image; its presence and size are checked.
     ///
+    /// Times of files are not looked at, as they do not survive copying; a picture that changed without changing
+    /// its size is as good as impossible, since all formats are compressed.
+    ///
     /// # Errors
     /// If the file is absent, or changed since the index was made.
     pub fn image_path(&self, sample: &Sample) -> Result<PathBuf> {
         let path = self.image_root.join(&sample.image);
-        let bytes = std::fs::metadata(&path)
-            .with_context(|| {
-                format!(
-                    "image of {} is missing: {}",
-                    sample.sample_id,
-                    path.display()
-                )
-            })?
-            .len();
-        ensure!(
-            bytes == sample.image_bytes || sample.image_bytes == 0,
-            "{} has {bytes} bytes, but {} when it was indexed: prepare the data set again",
-            path.display(),
-            sample.image_bytes
-        );
+        let file = std::fs::metadata(&path).with_context(|| {
+            let id = &sample.sample_id;
+            format!("image of {id} is missing: {}", path.display())
+        })?;
+        check_bytes(&path, file.len(), sample)?;
         Ok(path)
     }
 
-    /// Path of a sample's mask below `dir`, the folder the index was read from.
+    /// Path of a sample's mask below `dir`, the folder the index was read from; its content is checked.
     ///
     /// # Errors
-    /// If the sample has no mask.
+    /// If the sample has no mask, the file cannot be read, or it changed since the index was made.
     pub fn mask_path(&self, dir: &Path, sample: &Sample) -> Result<PathBuf> {
         let mask = sample
             .mask
             .as_ref()
             .with_context(|| format!("{} of {} has no mask", sample.sample_id, self.dataset))?;
-        Ok(dir.join(mask))
+        let path = dir.join(mask);
+        if let Some(expected) = &sample.mask_blake3 {
+            ensure!(
+                *expected == hash_file(&path)?,
+                "{} changed since it was indexed: make it again with the same command and --force",
+                path.display()
+            );
+        }
+        Ok(path)
+    }
+
+    /// Looks at all images that are there, so that a change is noticed before hours of work.
+    fn check_images(&self) -> Result<()> {
+        for sample in &self.samples {
+            let path = self.image_root.join(&sample.image);
+            if let Ok(file) = std::fs::metadata(&path) {
+                check_bytes(&path, file.len(), sample)?;
+            }
+        }
+        Ok(())
     }
 
     fn check(&self) -> Result<()> {
@@ -181,6 +195,26 @@ impl Index {
         }
         Ok(())
     }
+}
+
+fn check_bytes(path: &Path, bytes: u64, sample: &Sample) -> Result<()> {
+    ensure!(
+        bytes == sample.image_bytes || sample.image_bytes == 0,
+        "{} has {bytes} bytes, but {} when it was indexed: prepare the data set again",
+        path.display(),
+        sample.image_bytes
+    );
+    Ok(())
+}
+
+/// The hash of a small file's content that [`Sample::mask_blake3`] is.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn hash_file(path: &Path) -> Result<String> {
+    let bytes =
+        std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
+    Ok(blake3::hash(&bytes).to_hex().to_string())
 }
 
 /// Refuses ids that could not be a file name everywhere.
@@ -224,6 +258,7 @@ mod tests {
             image_width: 4,
             image_height: 2,
             mask: None,
+            mask_blake3: None,
             width: 4,
             height: 2,
             proxy: None,
@@ -241,6 +276,33 @@ mod tests {
         index.write(dir.path())?;
         assert_eq!(Index::read(dir.path())?, index);
         assert_eq!(index.samples[0].sample_id, "a");
+        Ok(())
+    }
+
+    #[test]
+    fn files_that_changed_are_refused() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        std::fs::create_dir(dir.path().join("a"))?;
+        let (image, mask) = (dir.path().join("a/b.png"), dir.path().join("m.png"));
+        std::fs::write(&mask, "mask")?;
+        let mut sample = sample("a");
+        sample.mask = Some("m.png".into());
+        sample.mask_blake3 = Some(hash_file(&mask)?);
+        let index = Index::new("toy", "val", MaskKind::Eval, dir.path(), vec![sample])?;
+        index.write(dir.path())?;
+        let index = Index::read(dir.path())?; // without the image
+        assert!(index.image_path(&index.samples[0]).is_err());
+        std::fs::write(&image, "123")?;
+        Index::read(dir.path())?.image_path(&index.samples[0])?;
+        index.mask_path(dir.path(), &index.samples[0])?;
+        std::fs::write(&image, "1234")?;
+        std::fs::write(&mask, "musk")?;
+        let read = Index::read(dir.path()).map(drop);
+        let path = index.mask_path(dir.path(), &index.samples[0]).map(drop);
+        for (result, expected) in [(read, "b.png has 4 bytes, but 3"), (path, "m.png changed")] {
+            let text = format!("{:#}", result.expect_err(expected));
+            assert!(text.contains(expected), "{text}");
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
-use artifacts::index::{Index, Sample};
+use artifacts::index::{Index, Sample, hash_file};
 use artifacts::labels::IGNORE;
 use artifacts::mask::Mask;
 use artifacts::picture;
@@ -258,6 +258,7 @@ fn prepare_sample(
     });
     let name = format!("{}.png", sample.sample_id);
     let path = folder.join(&name);
+    let mut mask_blake3 = None;
     if let Some(labels) = &sample.labels {
         // an interrupted call of the same work may have left it
         let kept = path.exists().then(|| Mask::read_raw(&path)).transpose();
@@ -271,6 +272,7 @@ fn prepare_sample(
             }
             mask.write(&path)?;
         }
+        mask_blake3 = Some(hash_file(&path)?);
     }
     Ok(Some(Sample {
         sample_id: sample.sample_id.clone(),
@@ -282,6 +284,7 @@ fn prepare_sample(
             .labels
             .is_some()
             .then(|| Path::new("masks").join(name)),
+        mask_blake3,
         width: size.width,
         height: size.height,
         proxy: None,

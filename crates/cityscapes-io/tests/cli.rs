@@ -393,11 +393,13 @@ fn polygons_stand_for_missing_pictures_of_labels() -> Result<()> {
     }
     succeed(at, &format!("{prepare} --output polygons"))?;
     let index = Index::read(&at.join("polygons"))?;
-    assert_eq!(index.samples.len(), 3);
-    for sample in &index.samples {
-        let read =
-            |from: &str| Mask::read(&index.mask_path(&at.join(from), sample)?, MaskKind::TrainId);
-        let (drawn, pictured) = (read("polygons")?, read("pictures")?);
+    let others = Index::read(&at.join("pictures"))?;
+    assert_eq!((index.samples.len(), others.samples.len()), (3, 3));
+    for (sample, other) in index.samples.iter().zip(&others.samples) {
+        let drawn = index.mask_path(&at.join("polygons"), sample)?;
+        let drawn = Mask::read(&drawn, MaskKind::TrainId)?;
+        let pictured = others.mask_path(&at.join("pictures"), other)?;
+        let pictured = Mask::read(&pictured, MaskKind::TrainId)?;
         let same = drawn
             .labels
             .iter()

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use artifacts::index::{Index, ProxyInfo, Sample};
 use artifacts::labels::{IGNORE, MaskKind, OOD_PROXY};
-use artifacts::mask::Mask;
+use artifacts::picture;
 use artifacts::shard::Shard;
 use artifacts::stage_dir::{Opened, StageDir};
 use clap::Parser;
@@ -249,26 +249,27 @@ fn write_masks(folder: &Path, candidates: &[Candidate], args: &Args) -> Result<V
         .map_init(Default::default, |(objects, png), candidate| {
             let name = format!("{}.png", candidate.sample_id());
             let path = folder.join(&name);
-            let n_pixels = match kept(&path) {
+            let n_pixels = match kept(&path, png) {
                 Some(n_pixels) => n_pixels,
                 None => make(&path, candidate, background, objects, png)?,
             };
             progress.advance(1);
-            Ok(sample(candidate, &name, n_pixels))
+            Ok(sample(candidate, &name, n_pixels, blake3::hash(png)))
         })
         .collect();
     progress.finish();
     samples
 }
 
-/// Number of object pixels of the mask that an interrupted call of the same work left, if it is whole.
-fn kept(path: &Path) -> Option<u64> {
-    let mask = path.exists().then(|| Mask::read(path, MaskKind::Proxy))?;
-    let labels = mask.ok()?.labels;
-    Some(labels.iter().map(|&v| u64::from(v == OOD_PROXY)).sum())
+/// Reads the mask that an interrupted call of the same work left, if it is whole; returns its number of object pixels.
+fn kept(path: &Path, png: &mut Vec<u8>) -> Option<u64> {
+    *png = fs::read(path).ok()?;
+    let labels = picture::decode_labels(png).ok()?.labels;
+    let is_proxy = labels.iter().all(|&v| MaskKind::Proxy.allows(v));
+    is_proxy.then(|| labels.iter().map(|&v| u64::from(v == OOD_PROXY)).sum())
 }
 
-/// Writes a mask and returns its number of object pixels. `objects` and `png` are space to work in.
+/// Writes a mask, whose file `png` then is, and returns its number of object pixels. `objects` is space to work in.
 ///
 /// The file is written in its place: readers know of it by `index.json` only, which comes later, and what an interrupted
 /// call leaves of it is noticed by [`kept`]. A temporary file for each mask would take a quarter of the time.
@@ -283,11 +284,16 @@ fn make(
     rasterize::unite(objects, &candidate.annotations, width, height)?;
     png.clear();
     mask_png::write(&mut *png, objects, background)?;
-    fs::write(path, png).with_context(|| format!("could not write {}", path.display()))?;
+    fs::write(path, &*png).with_context(|| format!("could not write {}", path.display()))?;
     Ok(objects.count())
 }
 
-fn sample(candidate: &Candidate, mask_name: &str, n_object_pixels: u64) -> Sample {
+fn sample(
+    candidate: &Candidate,
+    mask_name: &str,
+    n_object_pixels: u64,
+    hash: blake3::Hash,
+) -> Sample {
     let n_pixels = f64::from(candidate.width()) * f64::from(candidate.height());
     Sample {
         sample_id: candidate.sample_id(),
@@ -296,6 +302,7 @@ fn sample(candidate: &Candidate, mask_name: &str, n_object_pixels: u64) -> Sampl
         image_width: candidate.width(),
         image_height: candidate.height(),
         mask: Some(Path::new("masks").join(mask_name)),
+        mask_blake3: Some(hash.to_hex().to_string()),
         width: candidate.width(),
         height: candidate.height(),
         proxy: Some(ProxyInfo {

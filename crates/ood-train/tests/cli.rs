@@ -67,6 +67,7 @@ impl Toy {
                     image_width: width,
                     image_height: height,
                     mask: Some(format!("{id}_mask.png").into()),
+                    mask_blake3: None,
                     width,
                     height,
                     proxy: None,

@@ -47,6 +47,7 @@ impl Toy {
                     image_width: width,
                     image_height: height,
                     mask: None,
+                    mask_blake3: None,
                     width,
                     height,
                     proxy: None,

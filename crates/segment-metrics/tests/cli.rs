@@ -105,6 +105,7 @@ fn sample(id: &str, mask: PathBuf) -> Sample {
         image_width: WIDTH as u32,
         image_height: HEIGHT as u32,
         mask: Some(mask),
+        mask_blake3: None,
         width: WIDTH as u32,
         height: HEIGHT as u32,
         proxy: None,

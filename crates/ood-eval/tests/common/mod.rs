@@ -178,6 +178,7 @@ fn write_sample(dir: &Path, images: &Path, scene: &Scene, kind: MaskKind) -> Res
         image_width: 2 * WIDTH as u32,
         image_height: 2 * HEIGHT as u32,
         mask: Some(PathBuf::from("masks").join(&file)),
+        mask_blake3: None,
         width: WIDTH as u32,
         height: HEIGHT as u32,
         proxy: None,

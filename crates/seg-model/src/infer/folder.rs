@@ -98,6 +98,7 @@ fn sample(folder: &Path, sample_id: String, image: PathBuf) -> Result<Sample> {
         image_width: width,
         image_height: height,
         mask: None,
+        mask_blake3: None,
         width,
         height,
         proxy: None,
