@@ -7,8 +7,8 @@ use artifacts::tables::{schema, write_table};
 use polars::prelude::{Column, DataFrame};
 use stage_cli::print_result;
 
+use crate::figures::{Figure, Scores};
 use crate::folds::HeldOut;
-use crate::ranking::{auprc, auroc};
 use crate::segments::Segments;
 
 /// Segments with their probabilities, and whether they are rejected.
@@ -62,6 +62,29 @@ impl<'a> Decisions<'a> {
         write_table(&dir.join(table.file_name()), &table, &mut frame)
     }
 
+    /// Sample and number of each rejected segment.
+    pub fn rejected(&self) -> impl Iterator<Item = (&str, u32)> {
+        let keys = self
+            .segments
+            .sample_ids
+            .iter()
+            .zip(&self.segments.segment_ids);
+        keys.zip(&self.is_rejected)
+            .filter_map(|((sample, &segment), &r)| r.then_some((sample.as_str(), segment)))
+    }
+
+    /// How good they are, with intervals over `n_resamples` bootstrap resamples of the images.
+    pub fn scores(&self, threshold: f64, n_resamples: u64) -> Scores {
+        Scores::of(
+            &self.segments.sample_ids,
+            &self.probs,
+            &self.segments.is_false_positive,
+            &self.is_rejected,
+            threshold,
+            n_resamples,
+        )
+    }
+
     /// What the manifest says.
     pub fn counts(&self) -> [(&'static str, u64); 5] {
         let count = |is_false_positive: bool, is_rejected: bool| {
@@ -82,19 +105,23 @@ impl<'a> Decisions<'a> {
     }
 
     /// Prints a summary to stdout; a dash stands for what is not defined.
-    pub fn report(&self, how: &str) {
-        let truth = &self.segments.is_false_positive;
-        let n = self.segments.len();
-        let right = truth.iter().zip(&self.is_rejected).filter(|(a, b)| a == b);
-        let accuracy = (n > 0).then(|| right.count() as f64 / n as f64);
-        let number = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{x:.4}"));
+    pub fn report(&self, how: &str, scores: &Scores) {
         let [segments, false_positives, rejected, kept, wrong] = self.counts().map(|c| c.1);
+        let number = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{x:.4}"));
+        let interval = |f: Figure| format!("{} to {}", number(f.low), number(f.high));
         print_result(format_args!(
             "{segments} segments, {false_positives} false positives; {how}: AUROC {}, AUPRC {}, accuracy {}\n\
-             {rejected} rejected, {wrong} of them true positives; {kept} false positives stay",
-            number(auroc(&self.probs, truth)),
-            number(auprc(&self.probs, truth)),
-            number(accuracy),
+             95 % of {} resamples of the images: AUROC {}, AUPRC {}, accuracy {}; calibration error {}\n\
+             {rejected} rejected above {:.4}, {wrong} of them true positives; {kept} false positives stay",
+            number(scores.auroc.value),
+            number(scores.auprc.value),
+            number(scores.accuracy.value),
+            scores.n_resamples,
+            interval(scores.auroc),
+            interval(scores.auprc),
+            interval(scores.accuracy),
+            number(scores.calibration_error.value),
+            scores.threshold,
         ));
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! `meta-clf fit` reads `segments.parquet` of one or more folders of `segment-metrics`, and writes
 //! `decisions.parquet` with held-out probabilities and `model.json` with the classifier fitted to all of them.
-//! `meta-clf apply` judges other segments with such a model. Masks and images are never opened: false negatives
-//! after rejection follow from `decisions` and the table `overlaps` in `ood-eval`.
+//! `meta-clf apply` judges other segments with such a model. Images are never opened, and component maps only for
+//! `--masks`: false negatives after rejection follow from `decisions` and the table `overlaps` in `ood-eval`.
 //!
 //! ```text
 //! meta-clf fit --segments runs/segments/lost_and_found --output runs/meta/lost_and_found
@@ -15,11 +15,15 @@
 
 pub mod cholesky;
 pub mod decisions;
+pub mod explanation;
+pub mod figures;
 pub mod folds;
 pub mod left_out;
 pub mod logistic;
+pub mod masks;
 pub mod model;
 pub mod ranking;
+pub mod rejection;
 pub mod scaler;
 pub mod segments;
 
@@ -35,6 +39,7 @@ use stage_cli::Common;
 use decisions::Decisions;
 use folds::{Folds, Scaling};
 use model::Model;
+use rejection::Rule;
 use segments::Segments;
 
 /// Classify segments as false or true positives, and reject the former.
@@ -82,6 +87,22 @@ pub struct FitArgs {
     /// Reject segments whose probability of a false positive is higher, in [0, 1].
     #[arg(long, default_value_t = 0.5)]
     pub threshold: f64,
+    /// Choose the lowest threshold with which this share of the true segments is kept, held out, in [0, 1].
+    #[arg(long, value_name = "SHARE", conflicts_with = "threshold")]
+    pub keep_true: Option<f64>,
+    /// Choose the threshold of least expected cost when a rejected true segment costs as much as so many kept false
+    /// positives.
+    #[arg(long, value_name = "RATIO", conflicts_with_all = ["threshold", "keep_true"])]
+    pub cost_ratio: Option<f64>,
+    /// Bootstrap resamples of the images for the intervals in `scores.json`.
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub resamples: u64,
+    /// Write `contributions.parquet` too: what each metric adds to the log odds of each segment.
+    #[arg(long)]
+    pub explain: bool,
+    /// Write `masks/<sample_id>.png` too: 255 on the segments that are kept, 0 elsewhere.
+    #[arg(long)]
+    pub masks: bool,
     /// Do as the reference: hold out single segments, and standardize with the held-out one included.
     #[arg(long, conflicts_with_all = ["folds", "n_folds"])]
     pub compat: bool,
@@ -102,6 +123,15 @@ pub struct ApplyArgs {
     #[arg(long)]
     #[serde(skip)]
     pub output: PathBuf,
+    /// Bootstrap resamples of the images for the intervals in `scores.json`.
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub resamples: u64,
+    /// Write `contributions.parquet` too: what each metric adds to the log odds of each segment.
+    #[arg(long)]
+    pub explain: bool,
+    /// Write `masks/<sample_id>.png` too: 255 on the segments that are kept, 0 elsewhere.
+    #[arg(long)]
+    pub masks: bool,
 }
 
 /// Does what the command line says.
@@ -116,11 +146,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 fn fit(args: &FitArgs, force: bool) -> Result<()> {
-    ensure!(
-        (0.0..=1.0).contains(&args.threshold),
-        "--threshold {} is no probability: choose one in [0, 1]",
-        args.threshold
-    );
+    let rule = args.rule()?;
     let (folds, scaling) = if args.compat {
         (Folds::Segment, Scaling::AllRows)
     } else {
@@ -145,18 +171,47 @@ fn fit(args: &FitArgs, force: bool) -> Result<()> {
         "--n-folds 1 leaves nothing to learn from: choose 2 or more"
     );
     let judged = folds::held_out(&segments, &full, &ranges, scaling)?;
-    let decisions = Decisions::new(&segments, judged, args.threshold);
+    let threshold = rule.threshold(&judged.probs, &segments.is_false_positive);
+    let decisions = Decisions::new(&segments, judged, threshold);
     decisions.write(dir.path())?;
-    Model::new(
-        &segments,
-        &full,
-        args.threshold,
-        table_hashes(&args.segments)?,
-    )
-    .write(dir.path())?;
+    let scores = decisions.scores(threshold, args.resamples);
+    scores.write(dir.path())?;
+    let model = Model::new(&segments, &full, threshold, table_hashes(&args.segments)?);
+    model.write(dir.path())?;
+    explanation::write_coefficients(dir.path(), &segments, &full)?;
+    explanation::write_correlations(dir.path(), &segments, &full)?;
+    if args.explain {
+        explanation::write_contributions(dir.path(), &segments, &model)?;
+    }
+    if args.masks {
+        masks::write_masks(&dir.subdir("masks")?, &args.segments, &decisions)?;
+    }
     dir.finish(&decisions.counts())?;
-    decisions.report("held out");
+    decisions.report("held out", &scores);
     Ok(())
+}
+
+impl FitArgs {
+    fn rule(&self) -> Result<Rule> {
+        let share = |flag: &str, value: f64| {
+            ensure!(
+                (0.0..=1.0).contains(&value),
+                "{flag} {value} is no probability: choose one in [0, 1]"
+            );
+            Ok(value)
+        };
+        Ok(match (self.keep_true, self.cost_ratio) {
+            (Some(kept), _) => Rule::KeepTrue(share("--keep-true", kept)?),
+            (None, Some(ratio)) => {
+                ensure!(
+                    ratio >= 0.0 && ratio.is_finite(),
+                    "--cost-ratio {ratio} is no ratio of costs: choose 0 or more"
+                );
+                Rule::Cost(ratio)
+            }
+            (None, None) => Rule::Fixed(share("--threshold", self.threshold)?),
+        })
+    }
 }
 
 fn apply(args: &ApplyArgs, force: bool) -> Result<()> {
@@ -182,8 +237,16 @@ fn apply(args: &ApplyArgs, force: bool) -> Result<()> {
         .with_context(|| format!("{} does not fit", args.model.display()))?;
     let decisions = Decisions::new(&segments, judged, model.threshold);
     decisions.write(dir.path())?;
+    let scores = decisions.scores(model.threshold, args.resamples);
+    scores.write(dir.path())?;
+    if args.explain {
+        explanation::write_contributions(dir.path(), &segments, &model)?;
+    }
+    if args.masks {
+        masks::write_masks(&dir.subdir("masks")?, &args.segments, &decisions)?;
+    }
     dir.finish(&decisions.counts())?;
-    decisions.report("with a given model");
+    decisions.report("with a given model", &scores);
     Ok(())
 }
 

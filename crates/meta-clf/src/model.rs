@@ -120,6 +120,14 @@ impl Model {
         Ok(())
     }
 
+    /// Its standardization.
+    pub fn scaler(&self) -> Scaler {
+        Scaler {
+            mean: self.mean.clone(),
+            std: self.std.clone(),
+        }
+    }
+
     /// Judges segments.
     ///
     /// # Errors
@@ -140,10 +148,7 @@ impl Model {
             segments.names.len()
         );
         let is_learned = (1..self.n_segments).contains(&self.n_false_positives);
-        let scaler = Scaler {
-            mean: self.mean.clone(),
-            std: self.std.clone(),
-        };
+        let scaler = self.scaler();
         let theta = [&self.coefficients[..], &[self.intercept]].concat();
         let design = scaler.design(segments.rows());
         let judge = |row| {

@@ -8,8 +8,9 @@ use std::process::Output;
 use anyhow::{Context, Result, ensure};
 use artifacts::atomic::{read_json, write_json};
 use artifacts::manifest::Manifest;
+use artifacts::mask::{ComponentMap, Mask};
 use artifacts::tables::features::segment_features;
-use artifacts::tables::schema::{decisions, segments};
+use artifacts::tables::schema::{coefficients, contributions, correlations, decisions, segments};
 use artifacts::tables::{read_table, write_table};
 use assert_cmd::Command;
 use meta_clf::model::Model;
@@ -78,7 +79,7 @@ impl Table {
         let mut columns = vec![
             Column::new("sample_id".into(), &self.sample_ids[..]),
             Column::new("segment_id".into(), (1..).take(n).collect::<Vec<u32>>()),
-            Column::new("siou".into(), vec![0.0; n]),
+            Column::new("adjusted_iou".into(), vec![0.0; n]),
             Column::new("is_false_positive".into(), &self.is_false_positive[..]),
         ];
         for feature in segment_features(19) {
@@ -248,9 +249,108 @@ fn folds_and_threshold_matter() -> Result<()> {
     let (segment, _) = run(&["--folds", "segment"])?;
     let (compat, _) = run(&["--compat"])?;
     assert!(image != segment && segment != compat);
-    let (probs, rejected) = run(&["--threshold", "0.9"])?;
-    assert_eq!(probs, image);
-    assert!(probs.iter().zip(&rejected).all(|(&p, &r)| r == (p > 0.9)));
+    let (grouped, _) = run(&["--n-folds", "3"])?;
+    assert!(grouped != image);
+    for (rule, value, limit) in [("--threshold", "0.9", 0.9), ("--cost-ratio", "4", 0.8)] {
+        let (probs, rejected) = run(&[rule, value])?;
+        assert_eq!(probs, image);
+        assert!(probs.iter().zip(&rejected).all(|(&p, &r)| r == (p > limit)));
+    }
+    let (_, rejected) = run(&["--keep-true", "0.75"])?;
+    let lost = (0..48).filter(|i| i % 4 >= 2 && rejected[*i]).count();
+    assert_eq!(lost, 6, "of 24 true segments");
+    Ok(())
+}
+
+#[test]
+fn masks_have_the_segments_that_are_kept() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let table = scratch.write("segments", &Table::toy(48, |i| i % 4 < 2))?;
+    let maps = Path::new(&table).join("components");
+    fs::create_dir_all(&maps)?;
+    for i in 0..12_u16 {
+        // four segments of one pixel each, numbered through the table
+        let map = ComponentMap {
+            width: 5,
+            height: 1,
+            ids: vec![4 * i + 1, 4 * i + 2, 0, 4 * i + 3, 4 * i + 4],
+        };
+        map.write(&maps.join(format!("image_{i:03}.png")))?;
+    }
+    let output = scratch.path("out");
+    let fit = ["fit", "--segments", &table, "--output", &output, "--masks"];
+    succeed(&fit)?;
+    let (_, _, rejected) = read_decisions(Path::new(&output))?;
+    assert!(rejected.contains(&true) && rejected.contains(&false));
+    for i in 0..12 {
+        let mask = Mask::read_raw(&Path::new(&output).join(format!("masks/image_{i:03}.png")))?;
+        let kept = |k: usize| if rejected[4 * i + k] { 0 } else { 255 };
+        assert_eq!(mask.labels, [kept(0), kept(1), 0, kept(2), kept(3)]);
+    }
+    fs::remove_dir_all(&maps)?;
+    let fit = [
+        "fit",
+        "--segments",
+        &table,
+        "--output",
+        &output,
+        "--masks",
+        "--force",
+    ];
+    fail(&fit, &["component maps", "segment-metrics"])
+}
+
+#[test]
+fn explanations_add_up_to_the_probabilities() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let table = scratch.write("segments", &Table::toy(60, |i| i % 3 == 0))?;
+    let (fitted, applied) = (scratch.path("fitted"), scratch.path("applied"));
+    succeed(&["fit", "--segments", &table, "--output", &fitted])?;
+    let model = scratch.path("fitted/model.json");
+    let apply = [
+        "apply",
+        "--model",
+        &model,
+        "--segments",
+        &table,
+        "--output",
+        &applied,
+        "--explain",
+    ];
+    succeed(&apply)?;
+    let features: Vec<String> = segment_features(19).into_iter().map(|f| f.name).collect();
+    let shares = contributions(&features);
+    let shares = read_table(&Path::new(&applied).join(shares.file_name()), &shares)?;
+    let (_, probs, _) = read_decisions(Path::new(&applied))?;
+    let column = |name: &str| -> Result<Vec<f64>> {
+        Ok(shares.column(name)?.f64()?.iter().flatten().collect())
+    };
+    let mut odds = column("intercept")?;
+    for name in &features {
+        for (sum, share) in odds.iter_mut().zip(column(name)?) {
+            *sum += share;
+        }
+    }
+    for (odds, prob) in odds.iter().zip(&probs) {
+        assert!((1.0 / (1.0 + (-odds).exp()) - prob).abs() < 1e-12);
+    }
+    let found = read_table(
+        &Path::new(&fitted).join("coefficients.parquet"),
+        &coefficients(),
+    )?;
+    assert_eq!(found.height(), 76);
+    let errors = found.column("standard_error")?.f64()?;
+    // the prior alone has a deviation of 1, and data only make it smaller
+    assert!(errors.iter().flatten().all(|e| e > 0.0 && e <= 1.0 + 1e-12));
+    let found = read_table(
+        &Path::new(&fitted).join("correlations.parquet"),
+        &correlations(),
+    )?;
+    assert_eq!(found.height(), 75 * 74 / 2);
+    let values = found.column("correlation")?.f64()?;
+    assert!(values.iter().flatten().all(|c| c.abs() < 1.0 + 1e-9));
+    let scores = fs::read_to_string(scratch.path("fitted/scores.json"))?;
+    assert!(scores.contains("calibration_error"), "{scores}");
     Ok(())
 }
 

@@ -26,7 +26,7 @@ pub struct Region {
     /// Sums over its pixels.
     pub sums: RegionSums,
     /// Adjusted `IoU` with the other side, in [0, 1]; see [`adjusted_ious`].
-    pub siou: f64,
+    pub adjusted_iou: f64,
     /// Pixels that belong to the other side too.
     pub n_shared: u64,
 }
@@ -142,13 +142,13 @@ fn regions(
         shared[own_id(overlap) as usize - 1] += overlap.n_pixels;
     }
     let sizes: Vec<u64> = sums.iter().map(|s| s.size).collect();
-    let sious = adjusted_ious(own, other, &sizes, &shared);
+    let ious = adjusted_ious(own, other, &sizes, &shared);
     sums.into_iter()
-        .zip(sious)
+        .zip(ious)
         .zip(shared)
-        .map(|((sums, siou), n_shared)| Region {
+        .map(|((sums, adjusted_iou), n_shared)| Region {
             sums,
-            siou,
+            adjusted_iou,
             n_shared,
         })
         .collect()

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use artifacts::index::{Index, Sample};
-use artifacts::labels::{EvalLabel, MaskKind};
+use artifacts::labels::{EvalLabel, IGNORE, MaskKind};
 use artifacts::logits::{Logits, logits_path};
 use artifacts::mask::{ComponentMap, Mask};
 use artifacts::scores::Score;
@@ -69,6 +69,10 @@ pub struct Args {
     /// Drop segments of fewer pixels.
     #[arg(long, default_value_t = 0)]
     pub min_size: u64,
+    /// Picture of the images' size whose zeros are outside of the region of interest: as void as void labels.
+    #[arg(long, value_name = "PNG")]
+    #[serde(skip)]
+    pub region: Option<PathBuf>,
     /// Leave out images without any out-of-distribution pixel.
     #[arg(long)]
     pub skip_without_ood: bool,
@@ -116,7 +120,9 @@ pub fn run(args: &Args) -> Result<()> {
         samples.truncate(args.limit);
     }
     let num_classes = check_logits(args, &samples)?;
-    let inputs = [("logits", args.logits.as_path()), ("labels", &args.labels)];
+    let mut inputs = vec![("logits", args.logits.as_path()), ("labels", &args.labels)];
+    inputs.extend(args.region.iter().map(|path| ("region", path.as_path())));
+    let region = args.region.as_deref().map(Mask::read_raw).transpose()?;
     let force = args.common.force;
     let dir = match StageDir::open(&args.output, "segment-metrics", args, &inputs, force)? {
         Opened::Done(_) => {
@@ -129,6 +135,7 @@ pub fn run(args: &Args) -> Result<()> {
     let stage = Stage {
         args,
         index: &index,
+        region,
         num_classes,
         partial: dir.subdir(PARTIAL)?,
     };
@@ -172,6 +179,7 @@ fn check_logits(args: &Args, samples: &[&Sample]) -> Result<usize> {
 struct Stage<'a> {
     args: &'a Args,
     index: &'a Index,
+    region: Option<Mask>,
     num_classes: usize,
     partial: PathBuf,
 }
@@ -202,7 +210,7 @@ impl Stage<'_> {
             return Ok(Some(folder));
         }
         let mask_path = self.index.mask_path(&self.args.labels, sample)?;
-        let mask = Mask::read(&mask_path, MaskKind::Eval)?;
+        let mut mask = Mask::read(&mask_path, MaskKind::Eval)?;
         ensure!(
             (mask.width, mask.height) == (sample.width as usize, sample.height as usize),
             "{} has {}x{} pixels, but {}x{} in its index: prepare the data set again",
@@ -212,6 +220,8 @@ impl Stage<'_> {
             sample.width,
             sample.height
         );
+        self.cut_to_region(&mut mask)
+            .with_context(|| format!("sample {id}"))?;
         if self.args.skip_without_ood && !mask.labels.contains(&(EvalLabel::Out as u8)) {
             return Ok(None);
         }
@@ -227,6 +237,25 @@ impl Stage<'_> {
             .with_context(|| format!("could not create {}", folder.display()))?;
         tables::write_sample(&folder, id, &metrics, self.num_classes)?;
         Ok(Some(folder))
+    }
+
+    fn cut_to_region(&self, mask: &mut Mask) -> Result<()> {
+        let Some(region) = &self.region else {
+            return Ok(());
+        };
+        ensure!(
+            (region.width, region.height) == (mask.width, mask.height),
+            "--region has {}x{} pixels, but the mask {}x{}",
+            region.width,
+            region.height,
+            mask.width,
+            mask.height
+        );
+        let outside = mask.labels.iter_mut().zip(&region.labels);
+        for (label, _) in outside.filter(|(_, inside)| **inside == 0) {
+            *label = IGNORE;
+        }
+        Ok(())
     }
 
     fn check_fit(&self, path: &Path, logits: &Logits, sample: &Sample) -> Result<()> {

@@ -93,7 +93,7 @@ mod tests {
     }
 
     /// `p`: predicted only, `t`: true only, `b`: both.
-    fn siou(picture: &[&str]) -> (Vec<f64>, Vec<f64>) {
+    fn ious(picture: &[&str]) -> (Vec<f64>, Vec<f64>) {
         let pixels = picture.concat().into_bytes();
         let side = |one: u8| {
             label_components(picture[0].len(), picture.len(), |i| {
@@ -115,20 +115,20 @@ mod tests {
 
     #[test]
     fn ordinary_overlap() {
-        assert_eq!(siou(&["pbbt"]), (vec![0.5], vec![0.5]));
-        assert_eq!(siou(&["pp.t"]), (vec![0.0], vec![0.0]));
+        assert_eq!(ious(&["pbbt"]), (vec![0.5], vec![0.5]));
+        assert_eq!(ious(&["pp.t"]), (vec![0.0], vec![0.0]));
     }
 
     #[test]
     fn pixels_under_other_segments_leave_the_union() {
         // two segments on one object: neither pays for the other
-        assert_eq!(siou(&["btb"]), (vec![0.5, 0.5], vec![2.0 / 3.0]));
+        assert_eq!(ious(&["btb"]), (vec![0.5, 0.5], vec![2.0 / 3.0]));
         // the right piece of the object does not touch the left segment
-        assert_eq!(siou(&["btbt"]).0, [0.5, 1.0 / 3.0]);
+        assert_eq!(ious(&["btbt"]).0, [0.5, 1.0 / 3.0]);
     }
 
     #[test]
     fn a_second_object_that_only_touches_counts() {
-        assert_eq!(siou(&["bpt"]).0, [1.0 / 3.0]);
+        assert_eq!(ious(&["bpt"]).0, [1.0 / 3.0]);
     }
 }

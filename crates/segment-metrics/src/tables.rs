@@ -131,7 +131,7 @@ fn region_keys(id: &str, number: &str, is_missed: &str, regions: &[Region]) -> V
     vec![
         column("sample_id", regions.iter().map(|_| id)),
         column(number, (1..).take(regions.len()).collect::<Vec<u32>>()),
-        column("siou", regions.iter().map(|r| r.siou)),
+        column("adjusted_iou", regions.iter().map(|r| r.adjusted_iou)),
         column(is_missed, regions.iter().map(|r| r.n_shared == 0)),
     ]
 }

@@ -201,7 +201,7 @@ fn tables_of_a_tiny_run() -> Result<()> {
         .collect();
     assert_eq!(ids, ["a", "a", "b", "b", "c", "c"]);
     // 4 of 8 pixels are on the object of 6, so that the union is 10
-    assert_eq!(float("siou")?, [0.4, 0.0, 0.0, 0.0, 0.4, 0.0]);
+    assert_eq!(float("adjusted_iou")?, [0.4, 0.0, 0.0, 0.0, 0.4, 0.0]);
     assert_eq!(float("size")?, [8.0, 1.0, 8.0, 1.0, 8.0, 1.0]);
     assert_eq!(float("neighbor_class_01")?, [1.0; 6]);
     assert_eq!(float("centroid_col")?[0], 4.5);
@@ -278,7 +278,14 @@ fn options_choose_samples_and_segments() -> Result<()> {
     check("empty", &only_b, "samples: 0")?;
     let energy = ["--score", "energy", "--entropy-threshold", "-5"];
     check("energy", &energy, "segments: 6")?;
-    Ok(())
+    let mut region = Mask::filled(WIDTH, HEIGHT, 1);
+    region.labels[6 * WIDTH..7 * WIDTH].fill(0);
+    let path = toy.path("region.png");
+    region.write(&path)?;
+    let inside = ["--region", &path.to_string_lossy()];
+    check("region", &inside, "segments: 3")?;
+    Mask::filled(1, 1, 1).write(&path)?;
+    toy.check_fails(&inside, &["--region has 1x1 pixels"])
 }
 
 #[test]

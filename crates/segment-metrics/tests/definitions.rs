@@ -203,7 +203,7 @@ fn check_sides(picture: &Picture, actual: &[Region], own: &[Pixels], other: &[Pi
         let around = pixels.iter().flat_map(|&p| picture.neighbors(p));
         let union = pixels.len() + picture.reachable(around, &uncovered).len();
         assert_eq!(region.n_shared as usize, shared);
-        assert_eq!(region.siou, shared as f64 / union as f64);
+        assert_eq!(region.adjusted_iou, shared as f64 / union as f64);
         assert_eq!(region.sums.size as usize, pixels.len());
     }
 }

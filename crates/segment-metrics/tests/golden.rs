@@ -246,7 +246,7 @@ fn segment_row(region: &Region, num_classes: usize) -> BTreeMap<String, f64> {
         .into_iter()
         .map(|f| f.reference_name);
     let mut row: BTreeMap<_, _> = names.zip(features(&region.sums)).collect();
-    row.insert("iou".into(), region.siou);
+    row.insert("iou".into(), region.adjusted_iou);
     row.insert("iou0".into(), f64::from(region.n_shared == 0));
     row
 }
@@ -256,7 +256,7 @@ fn object_row(region: &Region, num_classes: usize) -> BTreeMap<String, f64> {
     let sums = &region.sums;
     let size = sums.size as f64;
     let mut row = BTreeMap::from([
-        ("iou".to_owned(), region.siou),
+        ("iou".to_owned(), region.adjusted_iou),
         ("iou0".to_owned(), f64::from(region.n_shared == 0)),
         ("rec".to_owned(), region.n_shared as f64 / size),
         ("mean_x".to_owned(), sums.centroid().0),

@@ -34,6 +34,9 @@ pub fn write_table(path: &Path, table: &Table, frame: &mut DataFrame) -> Result<
     })
 }
 
+/// Columns of older tables and their present names.
+const RENAMED: [(&str, &str); 1] = [("siou", "adjusted_iou")];
+
 /// Reads and checks a table.
 ///
 /// # Errors
@@ -46,13 +49,18 @@ pub fn read_table(path: &Path, table: &Table) -> Result<DataFrame> {
             table.written_by
         )
     })?;
-    let frame = ParquetReader::new(file).finish().with_context(|| {
+    let mut frame = ParquetReader::new(file).finish().with_context(|| {
         format!(
             "{} is damaged: run `{}` again",
             path.display(),
             table.written_by
         )
     })?;
+    for (old, new) in RENAMED {
+        if frame.column(old).is_ok() && table.columns.iter().any(|c| c.name == new) {
+            frame.rename(old, new.into())?;
+        }
+    }
     check(table, &frame).with_context(|| format!("{} cannot be used", path.display()))?;
     Ok(frame)
 }

@@ -60,7 +60,7 @@ pub fn segments(num_classes: usize) -> Table {
             "number of the segment in the component map, from 1",
         ),
         field(
-            "siou",
+            "adjusted_iou",
             DataType::Float64,
             "adjusted IoU with the out-of-distribution objects, in [0, 1]",
         ),
@@ -95,7 +95,7 @@ pub fn objects() -> Table {
                 "number of the object, from 1 in row-major order of first pixels",
             ),
             field(
-                "siou",
+                "adjusted_iou",
                 DataType::Float64,
                 "adjusted IoU with the predicted segments, in [0, 1]",
             ),
@@ -204,6 +204,60 @@ pub fn decisions() -> Table {
     }
 }
 
+/// The meta classifier's coefficients, in the order of the features, last the intercept.
+pub fn coefficients() -> Table {
+    Table {
+        name: "coefficients",
+        written_by: "meta-clf fit",
+        columns: vec![
+            field("feature", DataType::String, "metric, or `intercept`"),
+            field(
+                "coefficient",
+                DataType::Float64,
+                "log odds of a false positive per standard deviation",
+            ),
+            field(
+                "standard_error",
+                DataType::Float64,
+                "of the coefficient, from the curvature of the regularized objective",
+            ),
+        ],
+    }
+}
+
+/// Correlations of each pair of features.
+pub fn correlations() -> Table {
+    Table {
+        name: "correlations",
+        written_by: "meta-clf fit",
+        columns: vec![
+            field("feature", DataType::String, "metric"),
+            field("other_feature", DataType::String, "metric"),
+            field(
+                "correlation",
+                DataType::Float64,
+                "Pearson's, in [-1, 1]; 0 with a constant metric",
+            ),
+        ],
+    }
+}
+
+/// What each feature adds to the log odds of a segment, sorted by `sample_id`, `segment_id`.
+pub fn contributions(features: &[String]) -> Table {
+    let mut columns = vec![
+        field("sample_id", DataType::String, "sample"),
+        field("segment_id", DataType::UInt32, "segment"),
+        field("intercept", DataType::Float64, "the same for all, nats"),
+    ];
+    let share = |f: &String| field(f, DataType::Float64, "share of the log odds, nats");
+    columns.extend(features.iter().map(share));
+    Table {
+        name: "contributions",
+        written_by: "meta-clf fit or apply with --explain",
+        columns,
+    }
+}
+
 /// Pixels per pair of true and predicted class, all pairs, sorted; tables of shards add up.
 pub fn confusion() -> Table {
     Table {
@@ -239,6 +293,11 @@ pub fn train_log() -> Table {
                 "loss_out",
                 DataType::Float64,
                 "its part on out-of-distribution pixels",
+            ),
+            field(
+                "loss_distilled",
+                DataType::Float64,
+                "its weighed divergence from the network before",
             ),
             field(
                 "learning_rate",
