@@ -216,7 +216,7 @@ impl<V: Vector> Kernel for Plane<'_, V> {
                     let epilogue = (bias, relu);
                     // SAFETY: the copy has whole vectors of every tap, and `to` a row of the grid.
                     unsafe {
-                        sum_taps::<V>(numbers, &copy.taps, factors, epilogue, to, plan.grid.1)
+                        sum_taps::<V>(numbers, &copy.taps, factors, epilogue, to, plan.grid.1);
                     }
                 };
                 // SAFETY: row i of the grid lies in the output plane.
@@ -280,7 +280,9 @@ unsafe fn sum_vectors<V: Vector, const N: usize>(
             }
         }
         if relu {
-            sums.iter_mut().for_each(|sum| *sum = sum.relu());
+            for sum in &mut sums {
+                *sum = sum.relu();
+            }
         }
         sums
     }
