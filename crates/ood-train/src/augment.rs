@@ -64,6 +64,26 @@ pub fn scale_shorter_side(image: RgbImage, mask: &Mask, side: u32) -> Result<(Rg
     Ok((resize_bilinear(image, width, height), mask))
 }
 
+/// Multiplies brightness, contrast around the mean and saturation by factors from [1 - `strength`, 1 + `strength`].
+pub fn jitter_colors(image: &mut RgbImage, strength: f64, rng: &mut impl Rng) {
+    let mut factor = || 1.0 - strength + 2.0 * strength * rng.random::<f64>();
+    let (brightness, contrast, saturation) = (factor(), factor(), factor());
+    let gray = |p: &image::Rgb<u8>| {
+        let [r, g, b] = p.0.map(f64::from);
+        0.299 * r + 0.587 * g + 0.114 * b
+    };
+    let count = f64::from(image.width()) * f64::from(image.height());
+    let mean = image.pixels().map(gray).sum::<f64>() / count;
+    for pixel in image.pixels_mut() {
+        let gray = gray(pixel);
+        pixel.0 = pixel.0.map(|value| {
+            let value = gray + (f64::from(value) - gray) * saturation;
+            let value = (mean + (value - mean) * contrast) * brightness;
+            value.round().clamp(0.0, 255.0) as u8
+        });
+    }
+}
+
 fn crop_mask(mask: &Mask, x: usize, y: usize, side: usize) -> Mask {
     let labels = mask
         .labels
@@ -112,6 +132,26 @@ mod tests {
         }
         assert_eq!(seen.len(), 3 * 2 * 2, "three columns, two rows, two flips");
         Ok(())
+    }
+
+    #[test]
+    fn colors_move_within_the_strength() {
+        let (image, _) = pair(16, 16);
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..20 {
+            let mut jittered = image.clone();
+            jitter_colors(&mut jittered, 0.2, &mut ChaCha8Rng::seed_from_u64(seed));
+            for (before, after) in image.pixels().zip(jittered.pixels()) {
+                // brightness by a fifth, and contrast by a fifth of the distance to the mean
+                let difference = f64::from(before.0[0]) - f64::from(after.0[0]);
+                assert!(difference.abs() <= 0.2 * 255.0 + 0.24 * 255.0);
+            }
+            seen.insert(jittered.into_raw());
+        }
+        assert_eq!(seen.len(), 20);
+        let mut same = image.clone();
+        jitter_colors(&mut same, 0.0, &mut ChaCha8Rng::seed_from_u64(1));
+        assert_eq!(same, image);
     }
 
     #[test]

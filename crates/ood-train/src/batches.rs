@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use artifacts::index::{Index, Sample};
@@ -10,13 +11,15 @@ use artifacts::labels::MaskKind;
 use artifacts::mask::Mask;
 use candle_core::{Device, Tensor};
 use image::RgbImage;
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use seg_model::input::{Normalization, read_rgb};
 use seg_model::resize::resize_bilinear;
 
-use crate::augment::{flip_and_crop, scale_shorter_side};
+use crate::augment::{flip_and_crop, jitter_colors, scale_shorter_side};
+use crate::interval::Interval;
+use crate::paste::{Pasting, cut_out, paste};
 
 /// Batches that a worker may prepare ahead.
 const QUEUE: usize = 2;
@@ -52,6 +55,34 @@ impl Source {
         })
     }
 
+    /// Leaves out proxies whose share of object pixels is not in `area`.
+    ///
+    /// # Errors
+    /// If none is left, or the index does not know the share.
+    pub fn keep_area(&mut self, area: Interval) -> Result<()> {
+        for sample in &self.index.samples {
+            ensure!(
+                sample.proxy.is_some(),
+                "{} does not know the share of objects in {}",
+                self.dir.display(),
+                sample.sample_id
+            );
+        }
+        self.index.samples.retain(|s| {
+            s.proxy
+                .as_ref()
+                .is_some_and(|p| area.contains(p.ood_fraction))
+        });
+        ensure!(
+            !self.index.samples.is_empty(),
+            "{} has no image whose share of object pixels is in {}:{} (--ood-area)",
+            self.dir.display(),
+            area.low,
+            area.high
+        );
+        Ok(())
+    }
+
     fn read(&self, sample: &Sample) -> Result<(RgbImage, Mask)> {
         let mask_path = self.index.mask_path(&self.dir, sample)?;
         let mask = Mask::read(&mask_path, self.index.mask_kind)?;
@@ -74,6 +105,12 @@ pub struct Mix {
     pub crop: u32,
     /// Shorter side of proxy images before cropping, 0 to keep.
     pub proxy_short_side: u32,
+    /// Random factor of every image's size before cropping.
+    pub scale_jitter: Option<Interval>,
+    /// Largest change of brightness, contrast and saturation, 0 to 1.
+    pub color_jitter: f64,
+    /// Proxy objects in in-distribution crops.
+    pub pasting: Pasting,
     /// Normalization of the weights.
     pub normalization: Normalization,
     /// Seed of order and augmentation.
@@ -159,21 +196,56 @@ impl Mix {
             };
             let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
             rng.set_stream(2 * position as u64 + 1);
-            flip_and_crop(image, mask, self.crop, &mut rng)
+            let (image, mask) = match self.scale_jitter {
+                Some(Interval { low, high }) => {
+                    let factor = low + (high - low) * rng.random::<f64>();
+                    let shorter = f64::from(image.width().min(image.height()));
+                    scale_shorter_side(image, &mask, (factor * shorter).round().max(1.0) as u32)?
+                }
+                None => (image, mask),
+            };
+            let (mut image, mut mask) = flip_and_crop(image, mask, self.crop, &mut rng)?;
+            if let (Some(proxy), false) = (&self.proxy, place.is_proxy) {
+                self.paste_objects(proxy, &mut image, &mut mask, &mut rng)?;
+            }
+            if self.color_jitter > 0.0 {
+                jitter_colors(&mut image, self.color_jitter, &mut rng);
+            }
+            Ok((image, mask))
         };
         let (image, mask) =
             inner().with_context(|| format!("sample {} cannot be used", sample.sample_id))?;
         Ok((image, mask, sample.sample_id.clone()))
     }
 
-    /// The batch of the given optimizer step.
-    fn batch(&self, step: usize, batch_size: usize) -> Result<Batch> {
+    fn paste_objects(
+        &self,
+        proxy: &Source,
+        image: &mut RgbImage,
+        mask: &mut Mask,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<()> {
+        for _ in 0..self.pasting.count {
+            let samples = &proxy.index.samples;
+            let drawn = rng.random_range(0..samples.len() as u64) as usize;
+            let (from, objects) = proxy
+                .read(&samples[drawn])
+                .with_context(|| format!("proxy {}", samples[drawn].sample_id))?;
+            if let Some(object) = cut_out(&from, &objects, rng) {
+                paste(image, mask, object, &self.pasting, rng)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The batch of the given number.
+    fn batch(&self, number: usize, batch_size: usize) -> Result<Batch> {
         let side = self.crop as usize;
         let mut images = Vec::with_capacity(batch_size * 3 * side * side);
         let mut labels = Vec::with_capacity(batch_size * side * side);
         let mut sample_ids = Vec::with_capacity(batch_size);
         let (mut epoch, mut order) = (usize::MAX, Vec::new());
-        for position in step * batch_size..(step + 1) * batch_size {
+        for position in number * batch_size..(number + 1) * batch_size {
             if position / self.epoch_len() != epoch {
                 epoch = position / self.epoch_len();
                 order = self.epoch(epoch);
@@ -193,32 +265,33 @@ impl Mix {
     }
 }
 
-/// Threads that prepare the batches of successive steps; the order is that of the steps, whatever the number of
+/// Threads that prepare successive batches; their order is that of the numbers, whatever the number of
 /// threads.
 #[derive(Debug)]
 pub struct Loader {
     queues: Vec<Receiver<Result<Batch>>>,
     workers: Vec<JoinHandle<()>>,
     next: usize,
+    waited: Duration,
 }
 
 impl Loader {
-    /// Starts `workers` threads for the steps in `steps`.
+    /// Starts `workers` threads for the batches of the given numbers.
     pub fn start(
         mix: Mix,
         batch_size: usize,
-        steps: std::ops::Range<usize>,
+        numbers: std::ops::Range<usize>,
         workers: usize,
     ) -> Self {
         let mix = std::sync::Arc::new(mix);
         let (queues, workers) = (0..workers)
             .map(|worker| {
                 let (send, receive): (SyncSender<Result<Batch>>, _) = sync_channel(QUEUE);
-                let (mix, own) = (mix.clone(), steps.clone().skip(worker).step_by(workers));
+                let (mix, own) = (mix.clone(), numbers.clone().skip(worker).step_by(workers));
                 let thread = std::thread::spawn(move || {
-                    for step in own {
+                    for number in own {
                         // the training stopped and reports why
-                        if send.send(mix.batch(step, batch_size)).is_err() {
+                        if send.send(mix.batch(number, batch_size)).is_err() {
                             break;
                         }
                     }
@@ -230,19 +303,26 @@ impl Loader {
             queues,
             workers,
             next: 0,
+            waited: Duration::ZERO,
         }
     }
 
-    /// The next step's batch.
+    /// The next batch.
     ///
     /// # Errors
     /// If an image or mask cannot be used.
     pub fn next_batch(&mut self) -> Result<Batch> {
         let worker = self.next % self.queues.len();
         self.next += 1;
-        self.queues[worker]
-            .recv()
-            .map_err(|_| anyhow!("a thread that reads images died"))?
+        let waiting = Instant::now();
+        let batch = self.queues[worker].recv();
+        self.waited += waiting.elapsed();
+        batch.map_err(|_| anyhow!("a thread that reads images died"))?
+    }
+
+    /// Time that [`Loader::next_batch`] took altogether.
+    pub fn waited(&self) -> Duration {
+        self.waited
     }
 }
 

@@ -10,11 +10,15 @@
 //!
 //! Interrupted, the same command goes on from the last checkpoint with the same result.
 
-mod adam;
 pub mod augment;
 pub mod batches;
+mod distill;
+pub mod interval;
+mod learner;
 mod log;
 pub mod objective;
+mod optimizer;
+pub mod paste;
 mod state;
 mod train;
 
@@ -27,6 +31,9 @@ use clap::{Parser, ValueEnum};
 use seg_model::nets::Network;
 use serde::Serialize;
 
+pub use crate::distill::distillation;
+use crate::interval::Interval;
+pub use crate::optimizer::Algorithm;
 use crate::train::Start;
 
 /// Train a segmentation network to be uncertain on unknown objects.
@@ -77,13 +84,58 @@ pub struct Args {
     /// Optimizer steps, instead of --epochs.
     #[arg(long)]
     pub steps: Option<usize>,
-    /// Learning rate of Adam.
+    /// Batches whose gradients are averaged for one optimizer step, for batches that do not fit into memory.
+    #[arg(long, default_value_t = 1)]
+    pub accumulate: usize,
+    /// What the objective is divided by.
+    #[arg(long, value_enum, default_value_t = Normalize::All)]
+    pub normalize: Normalize,
+    /// Train on proxy images alone whose share of object pixels lies in this range, LOW:HIGH in [0, 1].
+    #[arg(long)]
+    pub ood_area: Option<Interval>,
+    /// Paste so many proxy objects (connected, at least 2500 pixels) into every in-distribution crop (Tian et al., ECCV 2022).
+    #[arg(long, default_value_t = 0)]
+    pub paste: usize,
+    /// Heights of pasted objects in pixels, LOW:HIGH.
+    #[arg(long, default_value = "16:220")]
+    pub paste_height: Interval,
+    /// Move the brightness of pasted objects halfway to that of what they cover.
+    #[arg(long)]
+    pub paste_match_light: bool,
+    /// Scale every image by a random factor, LOW:HIGH, before cropping.
+    #[arg(long)]
+    pub scale_jitter: Option<Interval>,
+    /// Change brightness, contrast and saturation by random factors in [1 - X, 1 + X].
+    #[arg(long, default_value_t = 0.0)]
+    pub color_jitter: f64,
+    /// Weight of the KL divergence from the network before the training on all but object pixels (Li and Hoiem, ECCV 2016).
+    #[arg(long, default_value_t = 0.0)]
+    pub distill: f64,
+    /// Train only tensors whose names begin so (`ERFNet`: `decoder`), with --batch-norm frozen; may be repeated.
+    #[arg(long)]
+    pub train_only: Vec<String>,
+    /// How gradients become steps.
+    #[arg(long, value_enum, default_value_t = Algorithm::Adam)]
+    pub optimizer: Algorithm,
+    /// Scale gradients down whose norm over all tensors is larger.
+    #[arg(long)]
+    pub clip_norm: Option<f64>,
+    /// β of a penalty β/2 · |p - start|² on moving away from the initial weights (L2-SP, Li et al., ICML 2018).
+    #[arg(long, default_value_t = 0.0)]
+    pub pull_to_start: f64,
+    /// Write the exponential moving average of the weights, with this share of the past in each step.
+    #[arg(long)]
+    pub ema: Option<f64>,
+    /// Learning rate.
     #[arg(long, default_value_t = 1e-5)]
     pub learning_rate: f64,
     /// How the learning rate changes.
     #[arg(long, value_enum, default_value_t = Schedule::Constant)]
     pub schedule: Schedule,
-    /// L2 penalty that Adam adds to the gradient.
+    /// Steps in which the learning rate rises linearly to its value.
+    #[arg(long, default_value_t = 0)]
+    pub warmup: usize,
+    /// L2 penalty in the gradient, or, with adamw, share of the weights that a step of rate 1 takes off.
     #[arg(long, default_value_t = 0.0)]
     pub weight_decay: f64,
     /// Statistics that batch norm uses while training.
@@ -122,6 +174,16 @@ pub enum Schedule {
     Poly,
 }
 
+/// What the objective is divided by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Normalize {
+    /// N·C·H·W, as the reference does: void pixels and the number of channels make the loss smaller.
+    All,
+    /// Pixels that are not void.
+    ValidPixels,
+}
+
 /// Which statistics batch norm uses while training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -143,6 +205,46 @@ impl Args {
             self.ood_fraction >= 0.0 && self.ood_fraction.is_finite(),
             "--ood-fraction {} is negative",
             self.ood_fraction
+        );
+        ensure!(
+            self.train_only.is_empty() || self.batch_norm == BatchNormStatistics::Frozen,
+            "--train-only needs --batch-norm frozen: statistics of tensors that are not trained do not move"
+        );
+        ensure!(self.accumulate > 0, "--accumulate must be at least 1");
+        for (name, value) in [
+            ("--distill", self.distill),
+            ("--pull-to-start", self.pull_to_start),
+            ("--color-jitter", self.color_jitter),
+        ] {
+            ensure!(
+                value >= 0.0 && value.is_finite(),
+                "{name} {value} is negative"
+            );
+            ensure!(
+                value == 0.0 || self.init.is_some() || name == "--color-jitter",
+                "{name} needs the weights before the training: pass --init"
+            );
+        }
+        ensure!(
+            self.color_jitter <= 1.0,
+            "--color-jitter {} is above 1",
+            self.color_jitter
+        );
+        ensure!(
+            self.clip_norm.is_none_or(|c| c > 0.0 && c.is_finite()),
+            "--clip-norm is not positive"
+        );
+        ensure!(
+            self.ema.is_none_or(|e| (0.0..1.0).contains(&e)),
+            "--ema is not in [0, 1)"
+        );
+        ensure!(
+            self.paste_height.low >= 1.0 && self.scale_jitter.is_none_or(|s| s.low > 0.0),
+            "--paste-height begins at 1, --scale-jitter above 0"
+        );
+        ensure!(
+            self.proxy.is_some() || (self.paste == 0 && self.ood_area.is_none()),
+            "--paste and --ood-area need --proxy"
         );
         ensure!(
             self.weight_decay >= 0.0 && self.weight_decay.is_finite(),

@@ -6,13 +6,14 @@ use anyhow::Result;
 use artifacts::tables::{read_table, schema, write_table};
 use polars::prelude::{Column, DataFrame};
 
+use crate::objective::Losses;
+
 /// One row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Row {
     pub(crate) step: u32,
     pub(crate) epoch: u32,
-    pub(crate) loss_in: f64,
-    pub(crate) loss_out: f64,
+    pub(crate) losses: Losses,
     pub(crate) learning_rate: f64,
 }
 
@@ -25,9 +26,13 @@ pub(crate) fn write(path: &Path, rows: &[Row]) -> Result<()> {
         vec![
             Column::new("step".into(), count(|r| r.step)),
             Column::new("epoch".into(), count(|r| r.epoch)),
-            Column::new("loss".into(), column(|r| r.loss_in + r.loss_out)),
-            Column::new("loss_in".into(), column(|r| r.loss_in)),
-            Column::new("loss_out".into(), column(|r| r.loss_out)),
+            Column::new(
+                "loss".into(),
+                column(|r| r.losses.known + r.losses.unknown + r.losses.distilled),
+            ),
+            Column::new("loss_in".into(), column(|r| r.losses.known)),
+            Column::new("loss_out".into(), column(|r| r.losses.unknown)),
+            Column::new("loss_distilled".into(), column(|r| r.losses.distilled)),
             Column::new("learning_rate".into(), column(|r| r.learning_rate)),
         ],
     )?;
@@ -48,14 +53,18 @@ pub(crate) fn read_until(path: &Path, step: usize) -> Result<Vec<Row>> {
     };
     let (steps, epochs) = (counts("step")?, counts("epoch")?);
     let (loss_in, loss_out) = (values("loss_in")?, values("loss_out")?);
+    let loss_distilled = values("loss_distilled")?;
     let learning_rate = values("learning_rate")?;
     Ok((0..steps.len())
         .filter(|&i| steps[i] as usize <= step)
         .map(|i| Row {
             step: steps[i],
             epoch: epochs[i],
-            loss_in: loss_in[i],
-            loss_out: loss_out[i],
+            losses: Losses {
+                known: loss_in[i],
+                unknown: loss_out[i],
+                distilled: loss_distilled[i],
+            },
             learning_rate: learning_rate[i],
         })
         .collect())

@@ -9,14 +9,14 @@ use seg_model::checkpoint::{check_finite, metadata, write_tensors};
 use seg_model::params::Params;
 use seg_ops::DropoutRng;
 
-use crate::adam::Adam;
+use crate::optimizer::Optimizer;
 
 pub(crate) const FILE_NAME: &str = "checkpoint.safetensors";
 
 /// What is said of weights or moments that are not finite.
 pub(crate) const DIVERGED: &str = "the training diverged: lower --learning-rate";
 
-/// Writes variables, moments, step and dropout state. Order and augmentation follow from the step.
+/// Writes variables, their averages if any, moments, step and dropout state. Order and augmentation follow from the step.
 ///
 /// # Errors
 /// If a value is not finite: nothing could go on from there.
@@ -24,12 +24,16 @@ pub(crate) fn save(
     path: &Path,
     step: usize,
     params: &Params,
-    adam: &Adam,
+    optimizer: &Optimizer,
+    averages: &BTreeMap<String, Tensor>,
     dropout: &DropoutRng,
 ) -> Result<()> {
-    let mut tensors: BTreeMap<String, Tensor> = adam.state();
+    let mut tensors: BTreeMap<String, Tensor> = optimizer.state();
     for (name, variable) in params.variables() {
         tensors.insert(format!("value.{name}"), variable.as_detached_tensor());
+    }
+    for (name, average) in averages {
+        tensors.insert(format!("average.{name}"), average.clone());
     }
     check_finite(&tensors).context(DIVERGED)?;
     let (seed, counter) = dropout.state();
@@ -45,7 +49,8 @@ pub(crate) fn save(
 pub(crate) fn restore(
     path: &Path,
     params: &Params,
-    adam: &mut Adam,
+    optimizer: &mut Optimizer,
+    averages: &mut BTreeMap<String, Tensor>,
 ) -> Result<(usize, DropoutRng)> {
     let mut inner = || -> Result<(usize, DropoutRng)> {
         let bytes = std::fs::read(path)?;
@@ -67,7 +72,13 @@ pub(crate) fn restore(
                 .with_context(|| format!("it has no value of {name}"))?;
             variable.set(value)?;
         }
-        adam.restore(&tensors);
+        optimizer.restore(&tensors)?;
+        for (name, average) in averages.iter_mut() {
+            *average = tensors
+                .get(&format!("average.{name}"))
+                .with_context(|| format!("it has no average of {name}"))?
+                .clone();
+        }
         let dropout = DropoutRng::restore((number("dropout_seed")?, number("dropout_counter")?));
         Ok((number("step")? as usize, dropout))
     };

@@ -4,23 +4,23 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use artifacts::labels::{MaskKind, NUM_CLASSES};
 use candle_core::Device;
 use seg_model::checkpoint::{Checkpoint, check_finite};
-use seg_model::layers::Mode;
 use seg_model::nets::SegNet;
 use seg_model::params::Params;
-use seg_ops::{BatchNormMode, DropoutRng};
 use stage_cli::Progress;
 
-use crate::adam::Adam;
 use crate::batches::{Loader, Mix, Source};
+use crate::learner::Learner;
 use crate::log::{self, Row};
 use crate::objective::{Losses, Objective};
-use crate::{Args, BatchNormStatistics, Schedule, state};
+use crate::optimizer::Gradients;
+use crate::paste::Pasting;
+use crate::{Args, Schedule, state};
 
 /// Longest side of crops in pixels that is taken for meant.
 const MAX_CROP: u32 = 16_384;
@@ -30,6 +30,8 @@ pub(crate) struct Start {
     weights: Checkpoint,
     params: Params,
     net: Box<dyn SegNet>,
+    /// The network before the training, where it is distilled.
+    original: Option<Box<dyn SegNet>>,
     objective: Objective,
     mix: Mix,
 }
@@ -43,95 +45,106 @@ impl Start {
             "{} output channels do not hold {NUM_CLASSES} classes",
             weights.channels
         );
-        let objective = Objective::new(args.ood_weight, weights.channels)?;
+        let objective = Objective::new(args.ood_weight, weights.channels, args.normalize)?;
+        let unusable = || match &args.init {
+            Some(init) => format!("weights {} cannot be used", init.display()),
+            None => "the network cannot be built".to_owned(),
+        };
+        params.train_only(args.train_only.clone());
         let net = weights
             .network
             .build_trainable(weights.channels, &params)
-            .with_context(|| match &args.init {
-                Some(init) => format!("weights {} cannot be used", init.display()),
-                None => "the network cannot be built".to_owned(),
-            })?;
+            .with_context(unusable)?;
+        ensure!(
+            !params.trainable().is_empty(),
+            "no tensor to be trained begins with {} (--train-only)",
+            args.train_only.join(" or ")
+        );
+        let original = if args.distill > 0.0 {
+            let before = Params::from_tensors(&weights.tensors, &Device::Cpu)?;
+            let original = weights.network.build_frozen(weights.channels, &before);
+            Some(original.with_context(unusable)?)
+        } else {
+            None
+        };
         let mix = mix(args, &weights)?;
         Ok(Self {
             weights,
             params,
             net,
+            original,
             objective,
             mix,
         })
+    }
+
+    /// The learner, what it trains on, and the weights that it starts from.
+    fn into_learner(self, args: &Args) -> Result<(Learner, Mix, Checkpoint)> {
+        let learner = Learner::new(
+            args,
+            self.weights.network,
+            self.net,
+            self.original,
+            self.objective,
+            self.params,
+            &self.weights.tensors,
+        )?;
+        Ok((learner, self.mix, self.weights))
     }
 }
 
 /// Trains into `output` and returns the number of steps.
 pub(crate) fn train(args: &Args, start: Start, output: &Path) -> Result<usize> {
-    let Start {
-        mut weights,
-        params,
-        net,
-        objective,
-        mix,
-    } = start;
-    let mut adam = Adam::new(params.trainable(), args.weight_decay);
+    let (mut learner, mix, mut weights) = start.into_learner(args)?;
     let (checkpoint_path, log_path) = (output.join(state::FILE_NAME), output.join("log.parquet"));
-    let (first, dropout) = if checkpoint_path.exists() {
-        state::restore(&checkpoint_path, &params, &mut adam)?
+    let first = if checkpoint_path.exists() {
+        learner.restore(&checkpoint_path)?
     } else {
-        (0, DropoutRng::new(args.seed))
+        0
     };
-    let mode = Mode {
-        batch_norm: match args.batch_norm {
-            BatchNormStatistics::Batch => BatchNormMode::Batch,
-            BatchNormStatistics::Frozen => BatchNormMode::Running,
-        },
-        dropout: (!args.no_dropout).then_some(&dropout),
-    };
-    let epoch_len = mix.epoch_len();
+    let (epoch_len, crops_per_step) = (mix.epoch_len(), args.batch_size * args.accumulate);
     let steps = match args.steps {
         Some(steps) => steps,
-        None => (args.epochs * epoch_len).div_ceil(args.batch_size),
+        None => (args.epochs * epoch_len).div_ceil(crops_per_step),
     };
     if first > 0 {
         tracing::info!("going on after step {first} of {steps}");
     }
-
     let mut rows = log::read_until(&log_path, first)?;
     let stop = stop_on_signal()?;
-    let mut loader = Loader::start(mix, args.batch_size, first..steps, args.workers);
+    let batches = first * args.accumulate..steps * args.accumulate;
+    let mut loader = Loader::start(mix, args.batch_size, batches, args.workers);
     let progress = Progress::new("train", steps as u64, "steps");
     progress.advance(first as u64);
-    let mut last_save = Instant::now();
-    let mut waited = Duration::ZERO;
+    let (started, mut last_save) = (Instant::now(), Instant::now());
     for step in first..steps {
         let done = step + 1;
-        let waiting = Instant::now();
-        let batch = loader.next_batch()?;
-        waited += waiting.elapsed();
-        let learning_rate = learning_rate(args, step, steps);
-        let logits = net.forward(&batch.images, &mode)?; // [N, C, h, w]
-        let logits = seg_ops::upsample_bilinear2d(
-            &logits,
-            (args.crop as usize, args.crop as usize),
-            weights.network.align_corners(),
-        )?;
-        let loss = objective.loss(&logits, &batch.labels)?;
-        let value = loss.to_scalar::<f32>()?;
-        if !value.is_finite() {
-            bail!(
-                "the loss is {value} at step {done}, with the samples {}: lower --learning-rate, or look at these images",
-                batch.sample_ids.join(", ")
-            );
+        let is_logged = done % args.log_every == 0 || done == steps;
+        let (mut gradients, mut losses) = (Gradients::new(), Losses::default());
+        for _ in 0..args.accumulate {
+            learner
+                .learn(
+                    &loader.next_batch()?,
+                    &mut gradients,
+                    is_logged.then_some(&mut losses),
+                )
+                .with_context(|| format!("step {done} failed"))?;
         }
-        adam.step(&loss.backward()?, learning_rate, done)?;
+        let learning_rate = learning_rate(args, step, steps);
+        learner.step(gradients, learning_rate, done)?;
         progress.advance(1);
 
-        if done % args.log_every == 0 || done == steps {
-            let Losses { known, unknown } = objective.parts(&logits, &batch.labels)?;
-            progress.message(format!("loss in {known:.5} out {unknown:.5}"));
+        if is_logged {
+            let crops = ((done - first) * crops_per_step) as f64;
+            progress.message(format!(
+                "{losses}, {:.1} images/s, {:.1} s waited for images",
+                crops / started.elapsed().as_secs_f64(),
+                loader.waited().as_secs_f64()
+            ));
             rows.push(Row {
                 step: done as u32,
-                epoch: (step * args.batch_size / epoch_len) as u32,
-                loss_in: known,
-                loss_out: unknown,
+                epoch: (step * crops_per_step / epoch_len) as u32,
+                losses,
                 learning_rate,
             });
         }
@@ -139,7 +152,7 @@ pub(crate) fn train(args: &Args, start: Start, output: &Path) -> Result<usize> {
         if stopped || last_save.elapsed().as_secs_f64() > 60.0 * args.checkpoint_minutes {
             // the log first: rows beyond the checkpoint are dropped when going on, missing ones could not be made up
             log::write(&log_path, &rows)?;
-            state::save(&checkpoint_path, done, &params, &adam, &dropout)?;
+            learner.save(&checkpoint_path, done)?;
             last_save = Instant::now();
         }
         ensure!(
@@ -148,13 +161,9 @@ pub(crate) fn train(args: &Args, start: Start, output: &Path) -> Result<usize> {
         );
     }
     progress.finish();
-    tracing::info!("waited {:.1} s for images", waited.as_secs_f64());
+    tracing::info!("waited {:.1} s for images", loader.waited().as_secs_f64());
     log::write(&log_path, &rows)?;
-    weights.tensors = params
-        .variables()
-        .into_iter()
-        .map(|(name, variable)| (name, variable.as_detached_tensor()))
-        .collect();
+    weights.tensors = learner.tensors();
     check_finite(&weights.tensors).context(state::DIVERGED)?;
     weights.write(&output.join("weights.safetensors"))?;
     if checkpoint_path.exists() {
@@ -193,22 +202,36 @@ fn mix(args: &Args, weights: &Checkpoint) -> Result<Mix> {
         args.crop
     );
     let open_proxy = |dir: &std::path::PathBuf| Source::open(dir, MaskKind::Proxy);
+    let known = Source::open(&args.labels, MaskKind::TrainId)?;
+    let mut proxy = args.proxy.as_ref().map(open_proxy).transpose()?;
+    if let (Some(proxy), Some(area)) = (&mut proxy, args.ood_area) {
+        proxy.keep_area(area)?;
+    }
     Ok(Mix {
-        known: Source::open(&args.labels, MaskKind::TrainId)?,
-        proxy: args.proxy.as_ref().map(open_proxy).transpose()?,
+        known,
+        proxy,
         ood_fraction: args.ood_fraction,
         crop: args.crop,
         proxy_short_side: args.proxy_short_side,
+        scale_jitter: args.scale_jitter,
+        color_jitter: args.color_jitter,
+        pasting: Pasting {
+            count: args.paste,
+            height: args.paste_height,
+            match_light: args.paste_match_light,
+        },
         normalization: weights.normalization,
         seed: args.seed,
     })
 }
 
 fn learning_rate(args: &Args, step: usize, steps: usize) -> f64 {
-    match args.schedule {
-        Schedule::Constant => args.learning_rate,
-        Schedule::Poly => args.learning_rate * (1.0 - step as f64 / steps as f64).powf(0.9),
-    }
+    let share = match args.schedule {
+        Schedule::Constant => 1.0,
+        Schedule::Poly => (1.0 - step as f64 / steps as f64).powf(0.9),
+    };
+    let warm = ((step + 1) as f64 / args.warmup.max(1) as f64).min(1.0);
+    args.learning_rate * share * warm
 }
 
 /// A flag that SIGINT or SIGTERM sets, so that the current step ends and a checkpoint is written.

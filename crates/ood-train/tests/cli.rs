@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use artifacts::index::{Index, Sample};
+use artifacts::index::{Index, ProxyInfo, Sample};
 use artifacts::labels::{IGNORE, MaskKind, OOD_PROXY};
 use artifacts::manifest::{Input, Manifest};
 use artifacts::mask::Mask;
@@ -278,6 +278,116 @@ fn threads_workers_and_checkpoints_change_no_byte() -> Result<()> {
     Ok(())
 }
 
+/// Every option changes the weights, and an interrupted training with it goes on to the same bytes.
+#[cfg(unix)]
+#[test]
+fn options_change_the_training_and_survive_a_kill() -> Result<()> {
+    let toy = Toy::new()?;
+    // objects that are large enough to be pasted
+    toy.write_data("proxy", &[("p", 90, 80), ("q", 70, 90)], MaskKind::Proxy)?;
+    succeed(toy.train("first", &["--steps", "2"]))?;
+    let init = toy.path("first/weights.safetensors");
+    let train = |name: &str, more: &[&str]| {
+        let mut command = toy.bare(
+            name,
+            &[&["--steps", "10", "--learning-rate", "1e-3"], more].concat(),
+        );
+        command.arg("--init").arg(&init);
+        command
+    };
+    let finish = |name: &str, more: &[&str]| {
+        succeed(train(name, more))?;
+        Ok::<_, anyhow::Error>(results(&toy.path(name))?[0].clone())
+    };
+    let mut seen = vec![finish("plain", &[])?];
+    let options: [&[&str]; 15] = [
+        &["--normalize", "valid-pixels"],
+        &["--optimizer", "adamw", "--weight-decay", "0.1"],
+        &["--optimizer", "sgd", "--clip-norm", "1e-4"],
+        &["--weight-decay", "0.1"],
+        &["--accumulate", "2"],
+        &["--warmup", "3"],
+        &["--schedule", "poly"],
+        &["--distill", "1"],
+        &["--paste", "1"],
+        &["--paste", "1", "--paste-match-light"],
+        &["--pull-to-start", "0.1"],
+        &["--ema", "0.5"],
+        &["--scale-jitter", "0.5:2"],
+        &["--color-jitter", "0.4"],
+        &["--train-only", "transposed_conv", "--batch-norm", "frozen"],
+    ];
+    for (number, option) in options.into_iter().enumerate() {
+        let weights = finish(&format!("option{number}"), option)?;
+        assert!(!seen.contains(&weights), "{option:?} changes nothing");
+        let name = format!("killed{number}");
+        let saving = [option, &["--checkpoint-minutes", "0"]].concat();
+        let mut child = train(&name, &saving).spawn()?;
+        wait_for_step(&toy.path(&name), 1 + number % 4, &mut child)?;
+        child.kill()?;
+        child.wait()?;
+        assert!(
+            weights == finish(&name, &saving)?,
+            "{option:?} after a kill"
+        );
+        seen.push(weights);
+    }
+    Ok(())
+}
+
+#[test]
+fn only_the_chosen_tensors_move() -> Result<()> {
+    let toy = Toy::new()?;
+    succeed(toy.train("first", &["--steps", "1"]))?;
+    let mut command = toy.bare(
+        "out",
+        &[
+            "--steps",
+            "2",
+            "--batch-norm",
+            "frozen",
+            "--train-only",
+            "transposed_conv",
+        ],
+    );
+    command
+        .arg("--init")
+        .arg(toy.path("first/weights.safetensors"));
+    succeed(command)?;
+    let read = |name: &str| Checkpoint::read(&toy.path(name).join("weights.safetensors"), None, 2);
+    let (first, second) = (read("first")?, read("out")?);
+    for (name, tensor) in &first.tensors {
+        let values = |t: &candle_core::Tensor| t.flatten_all()?.to_vec1::<f32>();
+        let is_same = values(tensor)? == values(&second.tensors[name])?;
+        assert_eq!(is_same, !name.starts_with("transposed_conv"), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn proxies_of_another_area_are_left_out() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.check_fails(
+        &["--ood-area", "0:0.5"],
+        &["proxy does not know the share", "in p"],
+    )?;
+    let mut index = Index::read(&toy.path("proxy"))?;
+    for (sample, ood_fraction) in index.samples.iter_mut().zip([0.1, 0.6, 0.9]) {
+        sample.proxy = Some(ProxyInfo {
+            ood_fraction,
+            categories: Vec::new(),
+            license: None,
+        });
+    }
+    index.write(&toy.path("proxy"))?;
+    toy.check_fails(&["--ood-area", "0.2:0.5"], &["no image", "0.2:0.5"])?;
+    // without q and r a training does not notice that they are gone
+    fs::remove_file(toy.path("proxy/q.png"))?;
+    fs::remove_file(toy.path("proxy/r.png"))?;
+    toy.check_fails(&[], &["is missing"])?;
+    succeed(toy.train("out", &["--steps", "3", "--ood-area", "0:0.5", "--force"]))
+}
+
 #[test]
 fn weights_can_be_trained_on() -> Result<()> {
     let toy = Toy::new()?;
@@ -407,7 +517,7 @@ fn a_diverging_training_stops() -> Result<()> {
         toy.bare("out", &wild),
         &[
             "the loss is",
-            "at step",
+            "step 2 failed",
             "with the samples",
             "--learning-rate",
         ],
@@ -541,6 +651,17 @@ fn unusable_arguments_are_named() -> Result<()> {
         ("--workers", "0", "at least 1"),
         ("--log-every", "0", "at least 1"),
         ("--epochs", "0", "nothing to train"),
+        ("--accumulate", "0", "at least 1"),
+        ("--distill", "-1", "negative"),
+        ("--distill", "1", "pass --init"),
+        ("--pull-to-start", "1", "pass --init"),
+        ("--color-jitter", "2", "above 1"),
+        ("--clip-norm", "0", "not positive"),
+        ("--ema", "1", "not in [0, 1)"),
+        ("--paste", "1", "need --proxy"),
+        ("--ood-area", "0:1", "need --proxy"),
+        ("--paste-height", "0:9", "begins at 1"),
+        ("--train-only", "decoder", "needs --batch-norm frozen"),
     ] {
         let argument = format!("{option}={value}");
         let mut command = Command::new(env!("CARGO_BIN_EXE_ood-train"));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use artifacts::labels::{IGNORE, OOD_PROXY};
 use candle_core::{DType, Device, Tensor, Var};
+use ood_train::Normalize;
 use ood_train::objective::Objective;
 
 fn golden_dir() -> PathBuf {
@@ -43,7 +44,7 @@ fn golden_losses_and_gradients_are_those_of_the_reference() -> Result<()> {
             .collect();
         let labels = Tensor::from_vec(values, shape, &Device::Cpu)?;
 
-        let objective = Objective::new(alpha, num_classes)?;
+        let objective = Objective::new(alpha, num_classes, Normalize::All)?;
         let loss = objective.loss(&logits, &labels)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
         ensure!(

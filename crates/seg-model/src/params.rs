@@ -33,6 +33,8 @@ struct Inner {
     seed: Option<u64>,
     /// Which tensors training leaves as they are; without one, none.
     frozen: Option<fn(&str) -> bool>,
+    /// Beginnings of the names that training moves; without any, all.
+    trained: Vec<String>,
 }
 
 impl Params {
@@ -80,6 +82,11 @@ impl Params {
     /// Keeps the tensors of these names out of training: they get no gradient and are not [`Params::trainable`].
     pub fn freeze(&self, is_frozen: fn(&str) -> bool) {
         self.lock().frozen = Some(is_frozen);
+    }
+
+    /// Keeps tensors out of training, as [`Params::freeze`] does, whose names begin with none of `beginnings`.
+    pub fn train_only(&self, beginnings: Vec<String>) {
+        self.lock().trained = beginnings;
     }
 
     /// Gives a network its tensors as variables, so that gradients reach them, but for frozen ones.
@@ -148,7 +155,9 @@ impl Params {
 
 impl Inner {
     fn is_frozen(&self, name: &str) -> bool {
+        let is_chosen = |beginning: &String| name.starts_with(beginning.as_str());
         self.frozen.is_some_and(|is_frozen| is_frozen(name))
+            || !(self.trained.is_empty() || self.trained.iter().any(is_chosen))
     }
 }
 

@@ -109,11 +109,13 @@ impl AdamState {
         let first = Moment {
             isa,
             keep: config.beta1 as f32,
+            take: (1.0 - config.beta1) as f32,
             squared: false,
         };
         let second = Moment {
             isa,
             keep: config.beta2 as f32,
+            take: (1.0 - config.beta2) as f32,
             squared: true,
         };
         self.first.inplace_op2(&gradient, &first)?;
@@ -145,6 +147,8 @@ impl AdamState {
 struct Moment {
     isa: Isa,
     keep: f32,
+    /// 1 less what is kept, rounded once: the difference of f32 is off by 1e-5 of it for the second moment.
+    take: f32,
     squared: bool,
 }
 
@@ -165,11 +169,17 @@ impl InplaceOp2 for Moment {
             .par_chunks_mut(ELEMENTS)
             .zip(gradient.par_chunks(ELEMENTS))
             .for_each(|(moment, gradient)| {
-                let &Self { isa, keep, squared } = self;
+                let &Self {
+                    isa,
+                    keep,
+                    take,
+                    squared,
+                } = self;
                 isa.run(MoveMoment {
                     moment,
                     gradient,
                     keep,
+                    take,
                     squared,
                 });
             });
@@ -233,8 +243,7 @@ fn slice_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut
 }
 
 kernel! {
-    MoveMoment<'m, 'g> { moment: &'m mut [f32], gradient: &'g [f32], keep: f32, squared: bool } -> () {
-        let take = 1.0 - keep;
+    MoveMoment<'m, 'g> { moment: &'m mut [f32], gradient: &'g [f32], keep: f32, take: f32, squared: bool } -> () {
         for (m, &g) in moment.iter_mut().zip(gradient) {
             *m = keep * *m + take * if squared { g * g } else { g };
         }

@@ -295,6 +295,11 @@ pub fn train_log() -> Table {
                 "its part on out-of-distribution pixels",
             ),
             field(
+                "loss_distilled",
+                DataType::Float64,
+                "its weighed divergence from the network before",
+            ),
+            field(
                 "learning_rate",
                 DataType::Float64,
                 "learning rate of the step",

@@ -1,0 +1,188 @@
+//! Distillation towards the network before the training, on known pixels.
+
+use artifacts::labels::OOD_PROXY;
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
+
+/// Pixels that are computed together.
+const BLOCK: usize = 512;
+
+/// KL divergence of `logits` from the distributions of `original`, a scalar that gradients reach `logits` through.
+///
+/// Both `[N, C, H, W]` f32; `labels` `[N, H, W]` u8. Pixels of unknown objects (254) have none; the sum over the others is
+/// divided by N·C·H·W, as the objective is. Source: Li and Hoiem, "Learning without Forgetting", ECCV 2016; here the pixels
+/// are those of the new task too.
+///
+/// # Errors
+/// If the shapes differ.
+pub fn distillation(logits: &Tensor, original: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    let (n, c, h, w) = logits.dims4()?;
+    if original.dims() != logits.dims() || labels.dims() != [n, h, w] {
+        bail!(
+            "distillation of {:?} from {:?} with labels {:?}",
+            logits.shape(),
+            original.shape(),
+            labels.shape()
+        );
+    }
+    let values = |t: &Tensor| t.detach().flatten_all()?.to_vec1::<f32>();
+    let (students, teachers) = (values(logits)?, values(original)?);
+    let labels = labels.flatten_all()?.to_vec1::<u8>()?;
+    let (plane, divisor) = (h * w, logits.elem_count() as f64);
+    let mut gradient = vec![0f32; students.len()];
+    let parts: Vec<f64> = gradient
+        .par_chunks_mut(c * plane)
+        .zip(students.par_chunks(c * plane))
+        .zip(teachers.par_chunks(c * plane))
+        .zip(labels.par_chunks(plane))
+        .map(|(((gradient, student), teacher), labels)| {
+            let mut sum = 0.0;
+            for first in (0..plane).step_by(BLOCK) {
+                let block = first..(first + BLOCK).min(plane);
+                let known = labels[block.clone()].iter().map(|&l| l != OOD_PROXY);
+                let known: Vec<bool> = known.collect();
+                let student = Softmax::of(student, plane, &block);
+                let teacher = Softmax::of(teacher, plane, &block);
+                for k in 0..c {
+                    let out = &mut gradient[k * plane..][block.clone()];
+                    for (i, out) in out.iter_mut().enumerate().filter(|(i, _)| known[*i]) {
+                        let ((p, log_p), (q, log_q)) = (teacher.at(k, i), student.at(k, i));
+                        sum += f64::from(p * (log_p - log_q));
+                        *out = ((q - p) as f64 / divisor) as f32;
+                    }
+                }
+            }
+            sum
+        })
+        .collect();
+    logits.apply_op1(KnownGradient {
+        value: (parts.iter().sum::<f64>() / divisor) as f32,
+        gradient: Tensor::from_vec(gradient, logits.shape(), logits.device())?,
+    })
+}
+
+/// Softmax of a block of pixels.
+struct Softmax {
+    len: usize,
+    /// Logits less the logarithm of the sum of their exponentials, by class.
+    logs: Vec<f32>,
+}
+
+impl Softmax {
+    fn of(logits: &[f32], plane: usize, block: &std::ops::Range<usize>) -> Self {
+        let len = block.len();
+        let mut logs: Vec<f32> = logits
+            .chunks_exact(plane)
+            .flat_map(|row| &row[block.clone()])
+            .copied()
+            .collect();
+        let mut max = vec![f32::NEG_INFINITY; len];
+        for row in logs.chunks_exact(len) {
+            for (max, z) in max.iter_mut().zip(row) {
+                *max = max.max(*z);
+            }
+        }
+        let mut sum = vec![0f32; len];
+        for row in logs.chunks_exact(len) {
+            for ((sum, max), z) in sum.iter_mut().zip(&max).zip(row) {
+                *sum += (z - max).exp();
+            }
+        }
+        for row in logs.chunks_exact_mut(len) {
+            for ((z, max), sum) in row.iter_mut().zip(&max).zip(&sum) {
+                *z -= max + sum.ln();
+            }
+        }
+        Self { len, logs }
+    }
+
+    /// Probability of class `k` at pixel `i`, and its logarithm.
+    fn at(&self, k: usize, i: usize) -> (f32, f32) {
+        let log = self.logs[k * self.len + i];
+        (log.exp(), log)
+    }
+}
+
+/// A scalar whose gradient was computed with its value.
+struct KnownGradient {
+    value: f32,
+    gradient: Tensor,
+}
+
+impl CustomOp1 for KnownGradient {
+    fn name(&self) -> &'static str {
+        "distillation"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(vec![self.value]), Shape::from(())))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let grad = f64::from(grad.to_scalar::<f32>()?);
+        Ok(Some((&self.gradient * grad)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+
+    /// Against the definition in f64 and finite differences of it.
+    #[test]
+    fn value_and_gradient_are_those_of_the_divergence() -> anyhow::Result<()> {
+        let (n, c, h, w) = (2, 3, 5, 7);
+        let count = n * c * h * w;
+        let noise = |seed: usize| -> Vec<f64> {
+            let value = |i: usize| ((i * 7919 + seed * 104_729) % 1009) as f64 / 200.0 - 2.5;
+            (0..count).map(value).collect()
+        };
+        let (student, teacher) = (noise(1), noise(2));
+        let labels: Vec<u8> = (0..n * h * w).map(|i| [3, 254, 255][i % 3]).collect();
+        let divergence = |student: &[f64]| -> f64 {
+            let mut sum = 0.0;
+            for pixel in (0..n * h * w).filter(|&i| labels[i] != 254) {
+                let (image, place) = (pixel / (h * w), pixel % (h * w));
+                let at = |k: usize| (image * c + k) * h * w + place;
+                let log_softmax = |z: &[f64], k: usize| {
+                    z[at(k)] - (0..c).map(|j| z[at(j)].exp()).sum::<f64>().ln()
+                };
+                for k in 0..c {
+                    let (p, q) = (log_softmax(&teacher, k), log_softmax(student, k));
+                    sum += p.exp() * (p - q);
+                }
+            }
+            sum / count as f64
+        };
+        let tensor = |values: &[f64]| {
+            let values: Vec<f32> = values.iter().map(|v| *v as f32).collect();
+            Tensor::from_vec(values, (n, c, h, w), &Device::Cpu)
+        };
+        let logits = Var::from_tensor(&tensor(&student)?)?;
+        let original = tensor(&teacher)?;
+        let labels = Tensor::from_vec(labels.clone(), (n, h, w), &Device::Cpu)?;
+        let loss = distillation(&logits, &original, &labels)?;
+        let expected = divergence(&student);
+        assert!((f64::from(loss.to_scalar::<f32>()?) - expected).abs() < 1e-6 * expected);
+        let grads = (loss * 2.0)?.backward()?;
+        let grad = grads.get(&logits).expect("the variable has a gradient");
+        let grad: Vec<f32> = grad.flatten_all()?.to_vec1()?;
+        for i in 0..count {
+            let moved = |by: f64| {
+                let mut student = student.clone();
+                student[i] += by;
+                divergence(&student)
+            };
+            let expected = 2.0 * (moved(1e-5) - moved(-1e-5)) / 2e-5;
+            assert!(
+                (f64::from(grad[i]) - expected).abs() < 1e-6,
+                "{i}: {} instead of {expected}",
+                grad[i]
+            );
+        }
+        let same = distillation(&original, &original, &labels)?;
+        assert!(same.to_scalar::<f32>()?.abs() < 1e-6);
+        Ok(())
+    }
+}
