@@ -83,15 +83,31 @@ real dir=(out / "real"): build
     {{ bin }}/ood-eval report --run enet={{ dir }}/enet --run erfnet={{ dir }}/erfnet --run erfnet-ood={{ dir }}/erfnet-ood --labels {{ dir }}/labels --skip-without-ood --output {{ dir }}/report --title "oodseg on real samples"
     @echo "report: {{ dir }}/report/report.html"
 
+# one OoD training on the real samples with these flags, and its figures: `just real-recipe paste-s1 --paste 1 --seed 1`
+[group('real')]
+real-recipe name *flags: build
+    {{ just }} _real-data {{ out / "real" }}
+    {{ bin }}/ood-train --init {{ real_data }}/weights/erfnet_dequant_city20.safetensors --network erfnet --labels {{ out / "real" }}/labels/cityscapes-train --proxy {{ out / "real" }}/proxy --crop 384 --batch-size 4 --batch-norm frozen --output {{ out / "real" / name }}/train {{ flags }}
+    {{ just }} _judge {{ out / "real" }} {{ name }} {{ out / "real" / name }}/train/weights.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" erfnet
+    {{ bin }}/ood-eval evaluate --run {{ name }}={{ out / "real" / name }} --skip-without-ood --output {{ out / "real" / name }}/eval
+
+# the best training of docs/RESULTS.md: objects pasted into the crops, the decoder alone trained, distilled from the network before
+[group('real')]
+real-best seed="0": (real-recipe ("best-s" + seed) "--ood-fraction 0 --paste 1 --train-only decoder --learning-rate 5e-5 --distill 1 --steps 150 --seed" seed)
+
 [private]
 _real-train dir:
+    {{ just }} _real-data {{ dir }}
+    {{ bin }}/ood-train --init {{ real_data }}/weights/erfnet_dequant_city20.safetensors --network erfnet --labels {{ dir }}/labels/cityscapes-train --proxy {{ dir }}/proxy --ood-fraction 0.3333 --crop 384 --batch-size 4 --steps 100 --learning-rate 1e-5 --batch-norm frozen --output {{ dir }}/train
+
+[private]
+_real-data dir:
     {{ just }} size=1024x512 _labels {{ dir }} cityscapes-train {{ real_data }}/cityscapes
     {{ just }} size=1024x512 _labels {{ dir }} cityscapes-val {{ real_data }}/cityscapes
     {{ just }} size=1024x512 _labels {{ dir }} road-anomaly21 {{ real_data }}/ood/RoadAnomaly21
     {{ just }} size=1024x512 _labels {{ dir }} road-obstacle21 {{ real_data }}/ood/RoadObsticle21
     {{ just }} size=1024x512 _labels {{ dir }} fishyscapes-static {{ real_data }}/ood/fs_static
     {{ bin }}/coco-proxy --annotations {{ real_data }}/coco/annotations/instances_train2017.json --images {{ real_data }}/coco/train2017 --preview 16 --output {{ dir }}/proxy
-    {{ bin }}/ood-train --init {{ real_data }}/weights/erfnet_dequant_city20.safetensors --network erfnet --labels {{ dir }}/labels/cityscapes-train --proxy {{ dir }}/proxy --ood-fraction 0.3333 --crop 384 --batch-size 4 --steps 100 --learning-rate 1e-5 --batch-norm frozen --output {{ dir }}/train
 
 # --- the stages, one by one, on your data ---
 
