@@ -83,7 +83,16 @@ impl Source {
         Ok(())
     }
 
-    fn read(&self, sample: &Sample) -> Result<(RgbImage, Mask)> {
+    /// What the index lists.
+    pub fn samples(&self) -> &[Sample] {
+        &self.index.samples
+    }
+
+    /// A sample's image in the size of its mask, and the mask.
+    ///
+    /// # Errors
+    /// If one of them cannot be used.
+    pub fn read(&self, sample: &Sample) -> Result<(RgbImage, Mask)> {
         let mask_path = self.index.mask_path(&self.dir, sample)?;
         let mask = Mask::read(&mask_path, self.index.mask_kind)?;
         let image = read_rgb(&self.index.image_path(sample)?)?;

@@ -150,6 +150,39 @@ impl Learner {
         Ok(())
     }
 
+    /// The network that is trained.
+    pub(crate) fn network(&self) -> Network {
+        self.network
+    }
+
+    /// Logits `[N, C, H, W]` of normalized images `[N, 3, H, W]`, as in deployment: no dropout, running statistics.
+    pub(crate) fn predict(&self, images: &Tensor) -> Result<Tensor> {
+        let (_, _, height, width) = images.dims4()?;
+        let logits = self.net.forward(images, &Mode::EVAL)?.detach();
+        let align = self.network.align_corners();
+        Ok(seg_ops::upsample_bilinear2d(
+            &logits,
+            (height, width),
+            align,
+        )?)
+    }
+
+    /// Runs `look` while the network has the weights that the training gives.
+    pub(crate) fn with_result<T>(&self, look: impl FnOnce() -> Result<T>) -> Result<T> {
+        let variables = self.params.variables();
+        let mut before = Vec::new();
+        for (name, average) in &self.averages {
+            let variable = &variables[name];
+            before.push((variable, variable.copy()?));
+            variable.set(average)?;
+        }
+        let result = look();
+        for (variable, value) in before {
+            variable.set(&value)?;
+        }
+        result
+    }
+
     /// What the training gives: the variables, or their averages.
     pub(crate) fn tensors(&self) -> BTreeMap<String, Tensor> {
         if self.settings.ema.is_some() {

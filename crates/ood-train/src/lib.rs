@@ -14,6 +14,7 @@ pub mod augment;
 pub mod batches;
 mod distill;
 pub mod interval;
+mod journal;
 mod learner;
 mod log;
 pub mod objective;
@@ -21,6 +22,7 @@ mod optimizer;
 pub mod paste;
 mod state;
 mod train;
+mod validation;
 
 use std::path::PathBuf;
 
@@ -52,6 +54,17 @@ pub struct Args {
     #[arg(long)]
     #[serde(skip)]
     pub init: Option<PathBuf>,
+    /// Directory of the label stage with train ids, to be looked at during the training (Cityscapes val).
+    #[arg(long)]
+    #[serde(skip)]
+    pub val: Option<PathBuf>,
+    /// Directory of the label stage with unknown objects, to be looked at during the training.
+    #[arg(long)]
+    #[serde(skip)]
+    pub val_ood: Option<PathBuf>,
+    /// Steps between looks at --val and --val-ood; an epoch if not given.
+    #[arg(long)]
+    pub val_every: Option<usize>,
     /// Directory to be written.
     #[arg(long)]
     #[serde(skip)]
@@ -154,6 +167,10 @@ pub struct Args {
     #[arg(long, default_value_t = 10.0)]
     #[serde(skip)]
     pub checkpoint_minutes: f64,
+    /// Checkpoints that are kept: the last ones.
+    #[arg(long, default_value_t = 1)]
+    #[serde(skip)]
+    pub keep_checkpoints: usize,
     /// Threads that read and augment images.
     #[arg(long, default_value_t = 2)]
     #[serde(skip)]
@@ -266,6 +283,11 @@ impl Args {
             self.batch_size
         );
         ensure!(self.workers > 0, "--workers must be at least 1");
+        ensure!(
+            self.keep_checkpoints > 0,
+            "--keep-checkpoints must be at least 1"
+        );
+        ensure!(self.val_every != Some(0), "--val-every must be at least 1");
         ensure!(self.log_every > 0, "--log-every must be at least 1");
         ensure!(
             self.learning_rate > 0.0 && self.learning_rate.is_finite(),
@@ -288,6 +310,8 @@ pub fn run(args: &Args) -> Result<()> {
     // the directories, not their indices: these do not tell when masks change
     let mut inputs = vec![("labels", args.labels.as_path())];
     inputs.extend(args.proxy.iter().map(|p| ("proxy", p.as_path())));
+    inputs.extend(args.val.iter().map(|p| ("val", p.as_path())));
+    inputs.extend(args.val_ood.iter().map(|p| ("val-ood", p.as_path())));
     inputs.extend(args.init.iter().map(|p| ("init", p.as_path())));
     let dir = match StageDir::open(&args.output, "ood-train", args, &inputs, args.common.force)? {
         Opened::Done(_) => {

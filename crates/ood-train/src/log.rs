@@ -1,4 +1,4 @@
-//! `log.parquet`: losses over the training.
+//! `log.parquet` and `validation.parquet`: losses and figures over the training.
 
 use std::path::Path;
 
@@ -7,6 +7,7 @@ use artifacts::tables::{read_table, schema, write_table};
 use polars::prelude::{Column, DataFrame};
 
 use crate::objective::Losses;
+use crate::validation::Figures;
 
 /// One row.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,4 +69,50 @@ pub(crate) fn read_until(path: &Path, step: usize) -> Result<Vec<Row>> {
             learning_rate: learning_rate[i],
         })
         .collect())
+}
+
+/// Writes the figures after some steps.
+pub(crate) fn write_validation(path: &Path, looks: &[(u32, Figures)]) -> Result<()> {
+    let steps: Vec<u32> = looks.iter().map(|l| l.0).collect();
+    let mut columns = vec![Column::new("step".into(), steps)];
+    for (i, (name, _)) in Figures::default().named().into_iter().enumerate() {
+        let values: Vec<Option<f64>> = looks.iter().map(|l| l.1.named()[i].1).collect();
+        columns.push(Column::new(name.into(), values));
+    }
+    let mut frame = DataFrame::new(looks.len(), columns)?;
+    write_table(path, &schema::train_validation(), &mut frame)
+}
+
+/// Reads the figures up to `step`.
+pub(crate) fn read_validation_until(path: &Path, step: usize) -> Result<Vec<(u32, Figures)>> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let frame = read_table(path, &schema::train_validation())?;
+    let column = |name: &str| -> Result<Vec<Option<f64>>> {
+        Ok(frame.column(name)?.f64()?.iter().collect())
+    };
+    let columns = [
+        column("mean_iou")?,
+        column("pixel_accuracy")?,
+        column("entropy_in")?,
+        column("entropy_out")?,
+        column("auroc")?,
+        column("auprc")?,
+        column("fpr95")?,
+    ];
+    let steps = frame.column("step")?.u32()?.into_no_null_iter();
+    let all = steps.enumerate().map(|(i, step)| {
+        let figures = Figures {
+            mean_iou: columns[0][i],
+            pixel_accuracy: columns[1][i],
+            entropy_in: columns[2][i],
+            entropy_out: columns[3][i],
+            auroc: columns[4][i],
+            auprc: columns[5][i],
+            fpr95: columns[6][i],
+        };
+        (step, figures)
+    });
+    Ok(all.filter(|&(s, _)| s as usize <= step).collect())
 }

@@ -1,7 +1,8 @@
-//! `checkpoint.safetensors`: all that a training needs to go on as if nothing had happened.
+//! `checkpoint-<step>.safetensors`: all that a training needs to go on as if nothing had happened.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
@@ -11,7 +12,35 @@ use seg_ops::DropoutRng;
 
 use crate::optimizer::Optimizer;
 
-pub(crate) const FILE_NAME: &str = "checkpoint.safetensors";
+/// Checkpoints in `dir`, from the first to the last.
+pub(crate) fn list(dir: &Path) -> Result<Vec<PathBuf>> {
+    let list = || format!("could not list {}", dir.display());
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).with_context(list)? {
+        let path = entry.with_context(list)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let step = name.strip_prefix("checkpoint-");
+        let step = step.and_then(|s| s.strip_suffix(".safetensors"));
+        if let Some(step) = step.and_then(|s| s.parse::<usize>().ok()) {
+            found.push((step, path.clone()));
+        }
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Name of the checkpoint after `step` steps in `dir`.
+pub(crate) fn path(dir: &Path, step: usize) -> PathBuf {
+    dir.join(format!("checkpoint-{step:08}.safetensors"))
+}
+
+/// Removes all checkpoints in `dir` but the last `keep`.
+pub(crate) fn remove_old(dir: &Path, keep: usize) -> Result<()> {
+    for path in list(dir)?.iter().rev().skip(keep) {
+        fs::remove_file(path).with_context(|| format!("could not remove {}", path.display()))?;
+    }
+    Ok(())
+}
 
 /// What is said of weights or moments that are not finite.
 pub(crate) const DIVERGED: &str = "the training diverged: lower --learning-rate";
@@ -53,7 +82,7 @@ pub(crate) fn restore(
     averages: &mut BTreeMap<String, Tensor>,
 ) -> Result<(usize, DropoutRng)> {
     let mut inner = || -> Result<(usize, DropoutRng)> {
-        let bytes = std::fs::read(path)?;
+        let bytes = fs::read(path)?;
         let metadata = metadata(&bytes)?;
         let number = |key: &str| -> Result<u64> {
             let text = metadata
@@ -84,7 +113,7 @@ pub(crate) fn restore(
     };
     inner().with_context(|| {
         format!(
-            "{} is damaged: remove it, or start anew with --force",
+            "{} is damaged: remove it to go on from an earlier one, or start anew with --force",
             path.display()
         )
     })

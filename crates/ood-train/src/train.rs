@@ -15,11 +15,13 @@ use seg_model::params::Params;
 use stage_cli::Progress;
 
 use crate::batches::{Loader, Mix, Source};
+use crate::journal::Journal;
 use crate::learner::Learner;
-use crate::log::{self, Row};
+use crate::log::Row;
 use crate::objective::{Losses, Objective};
 use crate::optimizer::Gradients;
 use crate::paste::Pasting;
+use crate::validation::Validation;
 use crate::{Args, Schedule, state};
 
 /// Longest side of crops in pixels that is taken for meant.
@@ -34,6 +36,7 @@ pub(crate) struct Start {
     original: Option<Box<dyn SegNet>>,
     objective: Objective,
     mix: Mix,
+    validation: Option<Validation>,
 }
 
 impl Start {
@@ -68,6 +71,8 @@ impl Start {
             None
         };
         let mix = mix(args, &weights)?;
+        let (known, unknown) = (args.val.as_deref(), args.val_ood.as_deref());
+        let validation = Validation::open(known, unknown, weights.normalization)?;
         Ok(Self {
             weights,
             params,
@@ -75,11 +80,12 @@ impl Start {
             original,
             objective,
             mix,
+            validation,
         })
     }
 
-    /// The learner, what it trains on, and the weights that it starts from.
-    fn into_learner(self, args: &Args) -> Result<(Learner, Mix, Checkpoint)> {
+    /// The learner, what it trains on, what it is judged by, and the weights that it starts from.
+    fn into_learner(self, args: &Args) -> Result<(Learner, Mix, Option<Validation>, Checkpoint)> {
         let learner = Learner::new(
             args,
             self.weights.network,
@@ -89,18 +95,16 @@ impl Start {
             self.params,
             &self.weights.tensors,
         )?;
-        Ok((learner, self.mix, self.weights))
+        Ok((learner, self.mix, self.validation, self.weights))
     }
 }
 
 /// Trains into `output` and returns the number of steps.
 pub(crate) fn train(args: &Args, start: Start, output: &Path) -> Result<usize> {
-    let (mut learner, mix, mut weights) = start.into_learner(args)?;
-    let (checkpoint_path, log_path) = (output.join(state::FILE_NAME), output.join("log.parquet"));
-    let first = if checkpoint_path.exists() {
-        learner.restore(&checkpoint_path)?
-    } else {
-        0
+    let (mut learner, mix, validation, mut weights) = start.into_learner(args)?;
+    let first = match state::list(output)?.last() {
+        Some(checkpoint) => learner.restore(checkpoint)?,
+        None => 0,
     };
     let (epoch_len, crops_per_step) = (mix.epoch_len(), args.batch_size * args.accumulate);
     let steps = match args.steps {
@@ -110,7 +114,8 @@ pub(crate) fn train(args: &Args, start: Start, output: &Path) -> Result<usize> {
     if first > 0 {
         tracing::info!("going on after step {first} of {steps}");
     }
-    let mut rows = log::read_until(&log_path, first)?;
+    let validate_every = args.val_every.unwrap_or(epoch_len.div_ceil(crops_per_step));
+    let mut journal = Journal::open(output, first)?;
     let stop = stop_on_signal()?;
     let batches = first * args.accumulate..steps * args.accumulate;
     let mut loader = Loader::start(mix, args.batch_size, batches, args.workers);
@@ -141,18 +146,29 @@ pub(crate) fn train(args: &Args, start: Start, output: &Path) -> Result<usize> {
                 crops / started.elapsed().as_secs_f64(),
                 loader.waited().as_secs_f64()
             ));
-            rows.push(Row {
+            journal.log(Row {
                 step: done as u32,
                 epoch: (step * crops_per_step / epoch_len) as u32,
                 losses,
                 learning_rate,
-            });
+            })?;
+        }
+        if let Some(validation) = &validation
+            && (done % validate_every == 0 || done == steps)
+        {
+            let figures = validation.figures(&learner)?;
+            progress.message(figures.to_string());
+            if journal.validated(done as u32, figures)? {
+                weights.tensors = learner.tensors();
+                weights.write(&output.join("weights.best.safetensors"))?;
+            }
         }
         let stopped = stop.load(Ordering::Relaxed);
         if stopped || last_save.elapsed().as_secs_f64() > 60.0 * args.checkpoint_minutes {
             // the log first: rows beyond the checkpoint are dropped when going on, missing ones could not be made up
-            log::write(&log_path, &rows)?;
-            learner.save(&checkpoint_path, done)?;
+            journal.write()?;
+            learner.save(&state::path(output, done), done)?;
+            state::remove_old(output, args.keep_checkpoints)?;
             last_save = Instant::now();
         }
         ensure!(
@@ -162,13 +178,11 @@ pub(crate) fn train(args: &Args, start: Start, output: &Path) -> Result<usize> {
     }
     progress.finish();
     tracing::info!("waited {:.1} s for images", loader.waited().as_secs_f64());
-    log::write(&log_path, &rows)?;
+    journal.write()?;
     weights.tensors = learner.tensors();
     check_finite(&weights.tensors).context(state::DIVERGED)?;
     weights.write(&output.join("weights.safetensors"))?;
-    if checkpoint_path.exists() {
-        std::fs::remove_file(&checkpoint_path).context("could not remove the last checkpoint")?;
-    }
+    state::remove_old(output, 0)?;
     Ok(steps)
 }
 

@@ -165,7 +165,8 @@ fn mask(width: u32, height: u32, kind: MaskKind) -> Mask {
             _ if y < 2 => IGNORE,
             MaskKind::Proxy if x > 10 && y > 12 => OOD_PROXY,
             MaskKind::Proxy => 0,
-            _ => (x / 4 % 19) as u8,
+            MaskKind::Eval => u8::from(x > 20 && y > 10),
+            MaskKind::TrainId => (x / 4 % 19) as u8,
         };
     }
     mask
@@ -179,12 +180,18 @@ fn files(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     }
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            continue; // events for TensorBoard, which hold times
+        }
         let name = entry
             .file_name()
             .into_string()
             .ok()
             .context("plain names")?;
-        found.insert(name, fs::read(entry.path())?);
+        // a training that runs may have removed it
+        if let Ok(bytes) = fs::read(entry.path()) {
+            found.insert(name, bytes);
+        }
     }
     Ok(found)
 }
@@ -192,16 +199,25 @@ fn files(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
 /// Weights and log of a finished training.
 fn results(dir: &Path) -> Result<[Vec<u8>; 2]> {
     Manifest::read(dir)?;
-    ensure!(!dir.join("checkpoint.safetensors").exists());
+    ensure!(checkpoint(dir)?.is_none());
     let read = |name: &str| fs::read(dir.join(name)).with_context(|| name.to_owned());
     Ok([read("weights.safetensors")?, read("log.parquet")?])
 }
 
-/// Steps that the checkpoint in `dir` holds; 0 without one.
+/// The last checkpoint in `dir`.
+fn checkpoint(dir: &Path) -> Result<Option<PathBuf>> {
+    let last = files(dir)?
+        .into_keys()
+        .rfind(|n| n.starts_with("checkpoint-"));
+    Ok(last.map(|n| dir.join(n)))
+}
+
+/// Steps that the last checkpoint in `dir` holds; 0 without one.
 fn saved_step(dir: &Path) -> Result<usize> {
-    match fs::read(dir.join("checkpoint.safetensors")) {
-        Ok(bytes) => Ok(metadata(&bytes)?["step"].parse()?),
-        Err(_) => Ok(0),
+    // a later one may replace it while it is read
+    match checkpoint(dir)?.map(fs::read) {
+        Some(Ok(bytes)) => Ok(metadata(&bytes)?["step"].parse()?),
+        _ => Ok(0),
     }
 }
 
@@ -335,6 +351,92 @@ fn options_change_the_training_and_survive_a_kill() -> Result<()> {
     Ok(())
 }
 
+/// Figures are told of, the best weights are kept, and neither a kill nor looking changes what is trained.
+#[cfg(unix)]
+#[test]
+fn validation_leaves_the_training_as_it_is() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.write_data("unknown", &[("u", 40, 40), ("v", 41, 37)], MaskKind::Eval)?;
+    let (known, unknown) = (toy.path("labels"), toy.path("unknown"));
+    let train = |name: &str, more: &[&str]| {
+        let mut command = toy.train(name, &[&["--steps", "9", "--ema", "0.5"], more].concat());
+        command.arg("--val").arg(&known);
+        command.arg("--val-ood").arg(&unknown);
+        command
+    };
+    succeed(toy.train("plain", &["--steps", "9", "--ema", "0.5"]))?;
+    let every = ["--val-every", "2", "--checkpoint-minutes", "0"];
+    succeed(train("whole", &every))?;
+    let whole = files(&toy.path("whole"))?;
+    assert!(results(&toy.path("plain"))? == results(&toy.path("whole"))?);
+
+    let table = schema::train_validation();
+    let looks = read_table(&toy.path("whole").join(table.file_name()), &table)?;
+    let steps: Vec<_> = looks.column("step")?.u32()?.into_no_null_iter().collect();
+    assert_eq!(steps, [2, 4, 6, 8, 9]);
+    for field in &table.columns[1..] {
+        let values = looks.column(&field.name)?.f64()?;
+        let values: Vec<f64> = values.into_no_null_iter().collect();
+        assert_eq!(values.len(), 5, "{}", field.name);
+        assert!(
+            values.iter().all(|v| (0.0..=1.0).contains(v)),
+            "{}: {values:?}",
+            field.name
+        );
+    }
+    let auprc: Vec<f64> = looks.column("auprc")?.f64()?.into_no_null_iter().collect();
+    let best = auprc.iter().copied().fold(0.0, f64::max);
+    let is_last_best = auprc[..4].iter().all(|&a| a < best);
+    let is_same = whole["weights.best.safetensors"] == whole["weights.safetensors"];
+    assert_eq!(is_same, is_last_best);
+    let events = fs::read_dir(toy.path("whole/tensorboard"))?.count();
+    assert_eq!(events, 1);
+
+    let mut child = train("killed", &every).spawn()?;
+    wait_for_step(&toy.path("killed"), 5, &mut child)?;
+    child.kill()?;
+    child.wait()?;
+    succeed(train("killed", &every))?;
+    let killed = files(&toy.path("killed"))?;
+    for name in [
+        "weights.safetensors",
+        "weights.best.safetensors",
+        "log.parquet",
+        "validation.parquet",
+    ] {
+        assert!(whole[name] == killed[name], "{name}");
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn the_last_checkpoints_are_kept() -> Result<()> {
+    let toy = Toy::new()?;
+    let saving = [
+        "--steps",
+        "16",
+        "--checkpoint-minutes",
+        "0",
+        "--keep-checkpoints",
+        "3",
+    ];
+    succeed(toy.train("whole", &saving))?;
+    let out = toy.path("out");
+    let mut child = toy.train("out", &saving).spawn()?;
+    wait_for_step(&out, 6, &mut child)?;
+    child.kill()?;
+    child.wait()?;
+    let kept = files(&out)?.into_keys();
+    let kept: Vec<_> = kept.filter(|n| n.starts_with("checkpoint-")).collect();
+    assert!((3..=4).contains(&kept.len()), "{kept:?}");
+    // without the last one it goes on from the one before
+    fs::remove_file(checkpoint(&out)?.context("a checkpoint")?)?;
+    succeed(toy.train("out", &saving))?;
+    assert!(results(&toy.path("whole"))? == results(&out)?);
+    Ok(())
+}
+
 #[test]
 fn only_the_chosen_tensors_move() -> Result<()> {
     let toy = Toy::new()?;
@@ -459,8 +561,10 @@ fn files_of_different_steps_do_no_harm() -> Result<()> {
     succeed(toy.train("out", &saving))?;
     let expected = results(&out)?;
     fs::remove_file(out.join("manifest.json"))?;
-    for name in ["checkpoint.safetensors", "manifest.in-progress.json"] {
-        fs::write(out.join(name), &interrupted[name])?;
+    for (name, bytes) in &interrupted {
+        if name.starts_with("checkpoint-") || name == "manifest.in-progress.json" {
+            fs::write(out.join(name), bytes)?;
+        }
     }
     succeed(toy.train("out", &saving))?;
     assert!(expected == results(&out)?);
@@ -489,11 +593,11 @@ fn a_damaged_checkpoint_is_named() -> Result<()> {
     ];
     let train = || toy.bare("out", &diverging);
     toy.check_command_fails(train(), &["the loss is"])?;
-    let file = toy.path("out/checkpoint.safetensors");
+    let file = checkpoint(&toy.path("out"))?.context("a checkpoint")?;
     let bytes = fs::read(&file)?;
     for end in [0, 5, 100, bytes.len() - 1] {
         fs::write(&file, &bytes[..end])?;
-        toy.check_command_fails(train(), &["checkpoint.safetensors is damaged", "--force"])?;
+        toy.check_command_fails(train(), &["checkpoint-", "is damaged", "--force"])?;
     }
     fs::write(&file, &bytes)?;
     let log = toy.path("out/log.parquet");

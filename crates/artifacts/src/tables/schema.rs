@@ -271,6 +271,31 @@ pub fn confusion() -> Table {
     }
 }
 
+/// Figures of the network during a training, one row per look at the validation data sets.
+pub fn train_validation() -> Table {
+    let figure = |name: &str, meaning: &str| Field {
+        nullable: true,
+        ..field(name, DataType::Float64, meaning)
+    };
+    Table {
+        name: "validation",
+        written_by: "ood-train",
+        columns: vec![
+            field("step", DataType::UInt32, "optimizer steps done"),
+            figure("mean_iou", "mean IoU of the known classes, in [0, 1]"),
+            figure("pixel_accuracy", "share of right pixels, in [0, 1]"),
+            figure(
+                "entropy_in",
+                "mean normalized entropy of in-distribution pixels",
+            ),
+            figure("entropy_out", "the same of out-of-distribution pixels"),
+            figure("auroc", "of the entropy, in [0, 1]"),
+            figure("auprc", "of the entropy, in [0, 1]"),
+            figure("fpr95", "of the entropy, in [0, 1]"),
+        ],
+    }
+}
+
 /// Log of a training, one row per logged step.
 pub fn train_log() -> Table {
     Table {
