@@ -34,6 +34,11 @@ impl Score {
         Self::Margin,
     ];
 
+    /// Whether the score can be negative: logits are not bounded. The others are in [0, 1].
+    pub fn is_signed(self) -> bool {
+        matches!(self, Self::MaxLogit | Self::Energy)
+    }
+
     /// Name in tables.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! Histograms of pixel scores over in-distribution and out-of-distribution pixels.
 
 use artifacts::labels::EvalLabel;
-use artifacts::score_bins::{NUM_BINS, bin_of_number};
+use artifacts::score_bins::{NUM_BINS, ZERO_BIN, bin_of_number};
 use artifacts::scores::{PixelRow, Score};
 use artifacts::vectorized;
 
@@ -17,8 +17,8 @@ pub struct Counts {
 /// Counts of every score and bin; histograms of parts add up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histograms {
-    /// `[Score::ALL, NUM_BINS]`.
-    counts: Vec<Counts>,
+    /// Counts of [`Score::ALL`], from [`first_bin`] on.
+    counts: [Vec<Counts>; Score::ALL.len()],
     bins: Vec<u32>,
 }
 
@@ -26,21 +26,18 @@ impl Histograms {
     /// Empty histograms.
     pub fn new() -> Self {
         Self {
-            counts: vec![Counts::default(); Score::ALL.len() * NUM_BINS as usize],
+            counts: Score::ALL.map(|s| vec![Counts::default(); (NUM_BINS - first_bin(s)) as usize]),
             bins: Vec::new(),
         }
     }
 
     /// Counts a row's pixels; those that are neither in nor out are left out.
     pub fn add_row(&mut self, row: &PixelRow, labels: &[u8]) {
-        for (score, counts) in Score::ALL
-            .into_iter()
-            .zip(self.counts.chunks_exact_mut(NUM_BINS as usize))
-        {
+        for (score, counts) in Score::ALL.into_iter().zip(&mut self.counts) {
             self.bins.resize(row.width, 0);
             fill_bins(row, score, &mut self.bins);
             for (&bin, &label) in self.bins.iter().zip(labels) {
-                let bin = &mut counts[bin as usize];
+                let bin = &mut counts[bin.saturating_sub(first_bin(score)) as usize];
                 if label == EvalLabel::In as u8 {
                     bin.n_in += 1;
                 } else if label == EvalLabel::Out as u8 {
@@ -52,23 +49,24 @@ impl Histograms {
 
     /// The bin of a score for more counts.
     pub fn bin_mut(&mut self, score: Score, bin: u32) -> Option<&mut Counts> {
+        let bin = bin.checked_sub(first_bin(score))?;
         let score = Score::ALL.iter().position(|&s| s == score)?;
-        self.counts
-            .chunks_exact_mut(NUM_BINS as usize)
-            .nth(score)?
-            .get_mut(bin as usize)
+        self.counts[score].get_mut(bin as usize)
     }
 
     /// Non-empty bins of a score, sorted.
     pub fn non_empty(&self, score: Score) -> impl Iterator<Item = (u32, Counts)> {
-        let counts = Score::ALL
-            .into_iter()
-            .zip(self.counts.chunks_exact(NUM_BINS as usize));
+        let counts = Score::ALL.into_iter().zip(&self.counts);
         counts
             .filter(move |&(s, _)| s == score)
-            .flat_map(|(_, counts)| (0..).zip(counts.iter().copied()))
+            .flat_map(|(score, counts)| (first_bin(score)..).zip(counts.iter().copied()))
             .filter(|&(_, counts)| counts != Counts::default())
     }
+}
+
+/// The first bin that pixels of a score can be in; one less than that by rounding counts as it.
+fn first_bin(score: Score) -> u32 {
+    if score.is_signed() { 0 } else { ZERO_BIN }
 }
 
 vectorized! {
