@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use artifacts::atomic::write_bytes;
 use syntaxdot_summary::SummaryWriter;
 
+use crate::curves;
 use crate::log::{self, Row};
 use crate::validation::Figures;
 
@@ -73,6 +75,11 @@ impl Journal {
             log::write_validation(&self.validation, &self.looks)?;
         }
         Ok(())
+    }
+
+    /// Draws the learning curves.
+    pub(crate) fn draw(&self, path: &Path) -> Result<()> {
+        write_bytes(path, curves::draw(&self.rows, &self.looks)?.as_bytes())
     }
 
     fn scalar(&mut self, name: &str, step: u32, value: f64) -> Result<()> {

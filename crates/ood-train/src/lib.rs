@@ -12,6 +12,7 @@
 
 pub mod augment;
 pub mod batches;
+mod curves;
 mod distill;
 pub mod interval;
 mod journal;

@@ -179,6 +179,7 @@ pub(crate) fn train(args: &Args, start: Start, output: &Path) -> Result<usize> {
     progress.finish();
     tracing::info!("waited {:.1} s for images", loader.waited().as_secs_f64());
     journal.write()?;
+    journal.draw(&output.join("curves.svg"))?;
     weights.tensors = learner.tensors();
     check_finite(&weights.tensors).context(state::DIVERGED)?;
     weights.write(&output.join("weights.safetensors"))?;

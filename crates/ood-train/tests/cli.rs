@@ -242,7 +242,12 @@ fn a_training_leaves_weights_and_a_log() -> Result<()> {
     let names: Vec<_> = files(&out)?.into_keys().collect();
     assert_eq!(
         names,
-        ["log.parquet", "manifest.json", "weights.safetensors"]
+        [
+            "curves.svg",
+            "log.parquet",
+            "manifest.json",
+            "weights.safetensors"
+        ]
     );
     // 4 images and 2 proxies, twice, in pairs
     assert_eq!(Manifest::read(&out)?.counts["steps"], 6);
