@@ -1,5 +1,6 @@
 //! `decisions.parquet`: which segments are rejected, and how good that is.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::Result;
@@ -7,8 +8,9 @@ use artifacts::tables::{schema, write_table};
 use polars::prelude::{Column, DataFrame};
 use stage_cli::print_result;
 
-use crate::figures::{Figure, Scores};
+use crate::figures::{Figure, Judged, Rejection, Scores};
 use crate::folds::HeldOut;
+use crate::objects::FoundObjects;
 use crate::segments::Segments;
 
 /// Segments with their probabilities, and whether they are rejected.
@@ -74,45 +76,45 @@ impl<'a> Decisions<'a> {
     }
 
     /// How good they are, with intervals over `n_resamples` bootstrap resamples of the images.
-    pub fn scores(&self, threshold: f64, n_resamples: u64) -> Scores {
-        Scores::of(
-            &self.segments.sample_ids,
-            &self.probs,
-            &self.segments.is_false_positive,
-            &self.is_rejected,
-            threshold,
-            n_resamples,
-        )
-    }
-
-    /// What the manifest says.
-    pub fn counts(&self) -> [(&'static str, u64); 5] {
-        let count = |is_false_positive: bool, is_rejected: bool| {
-            let truth = self.segments.is_false_positive.iter();
-            let pairs = truth.zip(&self.is_rejected);
-            pairs
-                .map(|(&f, &r)| u64::from(f == is_false_positive && r == is_rejected))
-                .sum::<u64>()
+    pub fn scores(&self, threshold: f64, n_resamples: u64, objects: &FoundObjects) -> Scores {
+        let truth = self.segments.is_false_positive.iter();
+        let judged: Vec<Judged> = self
+            .probs
+            .iter()
+            .zip(truth.zip(&self.is_rejected))
+            .map(|(&prob, (&is_false_positive, &is_rejected))| Judged {
+                prob,
+                is_false_positive,
+                is_rejected,
+            })
+            .collect();
+        let count =
+            |is_counted: fn(&&Judged) -> bool| judged.iter().filter(is_counted).count() as u64;
+        let rejected: HashSet<(&str, u32)> = self.rejected().collect();
+        let rejection = Rejection {
+            rejected: count(|j| j.is_rejected),
+            false_positives: count(|j| j.is_false_positive),
+            false_positives_kept: count(|j| j.is_false_positive && !j.is_rejected),
+            true_positives_rejected: count(|j| !j.is_false_positive && j.is_rejected),
+            objects_found: objects.len(),
+            objects_newly_missed: objects.lost(&rejected),
         };
-        [
-            ("segments", self.segments.len() as u64),
-            ("false_positives", count(true, false) + count(true, true)),
-            ("rejected", count(true, true) + count(false, true)),
-            ("false_positives_kept", count(true, false)),
-            // the reference prints this number as "fp_after"
-            ("true_positives_rejected", count(false, true)),
-        ]
+        let ids = &self.segments.sample_ids;
+        Scores::of(ids, &judged, threshold, n_resamples, rejection)
     }
 
     /// Prints a summary to stdout; a dash stands for what is not defined.
-    pub fn report(&self, how: &str, scores: &Scores) {
-        let [segments, false_positives, rejected, kept, wrong] = self.counts().map(|c| c.1);
+    pub fn report(how: &str, scores: &Scores) {
         let number = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{x:.4}"));
         let interval = |f: Figure| format!("{} to {}", number(f.low), number(f.high));
+        let r = scores.rejection;
         print_result(format_args!(
-            "{segments} segments, {false_positives} false positives; {how}: AUROC {}, AUPRC {}, accuracy {}\n\
+            "{} segments, {} false positives; {how}: AUROC {}, AUPRC {}, accuracy {}\n\
              95 % of {} resamples of the images: AUROC {}, AUPRC {}, accuracy {}; calibration error {}\n\
-             {rejected} rejected above {:.4}, {wrong} of them true positives; {kept} false positives stay",
+             {} rejected above {:.4}, {} of them true positives; {} false positives stay\n\
+             {} of {} objects that were found are newly missed",
+            scores.n_segments,
+            r.false_positives,
             number(scores.auroc.value),
             number(scores.auprc.value),
             number(scores.accuracy.value),
@@ -121,7 +123,23 @@ impl<'a> Decisions<'a> {
             interval(scores.auprc),
             interval(scores.accuracy),
             number(scores.calibration_error.value),
+            r.rejected,
             scores.threshold,
+            r.true_positives_rejected,
+            r.false_positives_kept,
+            r.objects_newly_missed,
+            r.objects_found,
         ));
+        if let Some(r) = scores.regression {
+            print_result(format_args!(
+                "adjusted IoU: R2 {} ({}), correlation {} ({}), mean absolute error {} ({})",
+                number(r.r2.value),
+                interval(r.r2),
+                number(r.correlation.value),
+                interval(r.correlation),
+                number(r.mean_absolute_error.value),
+                interval(r.mean_absolute_error),
+            ));
+        }
     }
 }

@@ -6,8 +6,8 @@ use anyhow::Result;
 use artifacts::tables::{schema, write_table};
 use polars::prelude::{Column, DataFrame};
 
-use crate::folds::Classifier;
-use crate::model::Model;
+use crate::classifier::Linear;
+use crate::logistic::{Design, Minimum};
 use crate::segments::Segments;
 
 /// Writes `dir/coefficients.parquet`: coefficients of standardized metrics with their standard errors, and last the
@@ -17,13 +17,13 @@ use crate::segments::Segments;
 ///
 /// # Errors
 /// If the disk does.
-pub fn write_coefficients(dir: &Path, segments: &Segments, classifier: &Classifier) -> Result<()> {
-    let theta = &classifier.minimum.theta;
+pub fn write_coefficients(dir: &Path, segments: &Segments, minimum: &Minimum) -> Result<()> {
+    let theta = &minimum.theta;
     let errors: Vec<f64> = (0..theta.len())
         .map(|i| {
             let mut unit = vec![0.0; theta.len()];
             unit[i] = 1.0;
-            classifier.minimum.hessian.solve(&unit)[i].sqrt()
+            minimum.hessian.solve(&unit)[i].sqrt()
         })
         .collect();
     let names: Vec<&str> = segments.names.iter().map(String::as_str).collect();
@@ -40,12 +40,12 @@ pub fn write_coefficients(dir: &Path, segments: &Segments, classifier: &Classifi
     write_table(&dir.join(table.file_name()), &table, &mut frame)
 }
 
-/// Writes `dir/correlations.parquet`: Pearson's correlation of each pair of metrics; 0 with a constant one.
+/// Writes `dir/correlations.parquet`: Pearson's correlation of each pair of standardized metrics; 0 with a constant
+/// one.
 ///
 /// # Errors
 /// If the disk does.
-pub fn write_correlations(dir: &Path, segments: &Segments, classifier: &Classifier) -> Result<()> {
-    let design = classifier.scaler.design(segments.rows());
+pub fn write_correlations(dir: &Path, segments: &Segments, design: &Design) -> Result<()> {
     let n = segments.len().max(1) as f64;
     let (mut first, mut second, mut values) = (Vec::new(), Vec::new(), Vec::new());
     for (i, a) in segments.names.iter().enumerate() {
@@ -73,18 +73,22 @@ pub fn write_correlations(dir: &Path, segments: &Segments, classifier: &Classifi
 ///
 /// # Errors
 /// If the disk does.
-pub fn write_contributions(dir: &Path, segments: &Segments, model: &Model) -> Result<()> {
-    let design = model.scaler().design(segments.rows());
+pub fn write_contributions(
+    dir: &Path,
+    segments: &Segments,
+    linear: &Linear,
+    design: &Design,
+) -> Result<()> {
     let mut columns = vec![
         Column::new("sample_id".into(), &segments.sample_ids[..]),
         Column::new("segment_id".into(), &segments.segment_ids[..]),
-        Column::new("intercept".into(), vec![model.intercept; segments.len()]),
+        Column::new("intercept".into(), vec![linear.intercept; segments.len()]),
     ];
-    for (j, (name, coefficient)) in model.features.iter().zip(&model.coefficients).enumerate() {
+    for (j, (name, coefficient)) in segments.names.iter().zip(&linear.coefficients).enumerate() {
         let shares: Vec<f64> = design.rows().map(|row| row[j] * coefficient).collect();
         columns.push(Column::new(name.into(), shares));
     }
-    let table = schema::contributions(&model.features);
+    let table = schema::contributions(&segments.names);
     let mut frame = DataFrame::new(segments.len(), columns)?;
     write_table(&dir.join(table.file_name()), &table, &mut frame)
 }

@@ -14,18 +14,26 @@
 //! `--compat` gives, at the exact minimum instead of where liblinear stops.
 
 pub mod cholesky;
+pub mod classifier;
 pub mod decisions;
+pub mod exact_folds;
 pub mod explanation;
 pub mod figures;
 pub mod folds;
+pub mod l1;
+pub mod l1_figure;
 pub mod left_out;
 pub mod logistic;
 pub mod masks;
 pub mod model;
+pub mod network;
+pub mod objects;
 pub mod ranking;
 pub mod rejection;
+pub mod ridge;
 pub mod scaler;
 pub mod segments;
+pub mod trees;
 
 use std::path::PathBuf;
 
@@ -36,10 +44,15 @@ use clap::{Parser, Subcommand};
 use serde::Serialize;
 use stage_cli::Common;
 
+use classifier::{Classifier, Kind, Linear};
 use decisions::Decisions;
-use folds::{Folds, Scaling};
+use figures::{RegressionScores, Scores};
+use folds::{Folding, Folds, Scaling, is_one_class};
+use logistic::Design;
 use model::Model;
+use objects::FoundObjects;
 use rejection::Rule;
+use scaler::Scaler;
 use segments::Segments;
 
 /// Classify segments as false or true positives, and reject the former.
@@ -68,6 +81,10 @@ pub enum Command {
 
 /// Arguments of `meta-clf fit`.
 #[derive(clap::Args, Clone, Debug, Serialize)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "flags of the command line are independent of each other"
+)]
 pub struct FitArgs {
     /// Folders with `segments.parquet`, written by `segment-metrics`, separated by commas.
     #[arg(long, value_delimiter = ',', required = true, value_name = "DIR")]
@@ -77,6 +94,15 @@ pub struct FitArgs {
     #[arg(long)]
     #[serde(skip)]
     pub output: PathBuf,
+    /// What learns to tell false positives from true ones.
+    #[arg(long, value_enum, default_value = "logistic")]
+    pub classifier: Kind,
+    /// Seeds of trees and networks, separated by commas; the probability is the mean over them.
+    #[arg(long, value_delimiter = ',', default_value = "0", value_name = "SEED")]
+    pub seed: Vec<u64>,
+    /// Predict the adjusted `IoU` too, by linear regression: `regression.parquet`.
+    #[arg(long)]
+    pub regress: bool,
     /// What is held out at a time. Segments of one image are not independent, so the paper's `segment` is
     /// optimistic.
     #[arg(long, value_enum, default_value = "image")]
@@ -97,14 +123,14 @@ pub struct FitArgs {
     /// Bootstrap resamples of the images for the intervals in `scores.json`.
     #[arg(long, default_value_t = 1000, value_name = "N")]
     pub resamples: u64,
-    /// Write `contributions.parquet` too: what each metric adds to the log odds of each segment.
+    /// Write `contributions.parquet` too: what each metric adds to the log odds of each segment (logistic and l1).
     #[arg(long)]
     pub explain: bool,
     /// Write `masks/<sample_id>.png` too: 255 on the segments that are kept, 0 elsewhere.
     #[arg(long)]
     pub masks: bool,
     /// Do as the reference: hold out single segments, and standardize with the held-out one included.
-    #[arg(long, conflicts_with_all = ["folds", "n_folds"])]
+    #[arg(long, conflicts_with_all = ["folds", "n_folds", "classifier"])]
     pub compat: bool,
 }
 
@@ -126,7 +152,7 @@ pub struct ApplyArgs {
     /// Bootstrap resamples of the images for the intervals in `scores.json`.
     #[arg(long, default_value_t = 1000, value_name = "N")]
     pub resamples: u64,
-    /// Write `contributions.parquet` too: what each metric adds to the log odds of each segment.
+    /// Write `contributions.parquet` too: what each metric adds to the log odds of each segment (logistic and l1).
     #[arg(long)]
     pub explain: bool,
     /// Write `masks/<sample_id>.png` too: 255 on the segments that are kept, 0 elsewhere.
@@ -147,6 +173,7 @@ pub fn run(args: &Args) -> Result<()> {
 
 fn fit(args: &FitArgs, force: bool) -> Result<()> {
     let rule = args.rule()?;
+    args.check()?;
     let (folds, scaling) = if args.compat {
         (Folds::Segment, Scaling::AllRows)
     } else {
@@ -164,34 +191,129 @@ fn fit(args: &FitArgs, force: bool) -> Result<()> {
         return Ok(());
     };
     let segments = Segments::read(&args.segments)?;
-    let full = folds::fit_all(&segments)?;
-    let ranges = folds.ranges(&segments.sample_ids, args.n_folds);
-    ensure!(
-        args.n_folds != 1,
-        "--n-folds 1 leaves nothing to learn from: choose 2 or more"
-    );
-    let judged = folds::held_out(&segments, &full, &ranges, scaling)?;
+    let folding = Folding {
+        ranges: folds.ranges(&segments.sample_ids, args.n_folds),
+        scaling,
+    };
+    if args.classifier != Kind::Logistic && folding.ranges.len() > MANY_FITS {
+        tracing::warn!(
+            "{} fits, one for each fold: `--folds image` or `--n-folds 20` needs fewer",
+            folding.ranges.len()
+        );
+    }
+    let learner = args.classifier.learner(&args.seed);
+    let judged = learner.held_out(&segments, &folding)?;
     let threshold = rule.threshold(&judged.probs, &segments.is_false_positive);
     let decisions = Decisions::new(&segments, judged, threshold);
-    decisions.write(dir.path())?;
-    let scores = decisions.scores(threshold, args.resamples);
-    scores.write(dir.path())?;
-    let model = Model::new(&segments, &full, threshold, table_hashes(&args.segments)?);
+
+    let scaler = Scaler::fit(segments.rows(), segments.names.len());
+    let design = scaler.design(segments.rows());
+    let truth = &segments.is_false_positive;
+    let classifier = if is_one_class(truth) {
+        Classifier::Linear(Linear::new(vec![0.0; design.width]))
+    } else {
+        learner.fit(&design, truth)?
+    };
+    learner.explain(dir.path(), &segments, &design)?;
+    explanation::write_correlations(dir.path(), &segments, &design)?;
+    let (regression, predictions) = if args.regress {
+        let linear = ridge::fit(&design, &segments.adjusted_iou)?;
+        (Some(linear), Some(ridge::held_out(&segments, &folding)?))
+    } else {
+        (None, None)
+    };
+    let model = Model {
+        format_version: model::FORMAT_VERSION,
+        features: segments.names.clone(),
+        mean: scaler.mean,
+        std: scaler.std,
+        classifier,
+        regression,
+        threshold,
+        n_segments: segments.len() as u64,
+        n_false_positives: truth.iter().map(|&f| u64::from(f)).sum(),
+        training_tables: table_hashes(&args.segments)?,
+    };
     model.write(dir.path())?;
-    explanation::write_coefficients(dir.path(), &segments, &full)?;
-    explanation::write_correlations(dir.path(), &segments, &full)?;
-    if args.explain {
-        explanation::write_contributions(dir.path(), &segments, &model)?;
-    }
-    if args.masks {
-        masks::write_masks(&dir.subdir("masks")?, &args.segments, &decisions)?;
-    }
-    dir.finish(&decisions.counts())?;
-    decisions.report("held out", &scores);
+    let results = Results {
+        folders: &args.segments,
+        n_resamples: args.resamples,
+        explain: args.explain,
+        masks: args.masks,
+        model: &model,
+        design: &design,
+        predictions,
+    };
+    let scores = results.write(&dir, &segments, &decisions)?;
+    dir.finish(&counts(&scores))?;
+    Decisions::report("held out", &scores);
     Ok(())
 }
 
+/// More fits than this are worth a warning, unless they are the quick ones of the logistic regression.
+const MANY_FITS: usize = 500;
+
+/// What `fit` and `apply` write alike.
+struct Results<'a> {
+    folders: &'a [PathBuf],
+    n_resamples: u64,
+    explain: bool,
+    masks: bool,
+    model: &'a Model,
+    design: &'a Design,
+    predictions: Option<Vec<f64>>,
+}
+
+impl Results<'_> {
+    fn write(self, dir: &StageDir, segments: &Segments, decisions: &Decisions) -> Result<Scores> {
+        decisions.write(dir.path())?;
+        let objects = FoundObjects::read(self.folders)?;
+        let mut scores = decisions.scores(self.model.threshold, self.n_resamples, &objects);
+        if let Some(predictions) = &self.predictions {
+            ridge::write(dir.path(), segments, predictions)?;
+            let (ids, truth) = (&segments.sample_ids, &segments.adjusted_iou);
+            let found = RegressionScores::of(ids, truth, predictions, self.n_resamples);
+            scores.regression = Some(found);
+        }
+        scores.write(dir.path())?;
+        if self.explain {
+            let linear = self.model.linear()?;
+            explanation::write_contributions(dir.path(), segments, linear, self.design)?;
+        }
+        if self.masks {
+            masks::write_masks(&dir.subdir("masks")?, self.folders, decisions)?;
+        }
+        Ok(scores)
+    }
+}
+
+/// What the manifest says.
+fn counts(scores: &Scores) -> [(&'static str, u64); 6] {
+    let r = scores.rejection;
+    [
+        ("segments", scores.n_segments),
+        ("false_positives", r.false_positives),
+        ("rejected", r.rejected),
+        ("false_positives_kept", r.false_positives_kept),
+        ("true_positives_rejected", r.true_positives_rejected),
+        ("objects_newly_missed", r.objects_newly_missed),
+    ]
+}
+
 impl FitArgs {
+    fn check(&self) -> Result<()> {
+        ensure!(
+            self.n_folds != 1,
+            "--n-folds 1 leaves nothing to learn from: choose 2 or more"
+        );
+        let is_linear = matches!(self.classifier, Kind::Logistic | Kind::L1);
+        ensure!(
+            is_linear || !self.explain,
+            "--explain needs log odds that are sums over the metrics: choose --classifier logistic or l1"
+        );
+        Ok(())
+    }
+
     fn rule(&self) -> Result<Rule> {
         let share = |flag: &str, value: f64| {
             ensure!(
@@ -216,6 +338,9 @@ impl FitArgs {
 
 fn apply(args: &ApplyArgs, force: bool) -> Result<()> {
     let model = Model::read(&args.model)?;
+    if args.explain {
+        model.linear()?;
+    }
     let names = input_names(args.segments.len());
     let mut inputs: Vec<_> = inputs(&names, &args.segments).collect();
     inputs.push(("model", &args.model));
@@ -232,21 +357,23 @@ fn apply(args: &ApplyArgs, force: bool) -> Result<()> {
         );
     }
     let segments = Segments::read(&args.segments)?;
-    let judged = model
-        .judge(&segments)
+    let design = model
+        .design(&segments)
         .with_context(|| format!("{} does not fit", args.model.display()))?;
-    let decisions = Decisions::new(&segments, judged, model.threshold);
-    decisions.write(dir.path())?;
-    let scores = decisions.scores(model.threshold, args.resamples);
-    scores.write(dir.path())?;
-    if args.explain {
-        explanation::write_contributions(dir.path(), &segments, &model)?;
-    }
-    if args.masks {
-        masks::write_masks(&dir.subdir("masks")?, &args.segments, &decisions)?;
-    }
-    dir.finish(&decisions.counts())?;
-    decisions.report("with a given model", &scores);
+    let decisions = Decisions::new(&segments, model.judge(&design), model.threshold);
+    let regression = model.regression.as_ref();
+    let results = Results {
+        folders: &args.segments,
+        n_resamples: args.resamples,
+        explain: args.explain,
+        masks: args.masks,
+        model: &model,
+        design: &design,
+        predictions: regression.map(|linear| ridge::predict(linear, &design)),
+    };
+    let scores = results.write(&dir, &segments, &decisions)?;
+    dir.finish(&counts(&scores))?;
+    Decisions::report("with a given model", &scores);
     Ok(())
 }
 

@@ -6,9 +6,35 @@
 //! `LogisticRegression(solver="liblinear", C=1)`, which the reference uses with its defaults; liblinear stops at
 //! a tolerance at which probabilities are off by up to 6e-4.
 
+use std::path::Path;
+
 use anyhow::{Result, ensure};
 
 use crate::cholesky::{Cholesky, add_scaled, dot};
+use crate::classifier::{Classifier, Learner, Linear};
+use crate::folds::{Folding, HeldOut};
+use crate::segments::Segments;
+use crate::{exact_folds, explanation};
+
+/// Learns the minimum; folds are exact too ([`crate::exact_folds`]).
+#[derive(Clone, Copy, Debug)]
+pub struct Logistic;
+
+impl Learner for Logistic {
+    fn fit(&self, design: &Design, is_positive: &[bool]) -> Result<Classifier> {
+        let minimum = minimize(design, is_positive, None)?;
+        Ok(Classifier::Linear(Linear::new(minimum.theta)))
+    }
+
+    fn held_out(&self, segments: &Segments, folding: &Folding) -> Result<HeldOut> {
+        exact_folds::held_out(segments, folding)
+    }
+
+    fn explain(&self, dir: &Path, segments: &Segments, design: &Design) -> Result<()> {
+        let minimum = minimize(design, &segments.is_false_positive, None)?;
+        explanation::write_coefficients(dir, segments, &minimum)
+    }
+}
 
 /// Newton steps that no finite problem needs: convergence is quadratic.
 const MAX_STEPS: usize = 500;
@@ -36,6 +62,11 @@ impl Design {
     /// Row after row.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f64]> {
         self.values.chunks_exact(self.width)
+    }
+
+    /// Row after row, without the one.
+    pub fn metrics(&self) -> impl ExactSizeIterator<Item = &[f64]> {
+        self.rows().map(|row| &row[..self.width - 1])
     }
 
     /// Row `i`.
@@ -182,7 +213,7 @@ impl Point {
 }
 
 /// σ(x), 1 − σ(x) and −ln σ(x), all to full precision and without overflow.
-fn logistic(x: f64) -> [f64; 3] {
+pub(crate) fn logistic(x: f64) -> [f64; 3] {
     let e = (-x.abs()).exp();
     let (small, large) = (e / (1.0 + e), 1.0 / (1.0 + e));
     if x >= 0.0 {

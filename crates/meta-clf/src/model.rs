@@ -6,33 +6,34 @@ use anyhow::{Context, Result, ensure};
 use artifacts::atomic::{read_json, write_json};
 use serde::{Deserialize, Serialize};
 
-use crate::folds::{Classifier, HeldOut, UNKNOWN};
-use crate::logistic::probability;
+use crate::classifier::{Classifier, Linear};
+use crate::folds::{HeldOut, UNKNOWN};
+use crate::logistic::Design;
 use crate::scaler::Scaler;
 use crate::segments::Segments;
 
 /// File name inside the stage's directory.
 pub const FILE_NAME: &str = "model.json";
 
-const FORMAT_VERSION: u32 = 1;
+/// Version that is written and read.
+pub const FORMAT_VERSION: u32 = 2;
 
-/// A logistic regression on standardized metrics:
-/// p = σ(intercept + Σ coefficient (metric − mean) / (std + 1e-10)).
+/// A classifier of standardized metrics, (metric − mean) / (std + 1e-10).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
     /// Version of this format.
     pub format_version: u32,
-    /// Names of the metrics; the following lists are in their order.
+    /// Names of the metrics; means, deviations and coefficients are in their order.
     pub features: Vec<String>,
     /// Means of the metrics.
     pub mean: Vec<f64>,
     /// Population standard deviations of the metrics.
     pub std: Vec<f64>,
-    /// Coefficients of the standardized metrics.
-    pub coefficients: Vec<f64>,
-    /// Intercept.
-    pub intercept: f64,
+    /// What gives the probability of a false positive.
+    pub classifier: Classifier,
+    /// What predicts the adjusted `IoU`, if that was asked for.
+    pub regression: Option<Linear>,
     /// Segments whose probability of a false positive is higher are rejected.
     pub threshold: f64,
     /// Segments that the model was fitted to.
@@ -44,33 +45,6 @@ pub struct Model {
 }
 
 impl Model {
-    /// The model of a classifier fitted to `segments`.
-    pub fn new(
-        segments: &Segments,
-        classifier: &Classifier,
-        threshold: f64,
-        training_tables: Vec<String>,
-    ) -> Self {
-        let mut coefficients = classifier.minimum.theta.clone();
-        let intercept = coefficients.pop().unwrap_or(0.0);
-        Self {
-            format_version: FORMAT_VERSION,
-            features: segments.names.clone(),
-            mean: classifier.scaler.mean.clone(),
-            std: classifier.scaler.std.clone(),
-            coefficients,
-            intercept,
-            threshold,
-            n_segments: segments.len() as u64,
-            n_false_positives: segments
-                .is_false_positive
-                .iter()
-                .map(|&f| u64::from(f))
-                .sum(),
-            training_tables,
-        }
-    }
-
     /// Reads and checks a model file.
     ///
     /// # Errors
@@ -100,14 +74,17 @@ impl Model {
             self.format_version
         );
         let n = self.features.len();
-        let lengths = [self.mean.len(), self.std.len(), self.coefficients.len()];
+        let lengths = [self.mean.len(), self.std.len()];
         ensure!(
-            lengths == [n; 3],
-            "it names {n} features, but has {} means, {} deviations, {} coefficients",
+            lengths == [n; 2],
+            "it names {n} features, but has {} means, {} deviations",
             lengths[0],
-            lengths[1],
-            lengths[2]
+            lengths[1]
         );
+        self.classifier.check(n)?;
+        if let Some(regression) = &self.regression {
+            Classifier::Linear(regression.clone()).check(n)?;
+        }
         ensure!(
             self.std.iter().all(|&s| s >= 0.0),
             "it has a negative standard deviation"
@@ -120,19 +97,11 @@ impl Model {
         Ok(())
     }
 
-    /// Its standardization.
-    pub fn scaler(&self) -> Scaler {
-        Scaler {
-            mean: self.mean.clone(),
-            std: self.std.clone(),
-        }
-    }
-
-    /// Judges segments.
+    /// Standardizes segments.
     ///
     /// # Errors
     /// If they have other metrics.
-    pub fn judge(&self, segments: &Segments) -> Result<HeldOut> {
+    pub fn design(&self, segments: &Segments) -> Result<Design> {
         let other = self
             .features
             .iter()
@@ -147,20 +116,37 @@ impl Model {
             self.features.len(),
             segments.names.len()
         );
-        let is_learned = (1..self.n_segments).contains(&self.n_false_positives);
-        let scaler = self.scaler();
-        let theta = [&self.coefficients[..], &[self.intercept]].concat();
-        let design = scaler.design(segments.rows());
-        let judge = |row| {
-            if is_learned {
-                probability(&theta, row)
-            } else {
-                UNKNOWN
-            }
+        let scaler = Scaler {
+            mean: self.mean.clone(),
+            std: self.std.clone(),
         };
-        Ok(HeldOut {
-            probs: design.rows().map(judge).collect(),
-            is_learned: vec![is_learned; segments.len()],
-        })
+        Ok(scaler.design(segments.rows()))
+    }
+
+    /// The classifier, if its log odds are sums over the metrics.
+    ///
+    /// # Errors
+    /// If they are not.
+    pub fn linear(&self) -> Result<&Linear> {
+        match &self.classifier {
+            Classifier::Linear(linear) => Ok(linear),
+            _ => anyhow::bail!(
+                "--explain needs log odds that are sums over the metrics: fit with --classifier logistic or l1"
+            ),
+        }
+    }
+
+    /// Judges standardized segments.
+    pub fn judge(&self, design: &Design) -> HeldOut {
+        let n = design.rows().len();
+        let is_learned = (1..self.n_segments).contains(&self.n_false_positives);
+        HeldOut {
+            probs: if is_learned {
+                self.classifier.probabilities(design)
+            } else {
+                vec![UNKNOWN; n]
+            },
+            is_learned: vec![is_learned; n],
+        }
     }
 }

@@ -18,6 +18,8 @@ pub struct Segments {
     pub segment_ids: Vec<u32>,
     /// The truth: whether no pixel is out-of-distribution.
     pub is_false_positive: Vec<bool>,
+    /// Adjusted `IoU` with the true objects, in [0, 1].
+    pub adjusted_iou: Vec<f64>,
     /// Metrics, row-major `[n, n_features]`.
     pub features: Vec<f64>,
     /// Names of the metrics.
@@ -70,11 +72,13 @@ impl Segments {
         let samples = frame.column("sample_id")?.str()?;
         let ids = frame.column("segment_id")?.u32()?;
         let truth = frame.column("is_false_positive")?.bool()?;
+        let ious = frame.column("adjusted_iou")?.f64()?;
         let (n_before, n_new) = (self.len(), frame.height());
         self.sample_ids
             .extend(samples.iter().flatten().map(str::to_owned));
         self.segment_ids.extend(ids.iter().flatten());
         self.is_false_positive.extend(truth.iter().flatten());
+        self.adjusted_iou.extend(ious.iter().flatten());
         let width = self.names.len();
         self.features.resize((n_before + n_new) * width, 0.0);
         let rows = &mut self.features[n_before * width..];
@@ -110,6 +114,7 @@ impl Segments {
             sample_ids: order.iter().map(|&i| self.sample_ids[i].clone()).collect(),
             segment_ids: order.iter().map(|&i| self.segment_ids[i]).collect(),
             is_false_positive: order.iter().map(|&i| self.is_false_positive[i]).collect(),
+            adjusted_iou: order.iter().map(|&i| self.adjusted_iou[i]).collect(),
             features: order.iter().flat_map(row).collect(),
             names: self.names.clone(),
         })

@@ -10,9 +10,12 @@ use artifacts::atomic::{read_json, write_json};
 use artifacts::manifest::Manifest;
 use artifacts::mask::{ComponentMap, Mask};
 use artifacts::tables::features::segment_features;
-use artifacts::tables::schema::{coefficients, contributions, correlations, decisions, segments};
+use artifacts::tables::schema::{
+    coefficients, contributions, correlations, decisions, l1_path, overlaps, regression, segments,
+};
 use artifacts::tables::{read_table, write_table};
 use assert_cmd::Command;
+use meta_clf::classifier::{Classifier, Linear};
 use meta_clf::model::Model;
 use meta_clf::ranking::{auprc, auroc};
 use meta_clf::scaler::Scaler;
@@ -73,13 +76,39 @@ impl Table {
         }
     }
 
+    /// 0 for false positives, and linear in one metric for others.
+    fn adjusted_ious(&self) -> Vec<f64> {
+        let iou = |i: usize| match self.features.get("entropy_mean") {
+            Some(column) if !self.is_false_positive[i] => 0.3 + column[i] / 4.0,
+            _ => 0.0,
+        };
+        (0..self.sample_ids.len()).map(iou).collect()
+    }
+
+    /// Object 1 of each image is met by all true segments in it.
+    fn write_overlaps(&self, dir: &Path) -> Result<()> {
+        let rows: Vec<usize> = (0..self.sample_ids.len())
+            .filter(|&i| !self.is_false_positive[i])
+            .collect();
+        let samples: Vec<&str> = rows.iter().map(|&i| &*self.sample_ids[i]).collect();
+        let segments: Vec<u32> = rows.iter().map(|&i| i as u32 + 1).collect();
+        let columns = vec![
+            Column::new("sample_id".into(), samples),
+            Column::new("segment_id".into(), segments),
+            Column::new("object_id".into(), vec![1_u32; rows.len()]),
+            Column::new("n_pixels".into(), vec![9_u64; rows.len()]),
+        ];
+        let (table, mut frame) = (overlaps(), DataFrame::new(rows.len(), columns)?);
+        write_table(&dir.join(table.file_name()), &table, &mut frame)
+    }
+
     fn write(&self, dir: &Path) -> Result<()> {
         fs::create_dir_all(dir)?;
         let n = self.sample_ids.len();
         let mut columns = vec![
             Column::new("sample_id".into(), &self.sample_ids[..]),
             Column::new("segment_id".into(), (1..).take(n).collect::<Vec<u32>>()),
-            Column::new("adjusted_iou".into(), vec![0.0; n]),
+            Column::new("adjusted_iou".into(), self.adjusted_ious()),
             Column::new("is_false_positive".into(), &self.is_false_positive[..]),
         ];
         for feature in segment_features(19) {
@@ -89,9 +118,15 @@ impl Table {
         }
         let (table, mut frame) = (segments(19), DataFrame::new(n, columns)?);
         write_table(&dir.join(table.file_name()), &table, &mut frame)?;
+        self.write_overlaps(dir)?;
         Manifest::new("segment-metrics", n.into(), BTreeMap::new())
             .write_file(&dir.join("manifest.json"))
     }
+}
+
+/// The coefficients of a model, and its intercept.
+fn linear(path: &str) -> Result<Linear> {
+    Ok(Model::read(Path::new(path))?.linear()?.clone())
 }
 
 /// Segment numbers, probabilities and rejections.
@@ -227,7 +262,7 @@ fn results_do_not_depend_on_threads_or_the_order_of_folders() -> Result<()> {
     let (one, one_model) = run("one", &format!("{a},{b}"), "1")?;
     let (two, two_model) = run("two", &format!("{b},{a}"), "3")?;
     assert!(one == two, "decisions are the same bytes");
-    assert_eq!(one_model.coefficients, two_model.coefficients);
+    assert_eq!(one_model.classifier, two_model.classifier);
     assert_eq!(
         (one_model.n_segments, one_model.n_false_positives),
         (61, 23)
@@ -354,6 +389,176 @@ fn explanations_add_up_to_the_probabilities() -> Result<()> {
     Ok(())
 }
 
+const KINDS: [&str; 4] = ["logistic", "l1", "trees", "network"];
+
+#[test]
+fn every_classifier_is_fitted_held_out_and_applied() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let first = Table::toy(320, |i| i % 3 == 0);
+    let train = scratch.write("train", &first)?;
+    let test = scratch.write("test", &Table::toy(40, |i| i % 2 == 0))?;
+    for kind in KINDS {
+        let run = |name: &str, more: &[&str]| -> Result<Vec<f64>> {
+            let output = scratch.path(&format!("{kind}-{name}"));
+            let fit = ["fit", "--segments", &train, "--output", &output];
+            succeed(&[&fit[..], &["--classifier", kind], more].concat())?;
+            Ok(read_decisions(Path::new(&output))?.1)
+        };
+        let one = run("one", &["--n-folds", "6", "--threads", "1"])?;
+        let area = auroc(&one, &first.is_false_positive).context("both classes")?;
+        assert!(area > 0.6, "{kind}: {area}");
+        assert_eq!(one, run("three", &["--n-folds", "6", "--threads", "3"])?);
+        assert_ne!(one, run("images", &["--n-folds", "7"])?, "{kind}");
+
+        let model = scratch.path(&format!("{kind}-one/model.json"));
+        let same = fs::read(scratch.path(&format!("{kind}-three/model.json")))?;
+        assert!(fs::read(&model)? == same, "{kind}");
+        let applied = scratch.path(&format!("{kind}-applied"));
+        let apply = ["apply", "--model", &model, "--output", &applied];
+        succeed(&[&apply[..], &["--segments", &test]].concat())?;
+        let (_, probs, rejected) = read_decisions(Path::new(&applied))?;
+        assert_eq!(probs.len(), 40);
+        assert!(probs.iter().zip(&rejected).all(|(&p, &r)| r == (p > 0.5)));
+        assert!(probs.iter().all(|&p| (0.0..=1.0).contains(&p)));
+
+        // what the file holds gives, to the last bit, what was held in memory
+        let model = Model::read(Path::new(&model))?;
+        let segments = Segments::read(&[&test])?;
+        assert_eq!(model.judge(&model.design(&segments)?).probs, probs);
+        let name = match model.classifier {
+            Classifier::Linear(_) => "logistic l1",
+            Classifier::Trees(_) => "trees",
+            Classifier::Network(_) => "network",
+        };
+        assert!(name.contains(kind), "{kind} is stored as {name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn seeds_matter_to_trees_and_networks_alone() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let train = scratch.write("train", &Table::toy(48, |i| i % 3 == 0))?;
+    for kind in KINDS {
+        let run = |seed: &str| -> Result<Vec<f64>> {
+            let output = scratch.path("out");
+            let fit = ["fit", "--segments", &train, "--output", &output];
+            let more = ["--classifier", kind, "--n-folds", "2", "--seed", seed];
+            succeed(&[&fit[..], &more].concat())?;
+            Ok(read_decisions(Path::new(&output))?.1)
+        };
+        let (one, two, both) = (run("1")?, run("2")?, run("1,2")?);
+        let is_random = kind == "trees" || kind == "network";
+        assert_eq!(one != two, is_random, "{kind}");
+        for (i, mean) in both.iter().enumerate() {
+            assert!((mean - f64::midpoint(one[i], two[i])).abs() < 1e-12);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_l1_path_is_a_table_and_a_picture() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let train = scratch.write("train", &Table::toy(96, |i| i % 3 == 0))?;
+    let output = scratch.path("out");
+    let fit = ["fit", "--segments", &train, "--output", &output];
+    succeed(
+        &[
+            &fit[..],
+            &["--classifier", "l1", "--n-folds", "2", "--explain"],
+        ]
+        .concat(),
+    )?;
+    let path = read_table(&Path::new(&output).join("l1_path.parquet"), &l1_path())?;
+    assert_eq!(path.height(), 60 * 76);
+    let penalties: Vec<f64> = path.column("penalty")?.f64()?.into_no_null_iter().collect();
+    assert!(penalties.is_sorted_by(|a, b| a >= b));
+    let is_chosen = path.column("is_chosen")?.bool()?.iter().flatten();
+    let rows: Vec<usize> = is_chosen.enumerate().filter(|r| r.1).map(|r| r.0).collect();
+    assert_eq!(rows.len(), 76);
+    let all: Vec<f64> = path
+        .column("coefficient")?
+        .f64()?
+        .into_no_null_iter()
+        .collect();
+    let chosen: Vec<f64> = rows.iter().map(|&i| all[i]).collect();
+    assert_eq!(linear(&scratch.path("out/model.json"))?.theta(), chosen);
+    assert!(chosen.iter().filter(|&&c| c == 0.0).count() > 30);
+    let picture = fs::read_to_string(scratch.path("out/path.svg"))?;
+    assert!(picture.starts_with("<svg") && picture.contains("penalty"));
+    assert!(Path::new(&scratch.path("out/contributions.parquet")).exists());
+    for kind in ["trees", "network"] {
+        let more = ["--classifier", kind, "--explain"];
+        fail(
+            &[&fit[..], &more].concat(),
+            &["--explain", "logistic or l1"],
+        )?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_adjusted_iou_is_regressed() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let table = Table::toy(200, |_| false);
+    let train = scratch.write("train", &table)?;
+    let (fitted, applied) = (scratch.path("fitted"), scratch.path("applied"));
+    let fit = ["fit", "--segments", &train, "--output", &fitted];
+    succeed(&fit)?;
+    assert!(!Path::new(&fitted).join("regression.parquet").exists());
+    let (stdout, _) = succeed(&[&fit[..], &["--regress"]].concat())?;
+    assert!(stdout.contains("adjusted IoU: R2 0."), "{stdout}");
+    let model = scratch.path("fitted/model.json");
+    let apply = ["apply", "--model", &model, "--segments", &train];
+    succeed(&[&apply[..], &["--output", &applied]].concat())?;
+    let read = |dir: &str| -> Result<Vec<f64>> {
+        let found = read_table(&Path::new(dir).join("regression.parquet"), &regression())?;
+        let column = found.column("predicted_iou")?.f64()?;
+        Ok(column.into_no_null_iter().collect())
+    };
+    let truth = table.adjusted_ious();
+    let error =
+        |found: &[f64]| -> f64 { found.iter().zip(&truth).map(|(a, b)| (a - b).powi(2)).sum() };
+    let (held_out, seen) = (read(&fitted)?, read(&applied)?);
+    // the truth is linear in one metric, and the penalty is small
+    assert!(error(&seen) < error(&held_out) && error(&held_out) < 0.01);
+    let scores: Value = read_json(Path::new(&scratch.path("fitted/scores.json")))?;
+    let r2 = scores["regression"]["r2"]["value"].as_f64();
+    assert!(r2.is_some_and(|r| r > 0.95), "{scores}");
+    Ok(())
+}
+
+#[test]
+fn objects_that_lose_all_their_segments_are_counted() -> Result<()> {
+    let scratch = Scratch::new()?;
+    // two true segments in each image of four, so that each image has one object that is found
+    let table = Table::toy(48, |i| i % 4 < 2);
+    let train = scratch.write("train", &table)?;
+    let output = scratch.path("out");
+    for threshold in ["0.01", "0.5", "1"] {
+        let fit = ["fit", "--segments", &train, "--output", &output];
+        succeed(&[&fit[..], &["--threshold", threshold]].concat())?;
+        let (_, _, rejected) = read_decisions(Path::new(&output))?;
+        let images = rejected.chunks(4);
+        let lost = images.filter(|r| r[2] && r[3]).count();
+        let gone = (0..48).filter(|&i| rejected[i] && !table.is_false_positive[i]);
+        let scores: Value = read_json(Path::new(&scratch.path("out/scores.json")))?;
+        let count = |name: &str| scores["rejection"][name].as_u64();
+        assert_eq!(count("objects_found"), Some(12));
+        assert_eq!(count("objects_newly_missed"), Some(lost as u64));
+        assert_eq!(count("true_positives_rejected"), Some(gone.count() as u64));
+        match threshold {
+            "0.01" => assert!(lost > 0),
+            "1" => assert_eq!(lost, 0),
+            _ => {}
+        }
+    }
+    fs::remove_file(Path::new(&train).join("overlaps.parquet"))?;
+    let fit = ["fit", "--segments", &train, "--output", &output, "--force"];
+    fail(&fit, &["overlaps.parquet", "run `segment-metrics` first"])
+}
+
 #[test]
 fn nothing_to_learn_from_rejects_nothing() -> Result<()> {
     let scratch = Scratch::new()?;
@@ -473,10 +678,15 @@ fn wrong_models_are_one_clear_line() -> Result<()> {
         write_json(Path::new(&path), &model)?;
         fail(&apply, &["model.json", expected])
     };
-    refused("format_version", 2.into(), "format version 2")?;
+    refused("format_version", 1.into(), "format version 1")?;
     refused("threshold", 2.into(), "threshold 2 is no probability")?;
     refused("mean", vec![0.0; 3].into(), "3 means")?;
     refused("surprise", 1.into(), "surprise")?;
+    let mut classifier = model["classifier"].clone();
+    classifier["coefficients"] = vec![0.0; 3].into();
+    refused("classifier", classifier.clone(), "3 coefficients")?;
+    classifier["kind"] = "oracle".into();
+    refused("classifier", classifier, "oracle")?;
     let mut names = model["features"].clone();
     names[3] = "colour".into();
     refused("features", names, "\"colour\" where the table has")?;
@@ -652,12 +862,13 @@ fn golden_coefficients_agree() -> Result<()> {
         let output = scratch.path("out");
         succeed(&["fit", "--compat", "--segments", &dir, "--output", &output])?;
         let model = Model::read(Path::new(&scratch.path("out/model.json")))?;
+        let linear = model.linear()?;
         let in_order = |values: &[f64], last: f64| -> Vec<f64> {
             let values = reference_order().into_iter().map(|(_, i)| values[i]);
             values.chain([last]).collect()
         };
         let expected = read_csv(&case.join("coef_all_data.csv"))?;
-        let coefficients = in_order(&model.coefficients, model.intercept);
+        let coefficients = in_order(&linear.coefficients, linear.intercept);
         assert_close("coefficient", &coefficients, &expected["coef_exact"], 1e-8);
         assert_close(
             "coefficient",

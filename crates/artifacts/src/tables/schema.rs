@@ -258,6 +258,47 @@ pub fn contributions(features: &[String]) -> Table {
     }
 }
 
+/// Coefficients of logistic regressions with falling L1 penalties, in the order of the penalties and features.
+pub fn l1_path() -> Table {
+    Table {
+        name: "l1_path",
+        written_by: "meta-clf fit --classifier l1",
+        columns: vec![
+            field("penalty", DataType::Float64, "weight of the sum of sizes"),
+            field(
+                "bic",
+                DataType::Float64,
+                "Bayesian information criterion with this penalty, nats",
+            ),
+            field("is_chosen", DataType::Boolean, "whether bic is the least"),
+            field("feature", DataType::String, "metric, or `intercept`"),
+            field(
+                "coefficient",
+                DataType::Float64,
+                "log odds of a false positive per standard deviation",
+            ),
+        ],
+    }
+}
+
+/// Predicted adjusted `IoU` of each segment, sorted by `sample_id`, `segment_id`.
+pub fn regression() -> Table {
+    Table {
+        name: "regression",
+        written_by: "meta-clf fit --regress",
+        columns: vec![
+            field("sample_id", DataType::String, "sample"),
+            field("segment_id", DataType::UInt32, "segment"),
+            field("adjusted_iou", DataType::Float64, "the truth, in [0, 1]"),
+            field(
+                "predicted_iou",
+                DataType::Float64,
+                "predicted by linear regression, held out; not confined to [0, 1]",
+            ),
+        ],
+    }
+}
+
 /// Pixels per pair of true and predicted class, all pairs, sorted; tables of shards add up.
 pub fn confusion() -> Table {
     Table {
