@@ -11,6 +11,7 @@ type Points = Vec<(f64, f64)>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 const SIZE: (u32, u32) = (900, 420);
+const KEY_WIDTH: u32 = 170;
 const FONT: (&str, u32) = ("sans-serif", 16);
 
 /// Draws the parts of the loss, and below them the validation figures if there are any.
@@ -57,7 +58,9 @@ fn panel<'a>(
     let points = || lines.iter().flat_map(|(_, points)| points);
     let last = points().map(|p| p.0).fold(1.0, f64::max);
     let top = points().map(|p| p.1).fold(f64::MIN_POSITIVE, f64::max);
-    let mut chart = ChartBuilder::on(area)
+    // the keys stand beside the lines: inside they would lie over some of them
+    let (left, right) = area.split_horizontally(SIZE.0 - KEY_WIDTH);
+    let mut chart = ChartBuilder::on(&left)
         .margin(12)
         .x_label_area_size(36)
         .y_label_area_size(72)
@@ -71,15 +74,12 @@ fn panel<'a>(
         .draw()?;
     for (i, (name, points)) in lines.iter().enumerate() {
         let style = Palette99::pick(i).stroke_width(2);
-        let series = LineSeries::new(points.iter().copied(), style);
-        let key = move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style);
-        chart.draw_series(series)?.label(*name).legend(key);
+        chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
+        let y = 24 * (i as i32 + 1);
+        right.draw(&PathElement::new([(0, y), (18, y)], style))?;
+        right.draw(&Text::new(*name, (26, y - FONT.1 as i32 / 2), FONT))?;
     }
-    chart
-        .configure_series_labels()
-        .background_style(WHITE.mix(0.8))
-        .label_font(FONT)
-        .draw()
+    Ok(())
 }
 
 #[cfg(test)]
