@@ -217,9 +217,15 @@ race-network name size="2048x1024" runs="3": _pytorch
     {{ bin }}/examples/network_throughput {{ name }} {{ size }} {{ runs }}
     OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(nproc)} {{ pytorch }} tests/bench/network_throughput.py {{ name }} {{ size }} {{ runs }}
 
+# OoD training of ERFNet, here and in PyTorch, on masks made before: `just race-training runs/real/labels/cityscapes-train runs/real/proxy`
+[group('develop')]
+race-training labels proxy *counts: _pytorch
+    cargo build --release -p ood-train
+    {{ pytorch }} tests/bench/training_throughput.py {{ bin }}/ood-train {{ labels }} {{ proxy }} {{ counts }}
+
 [private]
 _pytorch:
-    test -x {{ pytorch }} || (python3 -m venv target/pytorch && target/pytorch/bin/pip install --quiet torch torchvision numpy transformers)
+    test -x {{ pytorch }} || (python3 -m venv target/pytorch && target/pytorch/bin/pip install --quiet torch torchvision numpy pillow transformers)
 
 # the gate: format, lints, documentation, tests
 [group('develop')]
