@@ -551,6 +551,38 @@ fn a_killed_training_goes_on_to_the_same_bytes() -> Result<()> {
     Ok(())
 }
 
+/// A limit on the size of files makes the checkpoint's write fail in its middle, as a full disk would.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_the_checkpoint_before() -> Result<()> {
+    let toy = Toy::new()?;
+    let saving = ["--steps", "8", "--checkpoint-minutes", "0"];
+    succeed(toy.train("whole", &saving))?;
+    let out = toy.path("out");
+    let mut child = toy.train("out", &saving).spawn()?;
+    wait_for_step(&out, 3, &mut child)?;
+    child.kill()?;
+    child.wait()?;
+    let before = checkpoint(&out)?.context("a checkpoint")?;
+    let bytes = fs::read(&before)?;
+
+    let command = toy.train("out", &saving);
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "trap '' XFSZ; ulimit -f 200; exec \"$0\" \"$@\""])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_remove("OODSEG_THREADS")
+        .env_remove("RUST_BACKTRACE");
+    toy.check_command_fails(limited, &["checkpoint-", "File too large"])?;
+    assert!(checkpoint(&out)?.context("a checkpoint")? == before);
+    assert!(fs::read(&before)? == bytes);
+
+    succeed(toy.train("out", &saving))?;
+    assert!(results(&out)? == results(&toy.path("whole"))?);
+    Ok(())
+}
+
 /// A kill between the two files leaves a log that is ahead, one after the weights leaves everything but the manifest.
 #[cfg(unix)]
 #[test]
