@@ -36,6 +36,9 @@ pub const ZERO_BIN: u32 = PER_SIGN;
 /// Number of bins; bins are ordered as the scores in them.
 pub const NUM_BINS: u32 = 2 * PER_SIGN + 1;
 
+/// How many neighboring bins are one in the histograms of single images, `sample_pixels.parquet`.
+pub const BINS_PER_COARSE_BIN: u32 = 128;
+
 /// Bin of `score`: bins grow with scores.
 ///
 /// # Errors

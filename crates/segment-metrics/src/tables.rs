@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use artifacts::score_bins::BINS_PER_COARSE_BIN;
 use artifacts::scores::Score;
 use artifacts::tables::features::segment_features;
 use artifacts::tables::schema::{self, Table};
 use artifacts::tables::{read_table, write_table};
-use polars::prelude::{Column, DataFrame, NamedFrom, Series};
+use ood_eval::curves::{BinCount, Histogram, auprc, auroc, fpr95};
+use polars::prelude::{Column, DataFrame, DataType, NamedFrom, Series};
 
 use crate::analysis::{Region, SampleMetrics};
 use crate::features::features;
@@ -18,11 +20,12 @@ use crate::regions::RegionSums;
 pub type Pools = [Histograms; 2];
 
 /// Tables that are the concatenation of those of single samples.
-pub fn concatenated(num_classes: usize) -> [Table; 4] {
+pub fn concatenated(num_classes: usize) -> [Table; 5] {
     [
         schema::segments(num_classes),
         schema::objects(),
         schema::overlaps(),
+        schema::sample_pixels(),
         schema::samples(),
     ]
 }
@@ -68,7 +71,9 @@ pub fn write_joined(
         }
         joined.rechunk_mut();
         write_table(&output.join(table.file_name()), table, &mut joined)?;
-        counts.push((table.name, joined.height() as u64));
+        if table.name != "sample_pixels" {
+            counts.push((table.name, joined.height() as u64));
+        }
         if table.name == "segments" {
             let column = joined.column("is_false_positive")?.bool()?;
             counts.push(("false_positives", u64::from(column.sum().unwrap_or(0))));
@@ -78,13 +83,14 @@ pub fn write_joined(
 }
 
 /// Frames of the tables of [`concatenated`], without rows if there is no sample.
-fn frames(sample: Option<(&str, &SampleMetrics)>, num_classes: usize) -> Result<[DataFrame; 4]> {
+fn frames(sample: Option<(&str, &SampleMetrics)>, num_classes: usize) -> Result<[DataFrame; 5]> {
     let id = sample.map_or("", |(id, _)| id);
     let metrics = sample.map(|(_, metrics)| metrics);
     Ok([
         segments_frame(id, metrics.map_or(&[], |m| &m.segments), num_classes)?,
         objects_frame(id, metrics.map_or(&[], |m| &m.objects), num_classes)?,
         overlaps_frame(id, metrics)?,
+        sample_pixels_frame(id, metrics)?,
         samples_frame(id, metrics)?,
     ])
 }
@@ -155,6 +161,65 @@ fn samples_frame(id: &str, metrics: Option<&SampleMetrics>) -> Result<DataFrame>
         column("n_segments", metrics.map(|m| m.segments.len() as u32)),
         column("n_objects", metrics.map(|m| m.objects.len() as u32)),
     ])
+}
+
+/// Figures from the histograms, and these with [`BINS_PER_COARSE_BIN`] bins joined: they are small enough for each image.
+fn sample_pixels_frame(id: &str, metrics: Option<&SampleMetrics>) -> Result<DataFrame> {
+    let of_score = |m: &SampleMetrics, score| -> Histogram {
+        let bins = m.histograms.non_empty(score);
+        let bin = |(bin, Counts { n_in, n_out })| BinCount { bin, n_in, n_out };
+        bins.map(bin).collect()
+    };
+    let fine: Vec<_> = metrics
+        .iter()
+        .flat_map(|m| Score::ALL.map(|s| of_score(m, s)))
+        .collect();
+    let coarse: Vec<_> = fine.iter().map(|h| coarse_bins(h)).collect();
+    let figures =
+        |of: fn(&[BinCount]) -> Option<f64>| -> Vec<_> { fine.iter().map(|h| of(h)).collect() };
+    let scores = metrics.iter().flat_map(|_| Score::ALL);
+    let bins = coarse
+        .iter()
+        .map(|h| h.iter().map(|b| b.bin).collect::<Series>())
+        .collect();
+    let counts = |of: fn(&BinCount) -> u64| -> Vec<Series> {
+        let of_image = |h: &Histogram| h.iter().map(of).collect::<Series>();
+        coarse.iter().map(of_image).collect()
+    };
+    frame(vec![
+        column("sample_id", fine.iter().map(|_| id)),
+        column("score", scores.map(Score::name)),
+        column("n_in", fine.iter().filter_map(|_| metrics.map(|m| m.n_in))),
+        column(
+            "n_out",
+            fine.iter().filter_map(|_| metrics.map(|m| m.n_out)),
+        ),
+        column("auroc", figures(auroc)),
+        column("auprc", figures(auprc)),
+        column("fpr95", figures(fpr95)),
+        lists("bins", DataType::UInt32, bins),
+        lists("bins_in", DataType::UInt64, counts(|b| b.n_in)),
+        lists("bins_out", DataType::UInt64, counts(|b| b.n_out)),
+    ])
+}
+
+fn coarse_bins(histogram: &[BinCount]) -> Histogram {
+    let number = |b: &BinCount| b.bin / BINS_PER_COARSE_BIN;
+    let join = |bins: &[BinCount]| BinCount {
+        bin: number(&bins[0]),
+        n_in: bins.iter().map(|b| b.n_in).sum(),
+        n_out: bins.iter().map(|b| b.n_out).sum(),
+    };
+    let joined = histogram.chunk_by(|a, b| number(a) == number(b));
+    joined.map(join).collect()
+}
+
+/// A column of lists of type `dtype`, which cannot be seen if there are none.
+fn lists(name: &str, dtype: DataType, lists: Vec<Series>) -> Column {
+    if lists.is_empty() {
+        return Series::new_empty(name.into(), &DataType::List(Box::new(dtype))).into();
+    }
+    Series::new(name.into(), lists).into()
 }
 
 /// Non-empty bins, sorted by score name, `has_ood` and bin; `pools` are given with false before true.

@@ -294,8 +294,54 @@ fn one_and_three_threads_write_the_same_bytes() -> Result<()> {
     toy.command("one", &["--threads", "1"]).assert().success();
     toy.command("three", &["--threads", "3"]).assert().success();
     let one = relative_files(&toy.path("one"))?;
-    assert_eq!(one.len(), 8, "{:?}", one.keys());
+    assert_eq!(one.len(), 9, "{:?}", one.keys());
     assert!(one == relative_files(&toy.path("three"))?);
+    Ok(())
+}
+
+#[test]
+fn histograms_of_images_add_up_to_those_of_all() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.command("out", &[]).assert().success();
+    let read = |t: schema::Table| read_table(&toy.path("out").join(t.file_name()), &t);
+    let (pooled, images) = (
+        read(schema::pixel_counts())?,
+        read(schema::sample_pixels())?,
+    );
+    assert_eq!(images.height(), 3 * 5);
+    let mut expected: BTreeMap<(String, u32), [u64; 2]> = BTreeMap::new();
+    for row in 0..pooled.height() {
+        let score = pooled.column("score")?.str()?.get(row).context("score")?;
+        let bin = pooled.column("bin")?.u32()?.get(row).context("bin")?;
+        let sums = expected.entry((score.to_owned(), bin / 128)).or_default();
+        for (sum, name) in sums.iter_mut().zip(["n_in", "n_out"]) {
+            *sum += pooled.column(name)?.u64()?.get(row).context("count")?;
+        }
+    }
+    let mut found: BTreeMap<(String, u32), [u64; 2]> = BTreeMap::new();
+    for row in 0..images.height() {
+        let text = |name: &str| -> Result<String> {
+            let value = images.column(name)?.str()?.get(row);
+            Ok(value.context("a text")?.to_owned())
+        };
+        let list = |name: &str| -> Result<_> {
+            let list = images.column(name)?.list()?.get_as_series(row);
+            list.context("a list")
+        };
+        let bins = list("bins")?;
+        for (i, name) in ["bins_in", "bins_out"].into_iter().enumerate() {
+            for (bin, n) in bins.u32()?.iter().zip(list(name)?.u64()?.iter()) {
+                let key = (text("score")?, bin.context("bin")?);
+                found.entry(key).or_default()[i] += n.context("count")?;
+            }
+        }
+        for name in ["auroc", "auprc", "fpr95"] {
+            let figure = images.column(name)?.f64()?.get(row);
+            // sample b has no object
+            assert_eq!(figure.is_none(), text("sample_id")? == "b", "{name}");
+        }
+    }
+    assert_eq!(found, expected);
     Ok(())
 }
 

@@ -165,6 +165,55 @@ pub fn pixel_counts() -> Table {
     }
 }
 
+/// Pixel figures and a coarse histogram of each sample and score, sorted by `sample_id` and the order of the scores.
+pub fn sample_pixels() -> Table {
+    let figure = |name: &str, meaning: &str| Field {
+        nullable: true,
+        ..field(name, DataType::Float64, meaning)
+    };
+    let counts = |name: &str, dtype: DataType, meaning: &str| {
+        field(name, DataType::List(Box::new(dtype)), meaning)
+    };
+    Table {
+        name: "sample_pixels",
+        written_by: "segment-metrics --force",
+        columns: vec![
+            field("sample_id", DataType::String, "sample"),
+            field(
+                "score",
+                DataType::String,
+                "score, see artifacts::scores::Score",
+            ),
+            field("n_in", DataType::UInt64, "in-distribution pixels"),
+            field("n_out", DataType::UInt64, "out-of-distribution pixels"),
+            figure(
+                "auroc",
+                "area under the ROC curve; missing without pixels of both kinds, as the others",
+            ),
+            figure("auprc", "average precision"),
+            figure(
+                "fpr95",
+                "false positive rate at a true positive rate of 0.95",
+            ),
+            counts(
+                "bins",
+                DataType::UInt32,
+                "bins with pixels, ascending, each of 128 of artifacts::score_bins",
+            ),
+            counts(
+                "bins_in",
+                DataType::UInt64,
+                "in-distribution pixels of each of these bins",
+            ),
+            counts(
+                "bins_out",
+                DataType::UInt64,
+                "out-of-distribution pixels of each of these bins",
+            ),
+        ],
+    }
+}
+
 /// One row per sample: what was there to be found, sorted by `sample_id`.
 pub fn samples() -> Table {
     Table {
