@@ -1,8 +1,8 @@
 //! The bins of `pixel_counts.parquet`: a fixed, mergeable partition of all f32 scores.
 //!
 //! Bins are intervals between neighboring floats of few mantissa bits, [`FINE_BITS`] for magnitudes from 2⁻⁹ to 2⁵, where
-//! scores lie close together among unknown objects, and 11 elsewhere. So AUPRC and FPR95 from bins agree with those of an exact
-//! sort to 1e-5. Magnitudes below 2⁻²⁴ count as 0, those above 2¹⁶ as 2¹⁶.
+//! scores lie close together among unknown objects, and 11 elsewhere. So AUROC and AUPRC from bins agree with those of an exact
+//! sort to 1e-5, and FPR95 to 1e-4 unless scores pile up at its threshold. Magnitudes below 2⁻²⁴ count as 0, those above 2¹⁶ as 2¹⁶.
 
 use anyhow::{Result, ensure};
 
