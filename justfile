@@ -173,6 +173,11 @@ meta: build
 eval: build
     {{ bin }}/ood-eval evaluate --run baseline={{ out }}/baseline --run {{ run }}={{ out }}/{{ run }} --output {{ out }}/eval
 
+# which differences of two runs on the same images are real: `just compare baseline retrained`
+[group('stages')]
+compare first second: build
+    {{ bin }}/ood-eval compare --run {{ first }}={{ out }}/{{ first }} --run {{ second }}={{ out }}/{{ second }} --output {{ out }}/compare/{{ first }}-{{ second }}
+
 # figures, plots and pictures of both runs in one file
 [group('stages')]
 report: build

@@ -1,4 +1,4 @@
-//! Comparison tables: built once, shown on the terminal, as Markdown and in the report.
+//! Comparison tables: built once, shown on the terminal, as Markdown, as LaTeX and in the report.
 
 use std::fmt::Write;
 
@@ -7,8 +7,9 @@ use artifacts::scores::Score;
 use comfy_table::{CellAlignment, presets};
 use serde::Serialize;
 
+use crate::bootstrap::{Figure, Interval};
 use crate::confusion::Confusion;
-use crate::results::{DatasetResults, Results, row_name};
+use crate::results::{DatasetResults, Results, Spread, row_name};
 
 /// A table of texts; the first column is its rows' names.
 #[derive(Clone, Debug, Serialize)]
@@ -28,6 +29,32 @@ pub struct Cell {
     pub text: String,
     /// Whether no other row is better in this column.
     pub is_best: bool,
+}
+
+impl Cell {
+    pub(crate) fn plain(text: String) -> Self {
+        Self {
+            text,
+            is_best: false,
+        }
+    }
+}
+
+/// A count, or a share in percent; `–` if it is not defined.
+pub(crate) fn figure_text(value: Option<f64>, is_count: bool) -> String {
+    match value {
+        None => "–".to_owned(),
+        Some(v) if is_count => format!("{v:.0}"),
+        Some(v) => format!("{:.2}", 100.0 * v),
+    }
+}
+
+/// An interval of counts, or of shares in percent.
+pub(crate) fn interval_text(interval: Option<Interval>, is_count: bool) -> String {
+    let text = |v| figure_text(Some(v), is_count);
+    interval.map_or("–".to_owned(), |i| {
+        format!("{} to {}", text(i.low), text(i.high))
+    })
 }
 
 /// What is better in a column.
@@ -63,13 +90,20 @@ impl Column {
         }
     }
 
+    /// Mean and spread of some rows.
+    fn spread(&self, rows: &[usize]) -> Cell {
+        let spread = Spread::of(rows.iter().map(|&row| self.values[row]));
+        let text = spread.map_or("–".to_owned(), |s| {
+            let scale = if self.is_count { 1.0 } else { 100.0 };
+            let deviation = s.deviation.unwrap_or(0.0);
+            format!("{:.2} ± {:.2}", scale * s.mean, scale * deviation)
+        });
+        Cell::plain(text)
+    }
+
     fn cell(&self, row: usize) -> Cell {
         let value = self.values[row];
-        let text = match (value, self.is_count) {
-            (None, _) => "–".to_owned(),
-            (Some(v), true) => format!("{v:.0}"),
-            (Some(v), false) => format!("{:.2}", 100.0 * v),
-        };
+        let text = figure_text(value, self.is_count);
         let beats = |v: f64, other: f64| match self.better {
             Better::Higher => v >= other,
             Better::Lower => v <= other,
@@ -110,7 +144,40 @@ pub fn main_table(results: &Results, dataset: &DatasetResults) -> Table {
         columns.push(Column::percent("mIoU ↑", Better::Higher, closed));
     }
     let names = rows.iter().map(|r| row_name(&r.run, r.with_meta));
-    build(&dataset.dataset, "run", names, &columns)
+    let mut table = build(&dataset.dataset, "run", names, &columns);
+    for (group, with_meta) in results.groups.iter().flat_map(|g| [(g, false), (g, true)]) {
+        let members: Vec<usize> = (0..rows.len())
+            .filter(|&i| rows[i].with_meta == with_meta && group.runs.contains(&rows[i].run))
+            .collect();
+        if !members.is_empty() {
+            let name = row_name(&group.name, with_meta);
+            let name = Cell::plain(format!("{name}, mean of {}", members.len()));
+            let cells = columns.iter().map(|c| c.spread(&members));
+            table
+                .rows
+                .push(std::iter::once(name).chain(cells).collect());
+        }
+    }
+    table
+}
+
+/// Bootstrap intervals of the figures of [`main_table`]; `None` if there are none.
+pub fn interval_table(dataset: &DatasetResults) -> Option<Table> {
+    let entropy = [Figure::Auroc, Figure::Fpr95, Figure::Auprc].map(|of| of(Score::Entropy));
+    let figures: Vec<Figure> = entropy.into_iter().chain(Figure::OF_SEGMENTS).collect();
+    let has_any = dataset.rows.iter().any(|r| !r.intervals.is_empty());
+    let titles = figures.iter().map(|f| f.label().to_owned());
+    let row = |r: &crate::results::RowResults| {
+        let name = row_name(&r.run, r.with_meta);
+        let text = |&f: &Figure| interval_text(r.interval(f), f.is_count());
+        let cells = std::iter::once(name).chain(figures.iter().map(text));
+        cells.map(Cell::plain).collect()
+    };
+    has_any.then(|| Table {
+        title: format!("{}: 95 % intervals over images", dataset.dataset),
+        columns: std::iter::once("run".to_owned()).chain(titles).collect(),
+        rows: dataset.rows.iter().map(row).collect(),
+    })
 }
 
 /// Pixel figures of all scores and runs of a data set, in percent.
@@ -218,6 +285,31 @@ impl Table {
         format!("{}\n{table}", self.title)
     }
 
+    /// As a LaTeX table for the package `booktabs`; the best of a column is bold.
+    pub fn latex(&self) -> String {
+        let line = |cells: Vec<String>| format!("    {} \\\\\n", cells.join(" & "));
+        let header = self.columns.iter().map(|c| latex_text(c)).collect();
+        let cell = |c: &Cell| {
+            let text = latex_text(&c.text);
+            if c.is_best {
+                format!("\\textbf{{{text}}}")
+            } else {
+                text
+            }
+        };
+        let rows: String = self
+            .rows
+            .iter()
+            .map(|row| line(row.iter().map(cell).collect()))
+            .collect();
+        format!(
+            "\\begin{{table}}\n  \\centering\n  \\caption{{{}}}\n  \\begin{{tabular}}{{l{}}}\n    \\toprule\n{}    \\midrule\n{rows}    \\bottomrule\n  \\end{{tabular}}\n\\end{{table}}\n\n",
+            latex_text(&self.title),
+            "r".repeat(self.columns.len() - 1),
+            line(header),
+        )
+    }
+
     /// As Markdown; the best of a column is bold.
     pub fn markdown(&self) -> String {
         let escape = |text: &str| text.replace('|', "\\|");
@@ -239,5 +331,60 @@ impl Table {
             );
         }
         text
+    }
+}
+
+/// A text with everything escaped that LaTeX would take for a command.
+fn latex_text(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' => escaped += "\\textbackslash{}",
+            '~' => escaped += "\\textasciitilde{}",
+            '^' => escaped += "\\textasciicircum{}",
+            '&' | '%' | '$' | '#' | '_' | '{' | '}' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            '↑' => escaped += "$\\uparrow$",
+            '↓' => escaped += "$\\downarrow$",
+            '±' => escaped += "$\\pm$",
+            '–' => escaped += "--",
+            '−' => escaped += "$-$",
+            _ => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_valid_latex() {
+        let best = Cell {
+            text: "91.42".to_owned(),
+            is_best: true,
+        };
+        let table = Table {
+            title: "lost_and_found: 100 %".to_owned(),
+            columns: vec!["run".to_owned(), "AUROC ↑".to_owned()],
+            rows: vec![vec![Cell::plain("a & b \\ {c} ±–".to_owned()), best]],
+        };
+        let expected = r"\begin{table}
+  \centering
+  \caption{lost\_and\_found: 100 \%}
+  \begin{tabular}{lr}
+    \toprule
+    run & AUROC $\uparrow$ \\
+    \midrule
+    a \& b \textbackslash{} \{c\} $\pm$-- & \textbf{91.42} \\
+    \bottomrule
+  \end{tabular}
+\end{table}
+
+";
+        assert_eq!(table.latex(), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! `ood-eval evaluate`: every figure of every run, as JSON, CSV, Markdown and a table on the terminal.
+//! `ood-eval evaluate`: every figure of every run, as JSON, CSV, Markdown, LaTeX and a table on the terminal.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,9 @@ use artifacts::stage_dir::{Opened, StageDir};
 use serde::Serialize;
 use stage_cli::print_result;
 
-use crate::comparison::{main_table, score_table};
+use crate::bootstrap::Bootstrap;
+use crate::comparison::{Table, interval_table, main_table, score_table};
+use crate::images;
 use crate::results::{Results, RowResults};
 use crate::runs::{Run, RunSpec, check_specs, read_run, stage_dirs};
 
@@ -17,7 +19,7 @@ use crate::runs::{Run, RunSpec, check_specs, read_run, stage_dirs};
 #[derive(clap::Args, Clone, Debug, Serialize)]
 pub struct EvaluateArgs {
     /// Run to evaluate, `NAME=DIR` with `DIR/segments/<dataset>` and, if made, `DIR/meta` and `DIR/closed_set`; once for
-    /// each run.
+    /// each run. `NAME=DIR0,DIR1,...` are runs that differ in their seed: mean and spread are shown too.
     #[arg(long = "run", value_name = "NAME=DIR", required = true)]
     pub runs: Vec<RunSpec>,
     /// Directory to write the figures to.
@@ -32,20 +34,36 @@ pub struct EvaluateArgs {
     /// `results.json`.
     #[arg(long)]
     pub compat: bool,
+    /// How images are drawn.
+    #[command(flatten)]
+    pub bootstrap: Bootstrap,
 }
 
 impl EvaluateArgs {
     /// Directories that are read, with names for messages and the manifest.
     pub(crate) fn inputs(&self) -> Result<Vec<(String, PathBuf)>> {
-        check_specs(&self.runs)?;
-        let dirs = self.runs.iter().map(stage_dirs);
-        Ok(dirs.collect::<Result<Vec<_>>>()?.concat())
+        inputs(&self.runs)
     }
 
     pub(crate) fn read_runs(&self) -> Result<Vec<Run>> {
-        let read = |spec| read_run(spec, self.skip_without_ood);
-        self.runs.iter().map(read).collect()
+        read_runs(&self.runs, self.skip_without_ood)
     }
+}
+
+/// Directories of all runs, with names for messages and the manifest.
+pub(crate) fn inputs(specs: &[RunSpec]) -> Result<Vec<(String, PathBuf)>> {
+    check_specs(specs)?;
+    let members = specs.iter().flat_map(RunSpec::members);
+    let dirs = members.map(|(name, path)| stage_dirs(&name, path));
+    Ok(dirs.collect::<Result<Vec<_>>>()?.concat())
+}
+
+/// Tables of all runs.
+pub(crate) fn read_runs(specs: &[RunSpec], only_with_ood: bool) -> Result<Vec<Run>> {
+    let members = specs.iter().flat_map(RunSpec::members);
+    members
+        .map(|(name, path)| read_run(&name, path, only_with_ood))
+        .collect()
 }
 
 pub(crate) fn run(args: &EvaluateArgs, force: bool) -> Result<()> {
@@ -57,8 +75,9 @@ pub(crate) fn run(args: &EvaluateArgs, force: bool) -> Result<()> {
             Results::read(&args.output)?
         }
         Opened::Work(dir) => {
-            let results = Results::of(&args.read_runs()?, args.skip_without_ood, args.compat);
-            write(&results, dir.path())?;
+            let runs = args.read_runs()?;
+            let results = Results::of(&runs, args);
+            write(&results, &runs, dir.path())?;
             dir.finish(&counts(&results))?;
             results
         }
@@ -79,9 +98,12 @@ pub(crate) fn counts(results: &Results) -> [(&'static str, u64); 2] {
     ]
 }
 
-/// Writes `results.json`, `results.csv` and `results.md`.
-pub(crate) fn write(results: &Results, dir: &Path) -> Result<()> {
+/// Writes `results.json`, `results.csv`, `results.md` and `results.tex`, and the figures of each image.
+pub(crate) fn write(results: &Results, runs: &[Run], dir: &Path) -> Result<()> {
     results.write(dir)?;
+    images::write(runs, dir)?;
+    let latex: String = tables(results).iter().map(Table::latex).collect();
+    write_bytes(&dir.join("results.tex"), latex.as_bytes())?;
     write_bytes(&dir.join("results.csv"), csv(results).as_bytes())?;
     write_bytes(&dir.join("results.md"), markdown(results).as_bytes())
 }
@@ -90,6 +112,9 @@ pub(crate) fn write(results: &Results, dir: &Path) -> Result<()> {
 pub(crate) fn print(results: &Results) {
     for dataset in &results.datasets {
         print_result(main_table(results, dataset).terminal());
+        if let Some(table) = interval_table(dataset) {
+            print_result(table.terminal());
+        }
     }
     if !results.datasets.is_empty() {
         print_result(
@@ -111,13 +136,20 @@ pub(crate) fn print(results: &Results) {
 
 fn markdown(results: &Results) -> String {
     let mut text = "# Results\n\nRates in percent, pixel figures of the entropy; FP and FN count segments and objects; bold is the best of a column.\n".to_owned();
-    for dataset in &results.datasets {
+    for table in tables(results) {
         text += "\n";
-        text += &main_table(results, dataset).markdown();
-        text += "\n";
-        text += &score_table(dataset).markdown();
+        text += &table.markdown();
     }
     text
+}
+
+fn tables(results: &Results) -> Vec<Table> {
+    let of_dataset = |dataset| {
+        let main = main_table(results, dataset);
+        let more = [interval_table(dataset), Some(score_table(dataset))];
+        std::iter::once(main).chain(more.into_iter().flatten())
+    };
+    results.datasets.iter().flat_map(of_dataset).collect()
 }
 
 const CSV_COLUMNS: &str = "dataset,run,with_meta,score,auroc,auprc,fpr95,n_in,n_out,n_segments,n_kept,n_objects,false_positives,false_negatives,siou,ppv,f1,closed_set_dataset,pixel_accuracy,mean_iou";
@@ -134,18 +166,17 @@ fn csv(results: &Results) -> String {
 }
 
 fn csv_rows(results: &Results, dataset: &str, row: &RowResults, text: &mut String) {
-    let number = |v: Option<f64>| v.map(|v| v.to_string()).unwrap_or_default();
     let s = &row.segments;
     let closed = results.closed_set_of(&row.run, dataset);
     for p in &row.pixels {
         let fields = [
-            quoted(dataset),
-            quoted(&row.run),
+            csv_text(dataset),
+            csv_text(&row.run),
             row.with_meta.to_string(),
             p.score.name().to_owned(),
-            number(p.auroc),
-            number(p.auprc),
-            number(p.fpr95),
+            csv_number(p.auroc),
+            csv_number(p.auprc),
+            csv_number(p.fpr95),
             row.n_in.to_string(),
             row.n_out.to_string(),
             s.n_segments.to_string(),
@@ -153,18 +184,24 @@ fn csv_rows(results: &Results, dataset: &str, row: &RowResults, text: &mut Strin
             s.n_objects.to_string(),
             s.false_positives.to_string(),
             s.false_negatives.to_string(),
-            number(s.siou),
-            number(s.ppv),
-            number(s.f1),
-            closed.map(|c| quoted(&c.dataset)).unwrap_or_default(),
-            number(closed.and_then(|c| c.pixel_accuracy)),
-            number(closed.and_then(|c| c.mean_iou)),
+            csv_number(s.siou),
+            csv_number(s.ppv),
+            csv_number(s.f1),
+            closed.map(|c| csv_text(&c.dataset)).unwrap_or_default(),
+            csv_number(closed.and_then(|c| c.pixel_accuracy)),
+            csv_number(closed.and_then(|c| c.mean_iou)),
         ];
         let _ = writeln!(text, "{}", fields.join(","));
     }
 }
 
-fn quoted(text: &str) -> String {
+/// A number as a field of CSV; empty if it is not defined.
+pub(crate) fn csv_number(value: Option<f64>) -> String {
+    value.map(|v| v.to_string()).unwrap_or_default()
+}
+
+/// A text as a field of CSV.
+pub(crate) fn csv_text(text: &str) -> String {
     if text.contains([',', '"', '\n']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

@@ -4,22 +4,27 @@
 //! here was made by the same stages with other weights.
 //!
 //! - `closed-set` counts known classes from logits and labels: `confusion.parquet`.
-//! - `evaluate` computes every figure: `results.json`, `results.csv`, `results.md`.
+//! - `evaluate` computes every figure: `results.{json,csv,md,tex}`, and those of each image.
+//! - `compare` says which differences of two runs on the same images are real: `compare.{json,csv,md,tex}`.
 //! - `report` adds figures, pictures and provenance: `report.html`, one file that needs no network.
 //!
 //! Example: `ood-eval report --run baseline=runs/baseline --run retrained=runs/retrained --labels labels --output report`
 
+pub mod bootstrap;
 mod closed_set;
+mod compare;
 pub mod comparison;
 pub mod confusion;
 pub mod curves;
 pub mod detections;
 mod evaluate;
+mod images;
 pub mod pixel_counts;
 pub mod reference_curves;
 mod report;
 pub mod results;
 pub mod runs;
+pub mod sample_pixels;
 pub mod segment_scores;
 
 use anyhow::Result;
@@ -27,6 +32,7 @@ use serde::Serialize;
 use stage_cli::Common;
 
 pub use closed_set::ClosedSetArgs;
+pub use compare::CompareArgs;
 pub use evaluate::EvaluateArgs;
 pub use report::ReportArgs;
 
@@ -51,6 +57,8 @@ pub enum Command {
     ClosedSet(ClosedSetArgs),
     /// Compute and compare the figures of runs.
     Evaluate(EvaluateArgs),
+    /// Compare two runs on the same images: which differences are real.
+    Compare(CompareArgs),
     /// Evaluate and write the report with figures and pictures.
     Report(ReportArgs),
 }
@@ -64,6 +72,7 @@ pub fn run(args: &Args) -> Result<()> {
     match &args.command {
         Command::ClosedSet(args) => closed_set::run(args, force),
         Command::Evaluate(args) => evaluate::run(args, force),
+        Command::Compare(args) => compare::run(args, force),
         Command::Report(args) => report::run(args, force),
     }
 }

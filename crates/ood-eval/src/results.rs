@@ -8,8 +8,10 @@ use artifacts::labels::{CLASS_NAMES, NUM_CLASSES};
 use artifacts::scores::Score;
 use serde::{Deserialize, Serialize};
 
+use crate::bootstrap::{Figure, Images, Interval};
 use crate::confusion::Confusion;
-use crate::curves::{auprc, auroc, fpr95, totals};
+use crate::curves::{Histogram, auprc, auroc, fpr95, totals};
+use crate::evaluate::EvaluateArgs;
 use crate::pixel_counts::reference_figures;
 use crate::reference_curves::ReferenceFigures;
 use crate::runs::{Run, RunDataset, all_datasets};
@@ -28,12 +30,77 @@ pub struct Results {
     pub format_version: u32,
     /// Names of the runs in the order given.
     pub runs: Vec<String>,
+    /// Runs that differ in their seed only.
+    pub groups: Vec<Group>,
+    /// Bootstrap resamples of the intervals.
+    pub n_resamples: u64,
     /// Whether images without out-of-distribution pixels were left out of the pixel figures.
     pub skip_without_ood: bool,
     /// Out-of-distribution figures, by name of the data set.
     pub datasets: Vec<DatasetResults>,
     /// Figures of the known classes, by name of the data set and order of the runs.
     pub closed_set: Vec<ClosedSetResults>,
+}
+
+/// Runs that differ in their seed only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// Name.
+    pub name: String,
+    /// Names of its runs, at least two.
+    pub runs: Vec<String>,
+}
+
+/// Mean of a figure over the runs of a group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupFigure {
+    /// Name of the group.
+    pub group: String,
+    /// Whether segments that the meta classifier rejects are dropped.
+    pub with_meta: bool,
+    /// Figure.
+    pub figure: Figure,
+    /// Over the runs where it is defined.
+    pub spread: Spread,
+}
+
+/// Mean and spread of a figure of several runs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spread {
+    /// Runs where the figure is defined.
+    pub n_runs: u64,
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation of the sample, with n − 1; `None` of a single run.
+    pub deviation: Option<f64>,
+}
+
+impl Spread {
+    /// Of the values that are defined; `None` if none is.
+    pub fn of(values: impl Iterator<Item = Option<f64>>) -> Option<Self> {
+        let values: Vec<f64> = values.flatten().collect();
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
+        (n > 0.0).then(|| Self {
+            n_runs: values.len() as u64,
+            mean,
+            deviation: (n > 1.0).then(|| (squares / (n - 1.0)).sqrt()),
+        })
+    }
+}
+
+/// A figure and where 95 % of its bootstrap resamples are.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FigureInterval {
+    /// Figure.
+    pub figure: Figure,
+    /// Quantiles.
+    pub interval: Interval,
 }
 
 /// Figures of one data set.
@@ -46,6 +113,8 @@ pub struct DatasetResults {
     pub n_samples: u64,
     /// Each run, followed by itself with the meta classifier if there are decisions.
     pub rows: Vec<RowResults>,
+    /// Means over seeds.
+    pub groups: Vec<GroupFigure>,
 }
 
 /// Figures of one run, with or without its meta classifier, on one data set.
@@ -67,6 +136,8 @@ pub struct RowResults {
     pub reference: Option<ReferenceFigures>,
     /// Segment figures.
     pub segments: SegmentScores,
+    /// Bootstrap intervals over images; of pixel figures only where `sample_pixels.parquet` is there.
+    pub intervals: Vec<FigureInterval>,
 }
 
 /// Pixel figures of one score.
@@ -114,17 +185,26 @@ pub struct ClassResults {
 }
 
 impl Results {
-    /// Computes all figures of `runs`; `compat` adds those of the reference implementation.
-    pub fn of(runs: &[Run], skip_without_ood: bool, compat: bool) -> Self {
+    /// Computes all figures of `runs`, which are those of `args`.
+    pub(crate) fn of(runs: &[Run], args: &EvaluateArgs) -> Self {
         let datasets = all_datasets(runs);
+        let several = args.runs.iter().filter(|spec| spec.paths.len() > 1);
+        let groups: Vec<_> = several
+            .map(|spec| Group {
+                name: spec.name.clone(),
+                runs: spec.members().map(|(name, _)| name).collect(),
+            })
+            .collect();
         Self {
             format_version: FORMAT_VERSION,
             runs: runs.iter().map(|r| r.name.clone()).collect(),
-            skip_without_ood,
+            n_resamples: args.bootstrap.resamples,
+            skip_without_ood: args.skip_without_ood,
             datasets: datasets
                 .into_iter()
-                .map(|dataset| dataset_results(runs, dataset, compat))
+                .map(|dataset| dataset_results(runs, dataset, &groups, args))
                 .collect(),
+            groups,
             closed_set: closed_set_results(runs),
         }
     }
@@ -163,6 +243,17 @@ impl RowResults {
     pub fn pixels_of(&self, score: Score) -> Option<&PixelResults> {
         self.pixels.iter().find(|p| p.score == score)
     }
+
+    /// A figure by its name.
+    pub fn value(&self, figure: Figure) -> Option<f64> {
+        value(&self.pixels, &self.segments, figure)
+    }
+
+    /// The interval of a figure, if it was computed.
+    pub fn interval(&self, figure: Figure) -> Option<Interval> {
+        let found = self.intervals.iter().find(|i| i.figure == figure);
+        found.map(|i| i.interval)
+    }
 }
 
 /// Name of a run, with its meta classifier if it is used.
@@ -171,7 +262,12 @@ pub fn row_name(run: &str, with_meta: bool) -> String {
     format!("{run}{meta}")
 }
 
-fn dataset_results(runs: &[Run], dataset: String, compat: bool) -> DatasetResults {
+fn dataset_results(
+    runs: &[Run],
+    dataset: String,
+    groups: &[Group],
+    args: &EvaluateArgs,
+) -> DatasetResults {
     let mut rows = Vec::new();
     let mut n_samples = 0;
     for run in runs {
@@ -180,35 +276,102 @@ fn dataset_results(runs: &[Run], dataset: String, compat: bool) -> DatasetResult
             continue;
         };
         n_samples = n_samples.max(data.detections.sample_ids.len() as u64);
-        rows.push(row_results(&run.name, data, false, compat));
+        rows.push(row_results(&run.name, data, false, args));
         if data.decisions.is_some() {
-            rows.push(row_results(&run.name, data, true, compat));
+            rows.push(row_results(&run.name, data, true, args));
         }
     }
     DatasetResults {
         dataset,
         n_samples,
+        groups: group_figures(groups, &rows),
         rows,
     }
 }
 
-fn row_results(run: &str, data: &RunDataset, with_meta: bool, compat: bool) -> RowResults {
-    let pixels = data.pixels.iter().map(|(&score, h)| PixelResults {
+fn group_figures(groups: &[Group], rows: &[RowResults]) -> Vec<GroupFigure> {
+    let mut all = Vec::new();
+    for (group, with_meta) in groups.iter().flat_map(|g| [(g, false), (g, true)]) {
+        let members = || {
+            let is_member =
+                |r: &&RowResults| r.with_meta == with_meta && group.runs.contains(&r.run);
+            rows.iter().filter(is_member)
+        };
+        for figure in Figure::of_pixels().chain(Figure::OF_SEGMENTS) {
+            let spread = Spread::of(members().map(|r| r.value(figure)));
+            all.extend(spread.map(|spread| GroupFigure {
+                group: group.name.clone(),
+                with_meta,
+                figure,
+                spread,
+            }));
+        }
+    }
+    all
+}
+
+/// Intervals of all figures, or of those of segments if the pixels of single images are not known.
+fn intervals(data: &RunDataset, with_meta: bool, args: &EvaluateArgs) -> Vec<FigureInterval> {
+    let figures: Vec<_> = Figure::of_pixels().chain(Figure::OF_SEGMENTS).collect();
+    let images = Images::of(data, with_meta, args.skip_without_ood);
+    let resamples = images.resampled(&figures, args.bootstrap);
+    let interval = |(i, &figure): (usize, &Figure)| {
+        let interval = Interval::of(resamples.iter().map(|r| r[i]))?;
+        Some(FigureInterval { figure, interval })
+    };
+    figures.iter().enumerate().filter_map(interval).collect()
+}
+
+/// Figures of a run on a data set.
+pub(crate) fn figure_values(
+    data: &RunDataset,
+    with_meta: bool,
+    figures: &[Figure],
+) -> Vec<Option<f64>> {
+    let segments = score_segments(&data.detections, &data.kept(with_meta));
+    let pixels = pixel_results(data);
+    figures
+        .iter()
+        .map(|&f| value(&pixels, &segments, f))
+        .collect()
+}
+
+fn value(pixels: &[PixelResults], segments: &SegmentScores, figure: Figure) -> Option<f64> {
+    let of_score = |score| pixels.iter().find(|p| p.score == score);
+    match figure {
+        Figure::Auroc(score) => of_score(score)?.auroc,
+        Figure::Auprc(score) => of_score(score)?.auprc,
+        Figure::Fpr95(score) => of_score(score)?.fpr95,
+        Figure::FalsePositives => Some(segments.false_positives as f64),
+        Figure::FalseNegatives => Some(segments.false_negatives as f64),
+        Figure::Siou => segments.siou,
+        Figure::Ppv => segments.ppv,
+        Figure::F1 => segments.f1,
+    }
+}
+
+fn pixel_results(data: &RunDataset) -> Vec<PixelResults> {
+    let figures = |(&score, h): (&Score, &Histogram)| PixelResults {
         score,
         auroc: auroc(h),
         auprc: auprc(h),
         fpr95: fpr95(h),
-    });
+    };
+    data.pixels.iter().map(figures).collect()
+}
+
+fn row_results(run: &str, data: &RunDataset, with_meta: bool, args: &EvaluateArgs) -> RowResults {
     let (n_in, n_out) = data.pixels.values().next().map_or((0, 0), |h| totals(h));
-    let entropy = data.pixels.get(&Score::Entropy).filter(|_| compat);
+    let entropy = data.pixels.get(&Score::Entropy).filter(|_| args.compat);
     RowResults {
         run: run.to_owned(),
         with_meta,
         n_in,
         n_out,
-        pixels: pixels.collect(),
+        pixels: pixel_results(data),
         reference: entropy.map(|h| reference_figures(h)),
         segments: score_segments(&data.detections, &data.kept(with_meta)),
+        intervals: intervals(data, with_meta, args),
     }
 }
 

@@ -13,14 +13,27 @@ use crate::confusion::Confusion;
 use crate::curves::Histogram;
 use crate::detections::{Decision, Detections};
 use crate::pixel_counts::read_histograms;
+use crate::sample_pixels::{SamplePixels, read_sample_pixels};
 
-/// A run as given on the command line, `NAME=DIR`.
+/// A run as given on the command line, `NAME=DIR`, or several that differ in their seed only, `NAME=DIR,DIR,...`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RunSpec {
     /// Name in tables and figures.
     pub name: String,
-    /// Directory with `segments/<dataset>` and, if made, `logits/`, `meta/` and `closed_set/`.
-    pub path: PathBuf,
+    /// Directories with `segments/<dataset>` and, if made, `logits/`, `meta/` and `closed_set/`; one of each seed.
+    pub paths: Vec<PathBuf>,
+}
+
+impl RunSpec {
+    /// Name and directory of each run: `NAME`, or `NAME #1`, `NAME #2` ... of several.
+    pub fn members(&self) -> impl Iterator<Item = (String, &Path)> {
+        let name = |number: usize| match self.paths.len() {
+            1 => self.name.clone(),
+            _ => format!("{} #{number}", self.name),
+        };
+        let paths = (1..).zip(&self.paths);
+        paths.map(move |(number, path)| (name(number), path.as_path()))
+    }
 }
 
 impl FromStr for RunSpec {
@@ -29,7 +42,9 @@ impl FromStr for RunSpec {
     fn from_str(text: &str) -> Result<Self> {
         let (name, path) = text
             .split_once('=')
-            .filter(|(name, path)| !name.trim().is_empty() && !path.is_empty())
+            .filter(|(name, paths)| {
+                !name.trim().is_empty() && paths.split(',').all(|path| !path.is_empty())
+            })
             .with_context(|| {
                 format!(
                     "a run is written NAME=DIR, for example baseline=runs/baseline, not {text:?}"
@@ -37,7 +52,7 @@ impl FromStr for RunSpec {
             })?;
         Ok(Self {
             name: name.trim().to_owned(),
-            path: path.into(),
+            paths: path.split(',').map(PathBuf::from).collect(),
         })
     }
 }
@@ -64,6 +79,8 @@ pub struct RunDataset {
     pub decisions: Option<Vec<Decision>>,
     /// Histogram of each score.
     pub pixels: BTreeMap<Score, Histogram>,
+    /// Every score in each image, in the order of the detections' samples, if known.
+    pub samples: Option<Vec<Vec<SamplePixels>>>,
 }
 
 impl RunDataset {
@@ -86,41 +103,38 @@ const STAGES: [&str; 3] = ["segments", "meta", "closed_set"];
 pub fn check_specs(specs: &[RunSpec]) -> Result<()> {
     ensure!(!specs.is_empty(), "no run is given: use --run NAME=DIR");
     let mut names = BTreeSet::new();
-    for spec in specs {
+    for (name, _) in specs.iter().flat_map(RunSpec::members) {
         ensure!(
-            names.insert(&spec.name),
-            "run {:?} is given twice: choose another NAME",
-            spec.name
+            names.insert(name.clone()),
+            "run {name:?} is given twice: choose another NAME"
         );
     }
     Ok(())
 }
 
-/// All stage directories of a run that exist, with a name for messages and the manifest.
+/// All stage directories of the run `name` that exist, with a name for messages and the manifest.
 ///
 /// # Errors
 /// If there is neither `segments/` nor `closed_set/`.
-pub fn stage_dirs(spec: &RunSpec) -> Result<Vec<(String, PathBuf)>> {
+pub fn stage_dirs(name: &str, path: &Path) -> Result<Vec<(String, PathBuf)>> {
     ensure!(
-        spec.path.is_dir(),
-        "directory {} of run {:?} does not exist",
-        spec.path.display(),
-        spec.name
+        path.is_dir(),
+        "directory {} of run {name:?} does not exist",
+        path.display()
     );
     let mut dirs = Vec::new();
     for stage in STAGES {
-        for dataset in dataset_names(&spec.path.join(stage))? {
+        for dataset in dataset_names(&path.join(stage))? {
             dirs.push((
-                format!("run {}: {stage}/{dataset}", spec.name),
-                spec.path.join(stage).join(&dataset),
+                format!("run {name}: {stage}/{dataset}"),
+                path.join(stage).join(&dataset),
             ));
         }
     }
     ensure!(
-        dirs.iter().any(|(name, _)| !name.contains(": meta/")),
-        "run {:?} has nothing to evaluate: {} does not exist; run `segment-metrics` first",
-        spec.name,
-        spec.path.join("segments").join("<dataset>").display()
+        dirs.iter().any(|(dir, _)| !dir.contains(": meta/")),
+        "run {name:?} has nothing to evaluate: {} does not exist; run `segment-metrics` first",
+        path.join("segments").join("<dataset>").display()
     );
     Ok(dirs)
 }
@@ -129,17 +143,17 @@ pub fn stage_dirs(spec: &RunSpec) -> Result<Vec<(String, PathBuf)>> {
 ///
 /// # Errors
 /// If one of them cannot be used.
-pub fn read_run(spec: &RunSpec, only_with_ood: bool) -> Result<Run> {
+pub fn read_run(name: &str, path: &Path, only_with_ood: bool) -> Result<Run> {
     let read = |dataset: &String| {
-        let data = read_dataset(&spec.path, dataset, only_with_ood)?;
+        let data = read_dataset(path, dataset, only_with_ood)?;
         Ok((dataset.clone(), data))
     };
     let confusion = |dataset: &String| {
-        let dir = spec.path.join("closed_set").join(dataset);
+        let dir = path.join("closed_set").join(dataset);
         Ok((dataset.clone(), Confusion::read(&dir)?))
     };
-    let names = dataset_names(&spec.path.join("segments"))?;
-    let closed = dataset_names(&spec.path.join("closed_set"))?;
+    let names = dataset_names(&path.join("segments"))?;
+    let closed = dataset_names(&path.join("closed_set"))?;
     let tables = || -> Result<_> {
         Ok((
             names.par_iter().map(read).collect::<Result<_>>()?,
@@ -147,10 +161,10 @@ pub fn read_run(spec: &RunSpec, only_with_ood: bool) -> Result<Run> {
         ))
     };
     let (datasets, closed_set) =
-        tables().with_context(|| format!("run {:?} cannot be evaluated", spec.name))?;
+        tables().with_context(|| format!("run {name:?} cannot be evaluated"))?;
     Ok(Run {
-        name: spec.name.clone(),
-        path: spec.path.clone(),
+        name: name.to_owned(),
+        path: path.to_owned(),
         datasets,
         closed_set,
     })
@@ -164,10 +178,12 @@ fn read_dataset(run: &Path, dataset: &str, only_with_ood: bool) -> Result<RunDat
         .is_dir()
         .then(|| detections.read_decisions(&meta))
         .transpose()?;
+    let samples = read_sample_pixels(&segments, &detections.sample_ids)?;
     Ok(RunDataset {
         detections,
         decisions,
         pixels: read_histograms(&segments, only_with_ood)?,
+        samples,
     })
 }
 
@@ -203,8 +219,11 @@ mod tests {
     fn runs_are_written_name_equals_dir() -> Result<()> {
         let spec: RunSpec = "re-trained (ours)=runs/a=b".parse()?;
         assert_eq!(spec.name, "re-trained (ours)");
-        assert_eq!(spec.path, Path::new("runs/a=b"));
-        for bad in ["runs/a", "=runs/a", "a=", " =x"] {
+        assert_eq!(spec.paths, [Path::new("runs/a=b")]);
+        let seeds: RunSpec = "a=x,y".parse()?;
+        let names: Vec<_> = seeds.members().map(|(name, _)| name).collect();
+        assert_eq!(names, ["a #1", "a #2"]);
+        for bad in ["runs/a", "=runs/a", "a=", " =x", "a=x,,y"] {
             assert!(bad.parse::<RunSpec>().is_err(), "{bad}");
         }
         assert!(check_specs(&[spec.clone(), spec]).is_err());

@@ -4,8 +4,10 @@ mod common;
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use artifacts::tables::{read_table, schema};
 use assert_cmd::Command;
+use ood_eval::bootstrap::Figure;
 use ood_eval::results::Results;
 
 fn ood_eval(root: &Path, args: &[&str]) -> assert_cmd::assert::Assert {
@@ -330,5 +332,114 @@ fn report_names_a_sample_that_the_labels_lack() -> Result<()> {
     }
     let text = stderr(&report(root, &["--labels", "nowhere"]).failure());
     assert!(text.contains("nowhere/lost"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn figures_of_images_and_intervals_stand_beside_the_figures() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let text = stdout(&evaluate(root, &["--resamples", "200"]).success());
+    assert!(text.contains("95 % intervals over images"), "{text}");
+    let results = Results::read(&root.join("eval"))?;
+    for row in &results.datasets[0].rows {
+        assert_eq!(row.intervals.len(), 3 * 5 + 5, "{}", row.run);
+        for figure in Figure::of_pixels().chain(Figure::OF_SEGMENTS) {
+            let interval = row.interval(figure).context("an interval")?;
+            assert!(interval.low <= interval.high, "{figure:?}");
+        }
+    }
+    let csv = std::fs::read_to_string(root.join("eval/images.csv"))?;
+    assert_eq!(csv.lines().count(), 1 + 2 * 3 * 5);
+    let table = schema::images();
+    let frame = read_table(&root.join("eval").join(table.file_name()), &table)?;
+    assert_eq!(frame.height(), 2 * 3 * 5);
+    let latex = std::fs::read_to_string(root.join("eval/results.tex"))?;
+    assert_eq!(latex.matches("\\begin{tabular}").count(), 3);
+
+    let once = std::fs::read(root.join("eval/results.json"))?;
+    evaluate(root, &["--resamples", "200", "--threads", "1", "--force"]).success();
+    assert!(once == std::fs::read(root.join("eval/results.json"))?);
+    let text = stdout(&evaluate(root, &["--resamples", "0"]).success());
+    assert!(!text.contains("intervals"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn runs_of_several_seeds_have_a_mean() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let both = "both=base,retrained";
+    let text = stdout(&ood_eval(root, &["evaluate", "--run", both, "--output", "eval"]).success());
+    for word in [
+        "both #1",
+        "both #2 + meta",
+        "both, mean of 2",
+        "3.50 ± 2.12",
+    ] {
+        assert!(text.contains(word), "{word:?} is not in {text}");
+    }
+    let results = Results::read(&root.join("eval"))?;
+    assert_eq!(results.groups[0].runs, ["both #1", "both #2"]);
+    let groups = &results.datasets[0].groups;
+    let false_positives = groups
+        .iter()
+        .find(|g| g.figure == Figure::FalsePositives && !g.with_meta)
+        .context("a mean")?;
+    // 5 and 2
+    assert_eq!(false_positives.spread.mean, 3.5);
+    Ok(())
+}
+
+fn compare(root: &Path, runs: [&str; 2], more: &[&str]) -> assert_cmd::assert::Assert {
+    let runs = ["compare", "--run", runs[0], "--run", runs[1]];
+    ood_eval(
+        root,
+        &[&runs, &["--output", "comparison"][..], more].concat(),
+    )
+}
+
+#[test]
+fn compare_says_which_differences_are_real() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let runs = ["a=base", "b=retrained"];
+    let text = stdout(&compare(root, runs, &[]).success());
+    assert!(text.contains("lost, 3 images"), "{text}");
+    let read = |file: &str| std::fs::read_to_string(root.join("comparison").join(file));
+    let csv = read("compare.csv")?;
+    assert_eq!(csv.lines().count(), 1 + 3 * 5 + 5, "{csv}");
+    let row = csv.lines().find(|l| l.contains("false_positives"));
+    let row: Vec<_> = row.context("a row")?.split(',').collect();
+    // 2, 1 and 2 false alarms, then 1, 0 and 1: one less in every image, whichever are drawn
+    assert_eq!((row[4], row[7], row[10]), ("5", "2", "-3"), "{row:?}");
+    assert_eq!(
+        (row[11], row[12], row[13]),
+        ("-3", "-3", "better"),
+        "{row:?}"
+    );
+    assert!(read("compare.md")?.contains("| better |"));
+    assert!(read("compare.tex")?.contains("better \\\\"));
+    let first = read("compare.json")?;
+    let again = compare(root, runs, &[]).success();
+    assert!(stderr(&again).contains("complete already"));
+    assert_eq!(stdout(&again), text);
+    compare(root, runs, &["--threads", "1", "--force"]).success();
+    assert_eq!(first, read("compare.json")?);
+
+    compare(root, ["a=base", "b=base"], &["--force"]).success();
+    let csv = read("compare.csv")?;
+    assert!(csv.lines().skip(1).all(|l| l.ends_with(",open")), "{csv}");
+    let text = stderr(&compare(root, ["a=base", "b=base,retrained"], &[]).failure());
+    assert!(text.contains("--run NAME=DIR twice"), "{text}");
+    std::fs::remove_file(root.join("base/segments/lost/sample_pixels.parquet"))?;
+    let text = stderr(&compare(root, runs, &[]).failure());
+    assert!(
+        text.contains("segment-metrics") && text.contains("lost"),
+        "{text}"
+    );
     Ok(())
 }

@@ -214,6 +214,22 @@ pub fn sample_pixels() -> Table {
     }
 }
 
+/// Pixel figures of single images, in the order of the runs, sorted by `dataset`, `sample_id` and the order of the scores.
+pub fn images() -> Table {
+    let of_samples = sample_pixels().columns;
+    let mut columns = vec![
+        field("run", DataType::String, "run"),
+        field("dataset", DataType::String, "data set"),
+    ];
+    let is_list = |f: &Field| matches!(f.dtype, DataType::List(_));
+    columns.extend(of_samples.into_iter().filter(|f| !is_list(f)));
+    Table {
+        name: "images",
+        written_by: "ood-eval evaluate",
+        columns,
+    }
+}
+
 /// One row per sample: what was there to be found, sorted by `sample_id`.
 pub fn samples() -> Table {
     Table {

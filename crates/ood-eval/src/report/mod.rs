@@ -92,8 +92,8 @@ fn inputs(args: &ReportArgs) -> Result<Vec<(String, PathBuf)>> {
 
 fn write(args: &ReportArgs, dir: &StageDir) -> Result<Results> {
     let runs = args.evaluate.read_runs()?;
-    let results = Results::of(&runs, args.evaluate.skip_without_ood, args.evaluate.compat);
-    evaluate::write(&results, dir.path())?;
+    let results = Results::of(&runs, &args.evaluate);
+    evaluate::write(&results, &runs, dir.path())?;
     let figures_dir = dir.subdir("figures")?;
     let mut datasets = Vec::new();
     for dataset in &results.datasets {

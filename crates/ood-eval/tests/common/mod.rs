@@ -12,14 +12,14 @@ use artifacts::index::{Index, Sample};
 use artifacts::labels::{EvalLabel, IGNORE, MaskKind, NUM_CLASSES};
 use artifacts::logits::{Logits, LogitsInfo, Precision};
 use artifacts::mask::{ComponentMap, Mask};
-use artifacts::score_bins::bin_of;
+use artifacts::score_bins::{BINS_PER_COARSE_BIN, bin_of};
 use artifacts::scores::{PixelRow, Score};
 use artifacts::stage_dir::{Opened, StageDir};
 use artifacts::tables::features::segment_features;
 use artifacts::tables::schema::{self, Table};
 use artifacts::tables::write_table;
 use image::RgbImage;
-use polars::prelude::{Column, DataFrame};
+use polars::prelude::{Column, DataFrame, Series};
 
 pub(crate) const WIDTH: usize = 192;
 pub(crate) const HEIGHT: usize = 96;
@@ -203,7 +203,8 @@ pub(crate) fn write_run(run: &Path, found: &[Vec<Found>], with_meta: bool) -> Re
     let segments = run.join("segments/lost");
     stage(&segments, "segment-metrics", |dir| {
         write_tables(dir, found)?;
-        write_pixel_counts(dir, found)
+        write_pixel_counts(dir, found)?;
+        write_sample_pixels(dir, found)
     })?;
     if with_meta {
         stage(&run.join("meta/lost"), "meta-clf", |dir| {
@@ -339,23 +340,73 @@ fn push<T>(columns: &mut BTreeMap<&'static str, Vec<T>>, name: &'static str, val
     columns.entry(name).or_default().push(value);
 }
 
+/// Pixels of a scene by score and bin: known ones, and unknown ones.
+fn bins_of(scene: &Scene, found: &[Found]) -> Result<BTreeMap<(Score, u32), [u64; 2]>> {
+    let mut counts: BTreeMap<_, [u64; 2]> = BTreeMap::new();
+    let logits = logits(scene, found)?;
+    let (taps, mut values) = (logits.column_taps(), vec![0.0; NUM_CLASSES * WIDTH]);
+    let mut row = PixelRow::new(NUM_CLASSES, WIDTH);
+    for y in 0..HEIGHT - 6 {
+        logits.row(y, &taps, &mut values);
+        row.fill_from_logits(&values);
+        for x in 0..WIDTH {
+            let unknown = scene.objects.iter().any(|&o| inside(o, x, y));
+            for score in Score::ALL {
+                let key = (score, bin_of(row.score(score, x))?);
+                counts.entry(key).or_default()[usize::from(unknown)] += 1;
+            }
+        }
+    }
+    Ok(counts)
+}
+
+fn write_sample_pixels(dir: &Path, found: &[Vec<Found>]) -> Result<()> {
+    let (mut ids, mut names, mut totals) = (Vec::new(), Vec::new(), [Vec::new(), Vec::new()]);
+    let mut lists = [Vec::new(), Vec::new(), Vec::new()];
+    for (scene, found) in scenes().iter().zip(found) {
+        let fine = bins_of(scene, found)?;
+        for score in Score::ALL {
+            let mut coarse: BTreeMap<u32, [u64; 2]> = BTreeMap::new();
+            for (&(_, bin), n) in fine.iter().filter(|((s, _), _)| *s == score) {
+                let sums = coarse.entry(bin / BINS_PER_COARSE_BIN).or_default();
+                *sums = [sums[0] + n[0], sums[1] + n[1]];
+            }
+            ids.push(scene.id);
+            names.push(score.name());
+            for (side, totals) in totals.iter_mut().enumerate() {
+                totals.push(coarse.values().map(|n| n[side]).sum::<u64>());
+                lists[1 + side].push(coarse.values().map(|n| n[side]).collect::<Series>());
+            }
+            lists[0].push(coarse.into_keys().collect::<Series>());
+        }
+    }
+    let [n_in, n_out] = totals;
+    let [bins, bins_in, bins_out] = lists;
+    let figures = vec![Some(0.5); ids.len()];
+    let columns = vec![
+        Column::new("sample_id".into(), ids),
+        Column::new("score".into(), names),
+        Column::new("n_in".into(), n_in),
+        Column::new("n_out".into(), n_out),
+        Column::new("auroc".into(), &figures),
+        Column::new("auprc".into(), &figures),
+        Column::new("fpr95".into(), &figures),
+        Column::new("bins".into(), bins),
+        Column::new("bins_in".into(), bins_in),
+        Column::new("bins_out".into(), bins_out),
+    ];
+    let table = schema::sample_pixels();
+    let mut frame = DataFrame::new_infer_height(columns)?;
+    write_table(&dir.join(table.file_name()), &table, &mut frame)
+}
+
 fn write_pixel_counts(dir: &Path, found: &[Vec<Found>]) -> Result<()> {
     let mut counts: BTreeMap<(&str, bool, u32), [u64; 2]> = BTreeMap::new();
     for (scene, found) in scenes().iter().zip(found) {
-        let logits = logits(scene, found)?;
-        let (taps, mut values) = (logits.column_taps(), vec![0.0; NUM_CLASSES * WIDTH]);
-        let mut row = PixelRow::new(NUM_CLASSES, WIDTH);
-        for y in 0..HEIGHT - 6 {
-            logits.row(y, &taps, &mut values);
-            row.fill_from_logits(&values);
-            for x in 0..WIDTH {
-                let unknown = scene.objects.iter().any(|&o| inside(o, x, y));
-                for score in Score::ALL {
-                    let bin = bin_of(row.score(score, x))?;
-                    let key = (score.name(), !scene.objects.is_empty(), bin);
-                    counts.entry(key).or_default()[usize::from(unknown)] += 1;
-                }
-            }
+        for ((score, bin), n) in bins_of(scene, found)? {
+            let key = (score.name(), !scene.objects.is_empty(), bin);
+            let sums = counts.entry(key).or_default();
+            *sums = [sums[0] + n[0], sums[1] + n[1]];
         }
     }
     let mut columns = Columns::default();
