@@ -2,7 +2,8 @@
 //!
 //! Pixels and segments of one image are not independent, so whole images are drawn, as many as there are, with
 //! replacement. Everything a figure needs of an image adds up over images, so that a resample costs one weighted sum.
-//! Pixel figures of resamples come from the coarse histograms of `sample_pixels.parquet`.
+//! Pixel figures of resamples come from the coarse histograms of `sample_pixels.parquet`, moved by what these are off for all
+//! images once.
 
 use artifacts::scores::Score;
 use rand::{RngExt, SeedableRng};
@@ -179,13 +180,27 @@ impl Images {
         }
     }
 
-    /// Figure of all resamples, in their order; `figures` are of pixels or of segments.
+    /// `figures` of all resamples, in their order; `values` are those of all images.
     ///
     /// Two runs on the same images see the same draws: their differences are paired.
-    pub fn resampled(&self, figures: &[Figure], how: Bootstrap) -> Vec<Vec<Option<f64>>> {
-        let resample = |number| {
-            let weights = draw(self.segments.len(), how.seed, number);
-            self.figures(figures, &weights)
+    pub fn resampled(
+        &self,
+        figures: &[Figure],
+        values: &[Option<f64>],
+        how: Bootstrap,
+    ) -> Vec<Vec<Option<f64>>> {
+        let n_images = self.segments.len();
+        let coarse = self.figures(figures, &vec![1; n_images]);
+        // segment figures are exact
+        let offset = |i: usize| match figures[i].score() {
+            Some(_) => Some(values[i]? - coarse[i]?),
+            None => Some(0.0),
+        };
+        let offsets: Vec<_> = (0..figures.len()).map(offset).collect();
+        let resample = |number| -> Vec<_> {
+            let drawn = self.figures(figures, &draw(n_images, how.seed, number));
+            let drawn = drawn.into_iter().zip(&offsets);
+            drawn.map(|(v, &offset)| Some(v? + offset?)).collect()
         };
         (0..how.resamples).into_par_iter().map(resample).collect()
     }
@@ -403,6 +418,23 @@ mod tests {
         assert_eq!(images.figures(&[roc], &[0, 2]), [None]);
         let only_first = Images::of(&data, false, true).figures(&[roc], &[1, 1]);
         assert_eq!(only_first, images.figures(&[roc], &[3, 0]));
+    }
+
+    #[test]
+    fn resamples_are_around_the_exact_figures() {
+        let images = Images::of(&two_images(), false, false);
+        let roc = Figure::Auroc(Score::Energy);
+        let how = Bootstrap {
+            resamples: 40,
+            seed: 0,
+        };
+        let coarse = images.figures(&[roc], &[1, 1])[0];
+        let moved = coarse.map(|v| v + 0.125);
+        let resamples = |value| images.resampled(&[roc], &[value], how);
+        for (a, b) in resamples(coarse).into_iter().zip(resamples(moved)) {
+            assert_eq!(a[0].map(|v| v + 0.125), b[0]);
+        }
+        assert!(resamples(coarse).contains(&vec![coarse]));
     }
 
     #[test]

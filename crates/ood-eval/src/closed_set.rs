@@ -4,18 +4,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use artifacts::index::{Index, Sample};
-use artifacts::labels::{MaskKind, NUM_CLASSES};
+use artifacts::labels::{IGNORE, MaskKind, NUM_CLASSES};
 use artifacts::logits::{Logits, logits_path};
 use artifacts::mask::Mask;
+use artifacts::scores::PixelRow;
 use artifacts::stage_dir::{Opened, StageDir};
 use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Progress, print_result};
 
+use crate::calibration::Calibration;
 use crate::comparison;
 use crate::confusion::Confusion;
 
-/// Counts pixels per pair of true and predicted class.
+/// Counts pixels per pair of true and predicted class, and by confidence.
 #[derive(clap::Args, Clone, Debug, Serialize)]
 pub struct ClosedSetArgs {
     /// Logits of the data set, an output of `seg-model infer`.
@@ -24,7 +26,7 @@ pub struct ClosedSetArgs {
     /// Labels of the data set with train ids, an output of `cityscapes-io prepare`.
     #[arg(long)]
     pub labels: PathBuf,
-    /// Directory to write `confusion.parquet` to.
+    /// Directory to write `confusion.parquet` and `calibration.parquet` to.
     #[arg(long)]
     #[serde(skip)]
     pub output: PathBuf,
@@ -42,40 +44,54 @@ pub(crate) fn run(args: &ClosedSetArgs, force: bool) -> Result<()> {
         ("logits", args.logits.as_path()),
         ("labels", args.labels.as_path()),
     ];
-    let confusion = match StageDir::open(&args.output, "ood-eval closed-set", args, &inputs, force)?
-    {
-        Opened::Done(_) => {
-            tracing::info!("{} is complete already", args.output.display());
-            Confusion::read(&args.output)?
-        }
-        Opened::Work(dir) => {
-            let confusion = count_all(&index, args)?;
-            confusion.write(dir.path())?;
-            dir.finish(&[("samples", index.samples.len() as u64)])?;
-            confusion
-        }
-    };
+    let (confusion, calibration) =
+        match StageDir::open(&args.output, "ood-eval closed-set", args, &inputs, force)? {
+            Opened::Done(_) => {
+                tracing::info!("{} is complete already", args.output.display());
+                let calibration = Calibration::read(&args.output)?;
+                (Confusion::read(&args.output)?, calibration)
+            }
+            Opened::Work(dir) => {
+                let (confusion, calibration) = count_all(&index, args)?;
+                confusion.write(dir.path())?;
+                calibration.write(dir.path())?;
+                dir.finish(&[("samples", index.samples.len() as u64)])?;
+                (confusion, Some(calibration))
+            }
+        };
     print_result(comparison::class_table(&[(index.dataset.as_str(), &confusion)]).terminal());
+    if let Some(error) = calibration.and_then(|c| c.error()) {
+        print_result(format_args!(
+            "expected calibration error: {:.2} %",
+            100.0 * error
+        ));
+    }
     Ok(())
 }
 
-fn count_all(index: &Index, args: &ClosedSetArgs) -> Result<Confusion> {
+fn count_all(index: &Index, args: &ClosedSetArgs) -> Result<(Confusion, Calibration)> {
     let progress = Progress::new("closed-set", index.samples.len() as u64, "images");
     let count = |sample: &Sample| {
-        let confusion = count_sample(index, sample, args);
+        let counts = count_sample(index, sample, args);
         progress.advance(1);
-        confusion
+        counts
     };
     let total = index
         .samples
         .par_iter()
         .map(count)
-        .try_reduce(Confusion::default, |a, b| Ok(a.merge(&b)))?;
+        .try_reduce(Default::default, |a, b| {
+            Ok((a.0.merge(&b.0), a.1.merge(&b.1)))
+        })?;
     progress.finish();
     Ok(total)
 }
 
-fn count_sample(index: &Index, sample: &Sample, args: &ClosedSetArgs) -> Result<Confusion> {
+fn count_sample(
+    index: &Index,
+    sample: &Sample,
+    args: &ClosedSetArgs,
+) -> Result<(Confusion, Calibration)> {
     let mask_path = index.mask_path(&args.labels, sample)?;
     let mask = Mask::read(&mask_path, index.mask_kind)?;
     let path = logits_path(&args.logits, &sample.sample_id);
@@ -90,13 +106,20 @@ fn count_sample(index: &Index, sample: &Sample, args: &ClosedSetArgs) -> Result<
     let mut row = vec![0.0; NUM_CLASSES * mask.width];
     let mut best = vec![0.0; mask.width];
     let mut class = vec![0; mask.width];
-    let mut confusion = Confusion::default();
+    let mut pixels = PixelRow::new(NUM_CLASSES, mask.width);
+    let (mut confusion, mut calibration) = <(Confusion, Calibration)>::default();
     for (y, truth) in mask.labels.chunks_exact(mask.width).enumerate() {
         logits.row(y, &taps, &mut row);
         argmax_row(&row, &mut best, &mut class);
         confusion.count(truth, &class);
+        pixels.fill_from_logits(&row);
+        for ((&truth, &class), &confidence) in truth.iter().zip(&class).zip(&pixels.first) {
+            if truth != IGNORE {
+                calibration.count(confidence, truth == class);
+            }
+        }
     }
-    Ok(confusion)
+    Ok((confusion, calibration))
 }
 
 /// Reads logits and checks that they are those of the sample, at the size (columns, rows) of its mask.

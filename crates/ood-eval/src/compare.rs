@@ -191,8 +191,9 @@ fn differences(
     args: &CompareArgs,
 ) -> Vec<ComparedFigure> {
     let values = data.map(|d| figure_values(d, with_meta, figures));
-    let resamples = data.map(|d| {
-        Images::of(d, with_meta, args.skip_without_ood).resampled(figures, args.bootstrap)
+    let resamples = [0, 1].map(|run| {
+        let images = Images::of(data[run], with_meta, args.skip_without_ood);
+        images.resampled(figures, &values[run], args.bootstrap)
     });
     let minus = |[first, second]: [Option<f64>; 2]| Some(second? - first?);
     let difference = |(i, &figure): (usize, &Figure)| {

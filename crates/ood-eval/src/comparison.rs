@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::bootstrap::{Figure, Interval};
 use crate::confusion::Confusion;
-use crate::results::{DatasetResults, Results, Spread, row_name};
+use crate::results::{ClosedSetResults, DatasetResults, Results, Spread, row_name};
 
 /// A table of texts; the first column is its rows' names.
 #[derive(Clone, Debug, Serialize)]
@@ -135,13 +135,21 @@ pub fn main_table(results: &Results, dataset: &DatasetResults) -> Table {
         Column::percent("PPV ↑", Better::Higher, segments(|s| s.ppv)),
         Column::percent("F1* ↑", Better::Higher, segments(|s| s.f1)),
     ];
-    let closed = rows.iter().map(|r| {
-        let closed = results.closed_set_of(&r.run, &dataset.dataset);
-        closed.and_then(|c| c.mean_iou)
-    });
-    let closed: Vec<_> = closed.collect();
-    if closed.iter().any(Option::is_some) {
-        columns.push(Column::percent("mIoU ↑", Better::Higher, closed));
+    let closed = |figure: fn(&ClosedSetResults) -> Option<f64>| -> Vec<_> {
+        let of_run = |run| {
+            results
+                .closed_set_of(run, &dataset.dataset)
+                .and_then(figure)
+        };
+        rows.iter().map(|r| of_run(&r.run)).collect()
+    };
+    for (title, better, values) in [
+        ("mIoU ↑", Better::Higher, closed(|c| c.mean_iou)),
+        ("ECE ↓", Better::Lower, closed(|c| c.calibration_error)),
+    ] {
+        if values.iter().any(Option::is_some) {
+            columns.push(Column::percent(title, better, values));
+        }
     }
     let names = rows.iter().map(|r| row_name(&r.run, r.with_meta));
     let mut table = build(&dataset.dataset, "run", names, &columns);

@@ -125,11 +125,12 @@ pub(crate) fn print(results: &Results) {
         let percent =
             |v: Option<f64>| v.map_or("–".to_owned(), |v| format!("{:.2} %", 100.0 * v));
         print_result(format_args!(
-            "known classes of {}, {}: mIoU {}, pixel accuracy {}",
+            "known classes of {}, {}: mIoU {}, pixel accuracy {}, calibration error {}",
             closed.dataset,
             closed.run,
             percent(closed.mean_iou),
-            percent(closed.pixel_accuracy)
+            percent(closed.pixel_accuracy),
+            percent(closed.calibration_error)
         ));
     }
 }
@@ -152,7 +153,7 @@ fn tables(results: &Results) -> Vec<Table> {
     results.datasets.iter().flat_map(of_dataset).collect()
 }
 
-const CSV_COLUMNS: &str = "dataset,run,with_meta,score,auroc,auprc,fpr95,n_in,n_out,n_segments,n_kept,n_objects,false_positives,false_negatives,siou,ppv,f1,closed_set_dataset,pixel_accuracy,mean_iou";
+const CSV_COLUMNS: &str = "dataset,run,with_meta,score,auroc,auprc,fpr95,n_in,n_out,n_segments,n_kept,n_objects,false_positives,false_negatives,siou,ppv,f1,closed_set_dataset,pixel_accuracy,mean_iou,calibration_error";
 
 /// One line per data set, run, meta classifier and score; a figure that is not defined is empty.
 fn csv(results: &Results) -> String {
@@ -190,6 +191,7 @@ fn csv_rows(results: &Results, dataset: &str, row: &RowResults, text: &mut Strin
             closed.map(|c| csv_text(&c.dataset)).unwrap_or_default(),
             csv_number(closed.and_then(|c| c.pixel_accuracy)),
             csv_number(closed.and_then(|c| c.mean_iou)),
+            csv_number(closed.and_then(|c| c.calibration_error)),
         ];
         let _ = writeln!(text, "{}", fields.join(","));
     }

@@ -3,7 +3,7 @@
 //! Reads the tables of runs, `RUN/{segments,meta,closed_set}/<dataset>`, and never sees a network. Whatever is compared
 //! here was made by the same stages with other weights.
 //!
-//! - `closed-set` counts known classes from logits and labels: `confusion.parquet`.
+//! - `closed-set` counts known classes from logits and labels: `confusion.parquet`, `calibration.parquet`.
 //! - `evaluate` computes every figure: `results.{json,csv,md,tex}`, and those of each image.
 //! - `compare` says which differences of two runs on the same images are real: `compare.{json,csv,md,tex}`.
 //! - `report` adds figures, pictures and provenance: `report.html`, one file that needs no network.
@@ -11,6 +11,7 @@
 //! Example: `ood-eval report --run baseline=runs/baseline --run retrained=runs/retrained --labels labels --output report`
 
 pub mod bootstrap;
+pub mod calibration;
 mod closed_set;
 mod compare;
 pub mod comparison;

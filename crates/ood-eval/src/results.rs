@@ -9,6 +9,7 @@ use artifacts::scores::Score;
 use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::{Figure, Images, Interval};
+use crate::calibration::Calibration;
 use crate::confusion::Confusion;
 use crate::curves::{Histogram, auprc, auroc, fpr95, totals};
 use crate::evaluate::EvaluateArgs;
@@ -168,6 +169,8 @@ pub struct ClosedSetResults {
     pub mean_iou: Option<f64>,
     /// Mean `IoU` of the classes that occur in the truth or in the prediction, as cityscapesScripts.
     pub mean_iou_with_absent: Option<f64>,
+    /// Expected calibration error, see [`crate::calibration`]; `None` if it was not counted.
+    pub calibration_error: Option<f64>,
     /// `IoU` of each class.
     pub classes: Vec<ClassResults>,
 }
@@ -313,8 +316,9 @@ fn group_figures(groups: &[Group], rows: &[RowResults]) -> Vec<GroupFigure> {
 /// Intervals of all figures, or of those of segments if the pixels of single images are not known.
 fn intervals(data: &RunDataset, with_meta: bool, args: &EvaluateArgs) -> Vec<FigureInterval> {
     let figures: Vec<_> = Figure::of_pixels().chain(Figure::OF_SEGMENTS).collect();
+    let values = figure_values(data, with_meta, &figures);
     let images = Images::of(data, with_meta, args.skip_without_ood);
-    let resamples = images.resampled(&figures, args.bootstrap);
+    let resamples = images.resampled(&figures, &values, args.bootstrap);
     let interval = |(i, &figure): (usize, &Figure)| {
         let interval = Interval::of(resamples.iter().map(|r| r[i]))?;
         Some(FigureInterval { figure, interval })
@@ -383,6 +387,7 @@ fn closed_set_results(runs: &[Run]) -> Vec<ClosedSetResults> {
             pixel_accuracy: c.pixel_accuracy(),
             mean_iou: c.mean_iou(),
             mean_iou_with_absent: c.mean_iou_with_absent(),
+            calibration_error: run.calibration.get(dataset).and_then(Calibration::error),
             classes: (0..NUM_CLASSES)
                 .map(|class| ClassResults {
                     class: CLASS_NAMES[class].to_owned(),

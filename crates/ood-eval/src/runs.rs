@@ -9,6 +9,7 @@ use artifacts::scores::Score;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::calibration::Calibration;
 use crate::confusion::Confusion;
 use crate::curves::Histogram;
 use crate::detections::{Decision, Detections};
@@ -68,6 +69,8 @@ pub struct Run {
     pub datasets: BTreeMap<String, RunDataset>,
     /// Confusion of known classes, by data set.
     pub closed_set: BTreeMap<String, Confusion>,
+    /// Calibration on known classes, by data set, where it is known.
+    pub calibration: BTreeMap<String, Calibration>,
 }
 
 /// Tables of one data set of a run.
@@ -154,19 +157,29 @@ pub fn read_run(name: &str, path: &Path, only_with_ood: bool) -> Result<Run> {
     };
     let names = dataset_names(&path.join("segments"))?;
     let closed = dataset_names(&path.join("closed_set"))?;
+    let calibration = |dataset: &String| {
+        let calibration = Calibration::read(&path.join("closed_set").join(dataset));
+        let calibration = calibration.transpose()?;
+        Some(calibration.map(|c| (dataset.clone(), c)))
+    };
     let tables = || -> Result<_> {
         Ok((
             names.par_iter().map(read).collect::<Result<_>>()?,
             closed.iter().map(confusion).collect::<Result<_>>()?,
+            closed
+                .iter()
+                .filter_map(calibration)
+                .collect::<Result<_>>()?,
         ))
     };
-    let (datasets, closed_set) =
+    let (datasets, closed_set, calibration) =
         tables().with_context(|| format!("run {name:?} cannot be evaluated"))?;
     Ok(Run {
         name: name.to_owned(),
         path: path.to_owned(),
         datasets,
         closed_set,
+        calibration,
     })
 }
 

@@ -58,6 +58,7 @@ fn evaluate_compares_the_runs() -> Result<()> {
     common::write_world(root)?;
     let text = stdout(&closed_set(root, "base").success());
     assert!(text.contains("mean IoU"), "{text}");
+    assert!(text.contains("expected calibration error"), "{text}");
     closed_set(root, "retrained").success();
     let text = stdout(&evaluate(root, &["--compat"]).success());
     assert!(
@@ -90,6 +91,8 @@ fn evaluate_compares_the_runs() -> Result<()> {
     assert_eq!(rows[1].pixels, rows[2].pixels);
     assert!(rows[1].reference.is_some_and(|r| r.auroc.is_some()));
     assert_eq!(results.closed_set.len(), 2);
+    let errors = results.closed_set.iter().map(|c| c.calibration_error);
+    assert!(errors.flatten().filter(|e| (0.0..1.0).contains(e)).count() == 2);
 
     let csv = std::fs::read_to_string(root.join("eval/results.csv"))?;
     assert_eq!(csv.lines().count(), 1 + 3 * 5);

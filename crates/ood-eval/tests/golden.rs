@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use artifacts::labels::MaskKind;
 use artifacts::mask::Mask;
 use half::f16;
+use ood_eval::calibration::Calibration;
+use ood_eval::confusion::Confusion;
 use ood_eval::detections::{Detections, Object, Overlap, Segment};
 use ood_eval::reference_curves::{NUM_BINS, reference_curves};
 use ood_eval::segment_scores::{object_sious, score_segments, segment_ppvs};
@@ -56,6 +59,63 @@ fn golden_pixel_figures_of_the_reference() -> Result<()> {
             };
             assert!(same, "{name}: {figure} is {ours:?} instead of {theirs:?}");
         }
+    }
+    Ok(())
+}
+
+/// Every folder of `closed_set` is a case; `closed_set/make.py` has made them with cityscapesScripts.
+#[test]
+fn golden_closed_set_figures_of_cityscapes_scripts() -> Result<()> {
+    let dir = golden().join("closed_set");
+    let expected = read_json(&dir.join("expected.json"))?;
+    let cases = expected["cases"].as_object().context("cases by name")?;
+    assert!(!cases.is_empty());
+    for (name, case) in cases {
+        let mut confusion = Confusion::default();
+        for image in 0.. {
+            let truth = dir.join(name).join(format!("{image}.truth.png"));
+            if !truth.exists() {
+                assert!(image > 0, "{name} has no images");
+                break;
+            }
+            let pred = truth.with_file_name(format!("{image}.pred.png"));
+            let truth = Mask::read(&truth, MaskKind::TrainId)?;
+            confusion.count(&truth.labels, &Mask::read_raw(&pred)?.labels);
+        }
+        let close = |ours: Option<f64>, theirs: &Value| match (ours, theirs.as_f64()) {
+            (Some(a), Some(b)) => (a - b).abs() < 1e-12,
+            (a, b) => a == b,
+        };
+        for (class, theirs) in case["iou"].as_array().context("a list")?.iter().enumerate() {
+            let ours = confusion.iou(class);
+            assert!(close(ours, theirs), "{name}, class {class}: {ours:?}");
+        }
+        for (figure, ours) in [
+            ("mean_iou", confusion.mean_iou_with_absent()),
+            ("pixel_accuracy", confusion.pixel_accuracy()),
+        ] {
+            let theirs = &case[figure];
+            assert!(close(ours, theirs), "{name}: {figure} is {ours:?}");
+        }
+    }
+    Ok(())
+}
+
+/// Confidences are rounded to 2^-24 in sums, hence the tolerance.
+#[test]
+fn golden_calibration_error() -> Result<()> {
+    let expected = read_json(&golden().join("closed_set/expected.json"))?;
+    let cases = expected["calibration"].as_object().context("cases")?;
+    assert!(!cases.is_empty());
+    for (name, case) in cases {
+        let right = case["right"].as_array().context("a list")?;
+        let mut calibration = Calibration::default();
+        for (confidence, right) in numbers(&case["confidence"])?.into_iter().zip(right) {
+            calibration.count(confidence as f32, right.as_bool().context("a bool")?);
+        }
+        let (ours, theirs) = (calibration.error(), case["error"].as_f64());
+        let difference = ours.zip(theirs).map(|(a, b)| (a - b).abs());
+        assert!(difference.is_some_and(|d| d < 1e-7), "{name}: {ours:?}");
     }
     Ok(())
 }

@@ -377,6 +377,24 @@ pub fn confusion() -> Table {
     }
 }
 
+/// Pixels of known classes by the network's confidence, the largest softmax probability.
+pub fn calibration() -> Table {
+    Table {
+        name: "calibration",
+        written_by: "ood-eval closed-set --force",
+        columns: vec![
+            field("bin", DataType::UInt32, "confidence times 15, rounded down"),
+            field("n_pixels", DataType::UInt64, "pixels that are not void"),
+            field("n_right", DataType::UInt64, "those whose class is right"),
+            field(
+                "confidence",
+                DataType::UInt64,
+                "sum of their confidences in units of 2^-24",
+            ),
+        ],
+    }
+}
+
 /// Figures of the network during a training, one row per look at the validation data sets.
 pub fn train_validation() -> Table {
     let figure = |name: &str, meaning: &str| Field {

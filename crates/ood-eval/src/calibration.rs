@@ -1,0 +1,125 @@
+//! Whether a network is as sure of its classes as it is right.
+//!
+//! The expected calibration error (Guo et al. 2017, Eq. 3): pixels are put into 15 equal bins of their confidence, the
+//! largest softmax probability; the error is the mean over pixels of |share of right pixels − mean confidence| of their
+//! bin. Void pixels do not count.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use artifacts::tables::{read_table, schema, write_table};
+use polars::prelude::{Column, DataFrame};
+
+/// Number of bins.
+pub const NUM_BINS: usize = 15;
+
+/// Sums of confidences are integers of this unit, so that they do not depend on the order of pixels.
+const UNITS: f64 = (1 << 24) as f64;
+
+/// Pixels of each bin of confidence.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Calibration {
+    bins: [Bin; NUM_BINS],
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Bin {
+    n_pixels: u64,
+    n_right: u64,
+    /// Sum of confidences in units of 2⁻²⁴.
+    confidence: u64,
+}
+
+impl Calibration {
+    /// Counts a pixel with a confidence in [0, 1] whose class is right or not.
+    pub fn count(&mut self, confidence: f32, is_right: bool) {
+        let confidence = f64::from(confidence);
+        let bin = ((confidence * NUM_BINS as f64) as usize).min(NUM_BINS - 1);
+        let bin = &mut self.bins[bin];
+        bin.n_pixels += 1;
+        bin.n_right += u64::from(is_right);
+        bin.confidence += (confidence * UNITS).round() as u64;
+    }
+
+    /// Adds the pixels of `other`.
+    #[must_use]
+    pub fn merge(mut self, other: &Self) -> Self {
+        for (a, b) in self.bins.iter_mut().zip(&other.bins) {
+            a.n_pixels += b.n_pixels;
+            a.n_right += b.n_right;
+            a.confidence += b.confidence;
+        }
+        self
+    }
+
+    /// Expected calibration error, in [0, 1]; `None` without pixels.
+    pub fn error(&self) -> Option<f64> {
+        let n: u64 = self.bins.iter().map(|b| b.n_pixels).sum();
+        let gap = |b: &Bin| (b.n_right as f64 - b.confidence as f64 / UNITS).abs();
+        (n > 0).then(|| self.bins.iter().map(gap).sum::<f64>() / n as f64)
+    }
+
+    /// Writes `calibration.parquet` into `dir`.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        let table = schema::calibration();
+        let column = |name: &str, of: fn(&Bin) -> u64| {
+            let values: Vec<u64> = self.bins.iter().map(of).collect();
+            Column::new(name.into(), values)
+        };
+        let mut frame = DataFrame::new_infer_height(vec![
+            Column::new("bin".into(), (0..NUM_BINS as u32).collect::<Vec<_>>()),
+            column("n_pixels", |b| b.n_pixels),
+            column("n_right", |b| b.n_right),
+            column("confidence", |b| b.confidence),
+        ])?;
+        write_table(&dir.join(table.file_name()), &table, &mut frame)
+    }
+
+    /// Reads `calibration.parquet` of `dir`; `None` if it is not there: older directories lack it.
+    ///
+    /// # Errors
+    /// If it is damaged or has other bins.
+    pub fn read(dir: &Path) -> Result<Option<Self>> {
+        let table = schema::calibration();
+        let path = dir.join(table.file_name());
+        if !path.exists() {
+            return Ok(None);
+        }
+        let frame = read_table(&path, &table)?;
+        let bins = frame.column("bin")?.u32()?.into_no_null_iter();
+        ensure!(
+            bins.eq(0..NUM_BINS as u32),
+            "{} does not have {NUM_BINS} bins: run `{}` again",
+            path.display(),
+            table.written_by
+        );
+        let column = |name: &str| -> Result<Vec<u64>> {
+            Ok(frame.column(name)?.u64()?.into_no_null_iter().collect())
+        };
+        let (pixels, right) = (column("n_pixels")?, column("n_right")?);
+        let confidence = column("confidence")?;
+        let bins = std::array::from_fn(|i| Bin {
+            n_pixels: pixels[i],
+            n_right: right[i],
+            confidence: confidence[i],
+        });
+        Ok(Some(Self { bins }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_is_the_mean_gap() {
+        let mut calibration = Calibration::default();
+        assert_eq!(calibration.error(), None);
+        for (confidence, is_right) in [(1.0, true), (1.0, false), (0.5, true), (0.5, true)] {
+            calibration.count(confidence, is_right);
+        }
+        // half of the sure pixels are wrong, and half as many unsure ones are wrong as said
+        assert_eq!(calibration.error(), Some(0.5));
+        assert_eq!(calibration.clone().merge(&calibration).error(), Some(0.5));
+    }
+}
