@@ -279,10 +279,13 @@ fn dataset_results(
             continue;
         };
         n_samples = n_samples.max(data.detections.sample_ids.len() as u64);
-        rows.push(row_results(&run.name, data, false, args));
-        if data.decisions.is_some() {
-            rows.push(row_results(&run.name, data, true, args));
-        }
+        let row = row_results(&run.name, data, args);
+        let with_meta = data
+            .decisions
+            .is_some()
+            .then(|| with_rejection(&row, data, args));
+        rows.push(row);
+        rows.extend(with_meta);
     }
     DatasetResults {
         dataset,
@@ -313,12 +316,16 @@ fn group_figures(groups: &[Group], rows: &[RowResults]) -> Vec<GroupFigure> {
     all
 }
 
-/// Intervals of all figures, or of those of segments if the pixels of single images are not known.
-fn intervals(data: &RunDataset, with_meta: bool, args: &EvaluateArgs) -> Vec<FigureInterval> {
-    let figures: Vec<_> = Figure::of_pixels().chain(Figure::OF_SEGMENTS).collect();
-    let values = figure_values(data, with_meta, &figures);
+/// Intervals of `figures`, but of those of pixels only if the pixels of single images are known.
+fn intervals(
+    data: &RunDataset,
+    with_meta: bool,
+    figures: &[Figure],
+    args: &EvaluateArgs,
+) -> Vec<FigureInterval> {
+    let values = figure_values(data, with_meta, figures);
     let images = Images::of(data, with_meta, args.skip_without_ood);
-    let resamples = images.resampled(&figures, &values, args.bootstrap);
+    let resamples = images.resampled(figures, &values, args.bootstrap);
     let interval = |(i, &figure): (usize, &Figure)| {
         let interval = Interval::of(resamples.iter().map(|r| r[i]))?;
         Some(FigureInterval { figure, interval })
@@ -364,18 +371,31 @@ fn pixel_results(data: &RunDataset) -> Vec<PixelResults> {
     data.pixels.iter().map(figures).collect()
 }
 
-fn row_results(run: &str, data: &RunDataset, with_meta: bool, args: &EvaluateArgs) -> RowResults {
+fn row_results(run: &str, data: &RunDataset, args: &EvaluateArgs) -> RowResults {
+    let figures: Vec<_> = Figure::of_pixels().chain(Figure::OF_SEGMENTS).collect();
     let (n_in, n_out) = data.pixels.values().next().map_or((0, 0), |h| totals(h));
     let entropy = data.pixels.get(&Score::Entropy).filter(|_| args.compat);
     RowResults {
         run: run.to_owned(),
-        with_meta,
+        with_meta: false,
         n_in,
         n_out,
         pixels: pixel_results(data),
         reference: entropy.map(|h| reference_figures(h)),
-        segments: score_segments(&data.detections, &data.kept(with_meta)),
-        intervals: intervals(data, with_meta, args),
+        segments: score_segments(&data.detections, &data.kept(false)),
+        intervals: intervals(data, false, &figures, args),
+    }
+}
+
+/// The row of a run without the segments that its meta classifier rejects; figures of pixels stay.
+fn with_rejection(row: &RowResults, data: &RunDataset, args: &EvaluateArgs) -> RowResults {
+    let of_pixels = row.intervals.iter().filter(|i| i.figure.score().is_some());
+    let of_segments = intervals(data, true, &Figure::OF_SEGMENTS, args);
+    RowResults {
+        with_meta: true,
+        segments: score_segments(&data.detections, &data.kept(true)),
+        intervals: of_pixels.copied().chain(of_segments).collect(),
+        ..row.clone()
     }
 }
 

@@ -54,12 +54,17 @@ fn ours(histogram: &[BinCount]) -> [Option<f64>; 3] {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Scores with ties, far enough apart to have bins of their own.
+    /// Scores with ties, infinities among them, far enough apart to have bins of their own.
     #[test]
     fn tied_scores_agree_with_brute_force(
         pixels in prop::collection::vec((-40i8..40, any::<bool>()), 2..300)
     ) {
-        let pixels: Vec<_> = pixels.into_iter().map(|(s, o)| (f32::from(s) / 8.0, o)).collect();
+        let score = |s: i8| match s {
+            -40 => f32::NEG_INFINITY,
+            39 => f32::INFINITY,
+            s => f32::from(s) / 8.0,
+        };
+        let pixels: Vec<_> = pixels.into_iter().map(|(s, o)| (score(s), o)).collect();
         let histogram = histogram(&pixels).map_err(|e| TestCaseError::fail(e.to_string()))?;
         let both = pixels.iter().any(|p| p.1) && pixels.iter().any(|p| !p.1);
         if both {
