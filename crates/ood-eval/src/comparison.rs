@@ -188,6 +188,32 @@ pub fn interval_table(dataset: &DatasetResults) -> Option<Table> {
     })
 }
 
+/// Segment errors by size of the objects and segments.
+pub fn size_table(dataset: &DatasetResults) -> Table {
+    let of_row = |r: &crate::results::RowResults| -> Vec<Vec<Cell>> {
+        let name = row_name(&r.run, r.with_meta);
+        let cells = |b: &crate::size_bands::SizeBand| {
+            let count = |n: u64| n.to_string();
+            let texts = [
+                format!("{name}, from {} px", b.min_size),
+                count(b.n_objects),
+                count(b.false_negatives),
+                figure_text(b.siou, false),
+                count(b.n_kept),
+                count(b.false_positives),
+            ];
+            texts.map(Cell::plain).to_vec()
+        };
+        r.sizes.iter().map(cells).collect()
+    };
+    let columns = ["run, size", "objects", "FN ↓", "sIoU ↑", "segments", "FP ↓"];
+    Table {
+        title: format!("{}: by size", dataset.dataset),
+        columns: columns.map(str::to_owned).to_vec(),
+        rows: dataset.rows.iter().flat_map(of_row).collect(),
+    }
+}
+
 /// Pixel figures of all scores and runs of a data set, in percent.
 pub fn score_table(dataset: &DatasetResults) -> Table {
     let rows: Vec<_> = dataset

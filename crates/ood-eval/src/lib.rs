@@ -27,6 +27,7 @@ pub mod results;
 pub mod runs;
 pub mod sample_pixels;
 pub mod segment_scores;
+pub mod size_bands;
 
 use anyhow::Result;
 use serde::Serialize;

@@ -17,6 +17,7 @@ use crate::pixel_counts::reference_figures;
 use crate::reference_curves::ReferenceFigures;
 use crate::runs::{Run, RunDataset, all_datasets};
 use crate::segment_scores::{SegmentScores, score_segments};
+use crate::size_bands::{SizeBand, size_bands};
 
 /// File name inside the stage's directory.
 pub const FILE_NAME: &str = "results.json";
@@ -137,6 +138,8 @@ pub struct RowResults {
     pub reference: Option<ReferenceFigures>,
     /// Segment figures.
     pub segments: SegmentScores,
+    /// The same by size, small ones first.
+    pub sizes: Vec<SizeBand>,
     /// Bootstrap intervals over images; of pixel figures only where `sample_pixels.parquet` is there.
     pub intervals: Vec<FigureInterval>,
 }
@@ -383,6 +386,7 @@ fn row_results(run: &str, data: &RunDataset, args: &EvaluateArgs) -> RowResults 
         pixels: pixel_results(data),
         reference: entropy.map(|h| reference_figures(h)),
         segments: score_segments(&data.detections, &data.kept(false)),
+        sizes: size_bands(&data.detections, &data.kept(false)),
         intervals: intervals(data, false, &figures, args),
     }
 }
@@ -394,6 +398,7 @@ fn with_rejection(row: &RowResults, data: &RunDataset, args: &EvaluateArgs) -> R
     RowResults {
         with_meta: true,
         segments: score_segments(&data.detections, &data.kept(true)),
+        sizes: size_bands(&data.detections, &data.kept(true)),
         intervals: of_pixels.copied().chain(of_segments).collect(),
         ..row.clone()
     }

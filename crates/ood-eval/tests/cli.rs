@@ -9,6 +9,7 @@ use artifacts::tables::{read_table, schema};
 use assert_cmd::Command;
 use ood_eval::bootstrap::Figure;
 use ood_eval::results::Results;
+use ood_eval::size_bands::SizeBand;
 
 fn ood_eval(root: &Path, args: &[&str]) -> assert_cmd::assert::Assert {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ood-eval"));
@@ -80,6 +81,21 @@ fn evaluate_compares_the_runs() -> Result<()> {
         })
         .collect();
     assert_eq!(errors, [(false, 5, 2), (false, 2, 0), (true, 0, 0)]);
+    for row in rows {
+        let sum = |of: fn(&SizeBand) -> u64| row.sizes.iter().map(of).sum::<u64>();
+        assert_eq!(sum(|b| b.false_positives), row.segments.false_positives);
+        assert_eq!(sum(|b| b.false_negatives), row.segments.false_negatives);
+        assert_eq!(sum(|b| b.n_kept), row.segments.n_kept);
+    }
+    // 308, 140 and 288 pixels
+    assert_eq!(
+        rows[0]
+            .sizes
+            .iter()
+            .map(|b| b.n_objects)
+            .collect::<Vec<_>>(),
+        [0, 3, 0, 0]
+    );
     assert_eq!(rows[0].pixels.len(), 5);
     assert!(
         rows[0]
@@ -359,7 +375,7 @@ fn figures_of_images_and_intervals_stand_beside_the_figures() -> Result<()> {
     let frame = read_table(&root.join("eval").join(table.file_name()), &table)?;
     assert_eq!(frame.height(), 2 * 3 * 5);
     let latex = std::fs::read_to_string(root.join("eval/results.tex"))?;
-    assert_eq!(latex.matches("\\begin{tabular}").count(), 3);
+    assert_eq!(latex.matches("\\begin{tabular}").count(), 4);
 
     let once = std::fs::read(root.join("eval/results.json"))?;
     evaluate(root, &["--resamples", "200", "--threads", "1", "--force"]).success();

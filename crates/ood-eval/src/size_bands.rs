@@ -1,0 +1,55 @@
+//! Errors of small and of large objects and segments.
+
+use serde::{Deserialize, Serialize};
+
+use crate::detections::Detections;
+use crate::segment_scores::object_sious;
+
+/// Least size of each band, in pixels; it ends where the next one starts.
+pub const MIN_SIZES: [u64; 4] = [0, 100, 1_000, 10_000];
+
+/// Objects and kept segments of one band of sizes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SizeBand {
+    /// Least size, in pixels.
+    pub min_size: u64,
+    /// True objects.
+    pub n_objects: u64,
+    /// Objects that no kept segment meets.
+    pub false_negatives: u64,
+    /// Mean sIoU of the objects; `None` without any.
+    pub siou: Option<f64>,
+    /// Kept segments.
+    pub n_kept: u64,
+    /// Kept segments that meet no object.
+    pub false_positives: u64,
+}
+
+/// Bands of all sizes, small ones first; `kept` has one entry per segment.
+///
+/// Objects are in the band of their own size, whatever the size of the segments that meet them.
+pub fn size_bands(all: &Detections, kept: &[bool]) -> Vec<SizeBand> {
+    let mut bands = MIN_SIZES.map(|min_size| SizeBand {
+        min_size,
+        ..SizeBand::default()
+    });
+    let band_of = |size: u64| MIN_SIZES.iter().rposition(|&min| size >= min).unwrap_or(0);
+    let mut sums = [0.0; MIN_SIZES.len()];
+    for (object, siou) in all.objects.iter().zip(object_sious(all, kept)) {
+        let at = band_of(object.size);
+        bands[at].n_objects += 1;
+        // segments that meet an object share at least a pixel with it
+        bands[at].false_negatives += u64::from(siou == 0.0);
+        sums[at] += siou;
+    }
+    for (segment, _) in all.segments.iter().zip(kept).filter(|&(_, &kept)| kept) {
+        let band = &mut bands[band_of(segment.size)];
+        band.n_kept += 1;
+        band.false_positives += u64::from(segment.is_false_positive);
+    }
+    for (band, sum) in bands.iter_mut().zip(sums) {
+        band.siou = (band.n_objects > 0).then(|| sum / band.n_objects as f64);
+    }
+    bands.to_vec()
+}
