@@ -8,21 +8,23 @@
 //! segment-metrics --logits out/logits/lost_and_found --labels out/labels/lost_and_found --output out/segments/lost_and_found
 //! ```
 //!
-//! While it works, the tables of the samples that are done are in `partial/<sample_id>/`, from which an interrupted
-//! call goes on.
+//! While it works, the tables of the samples that are done are in `partial/samples/<sample_id>/`, and sums of their pixel
+//! counts in `partial/pools`, from which an interrupted call goes on: after a crash the last few images are measured again.
 
 pub mod analysis;
 pub mod components;
 pub mod features;
 pub mod overlaps;
 pub mod pixels;
+pub mod pools;
 pub mod regions;
 pub mod tables;
 pub mod uncertainty;
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use artifacts::index::{Index, Sample};
 use artifacts::labels::{EvalLabel, IGNORE, MaskKind};
 use artifacts::logits::{Logits, logits_path};
@@ -37,9 +39,12 @@ use serde::Serialize;
 use stage_cli::{Common, Progress, print_result};
 
 use crate::analysis::{SampleMetrics, Segmentation, analyze};
+use crate::pools::Pools;
 
 const COMPONENTS: &str = "components";
 const PARTIAL: &str = "partial";
+/// Images after which the sums of their pixel counts are written, at least.
+const SAVED_EVERY: usize = 32;
 
 /// Finds out-of-distribution segments, measures each of them, and counts pixel scores.
 ///
@@ -139,8 +144,8 @@ pub fn run(args: &Args) -> Result<()> {
         num_classes,
         partial: dir.subdir(PARTIAL)?,
     };
-    let done = stage.measure_all(&samples)?;
-    let mut counts = tables::write_joined(dir.path(), &done, num_classes)?;
+    let (done, pools) = stage.measure_all(&samples)?;
+    let mut counts = tables::write_joined(dir.path(), &done, &pools.histograms, num_classes)?;
     counts.push(("skipped", (samples.len() - done.len()) as u64));
     std::fs::remove_dir_all(&stage.partial)
         .with_context(|| format!("could not remove {}", stage.partial.display()))?;
@@ -185,30 +190,45 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    /// Folders with the tables of the samples that were not skipped, in the order of the samples.
-    fn measure_all(&self, samples: &[&Sample]) -> Result<Vec<PathBuf>> {
+    /// Folders with the tables of the samples that were not skipped, in the order of the samples, and sums over them.
+    ///
+    /// Whatever was measured before is not measured again, but for the last few images before a crash.
+    fn measure_all(&self, samples: &[&Sample]) -> Result<(Vec<PathBuf>, Pools)> {
+        let mut pools = Pools::read(&self.partial, samples.len())?;
+        let left: Vec<usize> = (0..samples.len()).filter(|&i| !pools.is_done[i]).collect();
         let progress = Progress::new("segment-metrics", samples.len() as u64, "images");
-        let done = samples
-            .par_iter()
-            .with_max_len(1)
-            .map(|sample| {
-                let folder = self.measure(sample)?;
+        progress.advance((samples.len() - left.len()) as u64);
+        for some in left.chunks(SAVED_EVERY.max(4 * rayon::current_num_threads())) {
+            let sums = Mutex::new(&mut pools);
+            let measured = some.par_iter().with_max_len(1).try_for_each(|&i| {
+                let metrics = self.measure(samples[i])?;
+                let mut sums = sums.lock().map_err(|_| anyhow!("another image failed"))?;
+                // sums of integers do not depend on the order
+                if let Some(metrics) = metrics {
+                    sums.histograms[usize::from(metrics.n_out > 0)].add(&metrics.histograms);
+                }
+                sums.is_done[i] = true;
                 progress.advance(1);
-                Ok(folder)
-            })
-            .collect::<Result<Vec<_>>>()?;
+                Ok::<_, anyhow::Error>(())
+            });
+            pools.write(&self.partial)?;
+            measured?;
+        }
         progress.finish();
-        Ok(done.into_iter().flatten().collect())
+        let folders = samples.iter().map(|s| self.folder(s));
+        let folders = folders.filter(|folder| folder.exists()).collect();
+        Ok((folders, pools))
     }
 
-    /// Folder with the sample's tables, or none if it is to be skipped.
-    fn measure(&self, sample: &Sample) -> Result<Option<PathBuf>> {
+    /// Where the sample's tables are while the stage works.
+    fn folder(&self, sample: &Sample) -> PathBuf {
+        self.partial.join("samples").join(&sample.sample_id)
+    }
+
+    /// Writes the sample's tables into a folder, unless it is to be skipped.
+    fn measure(&self, sample: &Sample) -> Result<Option<SampleMetrics>> {
         let id = &sample.sample_id;
-        let folder = self.partial.join(id);
-        // written after everything else of the sample
-        if folder.join("samples.parquet").exists() {
-            return Ok(Some(folder));
-        }
+        let folder = self.folder(sample);
         let mask_path = self.index.mask_path(&self.args.labels, sample)?;
         let mut mask = Mask::read(&mask_path, MaskKind::Eval)?;
         ensure!(
@@ -236,7 +256,7 @@ impl Stage<'_> {
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("could not create {}", folder.display()))?;
         tables::write_sample(&folder, id, &metrics, self.num_classes)?;
-        Ok(Some(folder))
+        Ok(Some(metrics))
     }
 
     fn cut_to_region(&self, mask: &mut Mask) -> Result<()> {

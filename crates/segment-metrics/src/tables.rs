@@ -16,9 +16,6 @@ use crate::features::features;
 use crate::pixels::{Counts, Histograms};
 use crate::regions::RegionSums;
 
-/// Pooled histograms of the images without and with out-of-distribution pixels.
-pub type Pools = [Histograms; 2];
-
 /// Tables that are the concatenation of those of single samples.
 pub fn concatenated(num_classes: usize) -> [Table; 5] {
     [
@@ -32,9 +29,6 @@ pub fn concatenated(num_classes: usize) -> [Table; 5] {
 
 /// Writes the tables of one sample into a folder of its own, `samples.parquet` last.
 pub fn write_sample(dir: &Path, id: &str, metrics: &SampleMetrics, classes: usize) -> Result<()> {
-    let pixels = &mut pixel_counts_frame(&[(metrics.n_out > 0, &metrics.histograms)])?;
-    let pixel_counts = schema::pixel_counts();
-    write_table(&dir.join(pixel_counts.file_name()), &pixel_counts, pixels)?;
     let frames = frames(Some((id, metrics)), classes)?;
     for (table, mut frame) in concatenated(classes).iter().zip(frames) {
         write_table(&dir.join(table.file_name()), table, &mut frame)?;
@@ -42,21 +36,18 @@ pub fn write_sample(dir: &Path, id: &str, metrics: &SampleMetrics, classes: usiz
     Ok(())
 }
 
-/// Joins the tables of single samples, whose folders are given in the order of their ids, into those of `output`.
+/// Joins the tables of single samples, whose folders are given in the order of their ids, into those of `output`, beside the
+/// pixel counts of those without and with out-of-distribution pixels.
 ///
 /// Returns the numbers of samples, segments, false positives and objects for the manifest.
 pub fn write_joined(
     output: &Path,
     folders: &[impl AsRef<Path>],
+    pools: &[Histograms<u64>; 2],
     num_classes: usize,
 ) -> Result<Vec<(&'static str, u64)>> {
-    let mut pools = [Histograms::new(), Histograms::new()];
     let table = schema::pixel_counts();
-    for folder in folders {
-        let frame = read_table(&folder.as_ref().join(table.file_name()), &table)?;
-        add_pixel_counts(&mut pools, &frame)?;
-    }
-    let mut frame = pixel_counts_frame(&[(false, &pools[0]), (true, &pools[1])])?;
+    let mut frame = pixel_counts_frame(pools)?;
     write_table(&output.join(table.file_name()), &table, &mut frame)?;
     let mut counts = Vec::new();
     for (table, mut joined) in concatenated(num_classes)
@@ -222,13 +213,13 @@ fn lists(name: &str, dtype: DataType, lists: Vec<Series>) -> Column {
     Series::new(name.into(), lists).into()
 }
 
-/// Non-empty bins, sorted by score name, `has_ood` and bin; `pools` are given with false before true.
-fn pixel_counts_frame(pools: &[(bool, &Histograms)]) -> Result<DataFrame> {
+/// Non-empty bins, sorted by score name, `has_ood` and bin.
+fn pixel_counts_frame(pools: &[Histograms<u64>; 2]) -> Result<DataFrame> {
     let mut scores = Score::ALL;
     scores.sort_by_key(|score| score.name());
     let mut rows = Vec::new();
     for score in scores {
-        for &(has_ood, histograms) in pools {
+        for (has_ood, histograms) in [false, true].into_iter().zip(pools) {
             let bins = histograms.non_empty(score);
             rows.extend(bins.map(|(bin, counts)| (score.name(), has_ood, bin, counts)));
         }
@@ -240,27 +231,6 @@ fn pixel_counts_frame(pools: &[(bool, &Histograms)]) -> Result<DataFrame> {
         column("n_in", rows.iter().map(|r| r.3.n_in)),
         column("n_out", rows.iter().map(|r| r.3.n_out)),
     ])
-}
-
-fn add_pixel_counts(pools: &mut Pools, frame: &DataFrame) -> Result<()> {
-    let (scores, bins) = (frame.column("score")?.str()?, frame.column("bin")?.u32()?);
-    let has_ood = frame.column("has_ood")?.bool()?;
-    let (n_in, n_out) = (frame.column("n_in")?.u64()?, frame.column("n_out")?.u64()?);
-    for row in 0..frame.height() {
-        let name = scores.get(row).context("a score is missing")?;
-        let score = Score::ALL
-            .into_iter()
-            .find(|s| s.name() == name)
-            .with_context(|| format!("there is no score {name:?}"))?;
-        let pool = usize::from(has_ood.get(row).context("has_ood is missing")?);
-        let bin = bins.get(row).context("a bin is missing")?;
-        let Counts { n_in: i, n_out: o } = pools[pool]
-            .bin_mut(score, bin)
-            .with_context(|| format!("there is no bin {bin}"))?;
-        *i += n_in.get(row).context("n_in is missing")?;
-        *o += n_out.get(row).context("n_out is missing")?;
-    }
-    Ok(())
 }
 
 fn column<T>(name: &str, values: impl IntoIterator<Item = T>) -> Column

@@ -353,8 +353,8 @@ fn an_interrupted_run_goes_on() -> Result<()> {
     let bytes = fs::read(&file)?;
     fs::write(&file, &bytes[..bytes.len() / 2])?;
     toy.check_fails(&["--threads", "1"], &["c.safetensors", "seg-model infer"])?;
-    assert!(toy.path("out/partial/a/samples.parquet").exists());
-    assert!(!toy.path("out/partial/c").exists());
+    assert!(toy.path("out/partial/samples/a/samples.parquet").exists());
+    assert!(!toy.path("out/partial/samples/c").exists());
     fs::write(&file, bytes)?;
     // a sample that is done is not read again
     fs::write(toy.path("logits").join(file_name("b")), "damaged")?;
