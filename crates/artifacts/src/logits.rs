@@ -1,7 +1,7 @@
 //! `logits/<dataset>/<sample_id>.safetensors`: a network's output before its last bilinear upsampling.
 //!
 //! One tensor `logits`, `[C, h, w]` f16 or f32, and in the metadata what a reader needs to bring it to the
-//! size of the mask. [`Logits::row`] upsamples a row at a time, so that no full-size volume ever exists.
+//! size of the mask. A [`RowReader`] upsamples a row at a time, so that no full-size volume ever exists.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -50,7 +50,7 @@ pub fn logits_path(dir: &Path, sample_id: &str) -> PathBuf {
     dir.join(format!("{sample_id}.safetensors"))
 }
 
-/// Logits of one sample in memory, `[C, h, w]`.
+/// Logits of one sample in memory, `[C, h, w]`, as they are stored.
 #[derive(Clone, Debug)]
 pub struct Logits {
     /// What the values are.
@@ -61,7 +61,52 @@ pub struct Logits {
     pub height: usize,
     /// Columns before upsampling.
     pub width: usize,
-    values: Vec<f32>,
+    values: Values,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Values {
+    Halves(Vec<f16>),
+    Floats(Vec<f32>),
+}
+
+impl Values {
+    fn len(&self) -> usize {
+        match self {
+            Self::Halves(values) => values.len(),
+            Self::Floats(values) => values.len(),
+        }
+    }
+
+    /// Values from `start` on.
+    fn copy_to(&self, start: usize, out: &mut [f32]) {
+        match self {
+            Self::Halves(values) => values[start..][..out.len()].convert_to_f32_slice(out),
+            Self::Floats(values) => out.copy_from_slice(&values[start..][..out.len()]),
+        }
+    }
+
+    /// Position of the first value that is infinite or not a number, with that value.
+    fn first_not_finite(&self) -> Option<(usize, f32)> {
+        // whole blocks are looked at first, as there is nearly never one
+        const BLOCK: usize = 4096;
+        match self {
+            Self::Halves(values) => {
+                let is_bad = |v: &f16| v.to_bits() & 0x7C00 == 0x7C00;
+                let any = |b: &[f16]| b.iter().fold(false, |any, v| any | is_bad(v));
+                let block = values.chunks(BLOCK).position(any)?;
+                let at = BLOCK * block + values[BLOCK * block..].iter().position(is_bad)?;
+                Some((at, values[at].to_f32()))
+            }
+            Self::Floats(values) => {
+                let is_bad = |v: &f32| !v.is_finite();
+                let any = |b: &[f32]| b.iter().fold(false, |any, v| any | is_bad(v));
+                let block = values.chunks(BLOCK).position(any)?;
+                let at = BLOCK * block + values[BLOCK * block..].iter().position(is_bad)?;
+                Some((at, values[at]))
+            }
+        }
+    }
 }
 
 impl Logits {
@@ -70,9 +115,13 @@ impl Logits {
     /// # Errors
     /// If the length does not fit, there are fewer channels than classes, or a value is not finite.
     pub fn new(info: LogitsInfo, shape: [usize; 3], values: Vec<f32>) -> Result<Self> {
+        Self::of(info, shape, Values::Floats(values))
+    }
+
+    fn of(info: LogitsInfo, shape: [usize; 3], values: Values) -> Result<Self> {
         let [channels, height, width] = shape;
         ensure!(
-            values.len() == channels * height * width && !values.is_empty(),
+            values.len() == channels * height * width && values.len() > 0,
             "{} values are no logits of shape {shape:?}",
             values.len()
         );
@@ -82,14 +131,13 @@ impl Logits {
             channels,
             info.num_classes
         );
-        if let Some(at) = values.iter().position(|v| !v.is_finite()) {
+        if let Some((at, value)) = values.first_not_finite() {
             anyhow::bail!(
-                "logit of channel {}, row {}, column {} of {} is {}: the network diverged, or its values exceed f16 (use f32)",
+                "logit of channel {}, row {}, column {} of {} is {value}: the network diverged, or its values exceed f16 (use f32)",
                 at / (height * width),
                 at / width % height,
                 at % width,
-                info.sample_id,
-                values[at]
+                info.sample_id
             );
         }
         Ok(Self {
@@ -161,20 +209,23 @@ impl Logits {
                 tensor.shape()
             );
         };
-        let values: Vec<f32> = match tensor.dtype() {
-            Dtype::F16 => tensor
-                .data()
-                .chunks_exact(2)
-                .map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32())
-                .collect(),
-            Dtype::F32 => tensor
-                .data()
-                .chunks_exact(4)
-                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                .collect(),
+        let data = tensor.data();
+        let values = match tensor.dtype() {
+            Dtype::F16 => {
+                let halves = data.chunks_exact(2);
+                Values::Halves(halves.map(|b| f16::from_le_bytes([b[0], b[1]])).collect())
+            }
+            Dtype::F32 => {
+                let floats = data.chunks_exact(4);
+                Values::Floats(
+                    floats
+                        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                        .collect(),
+                )
+            }
             other => anyhow::bail!("logits are {other:?}, not f16 or f32"),
         };
-        Self::new(info, [channels, height, width], values)
+        Self::of(info, [channels, height, width], values)
     }
 
     /// Writes the file atomically.
@@ -204,59 +255,34 @@ impl Logits {
         };
         write_atomic(path, |w| {
             write_header(w, &metadata, [entry])?;
-            match precision {
-                Precision::F16 => self.write_halves(w),
-                Precision::F32 => Ok(self
-                    .values
-                    .iter()
-                    .try_for_each(|v| w.write_all(&v.to_le_bytes()))?),
+            let mut block = [0.0; 4096];
+            for start in (0..self.values.len()).step_by(block.len()) {
+                let n = block.len().min(self.values.len() - start);
+                let block = &mut block[..n];
+                self.values.copy_to(start, block);
+                match precision {
+                    Precision::F16 => self.write_halves(block, w)?,
+                    Precision::F32 => block
+                        .iter()
+                        .try_for_each(|v| w.write_all(&v.to_le_bytes()))?,
+                }
             }
+            Ok(())
         })
     }
 
-    fn write_halves(&self, w: &mut impl Write) -> Result<()> {
-        let mut halves = [f16::ZERO; 4096];
-        for values in self.values.chunks(halves.len()) {
-            let halves = &mut halves[..values.len()];
-            halves.convert_from_f32_slice(values);
-            for half in halves {
-                ensure!(
-                    half.is_finite(),
-                    "logits of {} exceed f16: store them as f32",
-                    self.info.sample_id
-                );
-                w.write_all(&half.to_le_bytes())?;
-            }
+    fn write_halves(&self, values: &[f32], w: &mut impl Write) -> Result<()> {
+        let mut halves = vec![f16::ZERO; values.len()];
+        halves.convert_from_f32_slice(values);
+        for half in halves {
+            ensure!(
+                half.is_finite(),
+                "logits of {} exceed f16: store them as f32",
+                self.info.sample_id
+            );
+            w.write_all(&half.to_le_bytes())?;
         }
         Ok(())
-    }
-
-    /// Class logits of output row `y`, upsampled bilinearly, into `out` `[num_classes, output_width]`.
-    pub fn row(&self, y: usize, taps: &ColumnTaps, out: &mut [f32]) {
-        let (y0, y1, fy) = source(
-            y,
-            self.height,
-            self.info.output_height,
-            self.info.align_corners,
-        );
-        let plane = self.height * self.width;
-        let out_width = self.info.output_width;
-        for (class, out) in out.chunks_exact_mut(out_width).enumerate() {
-            let values = &self.values[class * plane..][..plane];
-            let (upper, lower) = (
-                &values[y0 * self.width..][..self.width],
-                &values[y1 * self.width..][..self.width],
-            );
-            if taps.is_identity && fy == 0.0 {
-                out.copy_from_slice(upper);
-                continue;
-            }
-            for (out, &(x0, x1, fx)) in out.iter_mut().zip(&taps.taps) {
-                let top = upper[x0] * (1.0 - fx) + upper[x1] * fx;
-                let bottom = lower[x0] * (1.0 - fx) + lower[x1] * fx;
-                *out = top * (1.0 - fy) + bottom * fy;
-            }
-        }
     }
 
     /// A reader of rows from the top, which widens each source row only once.
@@ -272,70 +298,78 @@ impl Logits {
             taps: self.column_taps(),
             upper: widened(),
             lower: widened(),
+            narrow: vec![0.0; self.width],
         }
     }
 
-    /// Source row `y` of all classes, upsampled to the output's width, into `out`.
-    fn widened_row(&self, y: usize, taps: &ColumnTaps, out: &mut [f32]) {
-        let planes = self.values.chunks_exact(self.height * self.width);
-        for (plane, out) in planes.zip(out.chunks_exact_mut(self.info.output_width)) {
-            let values = &plane[y * self.width..][..self.width];
-            for (out, &(x0, x1, fx)) in out.iter_mut().zip(&taps.taps) {
-                *out = values[x0] * (1.0 - fx) + values[x1] * fx;
+    /// Source row `y` of all classes, upsampled to the output's width, into `out`; `narrow` is room for one class.
+    fn widen(&self, y: usize, taps: Option<&[Tap]>, narrow: &mut [f32], out: &mut [f32]) {
+        let rows = out.chunks_exact_mut(self.info.output_width);
+        for (class, out) in rows.enumerate() {
+            let start = (class * self.height + y) * self.width;
+            let Some(taps) = taps else {
+                self.values.copy_to(start, out);
+                continue;
+            };
+            self.values.copy_to(start, narrow);
+            for (out, &(x0, x1, fx)) in out.iter_mut().zip(taps) {
+                *out = narrow[x0] * (1.0 - fx) + narrow[x1] * fx;
             }
         }
     }
 
-    /// The columns' interpolation weights, computed once for all rows.
-    pub fn column_taps(&self) -> ColumnTaps {
+    /// Source columns and weights of each output column, unless both have the same columns.
+    fn column_taps(&self) -> Option<Vec<Tap>> {
         let out_width = self.info.output_width;
         let taps: Vec<_> = (0..out_width)
             .map(|x| source(x, self.width, out_width, self.info.align_corners))
             .collect();
-        ColumnTaps {
-            is_identity: taps.iter().enumerate().all(|(x, t)| t.0 == x && t.2 == 0.0),
-            taps,
-        }
+        let is_identity = taps.iter().enumerate().all(|(x, t)| t.0 == x && t.2 == 0.0);
+        (!is_identity || self.width != out_width).then_some(taps)
     }
 }
 
-/// Source columns and weights of each output column.
-#[derive(Clone, Debug)]
-pub struct ColumnTaps {
-    taps: Vec<(usize, usize, f32)>,
-    is_identity: bool,
-}
+/// Two source columns, and the weight of the second.
+type Tap = (usize, usize, f32);
 
-/// Rows of logits like [`Logits::row`], bit for bit, several times faster when they are asked for in order.
+/// Rows of logits, upsampled bilinearly; fast when they are asked for in order.
 #[derive(Clone, Debug)]
 pub struct RowReader<'a> {
     logits: &'a Logits,
-    taps: ColumnTaps,
+    taps: Option<Vec<Tap>>,
     /// Source rows above and below the last output row, with their numbers.
     upper: (usize, Vec<f32>),
     lower: (usize, Vec<f32>),
+    /// One source row of one class.
+    narrow: Vec<f32>,
 }
 
 impl RowReader<'_> {
-    /// Class logits of output row `y`, upsampled bilinearly, into `out` `[num_classes, output_width]`.
+    /// Class logits of output row `y` into `out` `[num_classes, output_width]`.
     pub fn read(&mut self, y: usize, out: &mut [f32]) {
-        let logits = self.logits;
+        let Self {
+            logits,
+            taps,
+            upper,
+            lower,
+            narrow,
+        } = self;
         let info = &logits.info;
         let (y0, y1, fy) = source(y, logits.height, info.output_height, info.align_corners);
-        if self.taps.is_identity && fy == 0.0 {
-            logits.row(y, &self.taps, out);
+        if taps.is_none() && fy == 0.0 {
+            logits.widen(y0, None, narrow, out);
             return;
         }
-        if self.upper.0 != y0 {
-            std::mem::swap(&mut self.upper, &mut self.lower);
+        if upper.0 != y0 {
+            std::mem::swap(upper, lower);
         }
-        for (wanted, (number, row)) in [(y0, &mut self.upper), (y1, &mut self.lower)] {
+        for (wanted, (number, row)) in [(y0, &mut *upper), (y1, &mut *lower)] {
             if *number != wanted {
-                logits.widened_row(wanted, &self.taps, row);
+                logits.widen(wanted, taps.as_deref(), narrow, row);
                 *number = wanted;
             }
         }
-        mix_rows(&self.upper.1, &self.lower.1, fy, out);
+        mix_rows(&upper.1, &lower.1, fy, out);
     }
 }
 
@@ -382,11 +416,10 @@ mod tests {
     }
 
     fn rows(logits: &Logits) -> Vec<Vec<f32>> {
-        let taps = logits.column_taps();
         (0..4)
             .map(|y| {
                 let mut row = vec![0.0; 8];
-                logits.row(y, &taps, &mut row);
+                logits.row_reader().read(y, &mut row);
                 row[..4].to_vec()
             })
             .collect()
@@ -431,7 +464,10 @@ mod tests {
         let bytes = std::fs::read(&one)?;
         assert_eq!(bytes, std::fs::read(&two)?);
         let back = Logits::read(&one)?;
-        assert_eq!((&back.info, &back.values), (&logits.info, &logits.values));
+        assert_eq!((&back.info, rows(&back)), (&logits.info, rows(&logits)));
+        back.write(&two, Precision::F32)?;
+        let back = Logits::read(&two)?;
+        assert_eq!((&back.info, rows(&back)), (&logits.info, rows(&logits)));
         std::fs::write(&two, &bytes[..bytes.len() - 3])?;
         let text = format!("{:#}", Logits::read(&two).unwrap_err());
         assert!(text.contains("seg-model infer"), "{text}");
@@ -445,6 +481,10 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(text.contains("channel 1"), "{text}");
+        let mut halves = vec![f16::ONE; 10_000];
+        halves[9_001] = f16::NEG_INFINITY;
+        let halves = Values::Halves(halves);
+        assert_eq!(halves.first_not_finite(), Some((9_001, f32::NEG_INFINITY)));
         Ok(())
     }
 }

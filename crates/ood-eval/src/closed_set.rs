@@ -102,14 +102,14 @@ fn count_sample(
         path.display(),
         logits.info.num_classes
     );
-    let taps = logits.column_taps();
+    let mut reader = logits.row_reader();
     let mut row = vec![0.0; NUM_CLASSES * mask.width];
     let mut best = vec![0.0; mask.width];
     let mut class = vec![0; mask.width];
     let mut pixels = PixelRow::new(NUM_CLASSES, mask.width);
     let (mut confusion, mut calibration) = <(Confusion, Calibration)>::default();
     for (y, truth) in mask.labels.chunks_exact(mask.width).enumerate() {
-        logits.row(y, &taps, &mut row);
+        reader.read(y, &mut row);
         argmax_row(&row, &mut best, &mut class);
         confusion.count(truth, &class);
         pixels.fill_from_logits(&row);

@@ -152,10 +152,10 @@ fn enet(channels: usize) -> Result<Checkpoint> {
 
 /// All values, by output row.
 fn rows(logits: &Logits) -> Vec<Vec<f32>> {
-    let taps = logits.column_taps();
+    let mut reader = logits.row_reader();
     let row = |y| {
         let mut row = vec![0.0; logits.info.num_classes * logits.info.output_width];
-        logits.row(y, &taps, &mut row);
+        reader.read(y, &mut row);
         row
     };
     (0..logits.info.output_height).map(row).collect()

@@ -39,12 +39,12 @@ pub(super) fn photo(picture: &RgbImage, size: Size) -> RgbImage {
 /// Predicted classes and entropies at the gallery's pixels; rows between them are never upsampled.
 pub(super) fn sample_logits(logits: &Logits, size: Size) -> (Vec<u8>, Vec<f32>) {
     let (width, height) = (logits.info.output_width, logits.info.output_height);
-    let taps = logits.column_taps();
+    let mut reader = logits.row_reader();
     let mut values = vec![0.0; logits.info.num_classes * width];
     let mut row = PixelRow::new(logits.info.num_classes, width);
     let (mut class, mut entropy) = (Vec::new(), Vec::new());
     for y in 0..size.h {
-        logits.row(center(y, height, size.h), &taps, &mut values);
+        reader.read(center(y, height, size.h), &mut values);
         row.fill_from_logits(&values);
         for x in (0..size.w).map(|x| center(x, width, size.w)) {
             class.push(row.class[x]);

@@ -344,10 +344,10 @@ fn push<T>(columns: &mut BTreeMap<&'static str, Vec<T>>, name: &'static str, val
 fn bins_of(scene: &Scene, found: &[Found]) -> Result<BTreeMap<(Score, u32), [u64; 2]>> {
     let mut counts: BTreeMap<_, [u64; 2]> = BTreeMap::new();
     let logits = logits(scene, found)?;
-    let (taps, mut values) = (logits.column_taps(), vec![0.0; NUM_CLASSES * WIDTH]);
+    let (mut reader, mut values) = (logits.row_reader(), vec![0.0; NUM_CLASSES * WIDTH]);
     let mut row = PixelRow::new(NUM_CLASSES, WIDTH);
     for y in 0..HEIGHT - 6 {
-        logits.row(y, &taps, &mut values);
+        reader.read(y, &mut values);
         row.fill_from_logits(&values);
         for x in 0..WIDTH {
             let unknown = scene.objects.iter().any(|&o| inside(o, x, y));

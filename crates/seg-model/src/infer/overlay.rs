@@ -30,14 +30,16 @@ pub(super) fn write(logits: &Logits, image: &RgbImage, paths: &[PathBuf; 2]) -> 
 
 fn draw(logits: &Logits, image: &RgbImage) -> (RgbImage, RgbImage) {
     let (width, classes) = (logits.info.output_width, logits.info.num_classes);
-    let taps = logits.column_taps();
     let (mut prediction, mut entropy) = (image.clone(), image.clone());
     let rows = prediction.par_chunks_exact_mut(3 * width).enumerate();
     rows.zip(entropy.par_chunks_exact_mut(3 * width))
         .for_each_init(
-            || (vec![0.0; classes * width], PixelRow::new(classes, width)),
-            |(row, pixels), ((y, prediction), entropy)| {
-                logits.row(y, &taps, row);
+            || {
+                let (row, pixels) = (vec![0.0; classes * width], PixelRow::new(classes, width));
+                (logits.row_reader(), row, pixels)
+            },
+            |(reader, row, pixels), ((y, prediction), entropy)| {
+                reader.read(y, row);
                 pixels.fill_from_logits(row);
                 let colors = prediction.as_chunks_mut::<3>().0.iter_mut();
                 for (color, &class) in colors.zip(&pixels.class) {
