@@ -71,15 +71,17 @@ class Down(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, c, d):
+    def __init__(self, c, d, p=0.0):
         super().__init__()
+        self.p = p
         self.a, self.b = nn.Conv2d(c, c, (3, 1), 1, (1, 0)), nn.Conv2d(c, c, (1, 3), 1, (0, 1))
         self.c, self.d = nn.Conv2d(c, c, (3, 1), 1, (d, 0), (d, 1)), nn.Conv2d(c, c, (1, 3), 1, (0, d), (1, d))
         self.n1, self.n2 = nn.BatchNorm2d(c, eps=1e-3), nn.BatchNorm2d(c, eps=1e-3)
 
     def forward(self, x):
         y = F.relu(self.n1(self.b(F.relu(self.a(x)))))
-        return F.relu(self.n2(self.d(F.relu(self.c(y)))) + x)
+        y = self.n2(self.d(F.relu(self.c(y))))
+        return F.relu((F.dropout2d(y, self.p, self.training) if self.p else y) + x)
 
 
 class Up(nn.Module):
@@ -91,9 +93,10 @@ class Up(nn.Module):
         return F.relu(self.bn(self.conv(x)))
 
 
-def erfnet():
-    middle = [Block(128, d) for _ in range(2) for d in (2, 4, 8, 16)]
-    first = [Down(3, 16), Down(16, 64), *[Block(64, 1) for _ in range(5)], Down(64, 128)]
+def erfnet(dropout=False):
+    p = (0.03, 0.3) if dropout else (0.0, 0.0)
+    middle = [Block(128, d, p[1]) for _ in range(2) for d in (2, 4, 8, 16)]
+    first = [Down(3, 16), Down(16, 64), *[Block(64, 1, p[0]) for _ in range(5)], Down(64, 128)]
     last = [Up(128, 64), Block(64, 1), Block(64, 1), Up(64, 16), Block(16, 1), Block(16, 1), nn.ConvTranspose2d(16, 20, 2, 2)]
     return nn.Sequential(*first, *middle, *last)
 

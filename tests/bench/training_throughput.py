@@ -1,4 +1,4 @@
-"""OoD training of ERFNet with oodseg and with a PyTorch script of the same work, in turns; prints seconds and peak memory of both.
+"""OoD training of ERFNet with oodseg and with PyTorch (pytorch_training.py), in turns; prints seconds and peak memory of both.
 
 usage: training_throughput.py OOD_TRAIN LABELS PROXY [STEPS] [TURNS]
 
@@ -8,9 +8,7 @@ the network left out), the time of oodseg that of the whole process with its fin
 workers of the DataLoader are not counted. Needs torch, numpy and Pillow.
 """
 
-import json
 import os
-import random
 import shutil
 import statistics
 import subprocess
@@ -18,7 +16,7 @@ import sys
 import tempfile
 import time
 
-CROP, BATCH, FRACTION, ALPHA = 384, 4, 0.3333, 0.9
+CROP, BATCH, FRACTION = 384, 4, 0.3333
 STEPS, TURNS = 44, 3
 ENV = {
     "OMP_NUM_THREADS": "2",
@@ -27,67 +25,6 @@ ENV = {
     "MALLOC_MMAP_THRESHOLD_": "4294967296",
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
 }
-
-
-def samples(folder):
-    with open(os.path.join(folder, "index.json")) as file:
-        index = json.load(file)
-    for s in index["samples"]:
-        yield os.path.join(index["image_root"], s["image"]), os.path.join(folder, s["mask"]), (s["width"], s["height"])
-
-
-def pytorch(labels, proxy, steps):
-    """Trains like the reference does and prints the seconds of its loop."""
-    import numpy as np
-    import torch
-    import torch.nn.functional as F
-    from PIL import Image
-    from reference import erfnet
-
-    known, unknown = list(samples(labels)), list(samples(proxy))
-
-    class Crops(torch.utils.data.Dataset):
-        def __init__(self):
-            # one epoch after the other: all known images and so many proxies, in random order
-            self.order = []
-            while len(self.order) < steps * BATCH:
-                epoch = known + random.sample(unknown, round(FRACTION * len(known)))
-                self.order += random.sample(epoch, len(epoch))
-
-        def __len__(self):
-            return steps * BATCH
-
-        def __getitem__(self, i):
-            image, mask, (w, h) = self.order[i]
-            scale = max(1, CROP / min(w, h))
-            size = (round(w * scale), round(h * scale))
-            image = Image.open(image).convert("RGB").resize(size, Image.BILINEAR)
-            mask = Image.open(mask).resize(size, Image.NEAREST)
-            x, y = random.randint(0, size[0] - CROP), random.randint(0, size[1] - CROP)
-            box = (x, y, x + CROP, y + CROP)
-            image, mask = np.asarray(image.crop(box)), np.asarray(mask.crop(box))
-            if random.random() < 0.5:
-                image, mask = image[:, ::-1], mask[:, ::-1]
-            image = torch.from_numpy(image.transpose(2, 0, 1).copy()).float() / 255
-            return image, torch.from_numpy(mask.copy()).long()
-
-    def objective(logits, labels):
-        classes = F.one_hot(labels.clamp(max=19), 20)[..., :19].permute(0, 3, 1, 2).float()
-        ood = (labels == 254)[:, None].float()
-        target = (1 - ALPHA) * classes + ALPHA / 19 * ood
-        return (-target * F.log_softmax(logits, 1)).mean()
-
-    torch.set_num_threads(2)
-    net = erfnet().train()
-    optimizer = torch.optim.Adam(net.parameters(), 1e-5)
-    start = time.perf_counter()
-    for images, labels in torch.utils.data.DataLoader(Crops(), BATCH, num_workers=2):
-        optimizer.zero_grad()
-        objective(net(images)[:, :19], labels).backward()
-        optimizer.step()
-    with tempfile.TemporaryFile() as file:
-        torch.save([net.state_dict(), optimizer.state_dict()], file)
-    print(time.perf_counter() - start)
 
 
 def measured(command):
@@ -104,11 +41,13 @@ def main():
     program, labels, proxy = sys.argv[1:4]
     steps = int(sys.argv[4]) if len(sys.argv) > 4 else STEPS
     turns = int(sys.argv[5]) if len(sys.argv) > 5 else TURNS
+    script = os.path.join(os.path.dirname(__file__), "pytorch_training.py")
+    same = f"--crop {CROP} --batch-size {BATCH} --ood-fraction {FRACTION} --steps {steps}"
     rows = []
     for _ in range(turns):
-        output, _, their_memory = measured([sys.executable, __file__, "--pytorch", labels, proxy, str(steps)])
+        output, _, their_memory = measured([sys.executable, script, labels, proxy, *f"--no-dropout {same}".split()])
         folder = tempfile.mkdtemp()
-        flags = f"--network erfnet --no-dropout --crop {CROP} --batch-size {BATCH} --ood-fraction {FRACTION} --steps {steps} --quiet"
+        flags = f"--network erfnet --no-dropout --quiet {same}"
         command = [program, "--labels", labels, "--proxy", proxy, "--output", folder + "/train", *flags.split()]
         _, our_time, our_memory = measured(command)
         shutil.rmtree(folder)
@@ -119,7 +58,4 @@ def main():
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--pytorch":
-        pytorch(sys.argv[2], sys.argv[3], int(sys.argv[4]))
-    else:
-        main()
+    main()

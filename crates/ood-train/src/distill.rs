@@ -25,6 +25,9 @@ pub fn distillation(logits: &Tensor, original: &Tensor, labels: &Tensor) -> Resu
             labels.shape()
         );
     }
+    if !logits.device().is_cpu() {
+        return composed(logits, original, labels);
+    }
     let values = |t: &Tensor| t.detach().flatten_all()?.to_vec1::<f32>();
     let (students, teachers) = (values(logits)?, values(original)?);
     let labels = labels.flatten_all()?.to_vec1::<u8>()?;
@@ -59,6 +62,20 @@ pub fn distillation(logits: &Tensor, original: &Tensor, labels: &Tensor) -> Resu
         value: (parts.iter().sum::<f64>() / divisor) as f32,
         gradient: Tensor::from_vec(gradient, logits.shape(), logits.device())?,
     })
+}
+
+/// The same with candle's operations, for other devices.
+fn composed(logits: &Tensor, original: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    let log_softmax = |z: &Tensor| {
+        let shifted = z.broadcast_sub(&z.max_keepdim(1)?.detach())?;
+        shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(1)?.log()?)
+    };
+    let log_p = log_softmax(&original.detach())?;
+    let divergence = (log_p.exp()? * (log_p - log_softmax(logits)?)?)?;
+    let is_known = labels.ne(OOD_PROXY)?.to_dtype(logits.dtype())?;
+    divergence
+        .broadcast_mul(&is_known.unsqueeze(1)?)?
+        .mean_all()
 }
 
 /// Softmax of a block of pixels.
@@ -159,30 +176,32 @@ mod tests {
             let values: Vec<f32> = values.iter().map(|v| *v as f32).collect();
             Tensor::from_vec(values, (n, c, h, w), &Device::Cpu)
         };
-        let logits = Var::from_tensor(&tensor(&student)?)?;
         let original = tensor(&teacher)?;
         let labels = Tensor::from_vec(labels.clone(), (n, h, w), &Device::Cpu)?;
-        let loss = distillation(&logits, &original, &labels)?;
-        let expected = divergence(&student);
-        assert!((f64::from(loss.to_scalar::<f32>()?) - expected).abs() < 1e-6 * expected);
-        let grads = (loss * 2.0)?.backward()?;
-        let grad = grads.get(&logits).expect("the variable has a gradient");
-        let grad: Vec<f32> = grad.flatten_all()?.to_vec1()?;
-        for i in 0..count {
-            let moved = |by: f64| {
-                let mut student = student.clone();
-                student[i] += by;
-                divergence(&student)
-            };
-            let expected = 2.0 * (moved(1e-5) - moved(-1e-5)) / 2e-5;
-            assert!(
-                (f64::from(grad[i]) - expected).abs() < 1e-6,
-                "{i}: {} instead of {expected}",
-                grad[i]
-            );
+        for distillation in [distillation, composed] {
+            let logits = Var::from_tensor(&tensor(&student)?)?;
+            let loss = distillation(&logits, &original, &labels)?;
+            let expected = divergence(&student);
+            assert!((f64::from(loss.to_scalar::<f32>()?) - expected).abs() < 1e-6 * expected);
+            let grads = (loss * 2.0)?.backward()?;
+            let grad = grads.get(&logits).expect("the variable has a gradient");
+            let grad: Vec<f32> = grad.flatten_all()?.to_vec1()?;
+            for i in 0..count {
+                let moved = |by: f64| {
+                    let mut student = student.clone();
+                    student[i] += by;
+                    divergence(&student)
+                };
+                let expected = 2.0 * (moved(1e-5) - moved(-1e-5)) / 2e-5;
+                assert!(
+                    (f64::from(grad[i]) - expected).abs() < 1e-6,
+                    "{i}: {} instead of {expected}",
+                    grad[i]
+                );
+            }
+            let same = distillation(&original, &original, &labels)?;
+            assert!(same.to_scalar::<f32>()?.abs() < 1e-6);
         }
-        let same = distillation(&original, &original, &labels)?;
-        assert!(same.to_scalar::<f32>()?.abs() < 1e-6);
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use seg_model::layers::Mode;
 use seg_model::nets::{Network, SegNet};
 use seg_model::params::Params;
@@ -29,6 +29,8 @@ pub(crate) struct Learner {
     averages: BTreeMap<String, Tensor>,
     dropout: DropoutRng,
     settings: Settings,
+    /// Where everything is computed.
+    device: Device,
 }
 
 /// What of the arguments a step needs.
@@ -44,7 +46,8 @@ struct Settings {
 }
 
 impl Learner {
-    /// `start` are the weights before the training.
+    /// `start` are the weights before the training; `params` are on `device`.
+    #[allow(clippy::too_many_arguments, reason = "all of it is kept")]
     pub(crate) fn new(
         args: &Args,
         network: Network,
@@ -53,6 +56,7 @@ impl Learner {
         objective: Objective,
         params: Params,
         start: &BTreeMap<String, Tensor>,
+        device: Device,
     ) -> Result<Self> {
         let config = Config {
             algorithm: args.optimizer,
@@ -71,7 +75,7 @@ impl Learner {
             net,
             original,
             objective,
-            optimizer: Optimizer::new(params.trainable(), config, start),
+            optimizer: Optimizer::new(params.trainable(), config, start)?,
             params,
             averages,
             dropout: DropoutRng::new(args.seed),
@@ -85,6 +89,7 @@ impl Learner {
                 ema: args.ema,
                 accumulate: args.accumulate,
             },
+            device,
         })
     }
 
@@ -103,16 +108,18 @@ impl Learner {
             batch_norm: self.settings.batch_norm,
             dropout: (!self.settings.no_dropout).then_some(&self.dropout),
         };
+        let images = batch.images.to_device(&self.device)?;
+        let labels = batch.labels.to_device(&self.device)?;
         let upsample = |logits: Tensor| {
-            let (_, height, width) = batch.labels.dims3()?;
+            let (_, height, width) = labels.dims3()?;
             seg_ops::upsample_bilinear2d(&logits, (height, width), self.network.align_corners())
         };
-        let logits = upsample(self.net.forward(&batch.images, &mode)?)?; // [N, C, crop, crop]
-        let mut loss = self.objective.loss(&logits, &batch.labels)?;
+        let logits = upsample(self.net.forward(&images, &mode)?)?; // [N, C, crop, crop]
+        let mut loss = self.objective.loss(&logits, &labels)?;
         let mut distilled = 0.0;
         if let Some(original) = &self.original {
-            let before = upsample(original.forward(&batch.images, &Mode::EVAL)?)?;
-            let divergence = distillation(&logits, &before, &batch.labels)?;
+            let before = upsample(original.forward(&images, &Mode::EVAL)?)?;
+            let divergence = distillation(&logits, &before, &labels)?;
             distilled = self.settings.distill * f64::from(divergence.to_scalar::<f32>()?);
             loss = (loss + (divergence * self.settings.distill)?)?;
         }
@@ -124,7 +131,7 @@ impl Learner {
             );
         }
         if let Some(losses) = losses {
-            let parts = self.objective.parts(&logits, &batch.labels)?;
+            let parts = self.objective.parts(&logits, &labels)?;
             losses.known += share * parts.known;
             losses.unknown += share * parts.unknown;
             losses.distilled += share * distilled;
@@ -158,7 +165,8 @@ impl Learner {
     /// Logits `[N, C, H, W]` of normalized images `[N, 3, H, W]`, as in deployment: no dropout, running statistics.
     pub(crate) fn predict(&self, images: &Tensor) -> Result<Tensor> {
         let (_, _, height, width) = images.dims4()?;
-        let logits = self.net.forward(images, &Mode::EVAL)?.detach();
+        let images = images.to_device(&self.device)?;
+        let logits = self.net.forward(&images, &Mode::EVAL)?.detach();
         let align = self.network.align_corners();
         Ok(seg_ops::upsample_bilinear2d(
             &logits,
@@ -203,7 +211,8 @@ impl Learner {
     /// Goes back to a checkpoint and returns its step.
     pub(crate) fn restore(&mut self, path: &Path) -> Result<usize> {
         let (params, optimizer) = (&self.params, &mut self.optimizer);
-        let (step, dropout) = state::restore(path, params, optimizer, &mut self.averages)?;
+        let averages = &mut self.averages;
+        let (step, dropout) = state::restore(path, &self.device, params, optimizer, averages)?;
         self.dropout = dropout;
         Ok(step)
     }

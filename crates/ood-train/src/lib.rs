@@ -31,6 +31,7 @@ use anyhow::{Context, Result, ensure};
 use artifacts::labels::NUM_CLASSES;
 use artifacts::stage_dir::{Opened, StageDir};
 use clap::{Parser, ValueEnum};
+use seg_model::infer::Processor;
 use seg_model::nets::Network;
 use serde::Serialize;
 
@@ -176,6 +177,9 @@ pub struct Args {
     #[arg(long, default_value_t = 2)]
     #[serde(skip)]
     pub workers: usize,
+    /// Where to compute: cpu, cuda, cuda:N or metal. GPUs need a build with their feature.
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    pub device: Processor,
     /// Flags of every stage.
     #[command(flatten)]
     #[serde(skip)]

@@ -60,18 +60,19 @@ impl Optimizer {
         variables: BTreeMap<String, Var>,
         config: Config,
         start: &BTreeMap<String, Tensor>,
-    ) -> Self {
-        let start = if config.pull_to_start > 0.0 {
-            start.clone()
-        } else {
-            BTreeMap::new()
-        };
-        Self {
+    ) -> Result<Self> {
+        let is_pulled = config.pull_to_start > 0.0;
+        let pulled = variables.iter().filter(|_| is_pulled);
+        let start = pulled.filter_map(|(name, variable)| {
+            let value = start.get(name)?.to_device(variable.device());
+            Some(value.map(|value| (name.clone(), value)))
+        });
+        Ok(Self {
+            start: start.collect::<candle_core::Result<_>>()?,
             variables,
             moments: BTreeMap::new(),
             config,
-            start,
-        }
+        })
     }
 
     /// Adds `weight` times the gradients of one micro-batch to `sum`.
@@ -244,7 +245,7 @@ mod tests {
         let variable = Var::new(&[1f32, -2.0], &Device::Cpu)?;
         let start = BTreeMap::from([("p".to_owned(), variable.copy()?)]);
         let variables = BTreeMap::from([("p".to_owned(), variable.clone())]);
-        let mut optimizer = Optimizer::new(variables.clone(), config, &start);
+        let mut optimizer = Optimizer::new(variables.clone(), config, &start)?;
         for step in 1..=3 {
             let grads = variable.sqr()?.sum_all()?.backward()?;
             let mut sum = Gradients::new();
@@ -253,7 +254,7 @@ mod tests {
             optimizer.collect(&grads, 0.5, &mut sum)?;
             optimizer.step(sum, 0.1, step)?;
             let state = optimizer.state();
-            optimizer = Optimizer::new(variables.clone(), config, &start);
+            optimizer = Optimizer::new(variables.clone(), config, &start)?;
             optimizer.restore(&state)?;
         }
         Ok(variable.to_vec1()?)

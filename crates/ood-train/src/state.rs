@@ -77,6 +77,7 @@ pub(crate) fn save(
 /// Restores what [`save`] wrote and returns the number of steps done and the dropout's generator.
 pub(crate) fn restore(
     path: &Path,
+    device: &Device,
     params: &Params,
     optimizer: &mut Optimizer,
     averages: &mut BTreeMap<String, Tensor>,
@@ -92,7 +93,7 @@ pub(crate) fn restore(
                 .with_context(|| format!("its {key} is no number"))
         };
         let tensors: BTreeMap<String, Tensor> =
-            candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)?
+            candle_core::safetensors::load_buffer(&bytes, device)?
                 .into_iter()
                 .collect();
         for (name, variable) in params.variables() {

@@ -37,12 +37,14 @@ pub(crate) struct Start {
     objective: Objective,
     mix: Mix,
     validation: Option<Validation>,
+    device: Device,
 }
 
 impl Start {
     /// Reads the indices and the initial weights, or draws those.
     pub(crate) fn new(args: &Args) -> Result<Self> {
-        let (weights, params) = initial_weights(args)?;
+        let device = args.device.open()?;
+        let (weights, params) = initial_weights(args, &device)?;
         ensure!(
             weights.channels >= NUM_CLASSES,
             "{} output channels do not hold {NUM_CLASSES} classes",
@@ -64,7 +66,7 @@ impl Start {
             args.train_only.join(" or ")
         );
         let original = if args.distill > 0.0 {
-            let before = Params::from_tensors(&weights.tensors, &Device::Cpu)?;
+            let before = Params::from_tensors(&weights.tensors, &device)?;
             let original = weights.network.build_frozen(weights.channels, &before);
             Some(original.with_context(unusable)?)
         } else {
@@ -81,6 +83,7 @@ impl Start {
             objective,
             mix,
             validation,
+            device,
         })
     }
 
@@ -94,6 +97,7 @@ impl Start {
             self.objective,
             self.params,
             &self.weights.tensors,
+            self.device,
         )?;
         Ok((learner, self.mix, self.validation, self.weights))
     }
@@ -188,13 +192,13 @@ pub(crate) fn train(args: &Args, start: Start, output: &Path) -> Result<usize> {
 }
 
 /// What to start from: the tensors of `--init`, or such as the network will draw from the seed.
-fn initial_weights(args: &Args) -> Result<(Checkpoint, Params)> {
+fn initial_weights(args: &Args, device: &Device) -> Result<(Checkpoint, Params)> {
     if let Some(init) = &args.init {
         let mut weights = Checkpoint::read(init, args.network, NUM_CLASSES)?;
         // the name alone: the same training gives the same bytes in whatever folder
         let name = init.file_name().unwrap_or_default();
         weights.source = format!("ood-train from {}", name.display());
-        let params = Params::from_tensors(&weights.tensors, &Device::Cpu)?;
+        let params = Params::from_tensors(&weights.tensors, device)?;
         return Ok((weights, params));
     }
     let network = args.network.context("--network is missing")?;
@@ -206,7 +210,7 @@ fn initial_weights(args: &Args) -> Result<(Checkpoint, Params)> {
         source: format!("ood-train from seed {}", args.seed),
         tensors: BTreeMap::new(),
     };
-    Ok((weights, Params::random(args.seed, &Device::Cpu)))
+    Ok((weights, Params::random(args.seed, device)))
 }
 
 fn mix(args: &Args, weights: &Checkpoint) -> Result<Mix> {

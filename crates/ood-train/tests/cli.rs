@@ -772,6 +772,12 @@ fn unusable_initial_weights_are_named() -> Result<()> {
     Ok(())
 }
 
+#[cfg(not(target_os = "macos"))]
+#[test]
+fn a_device_that_is_not_built_in_is_named() -> Result<()> {
+    Toy::new()?.check_fails(&["--device", "metal"], &["seg-model/metal"])
+}
+
 #[test]
 fn unusable_arguments_are_named() -> Result<()> {
     let toy = Toy::new()?;

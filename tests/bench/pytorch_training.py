@@ -1,0 +1,175 @@
+"""OoD training of ERFNet in PyTorch, with the flags of `ood-train` of the same names; prints the seconds of its loop.
+
+usage: pytorch_training.py LABELS PROXY [flags]
+
+LABELS and PROXY are outputs of cityscapes-io and coco-proxy. With --init and --output, weights are read and written with the names of `ood-train`, so that
+`seg-model infer` can judge them. Random numbers are PyTorch's and Python's own: the same recipe, not the same run. Needs torch, numpy, Pillow, and for
+some flags safetensors and scipy.
+"""
+
+import argparse
+import copy
+import json
+import os
+import random
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from reference import erfnet
+from torch import nn
+
+IGNORE, OOD = 255, 254
+# smallest object that is pasted, in pixels of its own image
+MIN_AREA = 2500
+NAMES = {"a": "conv3x1_1", "b": "conv1x3_1", "n1": "bn1", "c": "conv3x1_2", "d": "conv1x3_2", "n2": "bn2"}
+
+
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("labels")
+    parser.add_argument("proxy")
+    parser.add_argument("--init")
+    parser.add_argument("--output")
+    parser.add_argument("--crop", type=int, default=384)
+    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--ood-fraction", type=float, default=0.1)
+    parser.add_argument("--ood-weight", type=float, default=0.9)
+    parser.add_argument("--learning-rate", type=float, default=1e-5)
+    parser.add_argument("--paste", type=int, default=0)
+    parser.add_argument("--distill", type=float, default=0.0)
+    parser.add_argument("--batch-norm", choices=["batch", "frozen"], default="batch")
+    parser.add_argument("--train-only", default="")
+    parser.add_argument("--no-dropout", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def samples(folder):
+    with open(os.path.join(folder, "index.json")) as file:
+        index = json.load(file)
+    for s in index["samples"]:
+        yield os.path.join(index["image_root"], s["image"]), os.path.join(folder, s["mask"]), (s["width"], s["height"])
+
+
+def name(parameter):
+    """Name in a checkpoint of ERFNet of a tensor of `reference.erfnet`."""
+    number, _, rest = parameter.partition(".")
+    i, parts = int(number), rest.split(".")
+    block = "encoder.initial_block" if i == 0 else f"encoder.layers.{i - 1}" if i < 16 else f"decoder.layers.{i - 16}"
+    return ".".join(["decoder.output_conv" if i == 22 else block, *[NAMES.get(p, p) for p in parts]])
+
+
+class Crops(torch.utils.data.Dataset):
+    """One epoch after the other: all known images and so many proxies, in random order."""
+
+    def __init__(self, args):
+        self.args = args
+        known, self.unknown = list(samples(args.labels)), list(samples(args.proxy))
+        self.n_known, self.order = len(known), []
+        while len(self.order) < len(self):
+            epoch = [(s, True) for s in known]
+            epoch += [(s, False) for s in random.sample(self.unknown, round(args.ood_fraction * len(known)))]
+            self.order += random.sample(epoch, len(epoch))
+
+    def __len__(self):
+        return self.args.steps * self.args.batch_size
+
+    def __getitem__(self, i):
+        random.seed(f"{self.args.seed} {i}")
+        ((image, mask, (w, h)), is_known), crop = self.order[i], self.args.crop
+        scale = max(1, crop / min(w, h))
+        size = (round(w * scale), round(h * scale))
+        image = Image.open(image).convert("RGB").resize(size, Image.BILINEAR)
+        mask = Image.open(mask).resize(size, Image.NEAREST)
+        x, y = random.randint(0, size[0] - crop), random.randint(0, size[1] - crop)
+        box = (x, y, x + crop, y + crop)
+        image, mask = np.array(image.crop(box)), np.array(mask.crop(box))
+        for _ in range(self.args.paste if is_known else 0):
+            paste(image, mask, self.unknown)
+        if random.random() < 0.5:
+            image, mask = image[:, ::-1], mask[:, ::-1]
+        image = torch.from_numpy(image.transpose(2, 0, 1).copy()).float() / 255
+        return image, torch.from_numpy(mask.copy()).long()
+
+
+def paste(image, mask, proxies):
+    """A connected object of a random proxy image, at a random place and of a random height."""
+    from scipy import ndimage
+
+    while True:
+        source, labels, _ = random.choice(proxies)
+        parts, _ = ndimage.label(np.asarray(Image.open(labels)) == OOD)
+        sizes = np.bincount(parts.ravel())
+        large = [k for k in range(1, len(sizes)) if sizes[k] >= MIN_AREA]
+        if large:
+            break
+    part = parts == random.choice(large)
+    ys, xs = np.where(part)
+    box = (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
+    w, h = box[2] - box[0], box[3] - box[1]
+    scale = min(16 * (220 / 16) ** random.random() / h, image.shape[1] / w, image.shape[0] / h)
+    size = max(1, round(w * scale)), max(1, round(h * scale))
+    colors = np.asarray(Image.open(source).convert("RGB").crop(box).resize(size, Image.BILINEAR), np.float32)
+    opacity = Image.fromarray(np.uint8(255) * part).crop(box).resize(size, Image.BILINEAR)
+    opacity = np.asarray(opacity, np.float32)[..., None] / 255
+    x, y = random.randint(0, image.shape[1] - size[0]), random.randint(0, image.shape[0] - size[1])
+    below = image[y : y + size[1], x : x + size[0]]
+    below[:] = np.round(opacity * colors + (1 - opacity) * below)
+    mask[y : y + size[1], x : x + size[0]][opacity[..., 0] >= 0.5] = OOD
+
+
+def objective(logits, labels, ood_weight):
+    """As the reference: dense targets, mean over all pixels and classes."""
+    c = logits.shape[1]
+    classes = F.one_hot(labels.clamp(max=c), c + 1)[..., :c].permute(0, 3, 1, 2).float()
+    target = (1 - ood_weight) * classes + ood_weight / c * (labels == OOD)[:, None].float()
+    return (-target * F.log_softmax(logits, 1)).mean()
+
+
+def main():
+    args = arguments()
+    random.seed(args.seed)
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+    net = erfnet(dropout=not args.no_dropout)
+    if args.init:
+        from safetensors.torch import load_file
+
+        tensors = load_file(args.init)
+        state = {key: tensors.get(name(key), value) for key, value in net.state_dict().items()}
+        net.load_state_dict(state)
+    original = copy.deepcopy(net).eval()
+    net.train()
+    if args.batch_norm == "frozen":
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+    trained = [p for key, p in net.named_parameters() if name(key).startswith(args.train_only)]
+    optimizer = torch.optim.Adam(trained, args.learning_rate)
+    start = time.perf_counter()
+    for images, labels in torch.utils.data.DataLoader(Crops(args), args.batch_size, num_workers=2):
+        optimizer.zero_grad()
+        logits = net(images)
+        loss = objective(logits, labels, args.ood_weight)
+        if args.distill:
+            with torch.no_grad():
+                before = F.log_softmax(original(images), 1)
+            divergence = before.exp() * (before - F.log_softmax(logits, 1)) * (labels != OOD)[:, None]
+            loss = loss + args.distill * divergence.mean()
+        loss.backward()
+        optimizer.step()
+    print(time.perf_counter() - start)
+    if args.output:
+        from safetensors.torch import save_file
+
+        os.makedirs(args.output, exist_ok=True)
+        tensors = {name(key): value for key, value in net.state_dict().items() if not key.endswith("num_batches_tracked")}
+        save_file(tensors, os.path.join(args.output, "weights.safetensors"))
+
+
+if __name__ == "__main__":
+    main()
