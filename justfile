@@ -228,9 +228,21 @@ race-training labels proxy *counts: _pytorch
     cargo build --release -p ood-train
     {{ pytorch }} tests/bench/training_throughput.py {{ bin }}/ood-train {{ labels }} {{ proxy }} {{ counts }}
 
+# segments of 1,200 large images made of smaller ones: `just bench-images runs/real/erfnet/logits/fishyscapes-static runs/real/labels/fishyscapes-static`
+[group('develop')]
+bench-images logits labels count="1200": build _pytorch
+    rm -rf target/many-images
+    {{ pytorch }} tests/bench/many_images.py {{ bin }} {{ logits }} {{ labels }} target/many-images {{ count }}
+    rm -rf target/many-images
+
+# pixel figures here and with scikit-learn: `just race-pixels runs/real/erfnet/logits/fishyscapes-static runs/real/labels/fishyscapes-static`
+[group('develop')]
+race-pixels logits labels *counts: build _pytorch
+    {{ pytorch }} tests/bench/pixel_evaluation.py {{ bin }} {{ logits }} {{ labels }} {{ counts }}
+
 [private]
 _pytorch:
-    test -x {{ pytorch }} || (python3 -m venv target/pytorch && target/pytorch/bin/pip install --quiet torch torchvision numpy pillow transformers)
+    test -x {{ pytorch }} || (python3 -m venv target/pytorch && target/pytorch/bin/pip install --quiet torch torchvision numpy pillow transformers safetensors scipy scikit-learn)
 
 # the gate: format, lints, documentation, tests
 [group('develop')]
