@@ -135,7 +135,7 @@ def main():
     random.seed(args.seed)
     torch.manual_seed(args.seed)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
-    net = erfnet(dropout=not args.no_dropout)
+    net, tensors = erfnet(dropout=not args.no_dropout), {}
     if args.init:
         from safetensors.torch import load_file
 
@@ -167,7 +167,8 @@ def main():
         from safetensors.torch import save_file
 
         os.makedirs(args.output, exist_ok=True)
-        tensors = {name(key): value for key, value in net.state_dict().items() if not key.endswith("num_batches_tracked")}
+        # the checkpoint has a head of the encoder too, which has no part in the training
+        tensors |= {name(key): value for key, value in net.state_dict().items() if not key.endswith("num_batches_tracked")}
         save_file(tensors, os.path.join(args.output, "weights.safetensors"))
 
 
