@@ -9,7 +9,7 @@
 //! ```
 //!
 //! While it works, the tables of the samples that are done are in `partial/samples/<sample_id>/`, and sums of their pixel
-//! counts in `partial/pools`, from which an interrupted call goes on: after a crash the last few images are measured again.
+//! counts in `partial/pools`, beside the counts of the last images, from which an interrupted call goes on.
 
 pub mod analysis;
 pub mod components;
@@ -192,9 +192,14 @@ struct Stage<'a> {
 impl Stage<'_> {
     /// Folders with the tables of the samples that were not skipped, in the order of the samples, and sums over them.
     ///
-    /// Whatever was measured before is not measured again, but for the last few images before a crash.
+    /// Whatever was measured before is not measured again.
     fn measure_all(&self, samples: &[&Sample]) -> Result<(Vec<PathBuf>, Pools)> {
         let mut pools = Pools::read(&self.partial, samples.len())?;
+        for (i, sample) in samples.iter().enumerate() {
+            if !pools.is_done[i] {
+                pools.add_written(i, &self.folder(sample))?;
+            }
+        }
         let left: Vec<usize> = (0..samples.len()).filter(|&i| !pools.is_done[i]).collect();
         let progress = Progress::new("segment-metrics", samples.len() as u64, "images");
         progress.advance((samples.len() - left.len()) as u64);
@@ -204,14 +209,17 @@ impl Stage<'_> {
                 let metrics = self.measure(samples[i])?;
                 let mut sums = sums.lock().map_err(|_| anyhow!("another image failed"))?;
                 // sums of integers do not depend on the order
-                if let Some(metrics) = metrics {
-                    sums.histograms[usize::from(metrics.n_out > 0)].add(&metrics.histograms);
+                match metrics {
+                    Some(metrics) => sums.add(i, metrics.n_out > 0, &metrics.histograms),
+                    None => sums.is_done[i] = true,
                 }
-                sums.is_done[i] = true;
                 progress.advance(1);
                 Ok::<_, anyhow::Error>(())
             });
             pools.write(&self.partial)?;
+            for &i in some {
+                pools::remove_image(&self.folder(samples[i]))?;
+            }
             measured?;
         }
         progress.finish();
@@ -256,6 +264,8 @@ impl Stage<'_> {
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("could not create {}", folder.display()))?;
         tables::write_sample(&folder, id, &metrics, self.num_classes)?;
+        // last: with it the image is done
+        pools::write_image(&folder, metrics.n_out > 0, &metrics.histograms)?;
         Ok(Some(metrics))
     }
 

@@ -59,35 +59,21 @@ impl Histograms<u64> {
         }
     }
 
-    /// Adds the pixels of one image.
-    pub fn add(&mut self, image: &Histograms<u32>) {
-        for (sums, counts) in self.counts.iter_mut().zip(&image.counts) {
+    /// Adds the pixels of others.
+    pub fn add<N: Copy + Into<u64>>(&mut self, others: &Histograms<N>) {
+        for (sums, counts) in self.counts.iter_mut().zip(&others.counts) {
             for (sum, count) in sums.iter_mut().zip(counts) {
+                let count: [u64; 2] = count.map(Into::into);
                 // a bin that is not written takes no memory
-                if *count != [0; 2] {
-                    sum[0] += u64::from(count[0]);
-                    sum[1] += u64::from(count[1]);
+                if count != [0; 2] {
+                    sum[0] += count[0];
+                    sum[1] += count[1];
                 }
             }
         }
     }
 
-    /// Appends the non-empty bins to `bytes`, as LEB128 numbers: for each score how many there are, and for each of them the
-    /// bins from the one before, and its pixels.
-    pub fn encode(&self, bytes: &mut Vec<u8>) {
-        for score in Score::ALL {
-            put(bytes, self.non_empty(score).count() as u64);
-            let mut last = 0;
-            for (bin, counts) in self.non_empty(score) {
-                put(bytes, u64::from(bin - last));
-                put(bytes, counts.n_in);
-                put(bytes, counts.n_out);
-                last = bin;
-            }
-        }
-    }
-
-    /// Takes what [`encode`](Self::encode) appended from the front of `bytes`.
+    /// Takes what [`encode`](Histograms::encode) appended from the front of `bytes`.
     ///
     /// # Errors
     /// If there is something else.
@@ -109,6 +95,21 @@ impl Histograms<u64> {
 }
 
 impl<N: Copy + Into<u64>> Histograms<N> {
+    /// Appends the non-empty bins to `bytes`, as LEB128 numbers: for each score how many there are, and for each of them the
+    /// bins from the one before, and its pixels.
+    pub fn encode(&self, bytes: &mut Vec<u8>) {
+        for score in Score::ALL {
+            put(bytes, self.non_empty(score).count() as u64);
+            let mut last = 0;
+            for (bin, counts) in self.non_empty(score) {
+                put(bytes, u64::from(bin - last));
+                put(bytes, counts.n_in);
+                put(bytes, counts.n_out);
+                last = bin;
+            }
+        }
+    }
+
     /// Non-empty bins of a score, sorted.
     pub fn non_empty(&self, score: Score) -> impl Iterator<Item = (u32, Counts)> {
         let counts = Score::ALL.into_iter().zip(&self.counts);

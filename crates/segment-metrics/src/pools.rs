@@ -9,7 +9,10 @@ use artifacts::atomic::write_atomic;
 
 use crate::pixels::{Histograms, put, take};
 
+/// Sums of many images.
 const FILE: &str = "pools";
+/// One image that is not part of them yet.
+const IMAGE: &str = "pixels";
 
 /// Sums over some images of a stage.
 pub struct Pools {
@@ -44,12 +47,7 @@ impl Pools {
                 histograms,
             })
         };
-        inner().with_context(|| {
-            format!(
-                "{} is damaged: start anew with --force, or remove the folder",
-                path.display()
-            )
-        })
+        inner().with_context(|| damaged(&path))
     }
 
     /// Replaces what stands in `dir`.
@@ -65,5 +63,106 @@ impl Pools {
             histograms.encode(&mut bytes);
         }
         write_atomic(&dir.join(FILE), |w| Ok(w.write_all(&bytes)?))
+    }
+
+    /// Adds the pixels of image `i`.
+    pub fn add<N: Copy + Into<u64>>(&mut self, i: usize, has_ood: bool, image: &Histograms<N>) {
+        self.histograms[usize::from(has_ood)].add(image);
+        self.is_done[i] = true;
+    }
+
+    /// Adds image `i` if [`write_image`] left it in `dir`.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn add_written(&mut self, i: usize, dir: &Path) -> Result<()> {
+        let path = dir.join(IMAGE);
+        if !path.exists() {
+            return Ok(());
+        }
+        let inner = || -> Result<_> {
+            let bytes = fs::read(&path)?;
+            let rest = &mut bytes.as_slice();
+            let (has_ood, image) = (take(rest)? == 1, Histograms::decode(rest)?);
+            ensure!(rest.is_empty(), "it is too long");
+            Ok((has_ood, image))
+        };
+        let (has_ood, image) = inner().with_context(|| damaged(&path))?;
+        self.add(i, has_ood, &image);
+        Ok(())
+    }
+}
+
+/// Writes the pixels of one image into `dir`, until they are part of sums that are on the disk.
+///
+/// # Errors
+/// If the disk fails.
+pub fn write_image(dir: &Path, has_ood: bool, image: &Histograms<u32>) -> Result<()> {
+    let mut bytes = Vec::new();
+    put(&mut bytes, u64::from(has_ood));
+    image.encode(&mut bytes);
+    write_atomic(&dir.join(IMAGE), |w| Ok(w.write_all(&bytes)?))
+}
+
+/// Removes what [`write_image`] left, if anything.
+///
+/// # Errors
+/// If the disk fails.
+pub fn remove_image(dir: &Path) -> Result<()> {
+    let path = dir.join(IMAGE);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("could not remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn damaged(path: &Path) -> String {
+    format!(
+        "{} is damaged: start anew with --force, or remove the folder",
+        path.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use artifacts::scores::PixelRow;
+
+    #[test]
+    fn images_that_are_not_in_the_sums_yet_are_added_once() -> Result<()> {
+        let (dir, folders) = (tempfile::tempdir()?, tempfile::tempdir()?);
+        let folder = |i: usize| folders.path().join(i.to_string());
+        let image = |i: usize| {
+            let mut row = PixelRow::new(2, 2);
+            row.fill_from_logits(&[i as f32, 1.0, 0.5, 0.0]);
+            let mut image = Histograms::<u32>::new();
+            image.add_row(&row, &[0, 1], &mut Vec::new());
+            image
+        };
+        let mut whole = Pools::read(dir.path(), 3)?;
+        for i in 0..3 {
+            fs::create_dir(folder(i))?;
+            write_image(&folder(i), i != 1, &image(i))?;
+            whole.add(i, i != 1, &image(i));
+        }
+        let mut first = Pools::read(dir.path(), 3)?;
+        first.add_written(0, &folder(0))?;
+        first.write(dir.path())?;
+        remove_image(&folder(0))?;
+        remove_image(&folder(0))?;
+
+        let mut second = Pools::read(dir.path(), 3)?;
+        assert_eq!(second.is_done, [true, false, false]);
+        for i in 0..3 {
+            second.add_written(i, &folder(i))?;
+        }
+        assert_eq!(second.is_done, [true; 3]);
+        assert!(second.histograms == whole.histograms);
+        fs::write(folder(1).join(IMAGE), [1, 7])?;
+        let error = second.add_written(1, &folder(1)).unwrap_err().to_string();
+        assert!(error.contains("is damaged: start anew"), "{error}");
+        Ok(())
     }
 }
