@@ -33,13 +33,13 @@ fn main() -> Result<()> {
     for (contrast, ripple) in [(6.0, 0.3), (3.0, 0.3), (3.0, 1.5), (1.0, 0.3)] {
         let logits = waves(contrast, ripple)?;
         let before = peak_memory()?;
-        let metrics = analyze_logits(&logits, &labels, &segmentation);
+        let metrics = analyze_logits(&logits, &labels, &segmentation, &[]);
         let memory = peak_memory()? - before;
         let flagged: u64 = metrics.segments.iter().map(|s| s.sums.size).sum();
         let n_segments = metrics.segments.len();
         drop(metrics);
         let all = shortest(|| {
-            black_box(analyze_logits(&logits, &labels, &segmentation));
+            black_box(analyze_logits(&logits, &labels, &segmentation, &[]));
         });
         let scores_only = shortest(|| fill_rows(&logits));
         print_result(format_args!(

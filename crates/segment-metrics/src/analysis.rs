@@ -44,6 +44,8 @@ pub struct SampleMetrics {
     pub objects: Vec<Region>,
     /// Pairs of both that share pixels, sorted.
     pub overlaps: Vec<Overlap>,
+    /// The same at further thresholds, in their order.
+    pub further: Vec<Cut>,
     /// Pixel scores.
     pub histograms: Histograms,
     /// In-distribution pixels.
@@ -54,13 +56,27 @@ pub struct SampleMetrics {
     pub n_ignored: u64,
 }
 
-/// Measures one image in a single pass over its rows.
+/// Segments at one threshold, and what they are to the objects.
+#[derive(Clone, Debug)]
+pub struct Cut {
+    /// Where the segments are.
+    pub segment_map: Components,
+    /// Segments by number.
+    pub segments: Vec<Region>,
+    /// True objects by number.
+    pub objects: Vec<Region>,
+    /// Pairs of both that share pixels, sorted.
+    pub overlaps: Vec<Overlap>,
+}
+
+/// Measures one image in a single pass over its rows, at the threshold of `segmentation` and at `further` ones.
 ///
 /// `fill_row(y, row)` fills in row `y`; it is called once for each row, from the top. `labels` are values of
 /// [`EvalLabel`]. Void pixels belong to no segment and no object; unrated ones can belong to segments, but not
 /// to objects.
 ///
-/// Memory: about 10 bytes a pixel, histograms of some 14 MB, and less than a kilobyte for each segment.
+/// Memory: about 10 bytes a pixel, 5 more for each further threshold, histograms of some 14 MB, and less than a kilobyte
+/// for each segment.
 ///
 /// Source: reference `entropy_segments_mask`, `compute_metrics_components` and `compute_metrics_mask`.
 pub fn analyze(
@@ -68,9 +84,18 @@ pub fn analyze(
     labels: &Mask,
     num_classes: usize,
     segmentation: &Segmentation,
+    further: &[f32],
 ) -> SampleMetrics {
     let (width, height) = (labels.width, labels.height);
-    let mut segments = Regions::new(width, height);
+    let thresholds = std::iter::once(segmentation.threshold).chain(further.iter().copied());
+    let level = |threshold| {
+        let segmentation = Segmentation {
+            threshold,
+            ..*segmentation
+        };
+        (segmentation, Regions::new(width, height))
+    };
+    let mut levels: Vec<(Segmentation, Regions)> = thresholds.map(level).collect();
     let mut objects = Regions::new(width, height);
     let mut histograms = Histograms::<u32>::new();
     let mut bins = Vec::with_capacity(width);
@@ -82,41 +107,59 @@ pub fn analyze(
         fill_row(y, &mut row);
         histograms.add_row(&row, labels, &mut bins);
         classes.extend_from_slice(&row.class);
-        for (x, (member, &label)) in members.iter_mut().zip(labels).enumerate() {
-            *member = label != IGNORE && segmentation.flags(&row, x);
+        for (level, segments) in &mut levels {
+            for (x, (member, &label)) in members.iter_mut().zip(labels).enumerate() {
+                *member = label != IGNORE && level.flags(&row, x);
+            }
+            segments.push_row(&members);
         }
-        segments.push_row(&members);
         for (member, &label) in members.iter_mut().zip(labels) {
             *member = label == EvalLabel::Out as u8;
         }
         objects.push_row(&members);
         if y > 0 {
-            segments.add_row(y - 1, &above, &classes);
-            objects.add_row(y - 1, &above, &classes);
+            for regions in levels.iter_mut().map(|(_, r)| r).chain([&mut objects]) {
+                regions.add_row(y - 1, &above, &classes);
+            }
         }
         std::mem::swap(&mut above, &mut row);
     }
-    segments.add_row(height - 1, &above, &classes);
-    objects.add_row(height - 1, &above, &classes);
+    for regions in levels.iter_mut().map(|(_, r)| r).chain([&mut objects]) {
+        regions.add_row(height - 1, &above, &classes);
+    }
     drop(classes);
-    let (segment_map, segments) = segments.finish(segmentation.min_size);
     let (object_map, objects) = objects.finish(0);
-    let overlaps = count_overlaps(&segment_map, &object_map);
+    let cut = |segments: Regions| {
+        let (segment_map, segments) = segments.finish(segmentation.min_size);
+        let overlaps = count_overlaps(&segment_map, &object_map);
+        Cut {
+            segments: regions(segments, &segment_map, &object_map, &overlaps, |o| {
+                o.segment_id
+            }),
+            objects: regions(objects.clone(), &object_map, &segment_map, &overlaps, |o| {
+                o.object_id
+            }),
+            segment_map,
+            overlaps,
+        }
+    };
+    let main = cut(levels.remove(0).1);
+    let further = levels
+        .into_iter()
+        .map(|(_, segments)| cut(segments))
+        .collect();
     let count = |wanted: EvalLabel| {
         let is_wanted = |&&label: &&u8| label == wanted as u8;
         labels.labels.iter().filter(is_wanted).count() as u64
     };
     let (n_in, n_out) = (count(EvalLabel::In), count(EvalLabel::Out));
     SampleMetrics {
-        segments: regions(segments, &segment_map, &object_map, &overlaps, |o| {
-            o.segment_id
-        }),
-        objects: regions(objects, &object_map, &segment_map, &overlaps, |o| {
-            o.object_id
-        }),
-        segment_map,
+        segment_map: main.segment_map,
+        segments: main.segments,
+        objects: main.objects,
+        overlaps: main.overlaps,
+        further,
         object_map,
-        overlaps,
         histograms,
         n_in,
         n_out,

@@ -42,6 +42,9 @@ use crate::analysis::{SampleMetrics, Segmentation, analyze};
 use crate::pools::Pools;
 
 const COMPONENTS: &str = "components";
+/// Folder with the tables of further thresholds, each in a folder of its own.
+pub use artifacts::tables::THRESHOLDS;
+
 const PARTIAL: &str = "partial";
 /// Images after which the sums of their pixel counts are written, at least.
 const SAVED_EVERY: usize = 32;
@@ -68,7 +71,15 @@ pub struct Args {
     /// Smallest score of a flagged pixel; for the entropy in [0, 1], as a share of ln C (Chan et al. 2021: 0.7).
     #[arg(long, default_value_t = 0.7, allow_negative_numbers = true)]
     pub entropy_threshold: f64,
-    /// Score that the threshold is for; the histograms hold all of them anyway.
+    /// Make segments at these thresholds too, for curves over the threshold: tables in `thresholds/<T>/`.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        allow_negative_numbers = true,
+        value_name = "T,..."
+    )]
+    pub thresholds: Vec<f64>,
+    /// Score that the thresholds are for; the histograms hold all of them anyway.
     #[arg(long, default_value = "entropy", value_parser = score_parser())]
     pub score: Score,
     /// Drop segments of fewer pixels.
@@ -112,6 +123,13 @@ pub fn run(args: &Args) -> Result<()> {
         !args.entropy_threshold.is_nan(),
         "--entropy-threshold is not a number"
     );
+    for (i, t) in args.thresholds.iter().enumerate() {
+        ensure!(t.is_finite(), "--thresholds has {t}, which is no number");
+        ensure!(
+            !args.thresholds[..i].contains(t),
+            "--thresholds has {t} twice"
+        );
+    }
     let index = Index::read(&args.labels)?;
     ensure!(
         index.mask_kind == MaskKind::Eval,
@@ -145,7 +163,14 @@ pub fn run(args: &Args) -> Result<()> {
         partial: dir.subdir(PARTIAL)?,
     };
     let (done, pools) = stage.measure_all(&samples)?;
-    let mut counts = tables::write_joined(dir.path(), &done, &pools.histograms, num_classes)?;
+    tables::write_pixel_counts(dir.path(), &pools.histograms)?;
+    let mut counts = tables::write_joined(dir.path(), &done, num_classes)?;
+    for threshold in args.thresholds() {
+        let folders: Vec<_> = done.iter().map(|d| d.join(&threshold)).collect();
+        let output = dir.subdir(THRESHOLDS)?.join(&threshold);
+        create_dir(&output)?;
+        tables::write_joined_sides(&output, &folders, num_classes)?;
+    }
     counts.push(("skipped", (samples.len() - done.len()) as u64));
     std::fs::remove_dir_all(&stage.partial)
         .with_context(|| format!("could not remove {}", stage.partial.display()))?;
@@ -256,13 +281,18 @@ impl Stage<'_> {
         let path = logits_path(&self.args.logits, &sample.sample_id);
         let logits = Logits::read(&path)?;
         self.check_fit(&path, &logits, sample)?;
-        let metrics = analyze_logits(&logits, &mask, &self.args.segmentation());
+        let further: Vec<f32> = self.args.thresholds.iter().map(|&t| t as f32).collect();
+        let metrics = analyze_logits(&logits, &mask, &self.args.segmentation(), &further);
         drop(logits);
         let map = component_map(&metrics).with_context(|| format!("sample {id}"))?;
         let components = self.args.output.join(COMPONENTS);
         map.write(&components.join(format!("{id}.png")))?;
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("could not create {}", folder.display()))?;
+        create_dir(&folder)?;
+        for (cut, threshold) in metrics.further.iter().zip(self.args.thresholds()) {
+            let folder = folder.join(threshold);
+            create_dir(&folder)?;
+            tables::write_sides(&folder, id, &metrics, cut.into(), self.num_classes)?;
+        }
         tables::write_sample(&folder, id, &metrics, self.num_classes)?;
         // last: with it the image is done
         pools::write_image(&folder, metrics.n_out > 0, &metrics.histograms)?;
@@ -317,7 +347,17 @@ impl Stage<'_> {
     }
 }
 
+fn create_dir(dir: &Path) -> Result<()> {
+    let create = std::fs::create_dir_all(dir);
+    create.with_context(|| format!("could not create {}", dir.display()))
+}
+
 impl Args {
+    /// Folder names of the further thresholds.
+    fn thresholds(&self) -> impl Iterator<Item = String> {
+        self.thresholds.iter().map(f64::to_string)
+    }
+
     fn segmentation(&self) -> Segmentation {
         Segmentation {
             score: self.score,
@@ -327,13 +367,14 @@ impl Args {
     }
 }
 
-/// Measures one image from its logits.
+/// Measures one image from its logits, see [`analyze`].
 ///
 /// `labels` are values of [`EvalLabel`], of the logits' output size.
 pub fn analyze_logits(
     logits: &Logits,
     labels: &Mask,
     segmentation: &Segmentation,
+    further: &[f32],
 ) -> SampleMetrics {
     let num_classes = logits.info.num_classes;
     let mut reader = logits.row_reader();
@@ -346,6 +387,7 @@ pub fn analyze_logits(
         labels,
         num_classes,
         segmentation,
+        further,
     )
 }
 

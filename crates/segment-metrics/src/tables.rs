@@ -11,60 +11,107 @@ use artifacts::tables::{read_table, write_table};
 use ood_eval::curves::{BinCount, Histogram, auprc, auroc, fpr95};
 use polars::prelude::{Column, DataFrame, DataType, NamedFrom, Series};
 
-use crate::analysis::{Region, SampleMetrics};
+use crate::analysis::{Cut, Region, SampleMetrics};
 use crate::features::features;
+use crate::overlaps::Overlap;
 use crate::pixels::{Counts, Histograms};
 use crate::regions::RegionSums;
 
-/// Tables that are the concatenation of those of single samples.
-pub fn concatenated(num_classes: usize) -> [Table; 5] {
-    [
-        schema::segments(num_classes),
-        schema::objects(),
-        schema::overlaps(),
-        schema::sample_pixels(),
-        schema::samples(),
-    ]
+/// Segments at one threshold with the objects.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sides<'a> {
+    /// Predicted segments by number.
+    pub segments: &'a [Region],
+    /// True objects by number.
+    pub objects: &'a [Region],
+    /// Pairs of both that share pixels, sorted.
+    pub overlaps: &'a [Overlap],
+}
+
+impl<'a> From<&'a SampleMetrics> for Sides<'a> {
+    fn from(metrics: &'a SampleMetrics) -> Self {
+        Self {
+            segments: &metrics.segments,
+            objects: &metrics.objects,
+            overlaps: &metrics.overlaps,
+        }
+    }
+}
+
+impl<'a> From<&'a Cut> for Sides<'a> {
+    fn from(cut: &'a Cut) -> Self {
+        Self {
+            segments: &cut.segments,
+            objects: &cut.objects,
+            overlaps: &cut.overlaps,
+        }
+    }
 }
 
 /// Writes the tables of one sample into a folder of its own, `samples.parquet` last.
+///
+/// # Errors
+/// If the disk fails.
 pub fn write_sample(dir: &Path, id: &str, metrics: &SampleMetrics, classes: usize) -> Result<()> {
-    let frames = frames(Some((id, metrics)), classes)?;
-    for (table, mut frame) in concatenated(classes).iter().zip(frames) {
-        write_table(&dir.join(table.file_name()), table, &mut frame)?;
+    let table = schema::sample_pixels();
+    let mut frame = sample_pixels_frame(id, Some(metrics))?;
+    write_table(&dir.join(table.file_name()), &table, &mut frame)?;
+    write_sides(dir, id, metrics, metrics.into(), classes)
+}
+
+/// Writes the tables of one sample that depend on the threshold, `samples.parquet` last.
+///
+/// # Errors
+/// If the disk fails.
+pub fn write_sides(
+    dir: &Path,
+    id: &str,
+    metrics: &SampleMetrics,
+    sides: Sides<'_>,
+    classes: usize,
+) -> Result<()> {
+    for (table, mut frame) in sides_frames(Some((id, metrics)), sides, classes)? {
+        write_table(&dir.join(table.file_name()), &table, &mut frame)?;
     }
     Ok(())
 }
 
-/// Joins the tables of single samples, whose folders are given in the order of their ids, into those of `output`, beside the
-/// pixel counts of those without and with out-of-distribution pixels.
+/// Writes the pixel counts of the samples without and with out-of-distribution pixels.
+pub fn write_pixel_counts(output: &Path, pools: &[Histograms<u64>; 2]) -> Result<()> {
+    let table = schema::pixel_counts();
+    let mut frame = pixel_counts_frame(pools)?;
+    write_table(&output.join(table.file_name()), &table, &mut frame)
+}
+
+/// Joins the tables of [`write_sample`], whose folders are given in the order of the samples' ids, into those of `output`.
 ///
 /// Returns the numbers of samples, segments, false positives and objects for the manifest.
+///
+/// # Errors
+/// If a table cannot be read, or the disk fails.
 pub fn write_joined(
     output: &Path,
     folders: &[impl AsRef<Path>],
-    pools: &[Histograms<u64>; 2],
     num_classes: usize,
 ) -> Result<Vec<(&'static str, u64)>> {
-    let table = schema::pixel_counts();
-    let mut frame = pixel_counts_frame(pools)?;
-    write_table(&output.join(table.file_name()), &table, &mut frame)?;
+    let table = schema::sample_pixels();
+    join(output, folders, &table, sample_pixels_frame("", None)?)?;
+    write_joined_sides(output, folders, num_classes)
+}
+
+/// The same for the tables of [`write_sides`].
+///
+/// # Errors
+/// As [`write_joined`].
+pub fn write_joined_sides(
+    output: &Path,
+    folders: &[impl AsRef<Path>],
+    num_classes: usize,
+) -> Result<Vec<(&'static str, u64)>> {
     let mut counts = Vec::new();
-    for (table, mut joined) in concatenated(num_classes)
-        .iter()
-        .zip(frames(None, num_classes)?)
-    {
-        for folder in folders {
-            let path = folder.as_ref().join(table.file_name());
-            joined
-                .vstack_mut_owned(read_table(&path, table)?)
-                .with_context(|| format!("{} is unlike those of other samples", path.display()))?;
-        }
-        joined.rechunk_mut();
-        write_table(&output.join(table.file_name()), table, &mut joined)?;
-        if table.name != "sample_pixels" {
-            counts.push((table.name, joined.height() as u64));
-        }
+    for (table, empty) in sides_frames(None, Sides::default(), num_classes)? {
+        let joined = join(output, folders, &table, empty)?;
+        counts.push((table.name, joined.height() as u64));
         if table.name == "segments" {
             let column = joined.column("is_false_positive")?.bool()?;
             counts.push(("false_positives", u64::from(column.sum().unwrap_or(0))));
@@ -73,16 +120,44 @@ pub fn write_joined(
     Ok(counts)
 }
 
-/// Frames of the tables of [`concatenated`], without rows if there is no sample.
-fn frames(sample: Option<(&str, &SampleMetrics)>, num_classes: usize) -> Result<[DataFrame; 5]> {
+/// Writes `table` of all `folders`, one below the other; without any, it is `empty`.
+fn join(
+    output: &Path,
+    folders: &[impl AsRef<Path>],
+    table: &Table,
+    empty: DataFrame,
+) -> Result<DataFrame> {
+    let mut joined = empty;
+    for folder in folders {
+        let path = folder.as_ref().join(table.file_name());
+        joined
+            .vstack_mut_owned(read_table(&path, table)?)
+            .with_context(|| format!("{} is unlike those of other samples", path.display()))?;
+    }
+    joined.rechunk_mut();
+    write_table(&output.join(table.file_name()), table, &mut joined)?;
+    Ok(joined)
+}
+
+/// The tables that depend on the threshold; without rows if there is no sample.
+fn sides_frames(
+    sample: Option<(&str, &SampleMetrics)>,
+    sides: Sides<'_>,
+    num_classes: usize,
+) -> Result<[(Table, DataFrame); 4]> {
     let id = sample.map_or("", |(id, _)| id);
     let metrics = sample.map(|(_, metrics)| metrics);
     Ok([
-        segments_frame(id, metrics.map_or(&[], |m| &m.segments), num_classes)?,
-        objects_frame(id, metrics.map_or(&[], |m| &m.objects), num_classes)?,
-        overlaps_frame(id, metrics)?,
-        sample_pixels_frame(id, metrics)?,
-        samples_frame(id, metrics)?,
+        (
+            schema::segments(num_classes),
+            segments_frame(id, sides.segments, num_classes)?,
+        ),
+        (
+            schema::objects(),
+            objects_frame(id, sides.objects, num_classes)?,
+        ),
+        (schema::overlaps(), overlaps_frame(id, sides.overlaps)?),
+        (schema::samples(), samples_frame(id, metrics, sides)?),
     ])
 }
 
@@ -133,8 +208,7 @@ fn region_keys(id: &str, number: &str, is_missed: &str, regions: &[Region]) -> V
     ]
 }
 
-fn overlaps_frame(id: &str, metrics: Option<&SampleMetrics>) -> Result<DataFrame> {
-    let overlaps = metrics.map_or(&[][..], |m| &m.overlaps);
+fn overlaps_frame(id: &str, overlaps: &[Overlap]) -> Result<DataFrame> {
     frame(vec![
         column("sample_id", overlaps.iter().map(|_| id)),
         column("segment_id", overlaps.iter().map(|o| o.segment_id)),
@@ -143,14 +217,14 @@ fn overlaps_frame(id: &str, metrics: Option<&SampleMetrics>) -> Result<DataFrame
     ])
 }
 
-fn samples_frame(id: &str, metrics: Option<&SampleMetrics>) -> Result<DataFrame> {
+fn samples_frame(id: &str, metrics: Option<&SampleMetrics>, sides: Sides<'_>) -> Result<DataFrame> {
     frame(vec![
         column("sample_id", metrics.map(|_| id)),
         column("n_in", metrics.map(|m| m.n_in)),
         column("n_out", metrics.map(|m| m.n_out)),
         column("n_ignored", metrics.map(|m| m.n_ignored)),
-        column("n_segments", metrics.map(|m| m.segments.len() as u32)),
-        column("n_objects", metrics.map(|m| m.objects.len() as u32)),
+        column("n_segments", metrics.map(|_| sides.segments.len() as u32)),
+        column("n_objects", metrics.map(|_| sides.objects.len() as u32)),
     ])
 }
 

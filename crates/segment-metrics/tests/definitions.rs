@@ -45,12 +45,16 @@ impl Picture {
     }
 
     fn metrics(&self) -> SampleMetrics {
-        analyze(
-            |y, row| self.fill_row(y, row),
-            &self.labels,
-            CLASSES,
-            &self.segmentation,
-        )
+        self.metrics_at(self.segmentation.threshold, &[])
+    }
+
+    fn metrics_at(&self, threshold: f32, further: &[f32]) -> SampleMetrics {
+        let segmentation = Segmentation {
+            threshold,
+            ..self.segmentation
+        };
+        let fill_row = |y, row: &mut PixelRow| self.fill_row(y, row);
+        analyze(fill_row, &self.labels, CLASSES, &segmentation, further)
     }
 
     fn all(&self) -> impl Iterator<Item = Pixel> + use<> {
@@ -138,6 +142,20 @@ proptest! {
         }
         check_overlaps(&metrics, &segments, &objects);
         check_histograms(&picture, &rows, &metrics);
+    }
+
+    #[test]
+    fn further_thresholds_are_as_if_alone(picture in pictures(), further in prop::collection::vec(0_f32..1.0, 1..4)) {
+        let all = picture.metrics_at(picture.segmentation.threshold, &further);
+        prop_assert_eq!(all.segments, picture.metrics().segments);
+        prop_assert_eq!(all.further.len(), further.len());
+        for (cut, threshold) in all.further.into_iter().zip(further) {
+            let alone = picture.metrics_at(threshold, &[]);
+            prop_assert_eq!(cut.segments, alone.segments);
+            prop_assert_eq!(cut.objects, alone.objects);
+            prop_assert_eq!(cut.overlaps, alone.overlaps);
+            prop_assert_eq!(cut.segment_map.ids, alone.segment_map.ids);
+        }
     }
 
     #[test]

@@ -153,6 +153,7 @@ impl Case {
             &self.labels,
             self.probs.shape[0],
             &segmentation,
+            &[],
         )
     }
 

@@ -6,4 +6,7 @@ pub mod features;
 mod parquet;
 pub mod schema;
 
+/// Folder of a stage's output with its tables at further thresholds, each in a folder whose name is the threshold.
+pub const THRESHOLDS: &str = "thresholds";
+
 pub use parquet::{read_table, write_table};
