@@ -10,6 +10,8 @@
 //! meta-clf apply --model runs/meta/lost_and_found/model.json --segments runs/segments/fs_static --output runs/meta/fs_static
 //! ```
 //!
+//! Segments at further thresholds (`segment-metrics --thresholds`) get a classifier of their own each, in `thresholds/<T>/`.
+//!
 //! Source: Chan et al. 2021 (meta classification) and the reference `meta_classification.py`, whose results
 //! `--compat` gives, at the exact minimum instead of where liblinear stops.
 
@@ -35,11 +37,12 @@ pub mod scaler;
 pub mod segments;
 pub mod trees;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use artifacts::manifest::Input;
 use artifacts::stage_dir::{Opened, StageDir};
+use artifacts::tables::{threshold_folder, thresholds_in};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 use stage_cli::Common;
@@ -190,64 +193,91 @@ fn fit(args: &FitArgs, force: bool) -> Result<()> {
         tracing::info!("{} is complete: nothing to do", args.output.display());
         return Ok(());
     };
-    let segments = Segments::read(&args.segments)?;
-    let folding = Folding {
-        ranges: folds.ranges(&segments.sample_ids, args.n_folds),
+    let fitting = Fitting {
+        args,
+        folds,
         scaling,
+        rule,
     };
-    if args.classifier != Kind::Logistic && folding.ranges.len() > MANY_FITS {
-        tracing::warn!(
-            "{} fits, one for each fold: `--folds image` or `--n-folds 20` needs fewer",
-            folding.ranges.len()
-        );
+    let scores = fitting.fit(&args.segments, dir.path(), args.masks)?;
+    for threshold in further_thresholds(&args.segments)? {
+        let output = threshold_folder(dir.path(), threshold);
+        create_dir(&output)?;
+        fitting.fit(&at_threshold(&args.segments, threshold), &output, false)?;
     }
-    let learner = args.classifier.learner(&args.seed);
-    let judged = learner.held_out(&segments, &folding)?;
-    let threshold = rule.threshold(&judged.probs, &segments.is_false_positive);
-    let decisions = Decisions::new(&segments, judged, threshold);
-
-    let scaler = Scaler::fit(segments.rows(), segments.names.len());
-    let design = scaler.design(segments.rows());
-    let truth = &segments.is_false_positive;
-    let classifier = if is_one_class(truth) {
-        Classifier::Linear(Linear::new(vec![0.0; design.width]))
-    } else {
-        learner.fit(&design, truth)?
-    };
-    learner.explain(dir.path(), &segments, &design)?;
-    explanation::write_correlations(dir.path(), &segments, &design)?;
-    let (regression, predictions) = if args.regress {
-        let linear = ridge::fit(&design, &segments.adjusted_iou)?;
-        (Some(linear), Some(ridge::held_out(&segments, &folding)?))
-    } else {
-        (None, None)
-    };
-    let model = Model {
-        format_version: model::FORMAT_VERSION,
-        features: segments.names.clone(),
-        mean: scaler.mean,
-        std: scaler.std,
-        classifier,
-        regression,
-        threshold,
-        n_segments: segments.len() as u64,
-        n_false_positives: truth.iter().map(|&f| u64::from(f)).sum(),
-        training_tables: table_hashes(&args.segments)?,
-    };
-    model.write(dir.path())?;
-    let results = Results {
-        folders: &args.segments,
-        n_resamples: args.resamples,
-        explain: args.explain,
-        masks: args.masks,
-        model: &model,
-        design: &design,
-        predictions,
-    };
-    let scores = results.write(&dir, &segments, &decisions)?;
     dir.finish(&counts(&scores))?;
     Decisions::report("held out", &scores);
     Ok(())
+}
+
+/// How classifiers are fitted.
+struct Fitting<'a> {
+    args: &'a FitArgs,
+    folds: Folds,
+    scaling: Scaling,
+    rule: Rule,
+}
+
+impl Fitting<'_> {
+    /// Fits a classifier to the segments in `folders`, and writes it and what it says to `output`.
+    fn fit(&self, folders: &[PathBuf], output: &Path, masks: bool) -> Result<Scores> {
+        let args = self.args;
+        let segments = Segments::read(folders)?;
+        let folding = Folding {
+            ranges: self.folds.ranges(&segments.sample_ids, args.n_folds),
+            scaling: self.scaling,
+        };
+        if args.classifier != Kind::Logistic && folding.ranges.len() > MANY_FITS {
+            tracing::warn!(
+                "{} fits, one for each fold: `--folds image` or `--n-folds 20` needs fewer",
+                folding.ranges.len()
+            );
+        }
+        let learner = args.classifier.learner(&args.seed);
+        let judged = learner.held_out(&segments, &folding)?;
+        let threshold = (self.rule).threshold(&judged.probs, &segments.is_false_positive);
+        let decisions = Decisions::new(&segments, judged, threshold);
+
+        let scaler = Scaler::fit(segments.rows(), segments.names.len());
+        let design = scaler.design(segments.rows());
+        let truth = &segments.is_false_positive;
+        let classifier = if is_one_class(truth) {
+            Classifier::Linear(Linear::new(vec![0.0; design.width]))
+        } else {
+            learner.fit(&design, truth)?
+        };
+        learner.explain(output, &segments, &design)?;
+        explanation::write_correlations(output, &segments, &design)?;
+        let (regression, predictions) = if args.regress {
+            let linear = ridge::fit(&design, &segments.adjusted_iou)?;
+            (Some(linear), Some(ridge::held_out(&segments, &folding)?))
+        } else {
+            (None, None)
+        };
+        let model = Model {
+            format_version: model::FORMAT_VERSION,
+            features: segments.names.clone(),
+            mean: scaler.mean,
+            std: scaler.std,
+            classifier,
+            regression,
+            threshold,
+            n_segments: segments.len() as u64,
+            n_false_positives: truth.iter().map(|&f| u64::from(f)).sum(),
+            training_tables: table_hashes(folders)?,
+        };
+        model.write(output)?;
+        let results = Results {
+            folders,
+            n_resamples: args.resamples,
+            explain: args.explain,
+            masks,
+            model: &model,
+            design: &design,
+            predictions,
+        };
+        results.write(output, &segments, &decisions)
+    }
 }
 
 /// More fits than this are worth a warning, unless they are the quick ones of the logistic regression.
@@ -265,23 +295,25 @@ struct Results<'a> {
 }
 
 impl Results<'_> {
-    fn write(self, dir: &StageDir, segments: &Segments, decisions: &Decisions) -> Result<Scores> {
-        decisions.write(dir.path())?;
+    fn write(self, dir: &Path, segments: &Segments, decisions: &Decisions) -> Result<Scores> {
+        decisions.write(dir)?;
         let objects = FoundObjects::read(self.folders)?;
         let mut scores = decisions.scores(self.model.threshold, self.n_resamples, &objects);
         if let Some(predictions) = &self.predictions {
-            ridge::write(dir.path(), segments, predictions)?;
+            ridge::write(dir, segments, predictions)?;
             let (ids, truth) = (&segments.sample_ids, &segments.adjusted_iou);
             let found = RegressionScores::of(ids, truth, predictions, self.n_resamples);
             scores.regression = Some(found);
         }
-        scores.write(dir.path())?;
+        scores.write(dir)?;
         if self.explain {
             let linear = self.model.linear()?;
-            explanation::write_contributions(dir.path(), segments, linear, self.design)?;
+            explanation::write_contributions(dir, segments, linear, self.design)?;
         }
         if self.masks {
-            masks::write_masks(&dir.subdir("masks")?, self.folders, decisions)?;
+            let output = dir.join("masks");
+            create_dir(&output)?;
+            masks::write_masks(&output, self.folders, decisions)?;
         }
         Ok(scores)
     }
@@ -349,32 +381,83 @@ fn apply(args: &ApplyArgs, force: bool) -> Result<()> {
         tracing::info!("{} is complete: nothing to do", args.output.display());
         return Ok(());
     };
-    let hashes = table_hashes(&args.segments)?;
+    let scores = apply_model(&model, args, &args.segments, dir.path(), args.masks)?;
+    let models = args.model.parent().unwrap_or(Path::new(""));
+    for threshold in further_thresholds(&args.segments)? {
+        let path = threshold_folder(models, threshold).join(model::FILE_NAME);
+        if !path.exists() {
+            tracing::warn!(
+                "{} does not exist: segments at {threshold} are not judged",
+                path.display()
+            );
+            continue;
+        }
+        let output = threshold_folder(dir.path(), threshold);
+        create_dir(&output)?;
+        let folders = at_threshold(&args.segments, threshold);
+        apply_model(&Model::read(&path)?, args, &folders, &output, false)?;
+    }
+    dir.finish(&counts(&scores))?;
+    Decisions::report("with a given model", &scores);
+    Ok(())
+}
+
+/// Judges the segments in `folders` and writes what that gives to `output`.
+fn apply_model(
+    model: &Model,
+    args: &ApplyArgs,
+    folders: &[PathBuf],
+    output: &Path,
+    masks: bool,
+) -> Result<Scores> {
+    let hashes = table_hashes(folders)?;
     if hashes.iter().any(|h| model.training_tables.contains(h)) {
         tracing::warn!(
             "the model was fitted to these segments, so the probabilities are optimistic: `meta-clf fit` \
              writes held-out ones"
         );
     }
-    let segments = Segments::read(&args.segments)?;
+    let segments = Segments::read(folders)?;
     let design = model
         .design(&segments)
         .with_context(|| format!("{} does not fit", args.model.display()))?;
     let decisions = Decisions::new(&segments, model.judge(&design), model.threshold);
     let regression = model.regression.as_ref();
     let results = Results {
-        folders: &args.segments,
+        folders,
         n_resamples: args.resamples,
         explain: args.explain,
-        masks: args.masks,
-        model: &model,
+        masks,
+        model,
         design: &design,
         predictions: regression.map(|linear| ridge::predict(linear, &design)),
     };
-    let scores = results.write(&dir, &segments, &decisions)?;
-    dir.finish(&counts(&scores))?;
-    Decisions::report("with a given model", &scores);
-    Ok(())
+    results.write(output, &segments, &decisions)
+}
+
+/// Thresholds that there are segments of beside the main ones, in all folders.
+fn further_thresholds(folders: &[PathBuf]) -> Result<Vec<f64>> {
+    let all = folders.iter().map(|folder| thresholds_in(folder));
+    let all = all.collect::<Result<Vec<_>>>()?;
+    for (folder, thresholds) in folders.iter().zip(&all) {
+        ensure!(
+            *thresholds == all[0],
+            "{} and {} have segments at different thresholds: run `segment-metrics` with the same --thresholds",
+            folders[0].display(),
+            folder.display()
+        );
+    }
+    Ok(all.into_iter().next().unwrap_or_default())
+}
+
+fn at_threshold(folders: &[PathBuf], threshold: f64) -> Vec<PathBuf> {
+    let folders = folders.iter();
+    folders.map(|f| threshold_folder(f, threshold)).collect()
+}
+
+fn create_dir(dir: &Path) -> Result<()> {
+    let create = std::fs::create_dir_all(dir);
+    create.with_context(|| format!("could not create {}", dir.display()))
 }
 
 /// Names of the folders in the manifest, which are told apart if there are several.

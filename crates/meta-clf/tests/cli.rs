@@ -232,6 +232,61 @@ fn a_model_is_fitted_and_applied() -> Result<()> {
 }
 
 #[test]
+fn every_threshold_has_a_classifier_of_its_own() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (main, further) = (
+        Table::toy(60, |i| i % 3 == 0),
+        Table::toy(40, |i| i % 2 == 0),
+    );
+    let segments = scratch.write("segments", &main)?;
+    scratch.write("segments/thresholds/0.25", &further)?;
+    let alone = scratch.write("alone", &further)?;
+    let fit = |segments: &str, output: &str| {
+        succeed(&["fit", "--segments", segments, "--output", output])
+    };
+    let (both, single) = (scratch.path("both"), scratch.path("single"));
+    fit(&segments, &both)?;
+    fit(&alone, &single)?;
+    for file in ["decisions.parquet", "model.json", "scores.json"] {
+        let further = std::fs::read(Path::new(&both).join("thresholds/0.25").join(file))?;
+        assert!(
+            further == std::fs::read(Path::new(&single).join(file))?,
+            "{file}"
+        );
+    }
+    let apply = |model: &str, output: &str| {
+        let (model, output) = (scratch.path(model), scratch.path(output));
+        succeed(&[
+            "apply",
+            "--model",
+            &model,
+            "--segments",
+            &segments,
+            "--output",
+            &output,
+        ])
+    };
+    apply("both/model.json", "applied")?;
+    let applied = scratch.path("applied/thresholds/0.25");
+    assert_eq!(read_decisions(Path::new(&applied))?.0.len(), 40);
+    let (_, stderr) = apply("single/model.json", "without")?;
+    assert!(
+        stderr.contains("thresholds/0.25/model.json does not exist"),
+        "{stderr}"
+    );
+    fail(
+        &[
+            "fit",
+            "--segments",
+            &format!("{segments},{alone}"),
+            "--output",
+            &scratch.path("unlike"),
+        ],
+        &["at different thresholds"],
+    )
+}
+
+#[test]
 fn results_do_not_depend_on_threads_or_the_order_of_folders() -> Result<()> {
     let scratch = Scratch::new()?;
     let (a, mut b) = (

@@ -382,6 +382,7 @@ mod tests {
                 }],
             },
             decisions: None,
+            levels: Vec::new(),
             pixels: BTreeMap::new(),
             samples: Some(vec![
                 pixels([(5, 1), (2, 3), (0, 4)]),

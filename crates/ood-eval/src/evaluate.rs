@@ -14,6 +14,7 @@ use crate::comparison::{Table, interval_table, main_table, score_table, size_tab
 use crate::images;
 use crate::results::{Results, RowResults};
 use crate::runs::{Run, RunSpec, check_specs, read_run, stage_dirs};
+use crate::thresholds::{self, threshold_table};
 
 /// Which runs to evaluate and how.
 #[derive(clap::Args, Clone, Debug, Serialize)]
@@ -105,6 +106,12 @@ pub(crate) fn write(results: &Results, runs: &[Run], dir: &Path) -> Result<()> {
     let latex: String = tables(results).iter().map(Table::latex).collect();
     write_bytes(&dir.join("results.tex"), latex.as_bytes())?;
     write_bytes(&dir.join("results.csv"), csv(results).as_bytes())?;
+    if results.datasets.iter().any(|d| !d.thresholds.is_empty()) {
+        write_bytes(
+            &dir.join("thresholds.csv"),
+            thresholds::csv(results).as_bytes(),
+        )?;
+    }
     write_bytes(&dir.join("results.md"), markdown(results).as_bytes())
 }
 
@@ -148,7 +155,13 @@ fn tables(results: &Results) -> Vec<Table> {
     let of_dataset = |dataset| {
         let main = main_table(results, dataset);
         let by_size = Some(size_table(dataset));
-        let more = [interval_table(dataset), Some(score_table(dataset)), by_size];
+        let over_threshold = threshold_table(dataset);
+        let more = [
+            interval_table(dataset),
+            Some(score_table(dataset)),
+            by_size,
+            over_threshold,
+        ];
         std::iter::once(main).chain(more.into_iter().flatten())
     };
     results.datasets.iter().flat_map(of_dataset).collect()

@@ -28,6 +28,7 @@ pub mod runs;
 pub mod sample_pixels;
 pub mod segment_scores;
 pub mod size_bands;
+pub mod thresholds;
 
 use anyhow::Result;
 use serde::Serialize;

@@ -18,6 +18,7 @@ use crate::reference_curves::ReferenceFigures;
 use crate::runs::{Run, RunDataset, all_datasets};
 use crate::segment_scores::{SegmentScores, score_segments};
 use crate::size_bands::{SizeBand, size_bands};
+use crate::thresholds::{ThresholdResults, threshold_results};
 
 /// File name inside the stage's directory.
 pub const FILE_NAME: &str = "results.json";
@@ -117,6 +118,8 @@ pub struct DatasetResults {
     pub rows: Vec<RowResults>,
     /// Means over seeds.
     pub groups: Vec<GroupFigure>,
+    /// Segment figures at further thresholds, if there are segments of them.
+    pub thresholds: Vec<ThresholdResults>,
 }
 
 /// Figures of one run, with or without its meta classifier, on one data set.
@@ -291,6 +294,7 @@ fn dataset_results(
         rows.extend(with_meta);
     }
     DatasetResults {
+        thresholds: threshold_results(runs, &dataset),
         dataset,
         n_samples,
         groups: group_figures(groups, &rows),

@@ -15,6 +15,7 @@ use crate::curves::Histogram;
 use crate::detections::{Decision, Detections};
 use crate::pixel_counts::read_histograms;
 use crate::sample_pixels::{SamplePixels, read_sample_pixels};
+use crate::thresholds::Level;
 
 /// A run as given on the command line, `NAME=DIR`, or several that differ in their seed only, `NAME=DIR,DIR,...`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -84,6 +85,8 @@ pub struct RunDataset {
     pub pixels: BTreeMap<Score, Histogram>,
     /// Every score in each image, in the order of the detections' samples, if known.
     pub samples: Option<Vec<Vec<SamplePixels>>>,
+    /// Segments at further thresholds.
+    pub levels: Vec<Level>,
 }
 
 impl RunDataset {
@@ -197,6 +200,7 @@ fn read_dataset(run: &Path, dataset: &str, only_with_ood: bool) -> Result<RunDat
         decisions,
         pixels: read_histograms(&segments, only_with_ood)?,
         samples,
+        levels: Level::read_all(&segments, &meta)?,
     })
 }
 

@@ -232,6 +232,62 @@ fn errors_name_the_file_and_what_to_do() -> Result<()> {
     Ok(())
 }
 
+/// Copies the tables of the main threshold to a further one.
+fn at_threshold(root: &Path, stage: &str, tables: &[&str], threshold: &str) -> Result<()> {
+    let from = root.join(stage).join("streets");
+    let to = from.join("thresholds").join(threshold);
+    std::fs::create_dir_all(&to)?;
+    for table in tables {
+        let name = format!("{table}.parquet");
+        std::fs::copy(from.join(&name), to.join(&name))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn figures_over_the_threshold_are_a_table_and_two_charts() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let tables = ["segments", "objects", "overlaps", "samples"];
+    for threshold in ["0.6", "0.25"] {
+        at_threshold(root, "base/segments", &tables, threshold)?;
+        at_threshold(root, "retrained/segments", &tables, threshold)?;
+    }
+    at_threshold(root, "retrained/meta", &["decisions"], "0.6")?;
+    evaluate(root, &[]).success();
+    let results = Results::read(&root.join("eval"))?;
+    let dataset = &results.datasets[0];
+    let rows = dataset.thresholds.iter();
+    let keys: Vec<_> = rows.map(|r| (&*r.run, r.with_meta, r.threshold)).collect();
+    assert_eq!(
+        keys,
+        [
+            ("baseline", false, 0.25),
+            ("baseline", false, 0.6),
+            ("retrained", false, 0.25),
+            ("retrained", false, 0.6),
+            ("retrained", true, 0.6),
+        ]
+    );
+    for r in &dataset.thresholds {
+        let is_main =
+            |row: &&ood_eval::results::RowResults| row.run == r.run && row.with_meta == r.with_meta;
+        let main = dataset.rows.iter().find(is_main).context("a row")?;
+        assert_eq!(r.segments, main.segments, "the same segments");
+    }
+    let csv = std::fs::read_to_string(root.join("eval/thresholds.csv"))?;
+    assert_eq!(csv.lines().count(), 6, "{csv}");
+    assert!(std::fs::read_to_string(root.join("eval/results.md"))?.contains("over the threshold"));
+    report(root, &[]).success();
+    let html = std::fs::read_to_string(root.join("report/report.html"))?;
+    assert!(html.contains("Missed objects over the threshold"));
+    std::fs::remove_file(root.join("base/segments/streets/thresholds/0.6/overlaps.parquet"))?;
+    let text = stderr(&evaluate(root, &["--force"]).failure());
+    assert!(text.contains("at the threshold 0.6"), "{text}");
+    Ok(())
+}
+
 fn report(root: &Path, more: &[&str]) -> assert_cmd::assert::Assert {
     ood_eval(
         root,

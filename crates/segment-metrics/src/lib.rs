@@ -32,6 +32,7 @@ use artifacts::mask::{ComponentMap, Mask};
 use artifacts::scores::Score;
 use artifacts::shard::Shard;
 use artifacts::stage_dir::{Opened, StageDir};
+use artifacts::tables::threshold_folder;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use rayon::prelude::*;
@@ -42,9 +43,6 @@ use crate::analysis::{SampleMetrics, Segmentation, analyze};
 use crate::pools::Pools;
 
 const COMPONENTS: &str = "components";
-/// Folder with the tables of further thresholds, each in a folder of its own.
-pub use artifacts::tables::THRESHOLDS;
-
 const PARTIAL: &str = "partial";
 /// Images after which the sums of their pixel counts are written, at least.
 const SAVED_EVERY: usize = 32;
@@ -165,9 +163,10 @@ pub fn run(args: &Args) -> Result<()> {
     let (done, pools) = stage.measure_all(&samples)?;
     tables::write_pixel_counts(dir.path(), &pools.histograms)?;
     let mut counts = tables::write_joined(dir.path(), &done, num_classes)?;
-    for threshold in args.thresholds() {
-        let folders: Vec<_> = done.iter().map(|d| d.join(&threshold)).collect();
-        let output = dir.subdir(THRESHOLDS)?.join(&threshold);
+    for &threshold in &args.thresholds {
+        let folders = done.iter().map(|d| threshold_folder(d, threshold));
+        let folders: Vec<_> = folders.collect();
+        let output = threshold_folder(dir.path(), threshold);
         create_dir(&output)?;
         tables::write_joined_sides(&output, &folders, num_classes)?;
     }
@@ -288,8 +287,8 @@ impl Stage<'_> {
         let components = self.args.output.join(COMPONENTS);
         map.write(&components.join(format!("{id}.png")))?;
         create_dir(&folder)?;
-        for (cut, threshold) in metrics.further.iter().zip(self.args.thresholds()) {
-            let folder = folder.join(threshold);
+        for (cut, &threshold) in metrics.further.iter().zip(&self.args.thresholds) {
+            let folder = threshold_folder(&folder, threshold);
             create_dir(&folder)?;
             tables::write_sides(&folder, id, &metrics, cut.into(), self.num_classes)?;
         }
@@ -353,11 +352,6 @@ fn create_dir(dir: &Path) -> Result<()> {
 }
 
 impl Args {
-    /// Folder names of the further thresholds.
-    fn thresholds(&self) -> impl Iterator<Item = String> {
-        self.thresholds.iter().map(f64::to_string)
-    }
-
     fn segmentation(&self) -> Segmentation {
         Segmentation {
             score: self.score,

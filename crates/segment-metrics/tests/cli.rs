@@ -289,6 +289,33 @@ fn options_choose_samples_and_segments() -> Result<()> {
 }
 
 #[test]
+fn further_thresholds_have_the_tables_of_calls_of_their_own() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.command("plain", &[]).assert().success();
+    let many = ["--thresholds", "0.25,1.5"];
+    toy.command("many", &many).assert().success();
+    let many = relative_files(&toy.path("many"))?;
+    for (name, bytes) in relative_files(&toy.path("plain"))? {
+        assert!(many[&name] == bytes, "{}", name.display());
+    }
+    for threshold in ["0.25", "1.5"] {
+        let alone = ["--entropy-threshold", threshold];
+        toy.command(threshold, &alone).assert().success();
+        let alone = relative_files(&toy.path(threshold))?;
+        for table in ["segments", "objects", "overlaps", "samples"] {
+            let name = PathBuf::from(format!("{table}.parquet"));
+            let further = Path::new("thresholds").join(threshold).join(&name);
+            assert!(
+                many[&further] == alone[&name],
+                "{table} at the threshold {threshold}"
+            );
+        }
+    }
+    toy.check_fails(&["--thresholds", "0.5,0.50"], &["0.5 twice"])?;
+    toy.check_fails(&["--thresholds", "NaN"], &["--thresholds", "no number"])
+}
+
+#[test]
 fn one_and_three_threads_write_the_same_bytes() -> Result<()> {
     let toy = Toy::new()?;
     toy.command("one", &["--threads", "1"]).assert().success();

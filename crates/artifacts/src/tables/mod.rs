@@ -5,8 +5,7 @@
 pub mod features;
 mod parquet;
 pub mod schema;
-
-/// Folder of a stage's output with its tables at further thresholds, each in a folder whose name is the threshold.
-pub const THRESHOLDS: &str = "thresholds";
+mod thresholds;
 
 pub use parquet::{read_table, write_table};
+pub use thresholds::{THRESHOLDS, threshold_folder, thresholds_in};

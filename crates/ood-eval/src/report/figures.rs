@@ -12,7 +12,8 @@ use crate::curves::{CurvePoint, points, totals};
 use crate::pixel_counts::entropy_shares;
 use crate::results::{DatasetResults, row_name};
 use crate::runs::{Run, RunDataset};
-use crate::segment_scores::sample_errors;
+use crate::segment_scores::{SegmentScores, sample_errors};
+use crate::thresholds::ThresholdResults;
 use artifacts::labels::CLASS_NAMES;
 
 /// One figure of the report.
@@ -49,6 +50,7 @@ pub(super) fn of_dataset(dataset: &DatasetResults, members: &[Member<'_>]) -> Re
     for member in members {
         figures.extend(entropy_histogram(member)?);
     }
+    figures.extend(errors_over_thresholds(dataset, members)?);
     for member in members {
         figures.extend(errors_over_threshold(member)?);
     }
@@ -344,6 +346,59 @@ fn errors_over_threshold(member: &Member<'_>) -> Result<Option<Figure>> {
         caption: "Segments whose predicted probability of being a false alarm exceeds the threshold are dropped. At 1 all are kept; to the left false alarms vanish, and missed objects appear.".into(),
         svg,
     }))
+}
+
+/// False positives and false negatives over the threshold of the score, one line for each row.
+fn errors_over_thresholds(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Vec<Figure>> {
+    let thresholds = || dataset.thresholds.iter().map(|r| r.threshold);
+    let (low, high) = thresholds().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), t| {
+        (l.min(t), h.max(t))
+    });
+    // a single threshold makes no line
+    if low >= high {
+        return Ok(Vec::new());
+    }
+    let chart = |y_title: &'static str, value: fn(&SegmentScores) -> u64| {
+        let line = |member: &Member<'_>, with_meta: bool| {
+            let is_own =
+                |r: &&ThresholdResults| r.run == member.run.name && r.with_meta == with_meta;
+            let own = dataset.thresholds.iter().filter(is_own);
+            Line {
+                name: row_name(&shortened(&member.run.name), with_meta),
+                color: run_color(member.index),
+                is_dashed: with_meta,
+                is_filled: false,
+                points: own
+                    .map(|r| (r.threshold, value(&r.segments) as f64))
+                    .collect(),
+            }
+        };
+        let lines = members.iter().flat_map(|m| [line(m, false), line(m, true)]);
+        let most = dataset.thresholds.iter().map(|r| value(&r.segments)).max();
+        lines::draw(&LineChart {
+            x_title: "threshold of the score",
+            y_title,
+            x: low..high,
+            y: 0.0..most.unwrap_or(0).max(1) as f64 * 1.05,
+            is_log_y: false,
+            lines: lines.filter(|l| !l.points.is_empty()).collect(),
+            dots: Vec::new(),
+        })
+    };
+    Ok(vec![
+        Figure {
+            file: "false alarms over threshold".into(),
+            title: "False alarms over the threshold".into(),
+            caption: "Segments that meet no unknown object, when pixels are flagged from this score on. Dashed: without those that the meta classifier of the same threshold rejects.".into(),
+            svg: chart("false alarms (FP)", |s| s.false_positives)?,
+        },
+        Figure {
+            file: "missed objects over threshold".into(),
+            title: "Missed objects over the threshold".into(),
+            caption: "Unknown objects that no kept segment meets, when pixels are flagged from this score on. Dashed: with the meta classifier of the same threshold.".into(),
+            svg: chart("missed objects (FN)", |s| s.false_negatives)?,
+        },
+    ])
 }
 
 /// The name of a metric of a class, followed by the class.
