@@ -25,4 +25,5 @@ pub mod stage_dir;
 #[cfg(feature = "tables")]
 pub mod tables;
 pub mod tensor_file;
+pub mod track;
 pub mod vector;

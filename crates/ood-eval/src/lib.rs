@@ -1,6 +1,6 @@
 //! Evaluation: curves, segment errors and known classes of one or several runs, and the report.
 //!
-//! Reads the tables of runs, `RUN/{segments,meta,closed_set}/<dataset>`, and never sees a network. Whatever is compared
+//! Reads the tables of runs, `RUN/{segments,meta,closed_set,benchmark}/<dataset>`, and never sees a network. Whatever is compared
 //! here was made by the same stages with other weights.
 //!
 //! - `closed-set` counts known classes from logits and labels: `confusion.parquet`, `calibration.parquet`.
@@ -11,6 +11,7 @@
 //!
 //! Example: `ood-eval report --run baseline=runs/baseline --run retrained=runs/retrained --labels labels --output report`
 
+pub mod benchmark;
 pub mod bootstrap;
 pub mod calibration;
 mod closed_set;

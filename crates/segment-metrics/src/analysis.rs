@@ -8,6 +8,7 @@ use crate::components::Components;
 use crate::overlaps::{Overlap, adjusted_ious, count_overlaps};
 use crate::pixels::Histograms;
 use crate::regions::{RegionSums, Regions};
+use crate::track::small_objects;
 
 /// Which pixels are predicted to be out-of-distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,6 +19,9 @@ pub struct Segmentation {
     pub threshold: f32,
     /// Segments of fewer pixels are dropped.
     pub min_size: u64,
+    /// Objects of fewer pixels are no objects, and their pixels belong to no segment, though they connect segments; pixel
+    /// scores count them as all others. So does `SegmentMeIfYouCan`'s benchmark.
+    pub min_object_size: u64,
 }
 
 /// A predicted segment or a true object.
@@ -70,7 +74,8 @@ pub fn analyze(
     segmentation: &Segmentation,
 ) -> SampleMetrics {
     let (width, height) = (labels.width, labels.height);
-    let mut segments = Regions::new(width, height);
+    let small = small_objects(labels, segmentation.min_object_size);
+    let mut segments = Regions::new(width, height).leaving_out(small);
     let mut objects = Regions::new(width, height);
     let mut histograms = Histograms::<u32>::new();
     let mut bins = Vec::with_capacity(width);
@@ -100,7 +105,7 @@ pub fn analyze(
     objects.add_row(height - 1, &above, &classes);
     drop(classes);
     let (segment_map, segments) = segments.finish(segmentation.min_size);
-    let (object_map, objects) = objects.finish(0);
+    let (object_map, objects) = objects.finish(segmentation.min_object_size);
     let overlaps = count_overlaps(&segment_map, &object_map);
     let count = |wanted: EvalLabel| {
         let is_wanted = |&&label: &&u8| label == wanted as u8;
