@@ -221,19 +221,18 @@ impl Stage<'_> {
         if dir.join(artifacts::track::FILE_NAME).exists() {
             return Threshold::read(dir);
         }
-        let best = match self.args.entropy_threshold {
-            Some(_) => None,
-            None => {
-                let histogram = self.count_all(samples)?.histogram();
-                let best = best_f1(&histogram).with_context(|| {
-                    let labels = self.args.labels.display();
-                    format!("{labels} has no in- or no out-of-distribution pixels, so that no threshold is best: give --entropy-threshold")
-                });
-                Some(best?)
-            }
+        let (best_f1, cut) = if self.args.entropy_threshold.is_some() {
+            (None, self.segmentation.threshold)
+        } else {
+            let best = best_f1(&self.count_all(samples)?.histogram());
+            let (f1, cut) = best.with_context(|| {
+                format!(
+                    "{} has no in- or no out-of-distribution pixels, so that no threshold is best: give --entropy-threshold",
+                    self.args.labels.display()
+                )
+            })?;
+            (Some(f1), cut)
         };
-        let (best_f1, cut) = best.unzip();
-        let cut = cut.unwrap_or(self.segmentation.threshold);
         let threshold = Threshold {
             min_size: self.segmentation.min_size,
             min_object_size: self.segmentation.min_object_size,
@@ -246,20 +245,21 @@ impl Stage<'_> {
     /// Pixels of all samples by bin of the score.
     fn count_all(&self, samples: &[&Sample]) -> Result<track::Counts> {
         let progress = Progress::new("threshold", samples.len() as u64, "images");
-        let counts = samples.par_iter().with_max_len(1).try_fold(
-            track::Counts::default,
-            |mut counts, sample| {
-                if let Some(mask) = self.read_mask(sample)? {
-                    let logits = self.read_logits(sample)?;
-                    counts.add(&logits, &mask, self.args.score);
-                }
-                progress.advance(1);
-                Ok::<_, anyhow::Error>(counts)
-            },
-        );
-        let counts = counts.try_reduce(track::Counts::default, |a, b| a.merge(&b))?;
+        let sums = Mutex::new(track::Counts::default());
+        samples.par_iter().with_max_len(1).try_for_each(|sample| {
+            if let Some(mask) = self.read_mask(sample)? {
+                let mut counts = track::Counts::default();
+                counts.add(&self.read_logits(sample)?, &mask, self.args.score);
+                let sums = sums.lock();
+                sums.map_err(|_| anyhow!("another image failed"))?
+                    .merge(&counts);
+            }
+            progress.advance(1);
+            Ok::<_, anyhow::Error>(())
+        })?;
         progress.finish();
-        Ok(counts)
+        sums.into_inner()
+            .map_err(|_| anyhow!("the pixels could not be counted"))
     }
 
     /// Folders with the tables of the samples that were not skipped, in the order of the samples, and sums over them.

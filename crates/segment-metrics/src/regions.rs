@@ -158,6 +158,7 @@ impl Regions {
     }
 
     /// Leaves these pixels out, row-major (empty: none): they connect regions as all others, but are in no sum and no component.
+    #[must_use]
     pub fn leaving_out(mut self, pixels: Vec<bool>) -> Self {
         self.left_out = pixels;
         self

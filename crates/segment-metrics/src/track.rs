@@ -1,6 +1,6 @@
 //! The rules of `SegmentMeIfYouCan`'s benchmark: which pixels count, and where the score is cut.
 
-use anyhow::Result;
+use anyhow::Context;
 use artifacts::labels::{EvalLabel, IGNORE};
 use artifacts::logits::Logits;
 use artifacts::mask::Mask;
@@ -17,7 +17,7 @@ use crate::pixels::fill_bins;
 pub fn parser() -> impl TypedValueParser<Value = Track> {
     PossibleValuesParser::new(Track::ALL.map(Track::name)).try_map(|name| {
         let track = Track::ALL.into_iter().find(|t| t.name() == name);
-        anyhow::Context::context(track, "no such track")
+        track.context("no such track")
     })
 }
 
@@ -75,12 +75,14 @@ impl Counts {
         }
     }
 
-    /// The sum of both.
-    pub fn merge(mut self, other: &Self) -> Result<Self> {
+    /// Adds other images.
+    pub fn merge(&mut self, other: &Self) {
         for (sum, counts) in self.0.iter_mut().zip(&other.0) {
-            *sum = [sum[0] + counts[0], sum[1] + counts[1]];
+            // a bin that is not written takes no memory
+            if *counts != [0; 2] {
+                *sum = [sum[0] + counts[0], sum[1] + counts[1]];
+            }
         }
-        Ok(self)
     }
 
     /// Bins that have pixels.
