@@ -178,6 +178,11 @@ eval: build
 compare first second: build
     {{ bin }}/ood-eval compare --run {{ first }}={{ out }}/{{ first }} --run {{ second }}={{ out }}/{{ second }} --output {{ out }}/compare/{{ first }}-{{ second }}
 
+# score maps of one run on the data set for other tools: `just export` for the benchmark, `just export npy,overlay` and so on
+[group('stages')]
+export formats="smiyc" *flags: build
+    {{ bin }}/ood-eval export --logits {{ out }}/{{ run }}/logits/{{ dataset }} --labels {{ out }}/labels/{{ dataset }} --format {{ formats }} --image-size --method {{ run }} --output {{ out }}/{{ run }}/export/{{ dataset }} {{ flags }}
+
 # figures, plots and pictures of both runs in one file
 [group('stages')]
 report: build
@@ -195,6 +200,12 @@ _judge dir run weights datasets network=model:
     {{ bin }}/ood-eval closed-set --logits {{ dir }}/{{ run }}/logits/cityscapes-val --labels {{ dir }}/labels/cityscapes-val --output {{ dir }}/{{ run }}/closed_set/cityscapes-val
     for dataset in {{ datasets }}; do {{ bin }}/segment-metrics --logits {{ dir }}/{{ run }}/logits/$dataset --labels {{ dir }}/labels/$dataset --output {{ dir }}/{{ run }}/segments/$dataset; done
     for dataset in {{ datasets }}; do {{ bin }}/meta-clf fit --threshold {{ meta_threshold }} --segments {{ dir }}/{{ run }}/segments/$dataset --output {{ dir }}/{{ run }}/meta/$dataset; done
+    for dataset in {{ datasets }}; do {{ just }} _benchmark {{ dir }} {{ run }} $dataset; done
+
+# segments by the rules of SegmentMeIfYouCan, of the data sets that it has
+[private]
+_benchmark dir run dataset:
+    case {{ dataset }} in road-anomaly21) track=anomaly ;; road-obstacle21 | lost-and-found-test*) track=obstacle ;; *) exit 0 ;; esac; {{ bin }}/segment-metrics --track $track --logits {{ dir }}/{{ run }}/logits/{{ dataset }} --labels {{ dir }}/labels/{{ dataset }} --output {{ dir }}/{{ run }}/benchmark/{{ dataset }}
 
 # --- development ---
 

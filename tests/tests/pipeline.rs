@@ -61,6 +61,12 @@ fn run_all_stages(dir: &Path) -> Result<()> {
         stage!(meta_clf "fit", "--segments", at(&run, &format!("segments/{dataset}")),
             "--output", at(&run, &format!("meta/{dataset}")));
     }
+    stage!(segment_metrics "--track", "obstacle", "--logits", at(&run, &format!("logits/{}", DATASETS[0])),
+        "--labels", at(dir, &format!("labels/{}", DATASETS[0])),
+        "--output", at(&run, &format!("benchmark/{}", DATASETS[0])));
+    stage!(ood_eval "export", "--logits", at(&run, &format!("logits/{}", DATASETS[0])),
+        "--labels", at(dir, &format!("labels/{}", DATASETS[0])), "--format", "smiyc,overlay", "--image-size",
+        "--output", at(&run, &format!("export/{}", DATASETS[0])));
     stage!(ood_eval "report", "--run", format!("toy={}", run.display()), "--labels", at(dir, "labels"),
         "--gallery", 2, "--output", at(dir, "report"));
     Ok(())
@@ -145,6 +151,15 @@ fn golden_pipeline_from_drawn_pictures_to_the_report() -> Result<()> {
     ensure!(
         page.contains("lost-and-found-test"),
         "the report does not name a data set"
+    );
+    ensure!(
+        page.contains("lost-and-found-test: SegmentMeIfYouCan"),
+        "the report has no figures of the benchmark"
+    );
+    let exported = Manifest::read(&dir.join("toy/export/lost-and-found-test"))?;
+    ensure!(
+        exported.counts.get("samples") > Some(&0),
+        "no score map is exported"
     );
     let manifest = Manifest::read(&dir.join("toy/meta/lost-and-found-test"))?;
     ensure!(

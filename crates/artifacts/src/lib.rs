@@ -10,6 +10,7 @@
 
 pub mod atomic;
 pub mod colors;
+pub mod folder;
 pub mod index;
 mod label_png;
 pub mod labels;
@@ -24,4 +25,5 @@ pub mod stage_dir;
 #[cfg(feature = "tables")]
 pub mod tables;
 pub mod tensor_file;
+pub mod track;
 pub mod vector;

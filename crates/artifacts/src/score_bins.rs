@@ -93,6 +93,20 @@ pub fn score_of(bin: u32) -> Result<f32> {
     })
 }
 
+/// The smallest score in `bin`: scores at or above it are those of this bin and the following ones.
+///
+/// # Errors
+/// If there is no such bin.
+pub fn smallest_of(bin: u32) -> Result<f32> {
+    let nearest_to_zero = score_of(bin)?;
+    Ok(match bin.cmp(&PER_SIGN) {
+        std::cmp::Ordering::Greater => nearest_to_zero,
+        _ if bin == 0 => f32::NEG_INFINITY,
+        // the number before the one with which the next larger magnitudes begin
+        _ => -f32::from_bits((-score_of(bin - 1)?).to_bits() - 1),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +121,15 @@ mod tests {
             assert!(i64::from(bin) > last);
             last = i64::from(bin);
         }
+        for bin in (1..NUM_BINS)
+            .step_by(7)
+            .chain([ZERO_BIN, ZERO_BIN + 1, NUM_BINS - 1])
+        {
+            let smallest = smallest_of(bin)?;
+            assert_eq!(bin_of(smallest)?, bin);
+            assert_eq!(bin_of(smallest.next_down())?, bin - 1);
+        }
+        assert_eq!(smallest_of(0)?, f32::NEG_INFINITY);
         assert_eq!(bin_of(f32::INFINITY)?, NUM_BINS - 1);
         assert_eq!(bin_of(f32::NEG_INFINITY)?, 0);
         assert_eq!(bin_of(1e-9)?, bin_of(-0.0)?);

@@ -7,6 +7,7 @@ use artifacts::scores::Score;
 use comfy_table::{CellAlignment, presets};
 use serde::Serialize;
 
+use crate::benchmark::Benchmark;
 use crate::bootstrap::{Figure, Interval};
 use crate::confusion::Confusion;
 use crate::results::{ClosedSetResults, DatasetResults, Results, Spread, row_name};
@@ -239,6 +240,34 @@ pub fn score_table(dataset: &DatasetResults) -> Table {
         names,
         &columns,
     )
+}
+
+/// `SegmentMeIfYouCan`'s figures of the runs on a data set, in percent; `None` if there are none.
+pub fn benchmark_table(results: &Results, dataset: &str) -> Option<Table> {
+    let rows = results.benchmark.iter().filter(|b| b.dataset == dataset);
+    let rows: Vec<_> = rows.map(|b| (&b.run, &b.figures)).collect();
+    let values =
+        |of: fn(&Benchmark) -> Option<f64>| rows.iter().map(|(_, figures)| of(figures)).collect();
+    let columns = [
+        Column::percent("AUPRC ↑", Better::Higher, values(|b| b.auprc)),
+        Column::percent("FPR95 ↓", Better::Lower, values(|b| b.fpr95)),
+        Column::percent("sIoU ↑", Better::Higher, values(|b| b.segments.siou)),
+        Column::percent("PPV ↑", Better::Higher, values(|b| b.segments.ppv)),
+        Column::percent("F1* ↑", Better::Higher, values(|b| b.segments.f1)),
+    ];
+    let title = format!("{dataset}: SegmentMeIfYouCan");
+    let names = rows.iter().map(|(run, _)| (*run).clone());
+    let mut table = build(&title, "run", names, &columns);
+    for (at, title) in [(1, "track"), (2, "threshold")] {
+        table.columns.insert(at, title.to_owned());
+    }
+    for (cells, (_, figures)) in table.rows.iter_mut().zip(&rows) {
+        let cut = &figures.threshold;
+        let threshold = format!("{} ≥ {:.4}", score_name(cut.score), cut.threshold);
+        cells.insert(1, Cell::plain(cut.track.name().to_owned()));
+        cells.insert(2, Cell::plain(threshold));
+    }
+    (!rows.is_empty()).then_some(table)
 }
 
 /// `IoU` of every class, one column per confusion, in percent.

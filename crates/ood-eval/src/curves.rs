@@ -3,6 +3,8 @@
 //! Pixels of one bin are tied: they pass every threshold together. A bin of `artifacts::score_bins` is so narrow
 //! that the areas agree with those of an exact sort.
 
+use artifacts::score_bins::smallest_of;
+
 /// Pixels of one bin of scores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BinCount {
@@ -101,6 +103,31 @@ pub fn fpr95(histogram: &[BinCount]) -> Option<f64> {
     Some(false_positives as f64 / n_in as f64)
 }
 
+/// The best F1 of pixels over all thresholds, 2TP / (2TP + FP + FN) in (0, 1], and the threshold: pixels are flagged where
+/// their score is at least this. Of several thresholds with the same F1 it is the highest. `None` if one side has no pixels.
+///
+/// The threshold is the smallest score in a bin, so that the bins flag exactly the pixels that an exact comparison does.
+pub fn best_f1(histogram: &[BinCount]) -> Option<(f64, f32)> {
+    let (_, n_out) = both_present(histogram)?;
+    let (mut flagged, mut true_positives) = (0, 0);
+    // F1 is twice the share of the true positives among flagged and out-of-distribution pixels, each counted for itself
+    let (mut best_positives, mut best_total, mut best_bin) = (0, 1, None);
+    for b in histogram.iter().rev() {
+        flagged += b.n_in + b.n_out;
+        true_positives += b.n_out;
+        let total = flagged + n_out;
+        let (ours, best) = (
+            u128::from(true_positives) * u128::from(best_total),
+            u128::from(best_positives) * u128::from(total),
+        );
+        if ours > best {
+            (best_positives, best_total, best_bin) = (true_positives, total, Some(b.bin));
+        }
+    }
+    let threshold = smallest_of(best_bin?).ok()?;
+    Some((2.0 * best_positives as f64 / best_total as f64, threshold))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,7 +164,7 @@ mod tests {
         for counts in [&[(4, 0), (1, 0)][..], &[(0, 3)], &[]] {
             let h = histogram(counts);
             assert_eq!((auroc(&h), auprc(&h), fpr95(&h)), (None, None, None));
-            assert!(points(&h).is_empty());
+            assert!(points(&h).is_empty() && best_f1(&h).is_none());
         }
     }
 }

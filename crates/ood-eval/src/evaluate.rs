@@ -9,8 +9,11 @@ use artifacts::stage_dir::{Opened, StageDir};
 use serde::Serialize;
 use stage_cli::print_result;
 
+use crate::benchmark::BenchmarkResults;
 use crate::bootstrap::Bootstrap;
-use crate::comparison::{Table, interval_table, main_table, score_table, size_table};
+use crate::comparison::{
+    Table, benchmark_table, interval_table, main_table, score_table, size_table,
+};
 use crate::images;
 use crate::results::{Results, RowResults};
 use crate::runs::{Run, RunSpec, check_specs, read_run, stage_dirs};
@@ -19,8 +22,8 @@ use crate::thresholds::{self, threshold_table};
 /// Which runs to evaluate and how.
 #[derive(clap::Args, Clone, Debug, Serialize)]
 pub struct EvaluateArgs {
-    /// Run to evaluate, `NAME=DIR` with `DIR/segments/<dataset>` and, if made, `DIR/meta` and `DIR/closed_set`; once for
-    /// each run. `NAME=DIR0,DIR1,...` are runs that differ in their seed: mean and spread are shown too.
+    /// Run to evaluate, `NAME=DIR` with `DIR/segments/<dataset>` and, if made, `DIR/meta`, `DIR/closed_set` and
+    /// `DIR/benchmark`; once for each run. `NAME=DIR0,DIR1,...` are runs that differ in their seed: mean and spread are shown too.
     #[arg(long = "run", value_name = "NAME=DIR", required = true)]
     pub runs: Vec<RunSpec>,
     /// Directory to write the figures to.
@@ -123,6 +126,9 @@ pub(crate) fn print(results: &Results) {
             print_result(table.terminal());
         }
     }
+    for table in benchmark_tables(results) {
+        print_result(table.terminal());
+    }
     if !results.datasets.is_empty() {
         print_result(
             "percent, pixel figures of the entropy; FP, FN: segments and objects; * best of the column",
@@ -151,6 +157,16 @@ fn markdown(results: &Results) -> String {
     text
 }
 
+/// Tables of `SegmentMeIfYouCan`'s figures, one for each data set that has them.
+pub(crate) fn benchmark_tables(results: &Results) -> Vec<Table> {
+    let mut datasets: Vec<_> = results.benchmark.iter().map(|b| &b.dataset).collect();
+    datasets.dedup();
+    let tables = datasets.into_iter();
+    tables
+        .filter_map(|dataset| benchmark_table(results, dataset))
+        .collect()
+}
+
 fn tables(results: &Results) -> Vec<Table> {
     let of_dataset = |dataset| {
         let main = main_table(results, dataset);
@@ -164,10 +180,11 @@ fn tables(results: &Results) -> Vec<Table> {
         ];
         std::iter::once(main).chain(more.into_iter().flatten())
     };
-    results.datasets.iter().flat_map(of_dataset).collect()
+    let of_datasets = results.datasets.iter().flat_map(of_dataset);
+    of_datasets.chain(benchmark_tables(results)).collect()
 }
 
-const CSV_COLUMNS: &str = "dataset,run,with_meta,score,auroc,auprc,fpr95,n_in,n_out,n_segments,n_kept,n_objects,false_positives,false_negatives,siou,ppv,f1,closed_set_dataset,pixel_accuracy,mean_iou,calibration_error";
+const CSV_COLUMNS: &str = "dataset,run,with_meta,score,auroc,auprc,fpr95,n_in,n_out,n_segments,n_kept,n_objects,false_positives,false_negatives,siou,ppv,f1,closed_set_dataset,pixel_accuracy,mean_iou,calibration_error,benchmark_track,benchmark_score,benchmark_threshold,benchmark_auprc,benchmark_fpr95,benchmark_siou,benchmark_ppv,benchmark_f1";
 
 /// One line per data set, run, meta classifier and score; a figure that is not defined is empty.
 fn csv(results: &Results) -> String {
@@ -207,8 +224,30 @@ fn csv_rows(results: &Results, dataset: &str, row: &RowResults, text: &mut Strin
             csv_number(closed.and_then(|c| c.mean_iou)),
             csv_number(closed.and_then(|c| c.calibration_error)),
         ];
-        let _ = writeln!(text, "{}", fields.join(","));
+        let fields = fields
+            .into_iter()
+            .chain(benchmark_fields(results, dataset, row));
+        let _ = writeln!(text, "{}", fields.collect::<Vec<_>>().join(","));
     }
+}
+
+/// `SegmentMeIfYouCan`'s figures of a row's run; they know no meta classifier.
+fn benchmark_fields(results: &Results, dataset: &str, row: &RowResults) -> [String; 8] {
+    let is_wanted = |b: &&BenchmarkResults| b.dataset == dataset && b.run == row.run;
+    let found = results.benchmark.iter().find(is_wanted);
+    let Some(b) = found.filter(|_| !row.with_meta).map(|b| &b.figures) else {
+        return Default::default();
+    };
+    [
+        b.threshold.track.name().to_owned(),
+        b.threshold.score.name().to_owned(),
+        b.threshold.threshold.to_string(),
+        csv_number(b.auprc),
+        csv_number(b.fpr95),
+        csv_number(b.segments.siou),
+        csv_number(b.segments.ppv),
+        csv_number(b.segments.f1),
+    ]
 }
 
 /// A number as a field of CSV; empty if it is not defined.

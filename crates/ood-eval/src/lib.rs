@@ -1,15 +1,17 @@
 //! Evaluation: curves, segment errors and known classes of one or several runs, and the report.
 //!
-//! Reads the tables of runs, `RUN/{segments,meta,closed_set}/<dataset>`, and never sees a network. Whatever is compared
+//! Reads the tables of runs, `RUN/{segments,meta,closed_set,benchmark}/<dataset>`, and never sees a network. Whatever is compared
 //! here was made by the same stages with other weights.
 //!
 //! - `closed-set` counts known classes from logits and labels: `confusion.parquet`, `calibration.parquet`.
 //! - `evaluate` computes every figure: `results.{json,csv,md,tex}`, and those of each image.
 //! - `compare` says which differences of two runs on the same images are real: `compare.{json,csv,md,tex}`.
+//! - `export` writes the score map of each image for other tools, from logits.
 //! - `report` adds figures, pictures and provenance: `report.html`, one file that needs no network.
 //!
 //! Example: `ood-eval report --run baseline=runs/baseline --run retrained=runs/retrained --labels labels --output report`
 
+pub mod benchmark;
 pub mod bootstrap;
 pub mod calibration;
 mod closed_set;
@@ -19,6 +21,7 @@ pub mod confusion;
 pub mod curves;
 pub mod detections;
 mod evaluate;
+pub mod export;
 mod images;
 pub mod pixel_counts;
 pub mod reference_curves;
@@ -37,6 +40,7 @@ use stage_cli::Common;
 pub use closed_set::ClosedSetArgs;
 pub use compare::CompareArgs;
 pub use evaluate::EvaluateArgs;
+pub use export::ExportArgs;
 pub use report::ReportArgs;
 
 /// Evaluates runs, compares them and writes the report.
@@ -62,6 +66,8 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Compare two runs on the same images: which differences are real.
     Compare(CompareArgs),
+    /// Write the score map of each image for other tools.
+    Export(ExportArgs),
     /// Evaluate and write the report with figures and pictures.
     Report(ReportArgs),
 }
@@ -76,6 +82,7 @@ pub fn run(args: &Args) -> Result<()> {
         Command::ClosedSet(args) => closed_set::run(args, force),
         Command::Evaluate(args) => evaluate::run(args, force),
         Command::Compare(args) => compare::run(args, force),
+        Command::Export(args) => export::run(args, force),
         Command::Report(args) => report::run(args, force),
     }
 }

@@ -8,6 +8,7 @@ use artifacts::labels::{CLASS_NAMES, NUM_CLASSES};
 use artifacts::scores::Score;
 use serde::{Deserialize, Serialize};
 
+use crate::benchmark::{BenchmarkResults, benchmark_results};
 use crate::bootstrap::{Figure, Images, Interval};
 use crate::calibration::Calibration;
 use crate::confusion::Confusion;
@@ -43,6 +44,9 @@ pub struct Results {
     pub datasets: Vec<DatasetResults>,
     /// Figures of the known classes, by name of the data set and order of the runs.
     pub closed_set: Vec<ClosedSetResults>,
+    /// `SegmentMeIfYouCan`'s figures, by name of the data set and order of the runs.
+    #[serde(default)]
+    pub benchmark: Vec<BenchmarkResults>,
 }
 
 /// Runs that differ in their seed only.
@@ -215,6 +219,7 @@ impl Results {
                 .collect(),
             groups,
             closed_set: closed_set_results(runs),
+            benchmark: benchmark_results(runs),
         }
     }
 

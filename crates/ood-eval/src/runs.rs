@@ -9,6 +9,7 @@ use artifacts::scores::Score;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::benchmark::{self, Benchmark};
 use crate::calibration::Calibration;
 use crate::confusion::Confusion;
 use crate::curves::Histogram;
@@ -22,7 +23,8 @@ use crate::thresholds::Level;
 pub struct RunSpec {
     /// Name in tables and figures.
     pub name: String,
-    /// Directories with `segments/<dataset>` and, if made, `logits/`, `meta/` and `closed_set/`; one of each seed.
+    /// Directories with `segments/<dataset>` and, if made, `logits/`, `meta/`, `closed_set/` and `benchmark/`; one of
+    /// each seed.
     pub paths: Vec<PathBuf>,
 }
 
@@ -72,6 +74,8 @@ pub struct Run {
     pub closed_set: BTreeMap<String, Confusion>,
     /// Calibration on known classes, by data set, where it is known.
     pub calibration: BTreeMap<String, Calibration>,
+    /// `SegmentMeIfYouCan`'s figures, by data set.
+    pub benchmarks: BTreeMap<String, Benchmark>,
 }
 
 /// Tables of one data set of a run.
@@ -100,7 +104,7 @@ impl RunDataset {
 }
 
 /// Folders of a run's stages that are read here.
-const STAGES: [&str; 3] = ["segments", "meta", "closed_set"];
+const STAGES: [&str; 4] = ["segments", "meta", "closed_set", benchmark::FOLDER];
 
 /// Refuses an empty list and names that occur twice.
 ///
@@ -138,7 +142,8 @@ pub fn stage_dirs(name: &str, path: &Path) -> Result<Vec<(String, PathBuf)>> {
         }
     }
     ensure!(
-        dirs.iter().any(|(dir, _)| !dir.contains(": meta/")),
+        dirs.iter()
+            .any(|(dir, _)| dir.contains(": segments/") || dir.contains(": closed_set/")),
         "run {name:?} has nothing to evaluate: {} does not exist; run `segment-metrics` first",
         path.join("segments").join("<dataset>").display()
     );
@@ -165,6 +170,10 @@ pub fn read_run(name: &str, path: &Path, only_with_ood: bool) -> Result<Run> {
         let calibration = calibration.transpose()?;
         Some(calibration.map(|c| (dataset.clone(), c)))
     };
+    let benchmark = |dataset: String| {
+        let figures = Benchmark::read(&path.join(benchmark::FOLDER).join(&dataset))?;
+        Ok((dataset, figures))
+    };
     let tables = || -> Result<_> {
         Ok((
             names.par_iter().map(read).collect::<Result<_>>()?,
@@ -173,9 +182,13 @@ pub fn read_run(name: &str, path: &Path, only_with_ood: bool) -> Result<Run> {
                 .iter()
                 .filter_map(calibration)
                 .collect::<Result<_>>()?,
+            dataset_names(&path.join(benchmark::FOLDER))?
+                .into_iter()
+                .map(benchmark)
+                .collect::<Result<_>>()?,
         ))
     };
-    let (datasets, closed_set, calibration) =
+    let (datasets, closed_set, calibration, benchmarks) =
         tables().with_context(|| format!("run {name:?} cannot be evaluated"))?;
     Ok(Run {
         name: name.to_owned(),
@@ -183,6 +196,7 @@ pub fn read_run(name: &str, path: &Path, only_with_ood: bool) -> Result<Run> {
         datasets,
         closed_set,
         calibration,
+        benchmarks,
     })
 }
 

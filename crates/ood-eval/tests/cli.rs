@@ -5,7 +5,9 @@ mod common;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use artifacts::scores::Score;
 use artifacts::tables::{read_table, schema};
+use artifacts::track::{Threshold, Track};
 use assert_cmd::Command;
 use ood_eval::bootstrap::Figure;
 use ood_eval::results::Results;
@@ -116,6 +118,54 @@ fn evaluate_compares_the_runs() -> Result<()> {
     assert!(columns.iter().all(|&n| n == columns[0]), "{columns:?}");
     let markdown = std::fs::read_to_string(root.join("eval/results.md"))?;
     assert!(markdown.contains("| retrained + meta |"), "{markdown}");
+    Ok(())
+}
+
+#[test]
+fn benchmark_figures_stand_in_a_table_of_their_own() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let threshold = Threshold::new(Track::Obstacle, Score::Margin, 0.25, Some(0.5));
+    common::write_benchmark(&root.join("base"), &common::retrained(), &threshold)?;
+    let text = stdout(&evaluate(root, &["--skip-without-ood"]).success());
+    assert!(text.contains("lost: SegmentMeIfYouCan"), "{text}");
+    assert!(
+        text.contains("obstacle") && text.contains("margin ≥ 0.2500"),
+        "{text}"
+    );
+    let results = Results::read(&root.join("eval"))?;
+    let [benchmark] = &results.benchmark[..] else {
+        anyhow::bail!("one run has benchmark figures: {:?}", results.benchmark);
+    };
+    assert_eq!((&*benchmark.dataset, &*benchmark.run), ("lost", "baseline"));
+    let figures = &benchmark.figures;
+    assert_eq!(figures.threshold, threshold);
+    // the segments there are those of the other run, and its meta classifier takes no part
+    let retrained = &results.datasets[0].rows[1];
+    assert_eq!(figures.segments, retrained.segments);
+    assert_eq!(figures.segments.n_kept, figures.segments.n_segments);
+    // all images count, also those without objects
+    let margin = retrained.pixels_of(Score::Margin).context("margin")?;
+    assert!(figures.auprc.is_some() && figures.fpr95 != margin.fpr95);
+    let csv = std::fs::read_to_string(root.join("eval/results.csv"))?;
+    let cells: Vec<_> = csv
+        .lines()
+        .map(|l| l.split(',').collect::<Vec<_>>())
+        .collect();
+    assert!(cells.iter().all(|row| row.len() == cells[0].len()), "{csv}");
+    assert_eq!(&cells[1][21..24], ["obstacle", "margin", "0.25"]);
+    assert_eq!(cells[1][28], figures.segments.f1.context("F1")?.to_string());
+    let report = ["report", "--run", "baseline=base", "--output", "report"];
+    ood_eval(root, &report).success();
+    let html = std::fs::read_to_string(root.join("report/report.html"))?;
+    assert!(html.contains("lost: SegmentMeIfYouCan") && html.contains("#benchmark"));
+    std::fs::remove_file(root.join("base/benchmark/lost/threshold.json"))?;
+    let text = stderr(&evaluate(root, &["--force"]).failure());
+    assert!(
+        text.contains("threshold.json") && text.contains("--track"),
+        "{text}"
+    );
     Ok(())
 }
 

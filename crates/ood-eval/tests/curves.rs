@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use artifacts::score_bins::bin_of;
-use ood_eval::curves::{BinCount, Histogram, auprc, auroc, fpr95, points};
+use ood_eval::curves::{BinCount, Histogram, auprc, auroc, best_f1, fpr95, points};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -27,6 +27,16 @@ fn brute_force(pixels: &[(f32, bool)]) -> [f64; 3] {
         }
     }
     [area, precision, fpr95.unwrap_or(1.0)]
+}
+
+/// F1 if pixels are flagged from `threshold` on.
+fn f1(pixels: &[(f32, bool)], threshold: f32) -> f64 {
+    let count = |flagged: bool, is_out: bool| {
+        let is_counted = |p: &&(f32, bool)| (p.0 >= threshold) == flagged && p.1 == is_out;
+        pixels.iter().filter(is_counted).count()
+    };
+    let twice = 2 * count(true, true);
+    twice as f64 / (twice + count(true, false) + count(false, true)) as f64
 }
 
 fn histogram(pixels: &[(f32, bool)]) -> Result<Histogram> {
@@ -71,11 +81,20 @@ proptest! {
             for (a, b) in ours(&histogram).into_iter().zip(brute_force(&pixels)) {
                 prop_assert!(a.is_some_and(|a| (a - b).abs() < 1e-12), "{a:?} instead of {b}");
             }
+            let (best, threshold) = best_f1(&histogram).ok_or_else(|| TestCaseError::fail("no F1"))?;
+            prop_assert_eq!(f1(&pixels, threshold), best);
+            for &(score, _) in &pixels {
+                // no threshold is better, and none as good is higher
+                let other = f1(&pixels, score);
+                let is_worse = other < best || (other == best && bin_of(score).ok() <= bin_of(threshold).ok());
+                prop_assert!(is_worse, "{other} at {score} instead of {best} at {threshold}");
+            }
             let curve = points(&histogram);
             prop_assert!(curve.is_sorted_by(|a, b| a.true_positive_rate <= b.true_positive_rate));
             prop_assert_eq!(curve.last().map(|p| p.true_positive_rate), Some(1.0));
         } else {
             prop_assert_eq!(ours(&histogram), [None; 3]);
+            prop_assert_eq!(best_f1(&histogram), None);
         }
     }
 }

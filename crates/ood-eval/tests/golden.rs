@@ -1,16 +1,17 @@
 //! Figures of the reference implementation and of `SegmentMeIfYouCan`'s benchmark.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use artifacts::labels::MaskKind;
+use artifacts::labels::{EvalLabel, MaskKind};
 use artifacts::mask::Mask;
+use artifacts::score_bins::bin_of;
 use half::f16;
 use ood_eval::calibration::Calibration;
 use ood_eval::confusion::Confusion;
-use ood_eval::detections::{Detections, Object, Overlap, Segment};
+use ood_eval::curves::{BinCount, Histogram, auprc, auroc, best_f1, fpr95, totals};
 use ood_eval::reference_curves::{NUM_BINS, reference_curves};
-use ood_eval::segment_scores::{object_sious, score_segments, segment_ppvs};
 use serde_json::Value;
 
 /// Goldens, `OODSEG_GOLDEN` or the checkout's copy.
@@ -120,184 +121,85 @@ fn golden_calibration_error() -> Result<()> {
     Ok(())
 }
 
-/// What the benchmark's tool drops before it rates segments: predictions and objects under these sizes.
-const TRACKS: [(&str, u64, u64); 2] = [("AnomalyTrack", 500, 100), ("ObstacleTrack", 50, 10)];
-
+/// Pixel figures of `smiyc`: those of an exact sort, and those of the benchmark's tool, whose bins differ from frame to frame.
 #[test]
-fn golden_segment_figures_of_the_benchmark() -> Result<()> {
+fn golden_pixel_figures_of_the_benchmark() -> Result<()> {
     let dir = golden().join("smiyc");
     let expected = read_json(&dir.join("expected.json"))?;
-    let mut checked = 0;
-    for (name, case) in expected["float16"].as_object().context("cases by name")? {
-        for (track, min_segment, min_object) in TRACKS {
-            if name.starts_with(&format!("SegEval-{track}@")) {
-                let all = detections(&dir, &case["thresh_p"], min_segment, min_object)?;
-                check_case(name, case, &all)?;
-                checked += 1;
-            }
+    let histogram = half_histogram(&dir)?;
+    let (f1, threshold) = best_f1(&histogram).context("both sides have pixels")?;
+    let figures = [
+        auprc(&histogram),
+        auroc(&histogram),
+        fpr95(&histogram),
+        Some(f1),
+        Some(f64::from(threshold)),
+    ];
+    let check = |case: &Value, keys: [&str; 5], tolerance: f64| {
+        for (key, ours) in keys.into_iter().zip(figures) {
+            let theirs = case[key].as_f64();
+            let difference = ours.zip(theirs).map(|(a, b)| (a - b).abs());
+            assert!(
+                difference.is_some_and(|d| d < tolerance),
+                "{key}: {ours:?} instead of {theirs:?}"
+            );
         }
-    }
-    assert!(checked > 0);
-    Ok(())
-}
-
-fn check_case(name: &str, case: &Value, all: &Detections) -> Result<()> {
-    let kept = vec![true; all.segments.len()];
-    let (siou, ppv) = (object_sious(all, &kept), segment_ppvs(all, &kept));
-    let frames = case["frames"].as_array().context("frames")?;
-    let pooled = |key: &str| -> Result<Vec<f64>> {
-        let lists = frames.iter().map(|f| numbers(&f[key]));
-        Ok(lists.collect::<Result<Vec<_>>>()?.concat())
     };
-    for (what, ours, theirs) in [
-        ("sIoU", &siou, pooled("sIoU_gt")?),
-        ("PPV", &ppv, pooled("prec_pred")?),
-    ] {
-        assert_eq!(ours.len(), theirs.len(), "{name} {what}");
-        for (a, b) in ours.iter().zip(&theirs) {
-            assert!((a - b).abs() < 1e-12, "{name} {what}: {a} instead of {b}");
+    // halves are the least scores of bins, so that nothing is lost by binning
+    let keys = [
+        "ap",
+        "auroc",
+        "fpr_at_first_tpr_ge_095",
+        "best_f1",
+        "best_f1_threshold_ge",
+    ];
+    check(&expected["exact"], keys, 1e-9);
+    assert_eq!(
+        expected["exact"]["pixels"]
+            .as_u64()
+            .zip(expected["exact"]["positives"].as_u64()),
+        Some(totals(&histogram)).map(|(n_in, n_out)| (n_in + n_out, n_out))
+    );
+    let keys = [
+        "area_PRC",
+        "area_ROC",
+        "tpr95_fpr",
+        "best_f1",
+        "best_f1_threshold",
+    ];
+    for dtype in ["float16", "float32"] {
+        for name in ["PixBinaryClass", "PixBinaryClass-uniThr"] {
+            check(&expected[dtype][name], keys, 2e-3);
         }
-    }
-    let scores = score_segments(all, &kept);
-    let aggregate = &case["aggregate"];
-    for (figure, ours) in [
-        ("f1_mean", scores.f1),
-        ("sIoU_gt", scores.siou),
-        ("prec_pred", scores.ppv),
-    ] {
-        let theirs = aggregate[figure]
-            .as_f64()
-            .with_context(|| format!("{name} {figure}"))?;
-        let ours = ours.with_context(|| format!("{name} {figure}"))?;
-        assert!(
-            (ours - theirs).abs() < 1e-12,
-            "{name} {figure}: {ours} instead of {theirs}"
-        );
     }
     Ok(())
 }
 
-/// Segments of scores above the threshold, joined with the objects of the masks.
-fn detections(
-    dir: &Path,
-    threshold: &Value,
-    min_segment: u64,
-    min_object: u64,
-) -> Result<Detections> {
-    let threshold = threshold.as_f64().context("a threshold")?;
-    let mut all = Detections::default();
+/// All rated pixels of the frames in `dir` by score.
+fn half_histogram(dir: &Path) -> Result<Histogram> {
+    let mut bins: BTreeMap<u32, BinCount> = BTreeMap::new();
     for frame in 0.. {
         let path = dir.join(format!("gt_{frame}.png"));
         if !path.exists() {
             break;
         }
-        let mut truth = Mask::read_raw(&path)?;
+        let truth = Mask::read(&path, MaskKind::Eval)?;
         let scores = read_f16(&dir.join(format!("score_{frame}.npy")), truth.labels.len())?;
-        let is_object: Vec<bool> = truth.labels.iter().map(|&v| v == 1).collect();
-        let (mut objects, sizes) = components(&is_object, truth.width);
-        for (at, object) in objects.iter_mut().enumerate() {
-            if *object > 0 && sizes[*object - 1] < min_object {
-                (*object, truth.labels[at]) = (0, 255);
-            }
-        }
-        let flagged: Vec<bool> = scores
-            .iter()
-            .zip(&truth.labels)
-            .map(|(&s, &v)| s > threshold && v != 255)
-            .collect();
-        let (mut segments, segment_sizes) = components(&flagged, truth.width);
-        for segment in &mut segments {
-            if *segment > 0 && segment_sizes[*segment - 1] < min_segment {
-                *segment = 0;
-            }
-        }
-        all.sample_ids.push(format!("frame_{frame}"));
-        join(
-            &mut all,
-            frame,
-            (&segments, &segment_sizes),
-            (&objects, &sizes),
-        );
-    }
-    Ok(all)
-}
-
-fn join(
-    all: &mut Detections,
-    sample: usize,
-    (segments, segment_sizes): (&[usize], &[u64]),
-    (objects, object_sizes): (&[usize], &[u64]),
-) {
-    let mut shared = std::collections::BTreeMap::new();
-    for (&s, &o) in segments
-        .iter()
-        .zip(objects)
-        .filter(|&(&s, &o)| s > 0 && o > 0)
-    {
-        *shared.entry((s, o)).or_insert(0) += 1;
-    }
-    let (mut segment_at, mut object_at) =
-        (vec![0; segment_sizes.len()], vec![0; object_sizes.len()]);
-    for (i, &size) in segment_sizes.iter().enumerate() {
-        if segments.contains(&(i + 1)) {
-            segment_at[i] = all.segments.len();
-            all.segments.push(Segment {
-                sample,
-                id: i as u32 + 1,
-                size,
-                is_false_positive: !shared.keys().any(|k| k.0 == i + 1),
+        for (score, label) in scores.into_iter().zip(truth.labels) {
+            let bin = bin_of(score)?;
+            let count = bins.entry(bin).or_insert(BinCount {
+                bin,
+                ..BinCount::default()
             });
+            count.n_in += u64::from(label == EvalLabel::In as u8);
+            count.n_out += u64::from(label == EvalLabel::Out as u8);
         }
     }
-    for (i, &size) in object_sizes.iter().enumerate() {
-        if objects.contains(&(i + 1)) {
-            object_at[i] = all.objects.len();
-            all.objects.push(Object {
-                sample,
-                id: i as u32 + 1,
-                size,
-            });
-        }
-    }
-    for ((s, o), n_pixels) in shared {
-        all.overlaps.push(Overlap {
-            segment: segment_at[s - 1],
-            object: object_at[o - 1],
-            n_pixels,
-        });
-    }
-}
-
-/// 8-connected components, numbered from 1, and their sizes.
-fn components(set: &[bool], width: usize) -> (Vec<usize>, Vec<u64>) {
-    let height = set.len() / width;
-    let (mut numbers, mut sizes) = (vec![0; set.len()], Vec::new());
-    for start in 0..set.len() {
-        if !set[start] || numbers[start] > 0 {
-            continue;
-        }
-        sizes.push(0);
-        numbers[start] = sizes.len();
-        let mut open = vec![start];
-        while let Some(at) = open.pop() {
-            sizes[numbers[start] - 1] += 1;
-            let (x, y) = (at % width, at / width);
-            for ny in y.saturating_sub(1)..=(y + 1).min(height - 1) {
-                for nx in x.saturating_sub(1)..=(x + 1).min(width - 1) {
-                    let next = ny * width + nx;
-                    if set[next] && numbers[next] == 0 {
-                        numbers[next] = numbers[start];
-                        open.push(next);
-                    }
-                }
-            }
-        }
-    }
-    (numbers, sizes)
+    Ok(bins.into_values().collect())
 }
 
 /// Values of a C-order `<f2` array of `n` values in an npy file of version 1.
-fn read_f16(path: &Path, n: usize) -> Result<Vec<f64>> {
+fn read_f16(path: &Path, n: usize) -> Result<Vec<f32>> {
     let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     ensure!(bytes.starts_with(b"\x93NUMPY\x01"), "npy version 1");
     let data = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
@@ -306,6 +208,6 @@ fn read_f16(path: &Path, n: usize) -> Result<Vec<f64>> {
         header.contains("'<f2'") && bytes.len() - data == 2 * n,
         "{header}"
     );
-    let value = |b: &[u8]| f64::from(f16::from_le_bytes([b[0], b[1]]));
+    let value = |b: &[u8]| f16::from_le_bytes([b[0], b[1]]).to_f32();
     Ok(bytes[data..].chunks_exact(2).map(value).collect())
 }

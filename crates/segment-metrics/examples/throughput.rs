@@ -25,6 +25,7 @@ fn main() -> Result<()> {
         score: Score::Entropy,
         threshold: 0.7,
         min_size: 0,
+        min_object_size: 0,
     };
     let mut labels = Mask::filled(WIDTH, HEIGHT, EvalLabel::In as u8);
     for row in labels.labels.chunks_exact_mut(WIDTH).skip(400).take(200) {

@@ -8,6 +8,7 @@ use crate::components::Components;
 use crate::overlaps::{Overlap, adjusted_ious, count_overlaps};
 use crate::pixels::Histograms;
 use crate::regions::{RegionSums, Regions};
+use crate::track::small_objects;
 
 /// Which pixels are predicted to be out-of-distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,6 +19,9 @@ pub struct Segmentation {
     pub threshold: f32,
     /// Segments of fewer pixels are dropped.
     pub min_size: u64,
+    /// Objects of fewer pixels are no objects, and their pixels belong to no segment, though they connect segments; pixel
+    /// scores count them as all others. So does `SegmentMeIfYouCan`'s benchmark.
+    pub min_object_size: u64,
 }
 
 /// A predicted segment or a true object.
@@ -87,13 +91,15 @@ pub fn analyze(
     further: &[f32],
 ) -> SampleMetrics {
     let (width, height) = (labels.width, labels.height);
+    let small = small_objects(labels, segmentation.min_object_size);
     let thresholds = std::iter::once(segmentation.threshold).chain(further.iter().copied());
     let level = |threshold| {
         let segmentation = Segmentation {
             threshold,
             ..*segmentation
         };
-        (segmentation, Regions::new(width, height))
+        let regions = Regions::new(width, height).leaving_out(small.clone());
+        (segmentation, regions)
     };
     let mut levels: Vec<(Segmentation, Regions)> = thresholds.map(level).collect();
     let mut objects = Regions::new(width, height);
@@ -128,7 +134,7 @@ pub fn analyze(
         regions.add_row(height - 1, &above, &classes);
     }
     drop(classes);
-    let (object_map, objects) = objects.finish(0);
+    let (object_map, objects) = objects.finish(segmentation.min_object_size);
     let cut = |segments: Regions| {
         let (segment_map, segments) = segments.finish(segmentation.min_size);
         let overlaps = count_overlaps(&segment_map, &object_map);

@@ -73,6 +73,7 @@ mod tests {
     fn every_column_has_a_value_even_without_boundary() {
         let sums = RegionSums {
             size: 4,
+            size_connected: 4,
             interior: 4,
             rows: 2,
             columns: 2,

@@ -8,6 +8,9 @@
 //! segment-metrics --logits out/logits/lost_and_found --labels out/labels/lost_and_found --output out/segments/lost_and_found
 //! ```
 //!
+//! With `--track` the threshold is the best one for the data set, and small segments and objects are left out, as in
+//! `SegmentMeIfYouCan`'s benchmark ([`track`]); `threshold.json` says which threshold that is.
+//!
 //! While it works, the tables of the samples that are done are in `partial/samples/<sample_id>/`, and sums of their pixel
 //! counts in `partial/pools`, beside the counts of the last images, from which an interrupted call goes on.
 
@@ -19,6 +22,7 @@ pub mod pixels;
 pub mod pools;
 pub mod regions;
 pub mod tables;
+pub mod track;
 pub mod uncertainty;
 
 use std::path::{Path, PathBuf};
@@ -33,8 +37,10 @@ use artifacts::scores::Score;
 use artifacts::shard::Shard;
 use artifacts::stage_dir::{Opened, StageDir};
 use artifacts::tables::threshold_folder;
+use artifacts::track::{Threshold, Track};
 use clap::Parser;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use ood_eval::curves::best_f1;
+use ood_eval::export::score_parser;
 use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Common, Progress, print_result};
@@ -44,6 +50,8 @@ use crate::pools::Pools;
 
 const COMPONENTS: &str = "components";
 const PARTIAL: &str = "partial";
+/// Smallest normalized entropy of a flagged pixel in Chan et al. 2021.
+const ENTROPY_THRESHOLD: f64 = 0.7;
 /// Images after which the sums of their pixel counts are written, at least.
 const SAVED_EVERY: usize = 32;
 
@@ -66,9 +74,10 @@ pub struct Args {
     #[arg(long)]
     #[serde(skip)]
     pub output: PathBuf,
-    /// Smallest score of a flagged pixel; for the entropy in [0, 1], as a share of ln C (Chan et al. 2021: 0.7).
-    #[arg(long, default_value_t = 0.7, allow_negative_numbers = true)]
-    pub entropy_threshold: f64,
+    /// Smallest score of a flagged pixel; for the entropy in [0, 1], as a share of ln C. Default: 0.7 (Chan et al. 2021), or
+    /// with --track the threshold with the best F1 of all pixels.
+    #[arg(long, allow_negative_numbers = true)]
+    pub entropy_threshold: Option<f64>,
     /// Make segments at these thresholds too, for curves over the threshold: tables in `thresholds/<T>/`.
     #[arg(
         long,
@@ -80,9 +89,16 @@ pub struct Args {
     /// Score that the thresholds are for; the histograms hold all of them anyway.
     #[arg(long, default_value = "entropy", value_parser = score_parser())]
     pub score: Score,
-    /// Drop segments of fewer pixels.
-    #[arg(long, default_value_t = 0)]
-    pub min_size: u64,
+    /// Follow the rules of this track of `SegmentMeIfYouCan`'s benchmark: threshold, sizes, and no unrated pixels.
+    #[arg(long, value_parser = track::parser())]
+    pub track: Option<Track>,
+    /// Drop segments of fewer pixels. Default: 0, with --track anomaly 500, with --track obstacle 50.
+    #[arg(long)]
+    pub min_size: Option<u64>,
+    /// Leave out objects of fewer pixels, and these pixels from segments too. Default: 0, with --track anomaly 100, with
+    /// --track obstacle 10.
+    #[arg(long)]
+    pub min_object_size: Option<u64>,
     /// Picture of the images' size whose zeros are outside of the region of interest: as void as void labels.
     #[arg(long, value_name = "PNG")]
     #[serde(skip)]
@@ -105,20 +121,13 @@ pub struct Args {
     pub common: Common,
 }
 
-fn score_parser() -> impl TypedValueParser<Value = Score> {
-    PossibleValuesParser::new(Score::ALL.map(Score::name)).try_map(|name| {
-        let score = Score::ALL.into_iter().find(|s| s.name() == name);
-        score.context("no such score")
-    })
-}
-
 /// Measures all samples of the index and writes the tables.
 ///
 /// # Errors
 /// If an input is missing, damaged or does not fit to another, before the output counts as complete.
 pub fn run(args: &Args) -> Result<()> {
     ensure!(
-        !args.entropy_threshold.is_nan(),
+        !args.entropy_threshold.is_some_and(f64::is_nan),
         "--entropy-threshold is not a number"
     );
     for (i, t) in args.thresholds.iter().enumerate() {
@@ -128,6 +137,11 @@ pub fn run(args: &Args) -> Result<()> {
             "--thresholds has {t} twice"
         );
     }
+    ensure!(
+        args.track.is_none() || args.shard.count == 1 || args.entropy_threshold.is_some(),
+        "--track finds the threshold of all samples, which shard {} does not have: give it by --entropy-threshold",
+        args.shard
+    );
     let index = Index::read(&args.labels)?;
     ensure!(
         index.mask_kind == MaskKind::Eval,
@@ -153,13 +167,21 @@ pub fn run(args: &Args) -> Result<()> {
         Opened::Work(dir) => dir,
     };
     dir.subdir(COMPONENTS)?;
-    let stage = Stage {
+    let mut stage = Stage {
         args,
         index: &index,
         region,
         num_classes,
         partial: dir.subdir(PARTIAL)?,
+        segmentation: args.segmentation(),
     };
+    let threshold = args
+        .track
+        .map(|track| stage.threshold(track, &samples, dir.path()));
+    let threshold = threshold.transpose()?;
+    if let Some(threshold) = &threshold {
+        stage.segmentation.threshold = threshold.threshold;
+    }
     let (done, pools) = stage.measure_all(&samples)?;
     tables::write_pixel_counts(dir.path(), &pools.histograms)?;
     let mut counts = tables::write_joined(dir.path(), &done, num_classes)?;
@@ -176,6 +198,9 @@ pub fn run(args: &Args) -> Result<()> {
     dir.finish(&counts)?;
     for (name, count) in counts {
         print_result(format_args!("{name}: {count}"));
+    }
+    if let Some(threshold) = threshold {
+        print_result(format_args!("threshold: {}", threshold.threshold));
     }
     Ok(())
 }
@@ -211,9 +236,56 @@ struct Stage<'a> {
     region: Option<Mask>,
     num_classes: usize,
     partial: PathBuf,
+    segmentation: Segmentation,
 }
 
 impl Stage<'_> {
+    /// The threshold of all samples by the rules of a track: the one given, or the best, which is sought only once.
+    fn threshold(&self, track: Track, samples: &[&Sample], dir: &Path) -> Result<Threshold> {
+        if dir.join(artifacts::track::FILE_NAME).exists() {
+            return Threshold::read(dir);
+        }
+        let (best_f1, cut) = if self.args.entropy_threshold.is_some() {
+            (None, self.segmentation.threshold)
+        } else {
+            let best = best_f1(&self.count_all(samples)?.histogram());
+            let (f1, cut) = best.with_context(|| {
+                format!(
+                    "{} has no in- or no out-of-distribution pixels, so that no threshold is best: give --entropy-threshold",
+                    self.args.labels.display()
+                )
+            })?;
+            (Some(f1), cut)
+        };
+        let threshold = Threshold {
+            min_size: self.segmentation.min_size,
+            min_object_size: self.segmentation.min_object_size,
+            ..Threshold::new(track, self.args.score, cut, best_f1)
+        };
+        threshold.write(dir)?;
+        Ok(threshold)
+    }
+
+    /// Pixels of all samples by bin of the score.
+    fn count_all(&self, samples: &[&Sample]) -> Result<track::Counts> {
+        let progress = Progress::new("threshold", samples.len() as u64, "images");
+        let sums = Mutex::new(track::Counts::default());
+        samples.par_iter().with_max_len(1).try_for_each(|sample| {
+            if let Some(mask) = self.read_mask(sample)? {
+                let mut counts = track::Counts::default();
+                counts.add(&self.read_logits(sample)?, &mask, self.args.score);
+                let sums = sums.lock();
+                sums.map_err(|_| anyhow!("another image failed"))?
+                    .merge(&counts);
+            }
+            progress.advance(1);
+            Ok::<_, anyhow::Error>(())
+        })?;
+        progress.finish();
+        sums.into_inner()
+            .map_err(|_| anyhow!("the pixels could not be counted"))
+    }
+
     /// Folders with the tables of the samples that were not skipped, in the order of the samples, and sums over them.
     ///
     /// Whatever was measured before is not measured again.
@@ -261,27 +333,12 @@ impl Stage<'_> {
     fn measure(&self, sample: &Sample) -> Result<Option<SampleMetrics>> {
         let id = &sample.sample_id;
         let folder = self.folder(sample);
-        let mask_path = self.index.mask_path(&self.args.labels, sample)?;
-        let mut mask = Mask::read(&mask_path, MaskKind::Eval)?;
-        ensure!(
-            (mask.width, mask.height) == (sample.width as usize, sample.height as usize),
-            "{} has {}x{} pixels, but {}x{} in its index: prepare the data set again",
-            mask_path.display(),
-            mask.width,
-            mask.height,
-            sample.width,
-            sample.height
-        );
-        self.cut_to_region(&mut mask)
-            .with_context(|| format!("sample {id}"))?;
-        if self.args.skip_without_ood && !mask.labels.contains(&(EvalLabel::Out as u8)) {
+        let Some(mask) = self.read_mask(sample)? else {
             return Ok(None);
-        }
-        let path = logits_path(&self.args.logits, &sample.sample_id);
-        let logits = Logits::read(&path)?;
-        self.check_fit(&path, &logits, sample)?;
+        };
+        let logits = self.read_logits(sample)?;
         let further: Vec<f32> = self.args.thresholds.iter().map(|&t| t as f32).collect();
-        let metrics = analyze_logits(&logits, &mask, &self.args.segmentation(), &further);
+        let metrics = analyze_logits(&logits, &mask, &self.segmentation, &further);
         drop(logits);
         let map = component_map(&metrics).with_context(|| format!("sample {id}"))?;
         let components = self.args.output.join(COMPONENTS);
@@ -296,6 +353,36 @@ impl Stage<'_> {
         // last: with it the image is done
         pools::write_image(&folder, metrics.n_out > 0, &metrics.histograms)?;
         Ok(Some(metrics))
+    }
+
+    /// The sample's labels, as far as they are in the region, unless the sample is to be skipped.
+    fn read_mask(&self, sample: &Sample) -> Result<Option<Mask>> {
+        let mask_path = self.index.mask_path(&self.args.labels, sample)?;
+        let mut mask = Mask::read(&mask_path, MaskKind::Eval)?;
+        ensure!(
+            (mask.width, mask.height) == (sample.width as usize, sample.height as usize),
+            "{} has {}x{} pixels, but {}x{} in its index: prepare the data set again",
+            mask_path.display(),
+            mask.width,
+            mask.height,
+            sample.width,
+            sample.height
+        );
+        self.cut_to_region(&mut mask)
+            .with_context(|| format!("sample {}", sample.sample_id))?;
+        if self.args.track.is_some() {
+            track::void_unrated(&mut mask);
+        }
+        let is_skipped =
+            self.args.skip_without_ood && !mask.labels.contains(&(EvalLabel::Out as u8));
+        Ok((!is_skipped).then_some(mask))
+    }
+
+    fn read_logits(&self, sample: &Sample) -> Result<Logits> {
+        let path = logits_path(&self.args.logits, &sample.sample_id);
+        let logits = Logits::read(&path)?;
+        self.check_fit(&path, &logits, sample)?;
+        Ok(logits)
     }
 
     fn cut_to_region(&self, mask: &mut Mask) -> Result<()> {
@@ -355,8 +442,15 @@ impl Args {
     fn segmentation(&self) -> Segmentation {
         Segmentation {
             score: self.score,
-            threshold: self.entropy_threshold as f32,
-            min_size: self.min_size,
+            threshold: self.entropy_threshold.unwrap_or(ENTROPY_THRESHOLD) as f32,
+            min_size: self
+                .min_size
+                .or(self.track.map(Track::min_size))
+                .unwrap_or(0),
+            min_object_size: self
+                .min_object_size
+                .or(self.track.map(Track::min_object_size))
+                .unwrap_or(0),
         }
     }
 }

@@ -159,7 +159,7 @@ fn first_bin(score: Score) -> u32 {
 
 vectorized! {
     /// The bin of each column's score.
-    fn fill_bins(row: &PixelRow, score: Score, bins: &mut [u32]) {
+    pub(crate) fn fill_bins(row: &PixelRow, score: Score, bins: &mut [u32]) {
         for (x, bin) in bins.iter_mut().enumerate() {
             *bin = bin_of_number(row.score(score, x));
         }

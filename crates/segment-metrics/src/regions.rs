@@ -46,6 +46,8 @@ pub struct HeatSums {
 pub struct RegionSums {
     /// Pixels.
     pub size: u64,
+    /// Pixels with those that are left out, by which small regions are told.
+    pub size_connected: u64,
     /// Pixels that are no boundary pixels.
     pub interior: u64,
     /// Σ row.
@@ -66,6 +68,7 @@ impl RegionSums {
     fn new(num_classes: usize) -> Self {
         Self {
             size: 0,
+            size_connected: 0,
             interior: 0,
             rows: 0,
             columns: 0,
@@ -107,6 +110,7 @@ impl RegionSums {
 
     fn merge(&mut self, other: &Self) {
         self.size += other.size;
+        self.size_connected += other.size_connected;
         self.interior += other.interior;
         self.rows += other.rows;
         self.columns += other.columns;
@@ -137,6 +141,8 @@ pub struct Regions {
     sums: Vec<Option<Box<RegionSums>>>,
     entropies: Vec<f32>,
     is_open: Vec<bool>,
+    /// By pixel, row-major; empty if there are none.
+    left_out: Vec<bool>,
 }
 
 impl Regions {
@@ -147,7 +153,15 @@ impl Regions {
             sums: Vec::new(),
             entropies: Vec::with_capacity(width),
             is_open: Vec::with_capacity(width),
+            left_out: Vec::new(),
         }
+    }
+
+    /// Leaves these pixels out, row-major (empty: none): they connect regions as all others, but are in no sum and no component.
+    #[must_use]
+    pub fn leaving_out(mut self, pixels: Vec<bool>) -> Self {
+        self.left_out = pixels;
+        self
     }
 
     /// Labels the next row, of which `members` belong to regions.
@@ -182,14 +196,44 @@ impl Regions {
     }
 
     fn add_run(&mut self, y: usize, run: Range<usize>, row: &PixelRow, classes: &[u8]) {
-        let width = row.width;
-        let label = self.labeler.labels()[y * width + run.start];
+        let label = self.labeler.labels()[y * row.width + run.start];
         let root = self.labeler.root(label) as usize;
         if self.sums.len() <= root {
             self.sums.resize(root + 1, None);
         }
         let sums =
             self.sums[root].get_or_insert_with(|| Box::new(RegionSums::new(row.num_classes)));
+        sums.size_connected += run.len() as u64;
+        let mut from = run.start;
+        while let Some(part) = self.next_counted(y * row.width, from..run.end) {
+            from = part.end;
+            self.add_part(root, y, part, row, classes);
+        }
+    }
+
+    /// The next columns of a run that are not left out; the row begins at pixel `start`.
+    fn next_counted(&self, start: usize, run: Range<usize>) -> Option<Range<usize>> {
+        if self.left_out.is_empty() {
+            return (!run.is_empty()).then_some(run);
+        }
+        let left_out = &self.left_out[start..];
+        let first = run.clone().find(|&x| !left_out[x])?;
+        let end = (first..run.end).find(|&x| left_out[x]);
+        Some(first..end.unwrap_or(run.end))
+    }
+
+    fn add_part(
+        &mut self,
+        root: usize,
+        y: usize,
+        run: Range<usize>,
+        row: &PixelRow,
+        classes: &[u8],
+    ) {
+        let width = row.width;
+        let Some(sums) = &mut self.sums[root] else {
+            return;
+        };
         sums.size += run.len() as u64;
         sums.rows += (y * run.len()) as u64;
         sums.columns += run.clone().sum::<usize>() as u64;
@@ -234,17 +278,25 @@ impl Regions {
         }
     }
 
-    /// The components of at least `min_size` pixels and their sums, in the order of their numbers.
+    /// The components of at least `min_size` connected pixels and their sums, in the order of their numbers.
     pub fn finish(mut self, min_size: u64) -> (Components, Vec<RegionSums>) {
         let mut regions = Vec::new();
-        let components = self.labeler.finish(|root| {
+        let mut components = self.labeler.finish(|root| {
             let kept = self.sums[root as usize]
                 .take()
-                .filter(|sums| sums.size >= min_size);
+                .filter(|sums| sums.size_connected >= min_size && sums.size > 0);
             let is_kept = kept.is_some();
             regions.extend(kept.map(|sums| *sums));
             is_kept
         });
+        for (id, _) in components
+            .ids
+            .iter_mut()
+            .zip(&self.left_out)
+            .filter(|(_, out)| **out)
+        {
+            *id = 0;
+        }
         (components, regions)
     }
 }

@@ -10,8 +10,10 @@ use artifacts::labels::MaskKind;
 use artifacts::logits::{Logits, LogitsInfo, Precision};
 use artifacts::manifest::Manifest;
 use artifacts::mask::{ComponentMap, Mask};
+use artifacts::scores::Score;
 use artifacts::stage_dir::{Opened, StageDir};
 use artifacts::tables::{read_table, schema};
+use artifacts::track::{Threshold, Track};
 use assert_cmd::Command;
 use tempfile::TempDir;
 
@@ -458,6 +460,90 @@ fn too_many_segments_for_a_map() -> Result<()> {
     toy.check_fails(&[], &["sample a", "65792 segments", "--min-size"])?;
     toy.command("out", &["--min-size", "2"]).assert().success();
     Ok(())
+}
+
+/// 27 pixels are uniform, 8 of them on the 12 of the objects.
+#[test]
+fn a_track_cuts_at_the_best_threshold() -> Result<()> {
+    let toy = Toy::new()?;
+    let own_sizes = [
+        "--track",
+        "obstacle",
+        "--min-size",
+        "2",
+        "--min-object-size",
+        "6",
+    ];
+    let stdout = toy.command("out", &own_sizes).output()?.stdout;
+    let text = String::from_utf8(stdout)?;
+    for line in ["segments: 3", "objects: 2", "threshold: 1"] {
+        assert!(text.lines().any(|l| l == line), "{text}");
+    }
+    let found = Threshold::read(&toy.path("out"))?;
+    let expected = Threshold {
+        min_size: 2,
+        min_object_size: 6,
+        ..Threshold::new(Track::Obstacle, Score::Entropy, 1.0, Some(16.0 / 39.0))
+    };
+    assert_eq!(found, expected);
+    let tables = relative_files(&toy.path("out"))?;
+    toy.command(
+        "out",
+        &[&own_sizes[..], &["--threads", "3", "--force"]].concat(),
+    )
+    .assert()
+    .success();
+    assert!(tables == relative_files(&toy.path("out"))?);
+    // the track's own sizes are too large for these images, whose pixels count all the same
+    let stdout = toy
+        .command("track", &["--track", "anomaly"])
+        .output()?
+        .stdout;
+    let text = String::from_utf8(stdout)?;
+    for line in ["segments: 0", "objects: 0", "threshold: 1"] {
+        assert!(text.lines().any(|l| l == line), "{text}");
+    }
+    let counts = schema::pixel_counts().file_name();
+    let read = |dir: &str| fs::read(toy.path(dir).join(&counts));
+    assert_eq!(read("track")?, read("out")?);
+    Ok(())
+}
+
+#[test]
+fn a_track_knows_no_unrated_pixels() -> Result<()> {
+    let toy = Toy::new()?;
+    let path = toy.path("labels/masks/b.png");
+    let mut mask = labels("b");
+    mask.labels[6 * WIDTH + 9] = 2;
+    mask.write(&path)?;
+    let count = |name: &str, more: &[&str]| -> Result<u64> {
+        toy.command(name, more).assert().success();
+        Ok(Manifest::read(&toy.path(name))?.counts["segments"])
+    };
+    assert_eq!(count("usual", &[])?, 6);
+    assert_eq!(
+        count("track", &["--track", "obstacle", "--min-size", "1"])?,
+        5
+    );
+    Ok(())
+}
+
+#[test]
+fn shards_of_a_track_need_the_threshold_of_all() -> Result<()> {
+    let toy = Toy::new()?;
+    let shard = ["--track", "obstacle", "--shard", "1/2"];
+    toy.check_fails(&shard, &["threshold of all samples", "--entropy-threshold"])?;
+    let given = [&shard[..], &["--entropy-threshold", "0.5"]].concat();
+    toy.command("shard", &given).assert().success();
+    let threshold = Threshold::read(&toy.path("shard"))?;
+    assert_eq!((threshold.threshold, threshold.best_f1), (0.5, None));
+    for id in ["a", "c"] {
+        labels("b").write(&toy.path("labels/masks").join(format!("{id}.png")))?;
+    }
+    toy.check_fails(
+        &shard[..2],
+        &["no threshold is best", "--entropy-threshold"],
+    )
 }
 
 #[test]

@@ -116,6 +116,7 @@ fn pictures() -> impl Strategy<Value = Picture> {
                     score: Score::Entropy,
                     threshold,
                     min_size,
+                    min_object_size: 0,
                 },
             },
         )

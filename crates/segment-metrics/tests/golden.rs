@@ -147,6 +147,7 @@ impl Case {
             score: Score::Entropy,
             threshold,
             min_size: 0,
+            min_object_size: 0,
         };
         analyze(
             |y, row| self.fill_row(&probs, y, row),
@@ -322,6 +323,7 @@ fn golden_masks_entropies_and_heat_maps() -> Result<()> {
                 score: Score::Entropy,
                 threshold: t as f32,
                 min_size: 0,
+                min_object_size: 0,
             };
             let flag = |row: &PixelRow, x| u8::from(segmentation.flags(row, x)) * 255;
             let mask = map(&rows, flag);

@@ -178,7 +178,7 @@ fn provenance(args: &ReportArgs, runs: &[Run]) -> Result<Vec<StageView>> {
     for run in runs {
         let datasets: BTreeSet<_> = run.datasets.keys().chain(run.closed_set.keys()).collect();
         for dataset in datasets {
-            for stage in ["logits", "segments", "meta", "closed_set"] {
+            for stage in ["logits", "segments", "meta", "closed_set", "benchmark"] {
                 add(&run.name, dataset, run.path.join(stage).join(dataset))?;
             }
         }

@@ -11,6 +11,7 @@ use super::figures::Figure;
 use super::gallery::SampleView;
 use super::provenance::StageView;
 use crate::comparison::{Table, class_table, main_table, score_table};
+use crate::evaluate::benchmark_tables;
 use crate::results::{DatasetResults, Results, RowResults};
 use crate::runs::Run;
 
@@ -31,6 +32,7 @@ struct Page<'a> {
     has_meta: bool,
     datasets: Vec<DatasetView>,
     closed_sets: Vec<Table>,
+    benchmarks: Vec<Table>,
     /// Names and colours.
     classes: Vec<(&'a str, String)>,
     /// Colour bar of the entropy.
@@ -123,6 +125,7 @@ pub(super) fn render(
             .any(|r| r.with_meta),
         datasets,
         closed_sets: closed_sets(runs),
+        benchmarks: benchmark_tables(results),
         classes: (0..NUM_CLASSES)
             .map(|c| (CLASS_NAMES[c], css(CLASS_COLORS[c])))
             .collect(),

@@ -18,6 +18,7 @@ use artifacts::stage_dir::{Opened, StageDir};
 use artifacts::tables::features::segment_features;
 use artifacts::tables::schema::{self, Table};
 use artifacts::tables::write_table;
+use artifacts::track::Threshold;
 use image::RgbImage;
 use polars::prelude::{Column, DataFrame, Series};
 
@@ -239,6 +240,19 @@ fn logits(scene: &Scene, found: &[Found]) -> Result<Logits> {
         num_classes: NUM_CLASSES,
     };
     Logits::new(info, [NUM_CLASSES, HEIGHT, WIDTH], values)
+}
+
+/// Adds the directory of `segment-metrics --track` to a run.
+pub(crate) fn write_benchmark(
+    run: &Path,
+    found: &[Vec<Found>],
+    threshold: &Threshold,
+) -> Result<()> {
+    stage(&run.join("benchmark/lost"), "segment-metrics", |dir| {
+        write_tables(dir, found)?;
+        write_pixel_counts(dir, found)?;
+        threshold.write(dir)
+    })
 }
 
 #[derive(Default)]

@@ -3,7 +3,6 @@
 //! Decoding, computing and writing overlap: one thread reads ahead, one writes behind, a bounded queue between.
 
 mod device;
-mod folder;
 mod model;
 mod overlay;
 mod views;
@@ -12,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use artifacts::folder;
 use artifacts::index::{self, Index, Sample};
 use artifacts::labels::NUM_CLASSES;
 use artifacts::logits::{Logits, LogitsInfo, Precision, logits_path};
@@ -182,7 +182,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     );
     let index = match (&args.labels, &args.folder) {
         (Some(labels), _) => Index::read(labels)?,
-        (None, Some(folder)) => folder::index(folder, &args.output)?,
+        (None, Some(folder)) => folder::index(folder, &[&args.output])?,
         (None, None) => bail!("pass --labels or --folder"),
     };
     // weights that cannot be used are found before the output is emptied for them

@@ -1,24 +1,25 @@
-//! A folder of images without labels as an index.
+//! A folder of images without labels as an index, so that stages can work on any images.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use artifacts::index::{Index, Sample};
-use artifacts::labels::MaskKind;
-use artifacts::picture;
 use walkdir::{DirEntry, WalkDir};
+
+use crate::index::{Index, Sample};
+use crate::labels::MaskKind;
+use crate::picture;
 
 /// Endings of image files, in lower case.
 const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 
-/// All images below `folder`, but those below `output` and hidden ones. Their sample ids are their paths without the
+/// All images below `folder`, but those below folders of `outputs` and hidden ones. Their sample ids are their paths without the
 /// ending, or with it where two differ in nothing else, and with `_` for what cannot be part of an id.
 ///
 /// # Errors
 /// If there are none, one cannot be read, or two get the same id.
-pub(super) fn index(folder: &Path, output: &Path) -> Result<Index> {
-    let files = images(folder, output)?;
+pub fn index(folder: &Path, outputs: &[&Path]) -> Result<Index> {
+    let files = images(folder, outputs)?;
     ensure!(
         !files.is_empty(),
         "{} holds no images ({})",
@@ -53,10 +54,11 @@ pub(super) fn index(folder: &Path, output: &Path) -> Result<Index> {
 }
 
 /// Paths of image files relative to `folder`, sorted.
-fn images(folder: &Path, output: &Path) -> Result<Vec<PathBuf>> {
-    let output = std::path::absolute(output)?;
+fn images(folder: &Path, outputs: &[&Path]) -> Result<Vec<PathBuf>> {
+    let outputs = outputs.iter().map(std::path::absolute);
+    let outputs = outputs.collect::<std::io::Result<Vec<_>>>()?;
     let is_searched = |entry: &DirEntry| {
-        let is_output = std::path::absolute(entry.path()).is_ok_and(|path| path == output);
+        let is_output = std::path::absolute(entry.path()).is_ok_and(|path| outputs.contains(&path));
         let is_hidden = entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.');
         !is_output && !is_hidden
     };

@@ -1,0 +1,83 @@
+//! `SegmentMeIfYouCan`'s figures of a run, from segments that were made by the rules of one of its tracks.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use artifacts::track::Threshold;
+use serde::{Deserialize, Serialize};
+
+use crate::curves::{auprc, fpr95};
+use crate::detections::Detections;
+use crate::pixel_counts::read_histograms;
+use crate::runs::Run;
+use crate::segment_scores::{SegmentScores, score_segments};
+
+/// Folder of a run with the outputs of `segment-metrics --track`.
+pub const FOLDER: &str = "benchmark";
+
+/// Figures of one data set by the rules of a track.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Benchmark {
+    /// Track, threshold and sizes.
+    pub threshold: Threshold,
+    /// Average precision of the score, over all images.
+    pub auprc: Option<f64>,
+    /// False positive rate of the score at a true positive rate of at least 0.95, over all images.
+    pub fpr95: Option<f64>,
+    /// Figures of the segments.
+    pub segments: SegmentScores,
+}
+
+/// Figures of one run on one data set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BenchmarkResults {
+    /// Data set.
+    pub dataset: String,
+    /// Run.
+    pub run: String,
+    /// Figures.
+    pub figures: Benchmark,
+}
+
+impl Benchmark {
+    /// Reads the tables in `dir`, an output of `segment-metrics --track`.
+    ///
+    /// # Errors
+    /// If one of them is absent or damaged.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let threshold = Threshold::read(dir)?;
+        let all = Detections::read(dir)?;
+        let histograms = read_histograms(dir, false)?;
+        let histogram = histograms.get(&threshold.score).with_context(|| {
+            let score = threshold.score.name();
+            format!("{} has no pixels of {score}", dir.display())
+        })?;
+        Ok(Self {
+            threshold,
+            auprc: auprc(histogram),
+            fpr95: fpr95(histogram),
+            segments: score_segments(&all, &vec![true; all.segments.len()]),
+        })
+    }
+}
+
+/// Figures of all runs, sorted by data set, then in the order of the runs.
+pub(crate) fn benchmark_results(runs: &[Run]) -> Vec<BenchmarkResults> {
+    let mut by_dataset: BTreeMap<&String, Vec<BenchmarkResults>> = BTreeMap::new();
+    for run in runs {
+        for (dataset, figures) in &run.benchmarks {
+            by_dataset
+                .entry(dataset)
+                .or_default()
+                .push(BenchmarkResults {
+                    dataset: dataset.clone(),
+                    run: run.name.clone(),
+                    figures: figures.clone(),
+                });
+        }
+    }
+    by_dataset.into_values().flatten().collect()
+}
