@@ -10,7 +10,9 @@ use serde::Serialize;
 use stage_cli::print_result;
 
 use crate::bootstrap::Bootstrap;
-use crate::comparison::{Table, interval_table, main_table, score_table, size_table};
+use crate::comparison::{
+    Table, distance_table, interval_table, main_table, score_table, size_table,
+};
 use crate::images;
 use crate::results::{Results, RowResults};
 use crate::runs::{Run, RunSpec, check_specs, read_run, stage_dirs};
@@ -148,7 +150,9 @@ fn tables(results: &Results) -> Vec<Table> {
     let of_dataset = |dataset| {
         let main = main_table(results, dataset);
         let by_size = Some(size_table(dataset));
-        let more = [interval_table(dataset), Some(score_table(dataset)), by_size];
+        let by_distance = Some(distance_table(dataset));
+        let by_score = Some(score_table(dataset));
+        let more = [interval_table(dataset), by_score, by_size, by_distance];
         std::iter::once(main).chain(more.into_iter().flatten())
     };
     results.datasets.iter().flat_map(of_dataset).collect()

@@ -18,6 +18,7 @@ pub mod comparison;
 pub mod confusion;
 pub mod curves;
 pub mod detections;
+pub mod distance_bands;
 mod evaluate;
 mod images;
 pub mod pixel_counts;

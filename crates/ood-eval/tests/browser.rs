@@ -158,11 +158,14 @@ fn report(root: &Path) -> Result<String> {
         let known = ["--logits", &logits, "--labels", "labels/streets"];
         run(&[&["closed-set", "--output", &output], &known[..]].concat());
     }
+    let published = "[[result]]\nname = \"a method\"\ndatasets = [\"lost\"]\nsource = \"a table\"\nauprc = 12.3\nfpr95 = 4\n";
+    fs::write(root.join("published.toml"), published)?;
     // a name that is longer than a phone is wide
     let long = "--run=a run with the long name that experiments tend to get=base";
     let runs = [long, "--run", "seeds=base,retrained"];
     run(&[
         &["report", "--labels", "labels", "--output", "report"],
+        &["--published", "published.toml"][..],
         &runs[..],
     ]
     .concat());

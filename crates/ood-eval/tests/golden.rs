@@ -9,6 +9,7 @@ use half::f16;
 use ood_eval::calibration::Calibration;
 use ood_eval::confusion::Confusion;
 use ood_eval::detections::{Detections, Object, Overlap, Segment};
+use ood_eval::distance_bands::Distance;
 use ood_eval::reference_curves::{NUM_BINS, reference_curves};
 use ood_eval::segment_scores::{object_sious, score_segments, segment_ppvs};
 use serde_json::Value;
@@ -256,6 +257,7 @@ fn join(
                 sample,
                 id: i as u32 + 1,
                 size,
+                distance: Distance::Near,
             });
         }
     }
