@@ -22,7 +22,7 @@ pub(super) fn draw(
     share: impl Fn(usize, usize) -> Option<f64>,
 ) -> Result<String> {
     let longest = names.iter().map(|n| n.chars().count()).max().unwrap_or(0);
-    let room = longest as i32 * FONT_SIZE as i32 * 11 / 20 + GAP;
+    let room = longest as i32 * FONT_SIZE as i32 * 9 / 20 + GAP;
     let size = TITLE + room + names.len() as i32 * CELL + GAP;
     let mut svg = String::new();
     {
