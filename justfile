@@ -80,7 +80,7 @@ real dir=(out / "real"): build
     {{ just }} _judge {{ dir }} enet {{ real_data }}/weights/enet_yurnero14_city20.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" enet
     {{ just }} _judge {{ dir }} erfnet {{ real_data }}/weights/erfnet_dequant_city20.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" erfnet
     {{ just }} _judge {{ dir }} erfnet-ood {{ dir }}/train/weights.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" erfnet
-    {{ bin }}/ood-eval report --run enet={{ dir }}/enet --run erfnet={{ dir }}/erfnet --run erfnet-ood={{ dir }}/erfnet-ood --labels {{ dir }}/labels --skip-without-ood --output {{ dir }}/report --title "oodseg on real samples"
+    {{ bin }}/ood-eval report --run enet={{ dir }}/enet --run erfnet={{ dir }}/erfnet --run erfnet-ood={{ dir }}/erfnet-ood --labels {{ dir }}/labels --skip-without-ood --published docs/published.toml --output {{ dir }}/report --title "oodseg on real samples"
     @echo "report: {{ dir }}/report/report.html"
 
 # one OoD training on the real samples with these flags, and its figures: `just real-recipe paste-s1 --paste 1 --seed 1`

@@ -327,6 +327,7 @@ mod tests {
     use super::*;
     use crate::curves::totals;
     use crate::detections::{Detections, Object, Overlap, Segment};
+    use crate::distance_bands::Distance;
     use crate::sample_pixels::SamplePixels;
     use crate::segment_scores::score_segments;
 
@@ -352,6 +353,7 @@ mod tests {
             sample,
             id: 1,
             size,
+            distance: Distance::Near,
         };
         let pixels = |counts: [(u64, u64); 3]| -> Vec<SamplePixels> {
             let bins = (0..).zip(counts);

@@ -59,6 +59,16 @@ impl Calibration {
         (n > 0).then(|| self.bins.iter().map(gap).sum::<f64>() / n as f64)
     }
 
+    /// Mean confidence and share of right pixels of each bin that has pixels, from low to high confidence.
+    pub fn reliability(&self) -> Vec<(f64, f64)> {
+        let bins = self.bins.iter().filter(|b| b.n_pixels > 0);
+        let point = |b: &Bin| {
+            let n = b.n_pixels as f64;
+            (b.confidence as f64 / UNITS / n, b.n_right as f64 / n)
+        };
+        bins.map(point).collect()
+    }
+
     /// Writes `calibration.parquet` into `dir`.
     pub fn write(&self, dir: &Path) -> Result<()> {
         let table = schema::calibration();
@@ -120,6 +130,7 @@ mod tests {
         }
         // half of the sure pixels are wrong, and half as many unsure ones are wrong as said
         assert_eq!(calibration.error(), Some(0.5));
+        assert_eq!(calibration.reliability(), [(0.5, 1.0), (1.0, 0.5)]);
         assert_eq!(calibration.clone().merge(&calibration).error(), Some(0.5));
     }
 }

@@ -215,6 +215,33 @@ pub fn size_table(dataset: &DatasetResults) -> Table {
     }
 }
 
+/// Missed objects by how far away they seem to be, see [`crate::distance_bands`].
+pub fn distance_table(dataset: &DatasetResults) -> Table {
+    let of_row = |r: &crate::results::RowResults| -> Vec<Vec<Cell>> {
+        let name = row_name(&r.run, r.with_meta);
+        let cells = |b: &crate::distance_bands::DistanceBand| {
+            let texts = [
+                format!("{name}, {}", b.distance.name()),
+                b.n_objects.to_string(),
+                b.false_negatives.to_string(),
+                figure_text(b.siou, false),
+            ];
+            texts.map(Cell::plain).to_vec()
+        };
+        r.distances.iter().map(cells).collect()
+    };
+    Table {
+        title: format!(
+            "{}: by distance, from the row in the image",
+            dataset.dataset
+        ),
+        columns: ["run, distance", "objects", "FN ↓", "sIoU ↑"]
+            .map(str::to_owned)
+            .to_vec(),
+        rows: dataset.rows.iter().flat_map(of_row).collect(),
+    }
+}
+
 /// Pixel figures of all scores and runs of a data set, in percent.
 pub fn score_table(dataset: &DatasetResults) -> Table {
     let rows: Vec<_> = dataset

@@ -6,6 +6,8 @@ use anyhow::{Context, Result, ensure};
 use artifacts::tables::{read_table, schema};
 use polars::prelude::DataFrame;
 
+use crate::distance_bands::Distance;
+
 /// Everything segment-level that `segment-metrics` found; indices take the place of keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Detections {
@@ -41,6 +43,8 @@ pub struct Object {
     pub id: u32,
     /// Pixels.
     pub size: u64,
+    /// How far away it seems to be.
+    pub distance: Distance,
 }
 
 /// Pixels that a segment and an object share.
@@ -83,7 +87,9 @@ impl Detections {
             );
             // the columns of classes are not needed, so any number of classes will do
             all.read_segments(&read(&schema::segments(0))?)?;
-            all.read_objects(&read(&schema::objects())?)?;
+            let heights = samples.column("height")?.u32()?.into_no_null_iter();
+            let heights: Vec<u32> = heights.collect();
+            all.read_objects(&read(&schema::objects())?, &heights)?;
             all.read_overlaps(&read(&schema::overlaps())?)?;
             Ok(all)
         };
@@ -147,11 +153,18 @@ impl Detections {
         Ok(())
     }
 
-    fn read_objects(&mut self, frame: &DataFrame) -> Result<()> {
+    /// `heights`: rows of each sample.
+    fn read_objects(&mut self, frame: &DataFrame, heights: &[u32]) -> Result<()> {
         let keys = self.known_keys(frame, "object_id", "objects")?;
         let sizes = frame.column("size")?.u64()?.into_no_null_iter();
-        let object = |((sample, id), size)| Object { sample, id, size };
-        self.objects = keys.into_iter().zip(sizes).map(object).collect();
+        let rows = frame.column("centroid_row")?.f64()?.into_no_null_iter();
+        let object = |(((sample, id), size), row): (((usize, u32), u64), f64)| Object {
+            sample,
+            id,
+            size,
+            distance: Distance::of(row, heights[sample]),
+        };
+        self.objects = keys.into_iter().zip(sizes).zip(rows).map(object).collect();
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use stage_cli::print_result;
 use crate::benchmark::BenchmarkResults;
 use crate::bootstrap::Bootstrap;
 use crate::comparison::{
-    Table, benchmark_table, interval_table, main_table, score_table, size_table,
+    Table, benchmark_table, distance_table, interval_table, main_table, score_table, size_table,
 };
 use crate::images;
 use crate::results::{Results, RowResults};
@@ -171,11 +171,14 @@ fn tables(results: &Results) -> Vec<Table> {
     let of_dataset = |dataset| {
         let main = main_table(results, dataset);
         let by_size = Some(size_table(dataset));
+        let by_distance = Some(distance_table(dataset));
+        let by_score = Some(score_table(dataset));
         let over_threshold = threshold_table(dataset);
         let more = [
             interval_table(dataset),
-            Some(score_table(dataset)),
+            by_score,
             by_size,
+            by_distance,
             over_threshold,
         ];
         std::iter::once(main).chain(more.into_iter().flatten())

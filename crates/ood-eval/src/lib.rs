@@ -20,6 +20,7 @@ pub mod comparison;
 pub mod confusion;
 pub mod curves;
 pub mod detections;
+pub mod distance_bands;
 mod evaluate;
 pub mod export;
 mod images;

@@ -13,6 +13,7 @@ use crate::bootstrap::{Figure, Images, Interval};
 use crate::calibration::Calibration;
 use crate::confusion::Confusion;
 use crate::curves::{Histogram, auprc, auroc, fpr95, totals};
+use crate::distance_bands::{DistanceBand, distance_bands};
 use crate::evaluate::EvaluateArgs;
 use crate::pixel_counts::reference_figures;
 use crate::reference_curves::ReferenceFigures;
@@ -147,6 +148,8 @@ pub struct RowResults {
     pub segments: SegmentScores,
     /// The same by size, small ones first.
     pub sizes: Vec<SizeBand>,
+    /// The same by distance, far ones first.
+    pub distances: Vec<DistanceBand>,
     /// Bootstrap intervals over images; of pixel figures only where `sample_pixels.parquet` is there.
     pub intervals: Vec<FigureInterval>,
 }
@@ -396,6 +399,7 @@ fn row_results(run: &str, data: &RunDataset, args: &EvaluateArgs) -> RowResults 
         reference: entropy.map(|h| reference_figures(h)),
         segments: score_segments(&data.detections, &data.kept(false)),
         sizes: size_bands(&data.detections, &data.kept(false)),
+        distances: distance_bands(&data.detections, &data.kept(false)),
         intervals: intervals(data, false, &figures, args),
     }
 }
@@ -408,6 +412,7 @@ fn with_rejection(row: &RowResults, data: &RunDataset, args: &EvaluateArgs) -> R
         with_meta: true,
         segments: score_segments(&data.detections, &data.kept(true)),
         sizes: size_bands(&data.detections, &data.kept(true)),
+        distances: distance_bands(&data.detections, &data.kept(true)),
         intervals: of_pixels.copied().chain(of_segments).collect(),
         ..row.clone()
     }

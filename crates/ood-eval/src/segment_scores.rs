@@ -145,6 +145,7 @@ fn mean(values: &[f64]) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::detections::{Overlap, Segment};
+    use crate::distance_bands::Distance;
 
     /// One image: object 1 (100 px) is met by segments 1 (50 px, 40 in it) and 2 (30 px, 10 in it, 20 in object 2 of
     /// 20 px); segment 3 meets nothing.
@@ -159,6 +160,7 @@ mod tests {
             sample: 0,
             id,
             size,
+            distance: Distance::Near,
         };
         let overlap = |segment, object, n_pixels| Overlap {
             segment,

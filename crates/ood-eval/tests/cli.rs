@@ -98,6 +98,12 @@ fn evaluate_compares_the_runs() -> Result<()> {
             .collect::<Vec<_>>(),
         [0, 3, 0, 0]
     );
+    // their centroids are in rows 66.5, 74.5 and 71.5 of 96
+    let by_distance = rows[0].distances.iter();
+    let by_distance: Vec<_> = by_distance
+        .map(|b| (b.n_objects, b.false_negatives))
+        .collect();
+    assert_eq!(by_distance, [(0, 0), (0, 0), (3, 2)]);
     assert_eq!(rows[0].pixels.len(), 5);
     assert!(
         rows[0]
@@ -199,6 +205,28 @@ fn images_without_objects_can_be_left_out() -> Result<()> {
         (common::WIDTH * (common::HEIGHT - 6)) as u64
     );
     assert_eq!((all.n_out, all.segments), (some.n_out, some.segments));
+    Ok(())
+}
+
+#[test]
+fn tables_without_the_height_of_images_are_refused() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let (old, mut table) = (root.join("old.parquet"), schema::samples());
+    let path = root.join("base/segments/lost/samples.parquet");
+    let frame = read_table(&path, &table)?;
+    table.columns.retain(|c| c.name != "height");
+    artifacts::tables::write_table(&old, &table, &mut frame.drop("height")?)?;
+    std::fs::rename(&old, &path)?;
+    let text = stderr(&evaluate(root, &[]).failure());
+    for word in [
+        "samples.parquet",
+        "no column \"height\"",
+        "run `segment-metrics` again with --force",
+    ] {
+        assert!(text.contains(word), "{word:?} is not in {text}");
+    }
     Ok(())
 }
 
@@ -388,7 +416,11 @@ fn report_is_one_page_with_everything() -> Result<()> {
     // the worst sample of the last run comes first, ties by id
     assert!(html.find("<h4>lost_000001") < html.find("<h4>lost_000002"));
     let figures = std::fs::read_dir(root.join("report/figures"))?.count();
-    assert_eq!(figures, 2 + 2 + 1 + 2, "curves, histograms, bars, meta");
+    assert_eq!(
+        figures,
+        2 + 2 + 1 + 2 + 2 + 2,
+        "curves, histograms, bars, meta, confusion, reliability"
+    );
     assert_eq!(
         std::fs::read_dir(root.join("report/overlays/lost"))?.count(),
         24
@@ -400,10 +432,40 @@ fn report_is_one_page_with_everything() -> Result<()> {
 }
 
 #[test]
+fn published_results_stand_apart() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let file = root.join("published.toml");
+    let row = "[[result]]\nname = \"a <method>\"\ndatasets = [\"lost\"]\nsource = \"a table\"\nauprc = 12.3\n";
+    std::fs::write(&file, format!("{row}fpr95 = 45.67\n"))?;
+    let published = ["--published", "published.toml"];
+    report(root, &published).success();
+    let html = std::fs::read_to_string(root.join("report/report.html"))?;
+    let rows = html.split("<tbody class=\"published\">").nth(1);
+    let rows = rows.context("published rows")?;
+    for part in ["a &lt;method&gt;", "<td>12.30</td>", "<td>45.67</td>"] {
+        assert!(rows.contains(part), "{part}");
+    }
+    assert!(html.contains("Published rows: a table."));
+    // they are no results of this report
+    let results = std::fs::read_to_string(root.join("report/results.md"))?;
+    assert!(!results.contains("method"));
+    std::fs::write(&file, row)?;
+    let text = stderr(&report(root, &published).failure());
+    assert!(
+        text.contains("published.toml") && text.contains("fpr95"),
+        "{text}"
+    );
+    Ok(())
+}
+
+#[test]
 fn report_is_the_same_bytes_on_any_number_of_threads() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let root = dir.path();
     common::write_world(root)?;
+    closed_set(root, "base").success();
     let mut pages = Vec::new();
     for threads in ["1", "3"] {
         report(
@@ -481,7 +543,7 @@ fn figures_of_images_and_intervals_stand_beside_the_figures() -> Result<()> {
     let frame = read_table(&root.join("eval").join(table.file_name()), &table)?;
     assert_eq!(frame.height(), 2 * 3 * 5);
     let latex = std::fs::read_to_string(root.join("eval/results.tex"))?;
-    assert_eq!(latex.matches("\\begin{tabular}").count(), 4);
+    assert_eq!(latex.matches("\\begin{tabular}").count(), 5);
 
     let once = std::fs::read(root.join("eval/results.json"))?;
     evaluate(root, &["--resamples", "200", "--threads", "1", "--force"]).success();

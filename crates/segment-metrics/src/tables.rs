@@ -220,6 +220,8 @@ fn overlaps_frame(id: &str, overlaps: &[Overlap]) -> Result<DataFrame> {
 fn samples_frame(id: &str, metrics: Option<&SampleMetrics>, sides: Sides<'_>) -> Result<DataFrame> {
     frame(vec![
         column("sample_id", metrics.map(|_| id)),
+        column("height", metrics.map(|m| m.object_map.height as u32)),
+        column("width", metrics.map(|m| m.object_map.width as u32)),
         column("n_in", metrics.map(|m| m.n_in)),
         column("n_out", metrics.map(|m| m.n_out)),
         column("n_ignored", metrics.map(|m| m.n_ignored)),

@@ -13,7 +13,7 @@ use ood_eval::detections::Detections;
 use ood_eval::segment_scores::{object_sious, score_segments, segment_ppvs};
 use segment_metrics::analysis::{SampleMetrics, Segmentation, analyze};
 use segment_metrics::pixels::Histograms;
-use segment_metrics::tables::{write_joined, write_pixel_counts, write_sample};
+use segment_metrics::tables::{write_joined, write_sample};
 use serde_json::Value;
 
 /// The network's classes play no part.
@@ -90,8 +90,6 @@ fn detections(frames: &[Frame], segmentation: &Segmentation) -> Result<Detection
         write_sample(&folder, &id, &frame.measure(segmentation), CLASSES)?;
         folders.push(folder);
     }
-    let pools = [Histograms::<u64>::new(), Histograms::<u64>::new()];
-    write_pixel_counts(scratch.path(), &pools)?;
     write_joined(scratch.path(), &folders, CLASSES)?;
     Detections::read(scratch.path())
 }

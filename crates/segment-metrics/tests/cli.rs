@@ -231,6 +231,13 @@ fn tables_of_a_tiny_run() -> Result<()> {
     let samples = read_table(&out.join(table.file_name()), &table)?;
     let n_in: Vec<_> = samples.column("n_in")?.u64()?.into_no_null_iter().collect();
     assert_eq!(n_in, [78, 84, 78]);
+    for (name, expected) in [("height", HEIGHT), ("width", WIDTH)] {
+        let column = samples.column(name)?.u32()?;
+        assert!(
+            column.into_no_null_iter().eq([expected as u32; 3]),
+            "{name}"
+        );
+    }
     Ok(())
 }
 

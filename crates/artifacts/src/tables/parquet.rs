@@ -61,7 +61,13 @@ pub fn read_table(path: &Path, table: &Table) -> Result<DataFrame> {
             frame.rename(old, new.into())?;
         }
     }
-    check(table, &frame).with_context(|| format!("{} cannot be used", path.display()))?;
+    check(table, &frame).with_context(|| {
+        format!(
+            "{} cannot be used: run `{}` again with --force",
+            path.display(),
+            table.written_by
+        )
+    })?;
     Ok(frame)
 }
 

@@ -237,6 +237,8 @@ pub fn samples() -> Table {
         written_by: "segment-metrics",
         columns: vec![
             field("sample_id", DataType::String, "sample"),
+            field("height", DataType::UInt32, "rows of the mask"),
+            field("width", DataType::UInt32, "columns of the mask"),
             field("n_in", DataType::UInt64, "in-distribution pixels"),
             field("n_out", DataType::UInt64, "out-of-distribution pixels"),
             field("n_ignored", DataType::UInt64, "pixels that are not rated"),

@@ -38,8 +38,8 @@ pub(super) struct LineChart<'a> {
 const WIDTH: u32 = 1120;
 const HEIGHT: u32 = 720;
 const LEFT: u32 = 132;
-const FONT: &str = "system-ui, sans-serif";
-const FONT_SIZE: u32 = 36;
+pub(super) const FONT: &str = "system-ui, sans-serif";
+pub(super) const FONT_SIZE: u32 = 36;
 const LEGEND_ROW: u32 = 48;
 const LEGEND_COLUMNS: usize = 2;
 

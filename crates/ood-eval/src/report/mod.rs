@@ -4,15 +4,18 @@ mod bars;
 mod colors;
 mod figures;
 mod gallery;
+mod known;
 mod lines;
+mod matrix;
 mod model;
 mod page;
 mod pictures;
 mod provenance;
+mod published;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use artifacts::atomic::write_bytes;
@@ -24,6 +27,7 @@ use self::figures::{Figure, Member};
 use self::gallery::{Gallery, SampleView};
 use self::page::DatasetView;
 use self::provenance::StageView;
+use self::published::PublishedFile;
 use crate::evaluate::{self, EvaluateArgs};
 use crate::results::Results;
 use crate::runs::Run;
@@ -40,6 +44,9 @@ pub struct ReportArgs {
     /// Samples per data set in the gallery, worst first: most missed objects in the last run, then most false alarms.
     #[arg(long, default_value_t = 12)]
     pub gallery: usize,
+    /// Published results that stand beside those of their data sets in the main tables, TOML or JSON as `docs/published.toml`.
+    #[arg(long, value_name = "FILE")]
+    pub published: Option<PathBuf>,
     /// Title of the report.
     #[arg(long, default_value = "Unknown objects in street scenes")]
     pub title: String,
@@ -87,6 +94,8 @@ fn inputs(args: &ReportArgs) -> Result<Vec<(String, PathBuf)>> {
         let dir = |d: String| (format!("labels: {d}"), labels.join(d));
         inputs.extend(datasets.into_iter().map(dir));
     }
+    let published = args.published.iter();
+    inputs.extend(published.map(|file| ("published".to_owned(), file.clone())));
     Ok(inputs)
 }
 
@@ -94,23 +103,37 @@ fn write(args: &ReportArgs, dir: &StageDir) -> Result<Results> {
     let runs = args.evaluate.read_runs()?;
     let results = Results::of(&runs, &args.evaluate);
     evaluate::write(&results, &runs, dir.path())?;
+    let published = args.published.as_deref().map(PublishedFile::read);
+    let published = published.transpose()?.unwrap_or_default();
     let figures_dir = dir.subdir("figures")?;
     let mut datasets = Vec::new();
     for dataset in &results.datasets {
         let members = members(&runs, &dataset.dataset)?;
         let figures = figures::of_dataset(dataset, &members)?;
-        for Figure { file, svg, .. } in &figures {
-            let svg = page::stand_alone(svg);
-            write_bytes(&figures_dir.join(format!("{file}.svg")), svg.as_bytes())?;
-        }
+        write_figures(&figures, &figures_dir)?;
         let samples = gallery(args, dir, &dataset.dataset, &members)?;
         let note = gallery_note(args, &dataset.dataset, &members);
-        datasets.push(DatasetView::new(&results, dataset, figures, samples, note));
+        let view = DatasetView::new(&results, dataset, &published);
+        datasets.push(view.with_pictures(figures, samples, note));
+    }
+    let known = known::views(&runs)?;
+    for view in &known {
+        write_figures(&view.confusions, &figures_dir)?;
+        write_figures(&view.reliabilities, &figures_dir)?;
     }
     let provenance = provenance(args, &runs)?;
-    let html = page::render(&args.title, &runs, &results, datasets, provenance)?;
+    let html = page::render(&args.title, &runs, &results, datasets, known, provenance)?;
     write_bytes(&dir.path().join(FILE_NAME), html.as_bytes())?;
     Ok(results)
+}
+
+/// Each figure as a file, on white.
+fn write_figures(figures: &[Figure], dir: &Path) -> Result<()> {
+    for Figure { file, svg, .. } in figures {
+        let svg = page::stand_alone(svg);
+        write_bytes(&dir.join(format!("{file}.svg")), svg.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// Runs that have `dataset`.

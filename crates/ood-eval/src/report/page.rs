@@ -9,10 +9,14 @@ use serde::Serialize;
 use super::colors::{INK, css, heat_gradient, is_dashed, run_color};
 use super::figures::Figure;
 use super::gallery::SampleView;
+use super::known::KnownView;
 use super::provenance::StageView;
-use crate::comparison::{Table, class_table, main_table, score_table};
+use super::published::{PublishedFile, PublishedView};
+use crate::comparison::{
+    Table, distance_table, interval_table, main_table, score_table, size_table,
+};
 use crate::evaluate::benchmark_tables;
-use crate::results::{DatasetResults, Results, RowResults};
+use crate::results::{DatasetResults, Results, RowResults, row_name};
 use crate::runs::Run;
 
 const TEMPLATE: &str = include_str!("report.html");
@@ -31,7 +35,7 @@ struct Page<'a> {
     has_pictures: bool,
     has_meta: bool,
     datasets: Vec<DatasetView>,
-    closed_sets: Vec<Table>,
+    known: Vec<KnownView>,
     benchmarks: Vec<Table>,
     /// Names and colours.
     classes: Vec<(&'a str, String)>,
@@ -46,9 +50,15 @@ pub(super) struct DatasetView {
     name: String,
     anchor: String,
     summary: String,
+    /// Names of the rows that `changes` compares.
+    compared: [String; 2],
     changes: Vec<Change>,
     main: Table,
+    published: PublishedView,
     scores: Table,
+    intervals: Option<Table>,
+    sizes: Table,
+    distances: Table,
     figures: Vec<Figure>,
     samples: Vec<SampleView>,
     gallery_note: Option<String>,
@@ -74,28 +84,54 @@ struct RunView {
 }
 
 impl DatasetView {
+    /// The tables of a data set.
     pub(super) fn new(
         results: &Results,
         dataset: &DatasetResults,
-        mut figures: Vec<Figure>,
-        samples: Vec<SampleView>,
-        gallery_note: Option<String>,
+        published: &PublishedFile,
     ) -> Self {
-        for figure in &mut figures {
-            figure.svg = inline(&figure.svg, &figure.title);
-        }
+        let main = main_table(results, dataset);
+        let name = |row: &RowResults| row_name(&row.run, row.with_meta);
+        let ends = [dataset.rows.first(), dataset.rows.last()];
         Self {
             name: dataset.dataset.clone(),
             anchor: super::figures::slug(&dataset.dataset),
             summary: summary(dataset),
+            compared: ends.map(|row| row.map_or_else(String::new, name)),
             changes: changes(&dataset.rows),
-            main: main_table(results, dataset),
+            published: published.view(&dataset.dataset, &main),
+            main,
             scores: score_table(dataset),
-            figures,
-            samples,
-            gallery_note,
+            intervals: interval_table(dataset),
+            sizes: size_table(dataset),
+            distances: distance_table(dataset),
+            figures: Vec::new(),
+            samples: Vec::new(),
+            gallery_note: None,
         }
     }
+
+    pub(super) fn with_pictures(
+        self,
+        figures: Vec<Figure>,
+        samples: Vec<SampleView>,
+        gallery_note: Option<String>,
+    ) -> Self {
+        Self {
+            figures: inlined(figures),
+            samples,
+            gallery_note,
+            ..self
+        }
+    }
+}
+
+fn inlined(figures: Vec<Figure>) -> Vec<Figure> {
+    let inline = |figure: Figure| Figure {
+        svg: inline(&figure.svg, &figure.title),
+        ..figure
+    };
+    figures.into_iter().map(inline).collect()
 }
 
 /// The page as one file.
@@ -104,12 +140,18 @@ pub(super) fn render(
     runs: &[Run],
     results: &Results,
     datasets: Vec<DatasetView>,
+    known: Vec<KnownView>,
     provenance: Vec<StageView>,
 ) -> Result<String> {
     let mut environment = Environment::new();
     // the name ends in .html, so values are escaped
     environment.add_template("report.html", TEMPLATE)?;
     let template = environment.get_template("report.html")?;
+    let known = known.into_iter().map(|view| KnownView {
+        confusions: inlined(view.confusions),
+        reliabilities: inlined(view.reliabilities),
+        ..view
+    });
     let page = Page {
         title,
         style: STYLE,
@@ -124,7 +166,7 @@ pub(super) fn render(
             .flat_map(|d| &d.rows)
             .any(|r| r.with_meta),
         datasets,
-        closed_sets: closed_sets(runs),
+        known: known.collect(),
         benchmarks: benchmark_tables(results),
         classes: (0..NUM_CLASSES)
             .map(|c| (CLASS_NAMES[c], css(CLASS_COLORS[c])))
@@ -144,23 +186,6 @@ fn run_view((index, run): (usize, &Run)) -> RunView {
         color: css(run_color(index)),
         is_dashed: is_dashed(index),
     }
-}
-
-/// One table of classes per data set with known classes.
-fn closed_sets(runs: &[Run]) -> Vec<Table> {
-    let names: std::collections::BTreeSet<_> =
-        runs.iter().flat_map(|r| r.closed_set.keys()).collect();
-    let table = |dataset: &String| {
-        let columns = runs.iter();
-        let columns: Vec<_> = columns
-            .filter_map(|r| Some((r.name.as_str(), r.closed_set.get(dataset)?)))
-            .collect();
-        Table {
-            title: dataset.clone(),
-            ..class_table(&columns)
-        }
-    };
-    names.into_iter().map(table).collect()
 }
 
 fn summary(dataset: &DatasetResults) -> String {

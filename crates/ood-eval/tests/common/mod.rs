@@ -328,6 +328,9 @@ fn write_tables(dir: &Path, found: &[Vec<Found>]) -> Result<()> {
             push(&mut objects.ids, "sample_id", scene.id.into());
             push(&mut objects.u32s, "object_id", number);
             push(&mut objects.u64s, "size", area(o));
+            let row = o.1 as f64 + (o.3 as f64 - 1.0) / 2.0;
+            let rows = objects.f64s.entry("centroid_row".into()).or_default();
+            rows.push(row);
             let missed = found.iter().all(|f| overlap(f.rect, o) == 0);
             push(&mut objects.bools, "is_false_negative", missed);
         }
@@ -335,6 +338,8 @@ fn write_tables(dir: &Path, found: &[Vec<Found>]) -> Result<()> {
         for name in ["n_in", "n_out", "n_ignored"] {
             push(&mut samples.u64s, name, 0);
         }
+        push(&mut samples.u32s, "height", HEIGHT as u32);
+        push(&mut samples.u32s, "width", WIDTH as u32);
         push(&mut samples.u32s, "n_segments", found.len() as u32);
         push(&mut samples.u32s, "n_objects", scene.objects.len() as u32);
         let map = ComponentMap {
