@@ -14,6 +14,7 @@
 pub mod analysis;
 pub mod components;
 pub mod features;
+pub mod merge;
 pub mod overlaps;
 pub mod pixels;
 pub mod pools;
@@ -54,13 +55,13 @@ const SAVED_EVERY: usize = 32;
 #[command(version)]
 pub struct Args {
     /// Folder of `<sample_id>.safetensors`, written by `seg-model infer`.
-    #[arg(long)]
+    #[arg(long, required_unless_present = "merge")]
     #[serde(skip)]
-    pub logits: PathBuf,
+    pub logits: Option<PathBuf>,
     /// Folder with the index and the masks of in- and out-of-distribution pixels, written by `cityscapes-io prepare`.
-    #[arg(long)]
+    #[arg(long, required_unless_present = "merge")]
     #[serde(skip)]
-    pub labels: PathBuf,
+    pub labels: Option<PathBuf>,
     /// Folder for the tables and component maps.
     #[arg(long)]
     #[serde(skip)]
@@ -87,6 +88,10 @@ pub struct Args {
     /// Do only the first so many samples of the shard; 0: all.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub limit: usize,
+    /// Instead of measuring, join the outputs of all calls with `--shard 0/N` to `--shard N-1/N` into what one call writes.
+    #[arg(long, value_name = "DIR,DIR,...", value_delimiter = ',', conflicts_with_all = merge::CONFLICTS)]
+    #[serde(skip)]
+    pub merge: Vec<PathBuf>,
     #[command(flatten)]
     #[serde(skip)]
     #[allow(
@@ -108,15 +113,18 @@ fn score_parser() -> impl TypedValueParser<Value = Score> {
 /// # Errors
 /// If an input is missing, damaged or does not fit to another, before the output counts as complete.
 pub fn run(args: &Args) -> Result<()> {
+    let (Some(logits), Some(labels)) = (&args.logits, &args.labels) else {
+        return merge::merge(args);
+    };
     ensure!(
         !args.entropy_threshold.is_nan(),
         "--entropy-threshold is not a number"
     );
-    let index = Index::read(&args.labels)?;
+    let index = Index::read(labels)?;
     ensure!(
         index.mask_kind == MaskKind::Eval,
         "masks in {} are of kind {:?}, but only {:?} masks tell in- from out-of-distribution: choose labels of an anomaly data set",
-        args.labels.display(),
+        labels.display(),
         index.mask_kind,
         MaskKind::Eval
     );
@@ -124,8 +132,11 @@ pub fn run(args: &Args) -> Result<()> {
     if args.limit > 0 {
         samples.truncate(args.limit);
     }
-    let num_classes = check_logits(args, &samples)?;
-    let mut inputs = vec![("logits", args.logits.as_path()), ("labels", &args.labels)];
+    let num_classes = check_logits(logits, &samples).with_context(|| {
+        let labels = labels.display();
+        format!("shard {} of {labels} cannot be measured", args.shard)
+    })?;
+    let mut inputs = vec![("logits", logits.as_path()), ("labels", labels)];
     inputs.extend(args.region.iter().map(|path| ("region", path.as_path())));
     let region = args.region.as_deref().map(Mask::read_raw).transpose()?;
     let force = args.common.force;
@@ -139,6 +150,8 @@ pub fn run(args: &Args) -> Result<()> {
     dir.subdir(COMPONENTS)?;
     let stage = Stage {
         args,
+        logits,
+        labels,
         index: &index,
         region,
         num_classes,
@@ -149,7 +162,12 @@ pub fn run(args: &Args) -> Result<()> {
     counts.push(("skipped", (samples.len() - done.len()) as u64));
     std::fs::remove_dir_all(&stage.partial)
         .with_context(|| format!("could not remove {}", stage.partial.display()))?;
-    dir.finish(&counts)?;
+    finish(dir, &counts)
+}
+
+/// Declares the output complete and prints what is in it.
+fn finish(dir: StageDir, counts: &[(&str, u64)]) -> Result<()> {
+    dir.finish(counts)?;
     for (name, count) in counts {
         print_result(format_args!("{name}: {count}"));
     }
@@ -158,24 +176,18 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// Number of classes of the first sample, after a look whether all files are there, so that hours of work do not
 /// end at the last one.
-fn check_logits(args: &Args, samples: &[&Sample]) -> Result<usize> {
+fn check_logits(logits: &Path, samples: &[&Sample]) -> Result<usize> {
     for sample in samples {
-        let path = logits_path(&args.logits, &sample.sample_id);
+        let path = logits_path(logits, &sample.sample_id);
         ensure!(
             path.exists(),
             "{} does not exist: run `seg-model infer` with --output {} on the same labels first",
             path.display(),
-            args.logits.display()
+            logits.display()
         );
     }
-    let first = samples.first().with_context(|| {
-        format!(
-            "{} has no samples in shard {} to measure",
-            args.labels.display(),
-            args.shard
-        )
-    })?;
-    Ok(Logits::read(&logits_path(&args.logits, &first.sample_id))?
+    let first = samples.first().context("there are no samples in it")?;
+    Ok(Logits::read(&logits_path(logits, &first.sample_id))?
         .info
         .num_classes)
 }
@@ -183,6 +195,8 @@ fn check_logits(args: &Args, samples: &[&Sample]) -> Result<usize> {
 /// What every sample needs to know.
 struct Stage<'a> {
     args: &'a Args,
+    logits: &'a Path,
+    labels: &'a Path,
     index: &'a Index,
     region: Option<Mask>,
     num_classes: usize,
@@ -237,7 +251,7 @@ impl Stage<'_> {
     fn measure(&self, sample: &Sample) -> Result<Option<SampleMetrics>> {
         let id = &sample.sample_id;
         let folder = self.folder(sample);
-        let mask_path = self.index.mask_path(&self.args.labels, sample)?;
+        let mask_path = self.index.mask_path(self.labels, sample)?;
         let mut mask = Mask::read(&mask_path, MaskKind::Eval)?;
         ensure!(
             (mask.width, mask.height) == (sample.width as usize, sample.height as usize),
@@ -253,7 +267,7 @@ impl Stage<'_> {
         if self.args.skip_without_ood && !mask.labels.contains(&(EvalLabel::Out as u8)) {
             return Ok(None);
         }
-        let path = logits_path(&self.args.logits, &sample.sample_id);
+        let path = logits_path(self.logits, &sample.sample_id);
         let logits = Logits::read(&path)?;
         self.check_fit(&path, &logits, sample)?;
         let metrics = analyze_logits(&logits, &mask, &self.args.segmentation());

@@ -9,7 +9,7 @@ use artifacts::tables::features::segment_features;
 use artifacts::tables::schema::{self, Table};
 use artifacts::tables::{read_table, write_table};
 use ood_eval::curves::{BinCount, Histogram, auprc, auroc, fpr95};
-use polars::prelude::{Column, DataFrame, DataType, NamedFrom, Series};
+use polars::prelude::{Column, DataFrame, DataType, NamedFrom, Series, SortMultipleOptions};
 
 use crate::analysis::{Region, SampleMetrics};
 use crate::features::features;
@@ -36,7 +36,7 @@ pub fn write_sample(dir: &Path, id: &str, metrics: &SampleMetrics, classes: usiz
     Ok(())
 }
 
-/// Joins the tables of single samples, whose folders are given in the order of their ids, into those of `output`, beside the
+/// Joins the tables of `folders`, one for each sample or shard, into those of `output`, sorted by `sample_id`, beside the
 /// pixel counts of those without and with out-of-distribution pixels.
 ///
 /// Returns the numbers of samples, segments, false positives and objects for the manifest.
@@ -60,6 +60,9 @@ pub fn write_joined(
                 .vstack_mut_owned(read_table(&path, table)?)
                 .with_context(|| format!("{} is unlike those of other samples", path.display()))?;
         }
+        // a stable sort: changes nothing but where folders are shards of many samples
+        let stable = SortMultipleOptions::default().with_maintain_order(true);
+        joined.sort_in_place(["sample_id"], stable)?;
         joined.rechunk_mut();
         write_table(&output.join(table.file_name()), table, &mut joined)?;
         if table.name != "sample_pixels" {
