@@ -3,10 +3,10 @@
 use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Part `index` of `count` of a sorted list of samples, written `i/n` with `i` in 0..n.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
     /// Which part, from 0.
     pub index: usize,

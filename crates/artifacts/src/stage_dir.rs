@@ -57,6 +57,15 @@ impl StageDir {
             })
             .collect::<Result<BTreeMap<_, _>>>()?;
         let manifest = Manifest::new(stage, serde_json::to_value(arguments)?, inputs);
+        Self::open_for(path, manifest, force)
+    }
+
+    /// Opens `path` for the work of a manifest without counts, as [`open`](Self::open) does; the manifest's inputs are not
+    /// looked at.
+    ///
+    /// # Errors
+    /// If `path` holds files that no stage wrote.
+    pub fn open_for(path: &Path, manifest: Manifest, force: bool) -> Result<Opened> {
         let (complete, partial) = (path.join(FILE_NAME), path.join(IN_PROGRESS));
         if complete.exists() && !force {
             // a manifest of another version is other work

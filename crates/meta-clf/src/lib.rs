@@ -199,8 +199,9 @@ fn fit(args: &FitArgs, force: bool) -> Result<()> {
         scaling,
         rule,
     };
+    let further = further_thresholds(&args.segments)?;
     let scores = fitting.fit(&args.segments, dir.path(), args.masks)?;
-    for threshold in further_thresholds(&args.segments)? {
+    for threshold in further {
         let output = threshold_folder(dir.path(), threshold);
         create_dir(&output)?;
         fitting.fit(&at_threshold(&args.segments, threshold), &output, false)?;
@@ -381,9 +382,10 @@ fn apply(args: &ApplyArgs, force: bool) -> Result<()> {
         tracing::info!("{} is complete: nothing to do", args.output.display());
         return Ok(());
     };
+    let further = further_thresholds(&args.segments)?;
     let scores = apply_model(&model, args, &args.segments, dir.path(), args.masks)?;
     let models = args.model.parent().unwrap_or(Path::new(""));
-    for threshold in further_thresholds(&args.segments)? {
+    for threshold in further {
         let path = threshold_folder(models, threshold).join(model::FILE_NAME);
         if !path.exists() {
             tracing::warn!(

@@ -17,9 +17,11 @@
 pub mod analysis;
 pub mod components;
 pub mod features;
+pub mod merge;
 pub mod overlaps;
 pub mod pixels;
 pub mod pools;
+pub mod reference_tables;
 pub mod regions;
 pub mod tables;
 pub mod track;
@@ -63,13 +65,13 @@ const SAVED_EVERY: usize = 32;
 #[command(version)]
 pub struct Args {
     /// Folder of `<sample_id>.safetensors`, written by `seg-model infer`.
-    #[arg(long)]
+    #[arg(long, required_unless_present = "merge")]
     #[serde(skip)]
-    pub logits: PathBuf,
+    pub logits: Option<PathBuf>,
     /// Folder with the index and the masks of in- and out-of-distribution pixels, written by `cityscapes-io prepare`.
-    #[arg(long)]
+    #[arg(long, required_unless_present = "merge")]
     #[serde(skip)]
-    pub labels: PathBuf,
+    pub labels: Option<PathBuf>,
     /// Folder for the tables and component maps.
     #[arg(long)]
     #[serde(skip)]
@@ -103,6 +105,9 @@ pub struct Args {
     #[arg(long, value_name = "PNG")]
     #[serde(skip)]
     pub region: Option<PathBuf>,
+    /// Write `reference_segments.csv` and `reference_objects.csv` too: the tables under the names of the reference.
+    #[arg(long)]
+    pub compat_names: bool,
     /// Leave out images without any out-of-distribution pixel.
     #[arg(long)]
     pub skip_without_ood: bool,
@@ -112,6 +117,10 @@ pub struct Args {
     /// Do only the first so many samples of the shard; 0: all.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub limit: usize,
+    /// Instead of measuring, join the outputs of all calls with `--shard 0/N` to `--shard N-1/N` into what one call writes.
+    #[arg(long, value_name = "DIR,DIR,...", value_delimiter = ',', conflicts_with_all = merge::CONFLICTS)]
+    #[serde(skip)]
+    pub merge: Vec<PathBuf>,
     #[command(flatten)]
     #[serde(skip)]
     #[allow(
@@ -126,6 +135,9 @@ pub struct Args {
 /// # Errors
 /// If an input is missing, damaged or does not fit to another, before the output counts as complete.
 pub fn run(args: &Args) -> Result<()> {
+    let (Some(logits), Some(labels)) = (&args.logits, &args.labels) else {
+        return merge::merge(args);
+    };
     ensure!(
         !args.entropy_threshold.is_some_and(f64::is_nan),
         "--entropy-threshold is not a number"
@@ -142,11 +154,11 @@ pub fn run(args: &Args) -> Result<()> {
         "--track finds the threshold of all samples, which shard {} does not have: give it by --entropy-threshold",
         args.shard
     );
-    let index = Index::read(&args.labels)?;
+    let index = Index::read(labels)?;
     ensure!(
         index.mask_kind == MaskKind::Eval,
         "masks in {} are of kind {:?}, but only {:?} masks tell in- from out-of-distribution: choose labels of an anomaly data set",
-        args.labels.display(),
+        labels.display(),
         index.mask_kind,
         MaskKind::Eval
     );
@@ -154,8 +166,11 @@ pub fn run(args: &Args) -> Result<()> {
     if args.limit > 0 {
         samples.truncate(args.limit);
     }
-    let num_classes = check_logits(args, &samples)?;
-    let mut inputs = vec![("logits", args.logits.as_path()), ("labels", &args.labels)];
+    let num_classes = check_logits(logits, &samples).with_context(|| {
+        let labels = labels.display();
+        format!("shard {} of {labels} cannot be measured", args.shard)
+    })?;
+    let mut inputs = vec![("logits", logits.as_path()), ("labels", labels)];
     inputs.extend(args.region.iter().map(|path| ("region", path.as_path())));
     let region = args.region.as_deref().map(Mask::read_raw).transpose()?;
     let force = args.common.force;
@@ -169,6 +184,8 @@ pub fn run(args: &Args) -> Result<()> {
     dir.subdir(COMPONENTS)?;
     let mut stage = Stage {
         args,
+        logits,
+        labels,
         index: &index,
         region,
         num_classes,
@@ -188,43 +205,44 @@ pub fn run(args: &Args) -> Result<()> {
     for &threshold in &args.thresholds {
         let folders = done.iter().map(|d| threshold_folder(d, threshold));
         let folders: Vec<_> = folders.collect();
-        let output = threshold_folder(dir.path(), threshold);
-        create_dir(&output)?;
-        tables::write_joined_sides(&output, &folders, num_classes)?;
+        tables::write_level(dir.path(), threshold, &folders, num_classes)?;
+    }
+    if args.compat_names {
+        reference_tables::write(dir.path(), num_classes)?;
     }
     counts.push(("skipped", (samples.len() - done.len()) as u64));
     std::fs::remove_dir_all(&stage.partial)
         .with_context(|| format!("could not remove {}", stage.partial.display()))?;
-    dir.finish(&counts)?;
-    for (name, count) in counts {
-        print_result(format_args!("{name}: {count}"));
-    }
+    finish(dir, &counts)?;
     if let Some(threshold) = threshold {
         print_result(format_args!("threshold: {}", threshold.threshold));
     }
     Ok(())
 }
 
+/// Declares the output complete and prints what is in it.
+fn finish(dir: StageDir, counts: &[(&str, u64)]) -> Result<()> {
+    dir.finish(counts)?;
+    for (name, count) in counts {
+        print_result(format_args!("{name}: {count}"));
+    }
+    Ok(())
+}
+
 /// Number of classes of the first sample, after a look whether all files are there, so that hours of work do not
 /// end at the last one.
-fn check_logits(args: &Args, samples: &[&Sample]) -> Result<usize> {
+fn check_logits(logits: &Path, samples: &[&Sample]) -> Result<usize> {
     for sample in samples {
-        let path = logits_path(&args.logits, &sample.sample_id);
+        let path = logits_path(logits, &sample.sample_id);
         ensure!(
             path.exists(),
             "{} does not exist: run `seg-model infer` with --output {} on the same labels first",
             path.display(),
-            args.logits.display()
+            logits.display()
         );
     }
-    let first = samples.first().with_context(|| {
-        format!(
-            "{} has no samples in shard {} to measure",
-            args.labels.display(),
-            args.shard
-        )
-    })?;
-    Ok(Logits::read(&logits_path(&args.logits, &first.sample_id))?
+    let first = samples.first().context("there are no samples in it")?;
+    Ok(Logits::read(&logits_path(logits, &first.sample_id))?
         .info
         .num_classes)
 }
@@ -232,6 +250,8 @@ fn check_logits(args: &Args, samples: &[&Sample]) -> Result<usize> {
 /// What every sample needs to know.
 struct Stage<'a> {
     args: &'a Args,
+    logits: &'a Path,
+    labels: &'a Path,
     index: &'a Index,
     region: Option<Mask>,
     num_classes: usize,
@@ -252,7 +272,7 @@ impl Stage<'_> {
             let (f1, cut) = best.with_context(|| {
                 format!(
                     "{} has no in- or no out-of-distribution pixels, so that no threshold is best: give --entropy-threshold",
-                    self.args.labels.display()
+                    self.labels.display()
                 )
             })?;
             (Some(f1), cut)
@@ -357,7 +377,7 @@ impl Stage<'_> {
 
     /// The sample's labels, as far as they are in the region, unless the sample is to be skipped.
     fn read_mask(&self, sample: &Sample) -> Result<Option<Mask>> {
-        let mask_path = self.index.mask_path(&self.args.labels, sample)?;
+        let mask_path = self.index.mask_path(self.labels, sample)?;
         let mut mask = Mask::read(&mask_path, MaskKind::Eval)?;
         ensure!(
             (mask.width, mask.height) == (sample.width as usize, sample.height as usize),
@@ -379,7 +399,7 @@ impl Stage<'_> {
     }
 
     fn read_logits(&self, sample: &Sample) -> Result<Logits> {
-        let path = logits_path(&self.args.logits, &sample.sample_id);
+        let path = logits_path(self.logits, &sample.sample_id);
         let logits = Logits::read(&path)?;
         self.check_fit(&path, &logits, sample)?;
         Ok(logits)

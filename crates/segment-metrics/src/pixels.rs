@@ -73,6 +73,26 @@ impl Histograms<u64> {
         }
     }
 
+    /// Adds pixels to one bin.
+    ///
+    /// # Errors
+    /// If the score has no such bin.
+    pub fn add_bin(&mut self, score: Score, bin: u32, more: Counts) -> Result<()> {
+        let i = bin.checked_sub(first_bin(score));
+        let counts = Score::ALL.into_iter().zip(&mut self.counts);
+        let mut of_score = counts
+            .filter(|&(s, _)| s == score)
+            .map(|(_, counts)| counts);
+        let count = of_score
+            .next()
+            .zip(i)
+            .and_then(|(counts, i)| counts.get_mut(i as usize))
+            .with_context(|| format!("{} has no bin {bin}", score.name()))?;
+        count[0] += more.n_in;
+        count[1] += more.n_out;
+        Ok(())
+    }
+
     /// Takes what [`encode`](Histograms::encode) appended from the front of `bytes`.
     ///
     /// # Errors

@@ -7,9 +7,9 @@ use artifacts::score_bins::BINS_PER_COARSE_BIN;
 use artifacts::scores::Score;
 use artifacts::tables::features::segment_features;
 use artifacts::tables::schema::{self, Table};
-use artifacts::tables::{read_table, write_table};
+use artifacts::tables::{read_table, threshold_folder, write_table};
 use ood_eval::curves::{BinCount, Histogram, auprc, auroc, fpr95};
-use polars::prelude::{Column, DataFrame, DataType, NamedFrom, Series};
+use polars::prelude::{Column, DataFrame, DataType, NamedFrom, Series, SortMultipleOptions};
 
 use crate::analysis::{Cut, Region, SampleMetrics};
 use crate::features::features;
@@ -83,7 +83,7 @@ pub fn write_pixel_counts(output: &Path, pools: &[Histograms<u64>; 2]) -> Result
     write_table(&output.join(table.file_name()), &table, &mut frame)
 }
 
-/// Joins the tables of [`write_sample`], whose folders are given in the order of the samples' ids, into those of `output`.
+/// Joins the tables of `folders`, one for each sample or shard, into those of `output`, sorted by `sample_id`.
 ///
 /// Returns the numbers of samples, segments, false positives and objects for the manifest.
 ///
@@ -99,11 +99,23 @@ pub fn write_joined(
     write_joined_sides(output, folders, num_classes)
 }
 
-/// The same for the tables of [`write_sides`].
+/// The same for the tables of [`write_sides`] at a further threshold, into its folder below `output`.
 ///
 /// # Errors
 /// As [`write_joined`].
-pub fn write_joined_sides(
+pub fn write_level(
+    output: &Path,
+    threshold: f64,
+    folders: &[impl AsRef<Path>],
+    num_classes: usize,
+) -> Result<()> {
+    let output = threshold_folder(output, threshold);
+    std::fs::create_dir_all(&output)
+        .with_context(|| format!("could not create {}", output.display()))?;
+    write_joined_sides(&output, folders, num_classes).map(drop)
+}
+
+fn write_joined_sides(
     output: &Path,
     folders: &[impl AsRef<Path>],
     num_classes: usize,
@@ -134,6 +146,9 @@ fn join(
             .vstack_mut_owned(read_table(&path, table)?)
             .with_context(|| format!("{} is unlike those of other samples", path.display()))?;
     }
+    // a stable sort: changes nothing but where folders are shards of many samples
+    let stable = SortMultipleOptions::default().with_maintain_order(true);
+    joined.sort_in_place(["sample_id"], stable)?;
     joined.rechunk_mut();
     write_table(&output.join(table.file_name()), table, &mut joined)?;
     Ok(joined)

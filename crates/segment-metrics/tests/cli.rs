@@ -403,6 +403,50 @@ fn an_interrupted_run_goes_on() -> Result<()> {
 }
 
 #[test]
+fn whole_images_may_be_flagged_and_no_object_be_anywhere() -> Result<()> {
+    let toy = Toy::new()?;
+    for id in ["a", "b", "c"] {
+        let path = toy.path("labels/masks").join(format!("{id}.png"));
+        Mask::filled(WIDTH, HEIGHT, 0).write(&path)?;
+    }
+    let all = ["--entropy-threshold", "-1"];
+    toy.command("out", &all).assert().success();
+    let table = schema::segments(CLASSES);
+    let segments = read_table(&toy.path("out").join(table.file_name()), &table)?;
+    assert_eq!(segments.height(), 3, "one segment an image");
+    let values = |name: &str| -> Result<Vec<f64>> {
+        Ok(segments.column(name)?.f64()?.into_no_null_iter().collect())
+    };
+    let size = (WIDTH * HEIGHT) as f64;
+    assert_eq!(values("size")?, [size; 3]);
+    // no boundary: relative sizes divide by 1, and there is nothing to average
+    assert_eq!(values("size_boundary")?, [0.0; 3]);
+    assert_eq!(values("size_rel")?, [size; 3]);
+    assert_eq!(values("entropy_mean_boundary")?, [0.0; 3]);
+    assert_eq!(values("neighbor_class_01")?, [0.0; 3]);
+    let is_wrong = segments.column("is_false_positive")?.bool()?;
+    assert!(is_wrong.iter().all(|wrong| wrong == Some(true)));
+    let table = schema::objects();
+    let objects = read_table(&toy.path("out").join(table.file_name()), &table)?;
+    assert_eq!(objects.height(), 0);
+    Ok(())
+}
+
+#[test]
+fn logits_that_are_no_numbers_are_named() -> Result<()> {
+    let toy = Toy::new()?;
+    let file = toy.path("logits").join(file_name("b"));
+    let mut bytes = fs::read(&file)?;
+    let last = bytes.len() - 2;
+    bytes[last..].copy_from_slice(&half::f16::NAN.to_le_bytes());
+    fs::write(&file, bytes)?;
+    toy.check_fails(
+        &[],
+        &["b.safetensors", "channel 2, row 7, column 11", "NaN"],
+    )
+}
+
+#[test]
 fn missing_and_foreign_logits_are_named() -> Result<()> {
     let toy = Toy::new()?;
     let file = toy.path("logits").join(file_name("b"));
@@ -560,5 +604,114 @@ fn foreign_output_is_left_alone() -> Result<()> {
     fs::write(toy.path("out/mine"), "x")?;
     toy.check_fails(&["--force"], &["no stage wrote"])?;
     assert!(toy.path("out/mine").exists());
+    Ok(())
+}
+
+/// The command `--merge` of some folders, into `output`.
+fn merge(toy: &Toy, output: &str, parts: &[&str]) -> Command {
+    let dirs = parts
+        .iter()
+        .map(|p| toy.path(p).to_string_lossy().into_owned());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_segment-metrics"));
+    command
+        .arg("--merge")
+        .arg(dirs.collect::<Vec<_>>().join(","))
+        .arg("--output")
+        .arg(toy.path(output))
+        .arg("--quiet");
+    command
+}
+
+#[test]
+fn merged_shards_are_what_one_call_writes() -> Result<()> {
+    let toy = Toy::new()?;
+    for more in [&[][..], &["--skip-without-ood"]] {
+        let with = |output: &str, shard: &str| {
+            let options = [&["--shard", shard, "--force"], more].concat();
+            toy.command(output, &options).assert().success();
+        };
+        with("whole", "0/1");
+        for i in 0..3 {
+            with(&format!("{i}"), &format!("{i}/3"));
+        }
+        for i in 0..2 {
+            with(&format!("half{i}"), &format!("{i}/2"));
+        }
+        for parts in [&["2", "0", "1"][..], &["half1", "half0"], &["whole"]] {
+            merge(&toy, "merged", parts)
+                .arg("--force")
+                .assert()
+                .success();
+            let whole = relative_files(&toy.path("whole"))?;
+            assert!(whole == relative_files(&toy.path("merged"))?, "{parts:?}");
+            let manifests = (
+                Manifest::read(&toy.path("whole"))?,
+                Manifest::read(&toy.path("merged"))?,
+            );
+            assert!(manifests.0.same_work(&manifests.1));
+            assert_eq!(manifests.0.counts, manifests.1.counts);
+        }
+        // so that measuring everything has nothing left to do
+        let done = toy.command("merged", more).assert().success();
+        let text = String::from_utf8_lossy(&done.get_output().stderr).into_owned();
+        assert!(text.contains("complete already"), "{text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn shards_that_do_not_fit_are_named() -> Result<()> {
+    let toy = Toy::new()?;
+    let shard = |output: &str, more: &[&str]| {
+        toy.command(output, more).assert().success();
+    };
+    for i in 0..3 {
+        shard(&format!("s{i}"), &["--shard", &format!("{i}/3")]);
+    }
+    shard("again", &["--shard", "1/3"]);
+    shard("of_two", &["--shard", "1/2"]);
+    shard("other", &["--shard", "2/3", "--min-size", "2"]);
+    shard("limited", &["--shard", "2/3", "--limit", "1"]);
+    fs::create_dir(toy.path("unfinished"))?;
+    let check = |parts: &[&str], words: &[&str]| -> Result<()> {
+        let output = merge(&toy, "out", parts).output()?;
+        let text = String::from_utf8(output.stderr)?;
+        assert!(
+            !output.status.success() && text.lines().count() == 1,
+            "{text}"
+        );
+        for word in words {
+            assert!(text.contains(word), "{word:?} is not in: {text}");
+        }
+        assert!(!toy.path("out").exists());
+        Ok(())
+    };
+    check(&["s0", "s2"], &["lacks shard 1/3", "s0"])?;
+    check(&["s0"], &["lacks shard 1/3, 2/3"])?;
+    check(
+        &["s0", "s1", "s2", "again"],
+        &["s1", "again", "both shard 1/3"],
+    )?;
+    check(&["s0", "of_two", "s2"], &["of_two", "1/2", "0/3"])?;
+    check(
+        &["s0", "s1", "other"],
+        &["other was made with other arguments"],
+    )?;
+    check(&["s0", "s1", "limited"], &["limited", "--limit"])?;
+    check(
+        &["s0", "s1", "unfinished"],
+        &["unfinished", "not a finished stage"],
+    )?;
+    check(&["s0", "s1", "labels"], &["labels", "written by `toy`"])?;
+    let output = merge(&toy, "s0", &["s0", "s1", "s2"]).output()?;
+    let text = String::from_utf8(output.stderr)?;
+    assert!(text.contains("holds the shard") && toy.path("s0/manifest.json").exists());
+
+    Mask::filled(WIDTH, HEIGHT, 1).write(&toy.path("region.png"))?;
+    let region = toy.path("region.png").to_string_lossy().into_owned();
+    shard("s2", &["--shard", "2/3", "--region", &region]);
+    check(&["s0", "s1", "s2"], &["s2 was made with other inputs"])?;
+    let output = toy.command("out", &["--merge", "s0"]).output()?;
+    assert!(String::from_utf8(output.stderr)?.contains("cannot be used with"));
     Ok(())
 }

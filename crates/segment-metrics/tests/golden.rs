@@ -12,6 +12,8 @@ use artifacts::tables::features::segment_features;
 use segment_metrics::analysis::{Region, SampleMetrics, Segmentation, analyze};
 use segment_metrics::components::Components;
 use segment_metrics::features::features;
+use segment_metrics::reference_tables;
+use segment_metrics::tables::write_sample;
 use segment_metrics::uncertainty::entropy_heat;
 use serde_json::Value;
 
@@ -184,6 +186,58 @@ fn golden_segments_and_objects() -> Result<()> {
     Ok(())
 }
 
+/// The files that `--compat-names` writes have the header of the reference's and its values.
+#[test]
+fn golden_tables_under_the_names_of_the_reference() -> Result<()> {
+    let mut n_files = 0;
+    for case in cases()? {
+        for threshold in case.json["thresholds"].as_array().context("thresholds")? {
+            let t = threshold.as_f64().context("threshold")?;
+            let (scratch, num_classes) = (tempfile::tempdir()?, case.probs.shape[0]);
+            let dir = scratch.path();
+            write_sample(dir, "case", &case.analyze(t as f32), num_classes)?;
+            reference_tables::write(dir, num_classes)?;
+            for (ours, theirs) in [("segments", "pred"), ("objects", "gt")] {
+                let path = case.expected(&format!("t{t:?}_{theirs}.csv"));
+                if !path.exists() {
+                    continue; // the reference has no answer
+                }
+                let file = dir.join(format!("reference_{ours}.csv"));
+                check_csv(&file, &path).with_context(|| path.display().to_string())?;
+                n_files += 1;
+            }
+        }
+    }
+    ensure!(n_files > 0, "nothing was compared");
+    Ok(())
+}
+
+fn check_csv(ours: &Path, theirs: &Path) -> Result<()> {
+    let lines = |path: &Path| -> Result<Vec<Vec<String>>> {
+        let text = fs::read_to_string(path)?;
+        let cells = |line: &str| line.split(',').map(str::to_owned).collect();
+        Ok(text.lines().map(cells).collect())
+    };
+    let (ours, theirs) = (lines(ours)?, lines(theirs)?);
+    ensure!(ours.len() == theirs.len(), "{} lines", ours.len());
+    let names = &theirs[0];
+    ensure!(ours[0][2..] == names[..], "the header is {:?}", ours[0]);
+    for (ours, theirs) in ours.iter().zip(&theirs).skip(1) {
+        for ((name, ours), theirs) in names.iter().zip(&ours[2..]).zip(theirs) {
+            if name == "label_class" {
+                ensure!(ours.is_empty(), "{name} is {ours}");
+                continue;
+            }
+            let (ours, theirs): (f64, f64) = (ours.parse()?, theirs.parse()?);
+            ensure!(
+                (ours - theirs).abs() <= tolerance(name),
+                "{name} is {ours}, not {theirs}"
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Compares table and map of one side, whose files start with `stem`.
 fn check_side(case: &Case, summary: &Value, stem: &str, metrics: &SampleMetrics) -> Result<()> {
     let is_pred = stem.ends_with("_pred");
@@ -294,7 +348,7 @@ fn compare_row(expected: &BTreeMap<String, f64>, actual: &BTreeMap<String, f64>)
 
 fn tolerance(name: &str) -> f64 {
     match name {
-        "iou" | "iou0" | "rec" | "S" | "S_in" | "S_bd" => 0.0,
+        "iou" | "iou0" | "prc" | "rec" | "train_class" | "S" | "S_in" | "S_bd" => 0.0,
         "E_rel" | "E_rel_in" => 1e-5,
         _ if name.starts_with("S_") && name[2..].parse::<u32>().is_ok() => 0.0,
         _ if name.starts_with('E') => 1e-6,
