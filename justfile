@@ -20,6 +20,9 @@ trained := out / "train" / "weights.safetensors"
 # a segment is dropped when it is a false positive with more than this probability; nearer to 1, fewer objects are lost
 meta_threshold := env("OODSEG_META_THRESHOLD", "0.5")
 
+# further entropy thresholds for the curves of errors, separated by commas; empty for none
+thresholds := env("OODSEG_THRESHOLDS", "0.3,0.5,0.6,0.8")
+
 # folders of the data sets as downloaded
 cityscapes := env("CITYSCAPES_DATASET", "data/cityscapes")
 coco := env("COCO_ROOT", "data/coco")
@@ -41,6 +44,7 @@ export CANDLE_NUM_THREADS := "1"
 # glibc gives large buffers back to the system after each use, and taking them again costs more than a convolution
 export MALLOC_MMAP_THRESHOLD_ := "4294967296"
 export MALLOC_TRIM_THRESHOLD_ := "17179869184"
+further := if thresholds == "" { "" } else { "--thresholds " + thresholds }
 just := quote(just_executable()) + " --justfile " + quote(justfile())
 
 # list the recipes
@@ -161,7 +165,7 @@ infer run_weights=trained: build
 # segments and pixel histograms of one run on the data set
 [group('stages')]
 metrics: build
-    {{ bin }}/segment-metrics --logits {{ out }}/{{ run }}/logits/{{ dataset }} --labels {{ out }}/labels/{{ dataset }} --output {{ out }}/{{ run }}/segments/{{ dataset }}
+    {{ bin }}/segment-metrics {{ further }} --logits {{ out }}/{{ run }}/logits/{{ dataset }} --labels {{ out }}/labels/{{ dataset }} --output {{ out }}/{{ run }}/segments/{{ dataset }}
 
 # meta classification of one run on the data set
 [group('stages')]
@@ -198,7 +202,7 @@ _labels dir name root:
 _judge dir run weights datasets network=model:
     for dataset in cityscapes-val {{ datasets }}; do {{ bin }}/seg-model infer --weights {{ weights }} --network {{ network }} --labels {{ dir }}/labels/$dataset --output {{ dir }}/{{ run }}/logits/$dataset; done
     {{ bin }}/ood-eval closed-set --logits {{ dir }}/{{ run }}/logits/cityscapes-val --labels {{ dir }}/labels/cityscapes-val --output {{ dir }}/{{ run }}/closed_set/cityscapes-val
-    for dataset in {{ datasets }}; do {{ bin }}/segment-metrics --logits {{ dir }}/{{ run }}/logits/$dataset --labels {{ dir }}/labels/$dataset --output {{ dir }}/{{ run }}/segments/$dataset; done
+    for dataset in {{ datasets }}; do {{ bin }}/segment-metrics {{ further }} --logits {{ dir }}/{{ run }}/logits/$dataset --labels {{ dir }}/labels/$dataset --output {{ dir }}/{{ run }}/segments/$dataset; done
     for dataset in {{ datasets }}; do {{ bin }}/meta-clf fit --threshold {{ meta_threshold }} --segments {{ dir }}/{{ run }}/segments/$dataset --output {{ dir }}/{{ run }}/meta/$dataset; done
     for dataset in {{ datasets }}; do {{ just }} _benchmark {{ dir }} {{ run }} $dataset; done
 

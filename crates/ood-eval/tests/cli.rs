@@ -312,7 +312,7 @@ fn errors_name_the_file_and_what_to_do() -> Result<()> {
 
 /// Copies the tables of the main threshold to a further one.
 fn at_threshold(root: &Path, stage: &str, tables: &[&str], threshold: &str) -> Result<()> {
-    let from = root.join(stage).join("streets");
+    let from = root.join(stage).join("lost");
     let to = from.join("thresholds").join(threshold);
     std::fs::create_dir_all(&to)?;
     for table in tables {
@@ -360,7 +360,7 @@ fn figures_over_the_threshold_are_a_table_and_two_charts() -> Result<()> {
     report(root, &[]).success();
     let html = std::fs::read_to_string(root.join("report/report.html"))?;
     assert!(html.contains("Missed objects over the threshold"));
-    std::fs::remove_file(root.join("base/segments/streets/thresholds/0.6/overlaps.parquet"))?;
+    std::fs::remove_file(root.join("base/segments/lost/thresholds/0.6/overlaps.parquet"))?;
     let text = stderr(&evaluate(root, &["--force"]).failure());
     assert!(text.contains("at the threshold 0.6"), "{text}");
     Ok(())
