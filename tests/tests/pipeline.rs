@@ -161,6 +161,10 @@ fn golden_pipeline_from_drawn_pictures_to_the_report() -> Result<()> {
         exported.counts.get("samples") > Some(&0),
         "no score map is exported"
     );
+    ensure!(
+        page.contains("What the meta classifier looks at"),
+        "the report does not show the coefficients of the meta classifier"
+    );
     let manifest = Manifest::read(&dir.join("toy/meta/lost-and-found-test"))?;
     ensure!(
         manifest.counts.contains_key("segments"),

@@ -30,7 +30,8 @@ pub(super) fn read(dir: &Path) -> Result<Option<LinearModel>> {
 /// Other kinds of models have other fields; only what a linear model has is looked for.
 fn parse(model: &Value) -> Option<LinearModel> {
     let features = model.get("features")?.as_array()?;
-    let coefficients = model.get("coefficients")?.as_array()?;
+    let classifier = model.get("classifier")?;
+    let coefficients = classifier.get("coefficients")?.as_array()?;
     if features.len() != coefficients.len() {
         return None;
     }
@@ -43,7 +44,7 @@ fn parse(model: &Value) -> Option<LinearModel> {
     coefficients.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0)));
     Some(LinearModel {
         coefficients,
-        intercept: model.get("intercept")?.as_f64()?,
+        intercept: classifier.get("intercept")?.as_f64()?,
     })
 }
 
@@ -54,14 +55,16 @@ mod tests {
     #[test]
     fn linear_models_are_sorted_and_others_skipped() {
         let model = serde_json::json!({
-            "features": ["a", "b"], "coefficients": [0.5, -2.0], "intercept": 0.1
+            "features": ["a", "b"],
+            "classifier": { "kind": "linear", "coefficients": [0.5, -2.0], "intercept": 0.1 }
         });
         let parsed = parse(&model).map(|m| m.coefficients);
         assert_eq!(parsed, Some(vec![("b".into(), -2.0), ("a".into(), 0.5)]));
         for other in [
             "{}",
             "[]",
-            r#"{"features":["a"],"coefficients":[],"intercept":1}"#,
+            r#"{"features":["a"],"classifier":{"kind":"linear","coefficients":[],"intercept":1}}"#,
+            r#"{"features":["a"],"classifier":{"kind":"trees","ensembles":[]}}"#,
         ] {
             let other = serde_json::from_str(other).unwrap_or_default();
             assert_eq!(parse(&other), None);

@@ -468,12 +468,11 @@ fn write_meta(dir: &Path, found: &[Vec<Found>]) -> Result<()> {
         .map(|i| f64::from(noise(i)) * 2.0 - 1.0)
         .collect();
     let model = serde_json::json!({
-        "format_version": 1,
+        "format_version": 2,
         "mean": vec![0.0; features.len()],
         "std": vec![1.0; features.len()],
         "features": features,
-        "coefficients": coefficients,
-        "intercept": -0.25,
+        "classifier": { "kind": "linear", "coefficients": coefficients, "intercept": -0.25 },
         "threshold": 0.5,
     });
     write_json(&dir.join("model.json"), &model)
