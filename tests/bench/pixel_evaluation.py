@@ -2,7 +2,7 @@
 
 usage: pixel_evaluation.py BIN LOGITS LABELS [IMAGES] [TURNS]
 
-BIN is the folder of the programs, LOGITS what `seg-model infer` wrote at the size of the masks in LABELS. For oodseg the time is that of both
+BIN is the folder of the programs, LOGITS what `seg-model infer` wrote for the masks in LABELS. For oodseg the time is that of both
 processes, from logits to tables, with all segments; for scikit-learn that of roc_auc_score, average_precision_score and roc_curve alone, on scores that
 are in memory, two scores at a time. Needs numpy, Pillow and scikit-learn.
 """
@@ -33,6 +33,15 @@ def logits(path):
         return np.fromfile(file, dtype).reshape(tensor["shape"])[:CLASSES].astype(np.float32)
 
 
+def upsampled(z, size):
+    if z.shape[1:] == size:
+        return z
+    import torch
+
+    z = torch.from_numpy(z)[None]
+    return torch.nn.functional.interpolate(z, size, mode="bilinear", align_corners=False)[0].numpy()
+
+
 def scores(folder, labels, images):
     """Five scores and the label of every rated pixel of the images that show unknown objects."""
     with open(os.path.join(labels, "index.json")) as file:
@@ -43,7 +52,7 @@ def scores(folder, labels, images):
         rated = mask < 2
         if not (mask == 1).any():
             continue
-        z = logits(os.path.join(folder, sample["sample_id"] + ".safetensors"))[:, rated]
+        z = upsampled(logits(os.path.join(folder, sample["sample_id"] + ".safetensors")), mask.shape)[:, rated]
         top = z.max(0)
         e = np.exp(z - top)
         p = e / e.sum(0)

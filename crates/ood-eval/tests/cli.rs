@@ -418,7 +418,7 @@ fn report_is_one_page_with_everything() -> Result<()> {
     let figures = std::fs::read_dir(root.join("report/figures"))?.count();
     assert_eq!(
         figures,
-        2 + 2 + 1 + 2 + 2 + 2,
+        2 * (2 + 2 + 1 + 2 + 2 + 2),
         "curves, histograms, bars, meta, confusion, reliability"
     );
     assert_eq!(

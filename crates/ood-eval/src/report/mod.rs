@@ -12,6 +12,7 @@ mod page;
 mod pictures;
 mod provenance;
 mod published;
+mod raster;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -132,6 +133,7 @@ fn write_figures(figures: &[Figure], dir: &Path) -> Result<()> {
     for Figure { file, svg, .. } in figures {
         let svg = page::stand_alone(svg);
         write_bytes(&dir.join(format!("{file}.svg")), svg.as_bytes())?;
+        write_bytes(&dir.join(format!("{file}.png")), &raster::png(&svg)?)?;
     }
     Ok(())
 }
