@@ -146,8 +146,11 @@ where
     Ok(())
 }
 
-/// As few digits as say all.
+/// As few digits as say all; large counts in thousands, for which there is room beside the axis.
 fn short(value: f64) -> String {
+    if value >= 10_000.0 {
+        return format!("{}k", short(value / 1000.0));
+    }
     let text = format!("{value:.2}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text == "-0" { "0" } else { text }.to_owned()
@@ -181,6 +184,8 @@ mod tests {
             (-0.0, "0"),
             (12.0, "12"),
             (0.25, "0.25"),
+            (5000.0, "5000"),
+            (12_500.0, "12.5k"),
         ];
         for (value, text) in cases {
             assert_eq!(short(value), text);
