@@ -7,7 +7,7 @@ use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::fontdb::Database;
 use resvg::usvg::{Options, Tree};
 
-/// DejaVu Sans, reduced to what figures write; see `font/LICENSE`.
+/// The font, reduced to what figures write; see `font/LICENSE`.
 const FONT: &[u8] = include_bytes!("font/DejaVuSans.ttf");
 
 /// Draws an SVG at its own size.
