@@ -146,9 +146,12 @@ fn join(
             .vstack_mut_owned(read_table(&path, table)?)
             .with_context(|| format!("{} is unlike those of other samples", path.display()))?;
     }
-    // a stable sort: changes nothing but where folders are shards of many samples
-    let stable = SortMultipleOptions::default().with_maintain_order(true);
-    joined.sort_in_place(["sample_id"], stable)?;
+    // folders of single samples come in order, those of shards do not; sorting copies the whole table
+    let is_sorted = joined.column("sample_id")?.str()?.iter().is_sorted();
+    if !is_sorted {
+        let stable = SortMultipleOptions::default().with_maintain_order(true);
+        joined.sort_in_place(["sample_id"], stable)?;
+    }
     joined.rechunk_mut();
     write_table(&output.join(table.file_name()), table, &mut joined)?;
     Ok(joined)
