@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use seg_model::layers::Mode;
 use seg_model::nets::{Network, SegNet};
 use seg_model::params::Params;
@@ -29,8 +29,6 @@ pub(crate) struct Learner {
     averages: BTreeMap<String, Tensor>,
     dropout: DropoutRng,
     settings: Settings,
-    /// Where everything is computed.
-    device: Device,
 }
 
 /// What of the arguments a step needs.
@@ -46,8 +44,7 @@ struct Settings {
 }
 
 impl Learner {
-    /// `start` are the weights before the training; `params` are on `device`.
-    #[allow(clippy::too_many_arguments, reason = "all of it is kept")]
+    /// `start` are the weights before the training. All is computed where `params` are.
     pub(crate) fn new(
         args: &Args,
         network: Network,
@@ -56,7 +53,6 @@ impl Learner {
         objective: Objective,
         params: Params,
         start: &BTreeMap<String, Tensor>,
-        device: Device,
     ) -> Result<Self> {
         let config = Config {
             algorithm: args.optimizer,
@@ -89,7 +85,6 @@ impl Learner {
                 ema: args.ema,
                 accumulate: args.accumulate,
             },
-            device,
         })
     }
 
@@ -108,8 +103,9 @@ impl Learner {
             batch_norm: self.settings.batch_norm,
             dropout: (!self.settings.no_dropout).then_some(&self.dropout),
         };
-        let images = batch.images.to_device(&self.device)?;
-        let labels = batch.labels.to_device(&self.device)?;
+        let device = self.params.device();
+        let images = batch.images.to_device(device)?;
+        let labels = batch.labels.to_device(device)?;
         let upsample = |logits: Tensor| {
             let (_, height, width) = labels.dims3()?;
             seg_ops::upsample_bilinear2d(&logits, (height, width), self.network.align_corners())
@@ -165,7 +161,7 @@ impl Learner {
     /// Logits `[N, C, H, W]` of normalized images `[N, 3, H, W]`, as in deployment: no dropout, running statistics.
     pub(crate) fn predict(&self, images: &Tensor) -> Result<Tensor> {
         let (_, _, height, width) = images.dims4()?;
-        let images = images.to_device(&self.device)?;
+        let images = images.to_device(self.params.device())?;
         let logits = self.net.forward(&images, &Mode::EVAL)?.detach();
         let align = self.network.align_corners();
         Ok(seg_ops::upsample_bilinear2d(
@@ -211,8 +207,7 @@ impl Learner {
     /// Goes back to a checkpoint and returns its step.
     pub(crate) fn restore(&mut self, path: &Path) -> Result<usize> {
         let (params, optimizer) = (&self.params, &mut self.optimizer);
-        let averages = &mut self.averages;
-        let (step, dropout) = state::restore(path, &self.device, params, optimizer, averages)?;
+        let (step, dropout) = state::restore(path, params, optimizer, &mut self.averages)?;
         self.dropout = dropout;
         Ok(step)
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use seg_model::checkpoint::{check_finite, metadata, write_tensors};
 use seg_model::params::Params;
 use seg_ops::DropoutRng;
@@ -77,7 +77,6 @@ pub(crate) fn save(
 /// Restores what [`save`] wrote and returns the number of steps done and the dropout's generator.
 pub(crate) fn restore(
     path: &Path,
-    device: &Device,
     params: &Params,
     optimizer: &mut Optimizer,
     averages: &mut BTreeMap<String, Tensor>,
@@ -93,7 +92,7 @@ pub(crate) fn restore(
                 .with_context(|| format!("its {key} is no number"))
         };
         let tensors: BTreeMap<String, Tensor> =
-            candle_core::safetensors::load_buffer(&bytes, device)?
+            candle_core::safetensors::load_buffer(&bytes, params.device())?
                 .into_iter()
                 .collect();
         for (name, variable) in params.variables() {

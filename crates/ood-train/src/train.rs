@@ -37,7 +37,6 @@ pub(crate) struct Start {
     objective: Objective,
     mix: Mix,
     validation: Option<Validation>,
-    device: Device,
 }
 
 impl Start {
@@ -83,7 +82,6 @@ impl Start {
             objective,
             mix,
             validation,
-            device,
         })
     }
 
@@ -97,7 +95,6 @@ impl Start {
             self.objective,
             self.params,
             &self.weights.tensors,
-            self.device,
         )?;
         Ok((learner, self.mix, self.validation, self.weights))
     }

@@ -69,6 +69,11 @@ impl Params {
         })
     }
 
+    /// Where the parameters are.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Lets networks that are built from now on have what is absent drawn from `seed`.
     pub fn draw_missing(&self, seed: u64) {
         self.lock().seed = Some(seed);
