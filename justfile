@@ -20,8 +20,8 @@ trained := out / "train" / "weights.safetensors"
 # a segment is dropped when it is a false positive with more than this probability; nearer to 1, fewer objects are lost
 meta_threshold := env("OODSEG_META_THRESHOLD", "0.5")
 
-# further entropy thresholds for the curves of errors, separated by commas; empty for none
-thresholds := env("OODSEG_THRESHOLDS", "0.3,0.5,0.6,0.7,0.8")
+# entropy thresholds beside 0.7 for the curves of errors, separated by commas; empty for none
+thresholds := env("OODSEG_THRESHOLDS", "0.3,0.5,0.6,0.8")
 
 # folders of the data sets as downloaded
 cityscapes := env("CITYSCAPES_DATASET", "data/cityscapes")

@@ -1,10 +1,11 @@
 """Pixel figures of five scores with oodseg and with scikit-learn, in turns; prints seconds per image and peak memory of both.
 
-usage: pixel_evaluation.py BIN LOGITS LABELS [IMAGES] [TURNS]
+usage: pixel_evaluation.py BIN LOGITS LABELS [IMAGES] [TURNS] [OURS]
 
-BIN is the folder of the programs, LOGITS what `seg-model infer` wrote for the masks in LABELS. For oodseg the time is that of both
-processes, from logits to tables, with all segments; for scikit-learn that of roc_auc_score, average_precision_score and roc_curve alone, on scores that
-are in memory, two scores at a time. Needs numpy, Pillow and scikit-learn.
+BIN is the folder of the programs, LOGITS what `seg-model infer` wrote for the masks in LABELS. Both rate the images that show unknown objects: scikit-learn those
+among the first IMAGES, as many as its memory holds, oodseg those among the first OURS (default: the same). For oodseg the time is that of both processes, from
+logits to tables, with all segments and a thousand resamples. For scikit-learn there are two: that of roc_auc_score, average_precision_score and roc_curve alone, two
+scores at a time; and that with the scores, which PyTorch makes of the logits before. Needs numpy, Pillow, torch and scikit-learn.
 """
 
 import json
@@ -33,35 +34,30 @@ def logits(path):
         return np.fromfile(file, dtype).reshape(tensor["shape"])[:CLASSES].astype(np.float32)
 
 
-def upsampled(z, size):
-    if z.shape[1:] == size:
-        return z
+def scores(folder, labels, images):
+    """Five scores and the label of every rated pixel of the images that show unknown objects, and how many these are."""
     import torch
 
-    z = torch.from_numpy(z)[None]
-    return torch.nn.functional.interpolate(z, size, mode="bilinear", align_corners=False)[0].numpy()
-
-
-def scores(folder, labels, images):
-    """Five scores and the label of every rated pixel of the images that show unknown objects."""
     with open(os.path.join(labels, "index.json")) as file:
         samples = json.load(file)["samples"]
-    columns, is_out = [[] for _ in range(5)], []
+    columns, is_out, n_images = [[] for _ in range(5)], [], 0
     for sample in samples[:images]:
         mask = np.asarray(Image.open(os.path.join(labels, sample["mask"])))
         rated = mask < 2
         if not (mask == 1).any():
             continue
-        z = upsampled(logits(os.path.join(folder, sample["sample_id"] + ".safetensors")), mask.shape)[:, rated]
-        top = z.max(0)
-        e = np.exp(z - top)
-        p = e / e.sum(0)
-        entropy = -(p * np.log(np.maximum(p, 1e-30))).sum(0) / np.log(CLASSES)
-        first, second = -np.partition(-p, 1, 0)[:2]
-        for column, score in zip(columns, (entropy, 1 - first, -top, -top - np.log(e.sum(0)), 1 - first + second)):
-            column.append(score.astype(np.float32))
+        n_images += 1
+        z = torch.from_numpy(logits(os.path.join(folder, sample["sample_id"] + ".safetensors")))
+        if z.shape[1:] != mask.shape:
+            z = torch.nn.functional.interpolate(z[None], mask.shape, mode="bilinear", align_corners=False)[0]
+        z = z[:, torch.from_numpy(rated)]
+        p = z.softmax(0)
+        entropy = torch.special.entr(p).sum(0) / np.log(CLASSES)
+        first, second = p.topk(2, 0).values
+        for column, score in zip(columns, (entropy, 1 - first, -z.amax(0), -z.logsumexp(0), 1 - first + second)):
+            column.append(score.numpy())
         is_out.append(mask[rated] == 1)
-    return [np.concatenate(c) for c in columns], np.concatenate(is_out)
+    return [np.concatenate(c) for c in columns], np.concatenate(is_out), n_images
 
 
 def figures(i):
@@ -71,7 +67,7 @@ def figures(i):
 
 
 def scikit_learn():
-    """Seconds, and memory in MB of the two largest processes."""
+    """Figures, seconds, and memory in MB of the two largest processes."""
     start = time.perf_counter()
     with multiprocessing.get_context("fork").Pool(2) as pool:
         rows = pool.map(figures, range(5), chunksize=1)
@@ -80,10 +76,10 @@ def scikit_learn():
 
 
 def oodseg(folder, logits, labels, images):
-    """Seconds, and memory in MB of the larger process."""
+    """Figures, how many images they are of, seconds, and memory in MB of the larger process."""
     run, memory = tempfile.mkdtemp(), 0.0
     limit = ["--limit", str(images)] if images else []
-    segments = f"--logits {logits} --labels {labels} --output {run}/run/segments/set --quiet".split() + limit
+    segments = f"--logits {logits} --labels {labels} --output {run}/run/segments/set --skip-without-ood --quiet".split() + limit
     evaluate = f"--run run={run}/run --skip-without-ood --output {run}/eval --quiet".split()
     start = time.perf_counter()
     for command in (["segment-metrics", *segments], ["ood-eval", "evaluate", *evaluate]):
@@ -93,28 +89,37 @@ def oodseg(folder, logits, labels, images):
         memory = max(memory, usage.ru_maxrss / 1000)
     seconds = time.perf_counter() - start
     with open(f"{run}/eval/results.json") as file:
-        pixels = json.load(file)["datasets"][0]["rows"][0]["pixels"]
+        dataset = json.load(file)["datasets"][0]
     shutil.rmtree(run)
-    return [(p["auroc"], p["fpr95"], p["auprc"]) for p in pixels], seconds, memory
+    rows = [(p["auroc"], p["fpr95"], p["auprc"]) for p in dataset["rows"][0]["pixels"]]
+    return rows, dataset["n_samples"], seconds, memory
 
 
 def main():
     global COLUMNS, IS_OUT
     folder, logits, labels = sys.argv[1:4]
-    images, turns = (int(n) for n in (sys.argv[4:6] + ["0", "3"][len(sys.argv) - 4 :])[:2])
-    ratios = []
-    COLUMNS, IS_OUT = None, None
+    images, turns, ours = (int(n) for n in (sys.argv[4:7] + ["0", "3", "0"][len(sys.argv) - 4 :])[:3])
+    ours = ours or images
+    ratios = [[], []]
     for _ in range(turns):
-        our_rows, our_time, our_memory = oodseg(folder, logits, labels, images)
-        if COLUMNS is None:
-            COLUMNS, IS_OUT = scores(logits, labels, images or None)
-            print(f"{IS_OUT.size:,} rated pixels, {IS_OUT.sum():,} of unknown objects")
+        our_rows, our_images, our_time, our_memory = oodseg(folder, logits, labels, ours)
+        our_time /= our_images
+        start = time.perf_counter()
+        COLUMNS, IS_OUT, their_images = scores(logits, labels, images or None)
+        score_time = (time.perf_counter() - start) / their_images
         their_rows, their_time, their_memory = scikit_learn()
-        ratios.append(their_time / our_time)
-        print(f"scikit-learn {their_time:.1f} s {their_memory:.0f} MB, oodseg {our_time:.2f} s {our_memory:.0f} MB", flush=True)
-    difference = np.abs(np.array(our_rows) - np.array(their_rows)).max(0)
-    print("largest difference of AUROC {:.1e}, FPR95 {:.1e}, AUPRC {:.1e}".format(*difference))
-    print(f"median: ratio {statistics.median(ratios):.1f}")
+        their_time /= their_images
+        print(
+            f"scikit-learn, {their_images} images, {IS_OUT.size:,} rated pixels: {their_time:.2f} s an image, {score_time + their_time:.2f} s with scores, "
+            f"{their_memory:.0f} MB; oodseg, {our_images} images: {our_time:.3f} s an image, {our_memory:.0f} MB",
+            flush=True,
+        )
+        for times, ratio in zip(ratios, (their_time / our_time, (score_time + their_time) / our_time)):
+            times.append(ratio)
+    if ours == images:
+        difference = np.abs(np.array(our_rows) - np.array(their_rows)).max(0)
+        print("largest difference of AUROC {:.1e}, FPR95 {:.1e}, AUPRC {:.1e}".format(*difference))
+    print("median: ratio {:.1f}, with scores {:.1f}".format(*map(statistics.median, ratios)))
 
 
 if __name__ == "__main__":

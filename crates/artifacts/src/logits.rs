@@ -168,6 +168,33 @@ impl Logits {
         })
     }
 
+    /// Reads the logits of a sample in the directory `dir` of `seg-model infer`, and checks that they are its own, and of output
+    /// size (columns, rows) `size` if that is known.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), or if the file is that of another sample or size.
+    pub fn read_sample(dir: &Path, sample_id: &str, size: Option<(usize, usize)>) -> Result<Self> {
+        let path = logits_path(dir, sample_id);
+        let logits = Self::read(&path)?;
+        let info = &logits.info;
+        ensure!(
+            info.sample_id == sample_id,
+            "{} holds logits of {}: it was renamed or copied, run `seg-model infer` again",
+            path.display(),
+            info.sample_id
+        );
+        let found = (info.output_width, info.output_height);
+        let (width, height) = size.unwrap_or(found);
+        ensure!(
+            found == (width, height),
+            "{} is for {}x{} pixels, but the sample has {width}x{height}: run `seg-model infer` on the same labels or images",
+            path.display(),
+            found.0,
+            found.1
+        );
+        Ok(logits)
+    }
+
     fn parse(bytes: &[u8]) -> Result<Self> {
         let (_, header) = SafeTensors::read_metadata(bytes)?;
         let metadata = header.metadata().as_ref().context("it has no metadata")?;

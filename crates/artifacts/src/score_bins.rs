@@ -37,7 +37,7 @@ pub const ZERO_BIN: u32 = PER_SIGN;
 pub const NUM_BINS: u32 = 2 * PER_SIGN + 1;
 
 /// How many neighboring bins are one in the histograms of single images, `sample_pixels.parquet`.
-pub const BINS_PER_COARSE_BIN: u32 = 128;
+pub const BINS_PER_COARSE_BIN: u32 = 512;
 
 /// Bin of `score`: bins grow with scores.
 ///

@@ -82,8 +82,7 @@ impl StageDir {
             remove_temporaries(path)?;
         } else {
             clear(path, complete.exists() || partial.exists())?;
-            fs::create_dir_all(path)
-                .with_context(|| format!("could not create {}", path.display()))?;
+            create_dir(path)?;
             manifest.write_file(&partial)?;
         }
         Ok(Opened::Work(Self {
@@ -101,7 +100,7 @@ impl StageDir {
     /// Creates and returns a sub-folder.
     pub fn subdir(&self, name: &str) -> Result<PathBuf> {
         let dir = self.path.join(name);
-        fs::create_dir_all(&dir).with_context(|| format!("could not create {}", dir.display()))?;
+        create_dir(&dir)?;
         Ok(dir)
     }
 
@@ -116,6 +115,14 @@ impl StageDir {
             .context("could not end the work in progress")?;
         Ok(self.manifest)
     }
+}
+
+/// Creates a folder and those it is in, as far as they are not there.
+///
+/// # Errors
+/// If the disk fails, naming the folder.
+pub fn create_dir(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("could not create {}", dir.display()))
 }
 
 /// Removes what [`write_atomic`](crate::atomic::write_atomic) was writing when the stage was killed.

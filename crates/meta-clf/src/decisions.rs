@@ -51,7 +51,7 @@ impl<'a> Decisions<'a> {
     pub fn write(&self, dir: &Path) -> Result<()> {
         let table = schema::decisions();
         let s = self.segments;
-        let mut frame = DataFrame::new(
+        let frame = DataFrame::new(
             s.len(),
             vec![
                 Column::new("sample_id".into(), &s.sample_ids[..]),
@@ -61,7 +61,7 @@ impl<'a> Decisions<'a> {
                 Column::new("is_rejected".into(), &self.is_rejected[..]),
             ],
         )?;
-        write_table(&dir.join(table.file_name()), &table, &mut frame)
+        write_table(&dir.join(table.file_name()), &table, &frame)
     }
 
     /// Sample and number of each rejected segment.

@@ -29,7 +29,7 @@ pub fn write_coefficients(dir: &Path, segments: &Segments, minimum: &Minimum) ->
     let names: Vec<&str> = segments.names.iter().map(String::as_str).collect();
     let names = [&names[..], &["intercept"]].concat();
     let table = schema::coefficients();
-    let mut frame = DataFrame::new(
+    let frame = DataFrame::new(
         theta.len(),
         vec![
             Column::new("feature".into(), names),
@@ -37,7 +37,7 @@ pub fn write_coefficients(dir: &Path, segments: &Segments, minimum: &Minimum) ->
             Column::new("standard_error".into(), errors),
         ],
     )?;
-    write_table(&dir.join(table.file_name()), &table, &mut frame)
+    write_table(&dir.join(table.file_name()), &table, &frame)
 }
 
 /// Writes `dir/correlations.parquet`: Pearson's correlation of each pair of standardized metrics; 0 with a constant
@@ -56,7 +56,7 @@ pub fn write_correlations(dir: &Path, segments: &Segments, design: &Design) -> R
         }
     }
     let table = schema::correlations();
-    let mut frame = DataFrame::new(
+    let frame = DataFrame::new(
         values.len(),
         vec![
             Column::new("feature".into(), first),
@@ -64,7 +64,7 @@ pub fn write_correlations(dir: &Path, segments: &Segments, design: &Design) -> R
             Column::new("correlation".into(), values),
         ],
     )?;
-    write_table(&dir.join(table.file_name()), &table, &mut frame)
+    write_table(&dir.join(table.file_name()), &table, &frame)
 }
 
 /// Writes `dir/contributions.parquet`: what each metric adds to the log odds of a false positive.
@@ -89,6 +89,6 @@ pub fn write_contributions(
         columns.push(Column::new(name.into(), shares));
     }
     let table = schema::contributions(&segments.names);
-    let mut frame = DataFrame::new(segments.len(), columns)?;
-    write_table(&dir.join(table.file_name()), &table, &mut frame)
+    let frame = DataFrame::new(segments.len(), columns)?;
+    write_table(&dir.join(table.file_name()), &table, &frame)
 }

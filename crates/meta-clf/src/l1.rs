@@ -271,7 +271,7 @@ fn write_path(dir: &Path, names: &[String], path: &[PathPoint], best: usize) -> 
     let criteria: Vec<f64> = rows().map(|(_, p)| p.bic).collect();
     let is_chosen: Vec<bool> = rows().map(|(i, _)| i == best).collect();
     let table = schema::l1_path();
-    let mut frame = DataFrame::new(
+    let frame = DataFrame::new(
         features.len(),
         vec![
             Column::new("penalty".into(), penalties),
@@ -281,7 +281,7 @@ fn write_path(dir: &Path, names: &[String], path: &[PathPoint], best: usize) -> 
             Column::new("coefficient".into(), coefficients),
         ],
     )?;
-    write_table(&dir.join(table.file_name()), &table, &mut frame)
+    write_table(&dir.join(table.file_name()), &table, &frame)
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use artifacts::manifest::Input;
-use artifacts::stage_dir::{Opened, StageDir};
+use artifacts::stage_dir::{Opened, StageDir, create_dir};
 use artifacts::tables::{threshold_folder, thresholds_in};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
@@ -455,11 +455,6 @@ fn further_thresholds(folders: &[PathBuf]) -> Result<Vec<f64>> {
 fn at_threshold(folders: &[PathBuf], threshold: f64) -> Vec<PathBuf> {
     let folders = folders.iter();
     folders.map(|f| threshold_folder(f, threshold)).collect()
-}
-
-fn create_dir(dir: &Path) -> Result<()> {
-    let create = std::fs::create_dir_all(dir);
-    create.with_context(|| format!("could not create {}", dir.display()))
 }
 
 /// Names of the folders in the manifest, which are told apart if there are several.

@@ -155,7 +155,7 @@ impl Moments {
 /// If the disk does.
 pub fn write(dir: &Path, segments: &Segments, predictions: &[f64]) -> Result<()> {
     let table = schema::regression();
-    let mut frame = DataFrame::new(
+    let frame = DataFrame::new(
         segments.len(),
         vec![
             Column::new("sample_id".into(), &segments.sample_ids[..]),
@@ -164,7 +164,7 @@ pub fn write(dir: &Path, segments: &Segments, predictions: &[f64]) -> Result<()>
             Column::new("predicted_iou".into(), predictions),
         ],
     )?;
-    write_table(&dir.join(table.file_name()), &table, &mut frame)
+    write_table(&dir.join(table.file_name()), &table, &frame)
 }
 
 #[cfg(test)]

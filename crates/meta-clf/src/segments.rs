@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use artifacts::labels::NUM_CLASSES;
 use artifacts::tables::features::segment_features;
 use artifacts::tables::read_table;
 use artifacts::tables::schema::{self, Table};
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, PlSmallStr};
 
 /// Segments with their metrics, sorted by sample and segment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,11 +31,23 @@ pub fn table() -> Table {
     schema::segments(NUM_CLASSES)
 }
 
+fn check_classes(frame: &DataFrame) -> Result<()> {
+    let names = frame.get_column_names();
+    let of_class = |name: &&&PlSmallStr| name.starts_with("class_prob_");
+    let n_classes = names.iter().filter(of_class).count();
+    ensure!(
+        n_classes == NUM_CLASSES,
+        "its segments have the metrics of {n_classes} classes, not of the {NUM_CLASSES} classes of Cityscapes"
+    );
+    Ok(())
+}
+
 impl Segments {
     /// Reads and joins the tables of `folders`.
     ///
     /// # Errors
-    /// If a table is missing or damaged, a metric is not finite, or a segment occurs twice.
+    /// If a table is missing or damaged, has metrics of another number of classes, a metric is not finite, or a segment occurs
+    /// twice.
     pub fn read(folders: &[impl AsRef<Path>]) -> Result<Self> {
         let names: Vec<String> = segment_features(NUM_CLASSES)
             .into_iter()
@@ -47,7 +59,10 @@ impl Segments {
         };
         for folder in folders {
             let path = folder.as_ref().join(table().file_name());
-            all.append(&read_table(&path, &table())?)
+            // those of classes are checked by number first, for a message that says what is wrong
+            let frame = read_table(&path, &schema::segments(0))?;
+            check_classes(&frame)
+                .and_then(|()| all.append(&frame))
                 .with_context(|| format!("{} cannot be used", path.display()))?;
         }
         all.sorted()

@@ -98,8 +98,8 @@ impl Table {
             Column::new("object_id".into(), vec![1_u32; rows.len()]),
             Column::new("n_pixels".into(), vec![9_u64; rows.len()]),
         ];
-        let (table, mut frame) = (overlaps(), DataFrame::new(rows.len(), columns)?);
-        write_table(&dir.join(table.file_name()), &table, &mut frame)
+        let (table, frame) = (overlaps(), DataFrame::new(rows.len(), columns)?);
+        write_table(&dir.join(table.file_name()), &table, &frame)
     }
 
     fn write(&self, dir: &Path) -> Result<()> {
@@ -116,8 +116,8 @@ impl Table {
             let values = self.features.get(&feature.name).unwrap_or(&zeros);
             columns.push(Column::new(feature.name.into(), &values[..]));
         }
-        let (table, mut frame) = (segments(19), DataFrame::new(n, columns)?);
-        write_table(&dir.join(table.file_name()), &table, &mut frame)?;
+        let (table, frame) = (segments(19), DataFrame::new(n, columns)?);
+        write_table(&dir.join(table.file_name()), &table, &frame)?;
         self.write_overlaps(dir)?;
         Manifest::new("segment-metrics", n.into(), BTreeMap::new())
             .write_file(&dir.join("manifest.json"))
@@ -228,6 +228,78 @@ fn a_model_is_fitted_and_applied() -> Result<()> {
         gain,
         "held-out probabilities are worse than those of seen segments"
     );
+    Ok(())
+}
+
+#[test]
+fn constant_metrics_are_worth_nothing() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let mut table = Table::toy(60, |i| i % 3 == 0);
+    for (k, column) in table.features.values_mut().enumerate() {
+        // among them constants that no float has exactly, and one that is huge
+        if k % 2 == 0 {
+            column.fill([0.1, 1e15, -3.0, 0.0][k / 2 % 4]);
+        }
+    }
+    let segments = scratch.write("segments", &table)?;
+    for classifier in ["logistic", "l1", "trees", "network"] {
+        let output = scratch.path(classifier);
+        let fit = ["fit", "--segments", &segments, "--output", &output];
+        succeed(&[&fit[..], &["--classifier", classifier]].concat())?;
+        let (_, probs, _) = read_decisions(Path::new(&output))?;
+        assert!(
+            probs.iter().all(|p| (0.0..=1.0).contains(p)),
+            "{classifier}"
+        );
+        assert!(probs.windows(2).any(|p| p[0] != p[1]), "{classifier}");
+    }
+    let model = linear(&scratch.path("logistic/model.json"))?;
+    for (feature, weight) in segment_features(19).iter().zip(&model.coefficients) {
+        let column = &table.features[&feature.name];
+        let is_constant = column.iter().all(|v| *v == column[0]);
+        assert_eq!(*weight == 0.0, is_constant, "{}: {weight}", feature.name);
+    }
+    // all metrics constant: the share of false positives is all there is to know
+    for column in table.features.values_mut() {
+        column.fill(0.3);
+    }
+    let segments = scratch.write("constant", &table)?;
+    let output = scratch.path("nothing");
+    succeed(&["fit", "--segments", &segments, "--output", &output])?;
+    let (_, probs, _) = read_decisions(Path::new(&output))?;
+    assert!(
+        probs.iter().all(|p| (p - 1.0 / 3.0).abs() < 0.03),
+        "{probs:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn segments_of_another_number_of_classes_are_named() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let usual = scratch.write("segments", &Table::toy(40, |i| i % 2 == 0))?;
+    let fitted = scratch.path("fitted");
+    succeed(&["fit", "--segments", &usual, "--output", &fitted])?;
+    let model = scratch.path("fitted/model.json");
+    for n_classes in [18, 20] {
+        let name = format!("of_{n_classes}");
+        let other = scratch.write(&name, &Table::toy(40, |i| i % 2 == 0))?;
+        let frame = read_table(&Path::new(&other).join("segments.parquet"), &segments(19))?;
+        let zeros = vec![0.0; 40];
+        let columns = segments(n_classes).columns.into_iter().map(|field| {
+            let known = frame.column(&field.name).ok().cloned();
+            known.unwrap_or_else(|| Column::new(field.name.into(), &zeros))
+        });
+        let frame = DataFrame::new(40, columns.collect())?;
+        let table = segments(n_classes);
+        write_table(&Path::new(&other).join(table.file_name()), &table, &frame)?;
+        let output = scratch.path("out");
+        let of_other = format!("metrics of {n_classes} classes");
+        let words = [&*name, "segments.parquet", &of_other, "19 classes"];
+        fail(&["fit", "--segments", &other, "--output", &output], &words)?;
+        let apply = ["apply", "--model", &model, "--segments", &other];
+        fail(&[&apply[..], &["--output", &output]].concat(), &words)?;
+    }
     Ok(())
 }
 

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use artifacts::scores::Score;
 use artifacts::track::Threshold;
 use serde::{Deserialize, Serialize};
 
+use crate::bootstrap::{Bootstrap, Figure};
 use crate::curves::{auprc, fpr95};
-use crate::detections::Detections;
-use crate::pixel_counts::read_histograms;
-use crate::runs::Run;
+use crate::results::{FigureInterval, intervals};
+use crate::runs::{Run, RunDataset};
 use crate::segment_scores::{SegmentScores, score_segments};
 
 /// Folder of a run with the outputs of `segment-metrics --track`.
@@ -28,6 +29,9 @@ pub struct Benchmark {
     pub fpr95: Option<f64>,
     /// Figures of the segments.
     pub segments: SegmentScores,
+    /// Bootstrap intervals over images; of pixel figures only where `sample_pixels.parquet` is there.
+    #[serde(default)]
+    pub intervals: Vec<FigureInterval>,
 }
 
 /// Figures of one run on one data set.
@@ -43,24 +47,35 @@ pub struct BenchmarkResults {
 }
 
 impl Benchmark {
-    /// Reads the tables in `dir`, an output of `segment-metrics --track`.
+    /// Reads the tables in `dir`, an output of `segment-metrics --track`, and draws its images.
     ///
     /// # Errors
     /// If one of them is absent or damaged.
-    pub fn read(dir: &Path) -> Result<Self> {
+    pub fn read(dir: &Path, how: Bootstrap) -> Result<Self> {
         let threshold = Threshold::read(dir)?;
-        let all = Detections::read(dir)?;
-        let histograms = read_histograms(dir, false)?;
-        let histogram = histograms.get(&threshold.score).with_context(|| {
+        let data = RunDataset::read(dir, None, false, how)?;
+        let histogram = data.pixels.get(&threshold.score).with_context(|| {
             let score = threshold.score.name();
             format!("{} has no pixels of {score}", dir.display())
         })?;
         Ok(Self {
-            threshold,
             auprc: auprc(histogram),
             fpr95: fpr95(histogram),
-            segments: score_segments(&all, &vec![true; all.segments.len()]),
+            segments: score_segments(&data.detections, &data.kept(false)),
+            intervals: intervals(&data, false, &Self::figures(threshold.score), how),
+            threshold,
         })
+    }
+
+    /// The figures of the benchmark with this score.
+    pub fn figures(score: Score) -> [Figure; 5] {
+        [
+            Figure::Auprc(score),
+            Figure::Fpr95(score),
+            Figure::Siou,
+            Figure::Ppv,
+            Figure::F1,
+        ]
     }
 }
 

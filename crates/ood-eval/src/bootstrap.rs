@@ -11,9 +11,8 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::curves::{BinCount, Histogram, auprc, auroc, fpr95};
+use crate::pixel_resamples::PixelResamples;
 use crate::runs::RunDataset;
-use crate::sample_pixels::NUM_COARSE_BINS;
 use crate::segment_scores::{object_sious, sample_errors, segment_ppvs, siou_thresholds};
 
 /// How images are drawn.
@@ -140,11 +139,11 @@ impl Figure {
     }
 }
 
-/// What the figures of a run need of each image.
+/// What the figures of a run need of its images.
 #[derive(Clone, Debug)]
-pub struct Images {
-    /// Histograms by image and score, or nothing if they are not known.
-    pixels: Option<Vec<Vec<Histogram>>>,
+pub struct Images<'a> {
+    /// Pixel figures, or nothing if those of single images are not known.
+    pixels: Option<&'a PixelResamples>,
     segments: Vec<SegmentSums>,
 }
 
@@ -162,25 +161,16 @@ struct SegmentSums {
     alarms: [u64; 11],
 }
 
-impl Images {
-    /// Takes the images of `data` apart. `only_with_ood` leaves images without out-of-distribution pixels out of the
-    /// pixel figures.
-    pub fn of(data: &RunDataset, with_meta: bool, only_with_ood: bool) -> Self {
-        let histograms = |scores: &Vec<crate::sample_pixels::SamplePixels>| -> Vec<Histogram> {
-            let used = scores.iter().map(|s| match s.n_out {
-                0 if only_with_ood => Histogram::new(),
-                _ => s.histogram.clone(),
-            });
-            used.collect()
-        };
-        let samples = data.samples.as_ref();
+impl<'a> Images<'a> {
+    /// Takes the images of `data` apart.
+    pub fn of(data: &'a RunDataset, with_meta: bool) -> Self {
         Self {
-            pixels: samples.map(|samples| samples.iter().map(histograms).collect()),
+            pixels: data.samples.as_ref().map(|(_, resamples)| resamples),
             segments: segment_sums(data, with_meta),
         }
     }
 
-    /// `figures` of all resamples, in their order; `values` are those of all images.
+    /// `figures` of all resamples, in their order; `values` are those of all images. `how` is what the pixels were read with.
     ///
     /// Two runs on the same images see the same draws: their differences are paired.
     pub fn resampled(
@@ -190,43 +180,31 @@ impl Images {
         how: Bootstrap,
     ) -> Vec<Vec<Option<f64>>> {
         let n_images = self.segments.len();
-        let coarse = self.figures(figures, &vec![1; n_images]);
-        // segment figures are exact
-        let offset = |i: usize| match figures[i].score() {
-            Some(_) => Some(values[i]? - coarse[i]?),
-            None => Some(0.0),
-        };
-        let offsets: Vec<_> = (0..figures.len()).map(offset).collect();
         let resample = |number| -> Vec<_> {
-            let drawn = self.figures(figures, &draw(n_images, how.seed, number));
-            let drawn = drawn.into_iter().zip(&offsets);
-            drawn.map(|(v, &offset)| Some(v? + offset?)).collect()
+            let segments = self.pooled_segments(&draw(n_images, how.seed, number));
+            let figures = figures.iter().zip(values);
+            figures
+                .map(|(&figure, &value)| match figure.score() {
+                    Some(_) => self.pixel_figure(number as usize, figure, value),
+                    // exact
+                    None => segments.figure(figure),
+                })
+                .collect()
         };
         (0..how.resamples).into_par_iter().map(resample).collect()
     }
 
-    /// Figures with the images counted `weights` times.
-    fn figures(&self, figures: &[Figure], weights: &[u64]) -> Vec<Option<f64>> {
-        let mut pooled: Vec<Option<Histogram>> = vec![None; Score::ALL.len()];
-        let segments = self.pooled_segments(weights);
-        let mut of_score = |score: Score, figure: fn(&[BinCount]) -> Option<f64>| {
-            let images = self.pixels.as_ref()?;
-            let at = Score::ALL.iter().position(|&s| s == score)?;
-            let histogram = pooled[at].get_or_insert_with(|| pool(images, at, weights));
-            figure(histogram)
-        };
-        let figure = |&figure: &Figure| match figure {
-            Figure::Auroc(score) => of_score(score, auroc),
-            Figure::Auprc(score) => of_score(score, auprc),
-            Figure::Fpr95(score) => of_score(score, fpr95),
-            _ => segments.figure(figure),
-        };
-        figures.iter().map(figure).collect()
+    /// A figure of a resample, moved by what coarse bins are off for all images.
+    fn pixel_figure(&self, number: usize, figure: Figure, value: Option<f64>) -> Option<f64> {
+        let pixels = self.pixels?;
+        let coarse = pixels.of_all_images(figure)?;
+        Some(pixels.of_resample(number, figure)? + (value? - coarse))
     }
 
-    fn pooled_segments(&self, weights: &[u64]) -> SegmentSums {
+    fn pooled_segments(&self, weights: &[u8]) -> SegmentSums {
         let mut sum = SegmentSums::default();
         for (image, &weight) in self.segments.iter().zip(weights) {
+            let weight = u64::from(weight);
             sum.false_positives += weight * image.false_positives;
             sum.false_negatives += weight * image.false_negatives;
             sum.n_objects += weight * image.n_objects;
@@ -294,30 +272,16 @@ fn segment_sums(data: &RunDataset, with_meta: bool) -> Vec<SegmentSums> {
     sums
 }
 
-/// How often each of `n_images` is in resample `number`.
-fn draw(n_images: usize, seed: u64, number: u64) -> Vec<u64> {
+/// How often each of `n_images` is in resample `number`; that any is there 255 times does not happen.
+pub(crate) fn draw(n_images: usize, seed: u64, number: u64) -> Vec<u8> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(number);
-    let mut weights = vec![0; n_images];
+    let mut weights = vec![0_u8; n_images];
     for _ in 0..n_images {
-        weights[random.random_range(0..n_images)] += 1;
+        let weight = &mut weights[random.random_range(0..n_images)];
+        *weight = weight.saturating_add(1);
     }
     weights
-}
-
-/// Weighted sum of the histograms of one score.
-fn pool(images: &[Vec<Histogram>], score: usize, weights: &[u64]) -> Histogram {
-    let mut counts = vec![(0, 0); NUM_COARSE_BINS];
-    for (image, &weight) in images.iter().zip(weights).filter(|&(_, &w)| w > 0) {
-        for b in &image[score] {
-            let count = &mut counts[b.bin as usize];
-            count.0 += weight * b.n_in;
-            count.1 += weight * b.n_out;
-        }
-    }
-    let bins = (0..).zip(counts).filter(|&(_, counts)| counts != (0, 0));
-    bins.map(|(bin, (n_in, n_out))| BinCount { bin, n_in, n_out })
-        .collect()
 }
 
 #[cfg(test)]
@@ -325,16 +289,16 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::curves::totals;
+    use crate::curves::{BinCount, Histogram, auroc};
     use crate::detections::{Detections, Object, Overlap, Segment};
     use crate::distance_bands::Distance;
-    use crate::sample_pixels::SamplePixels;
+    use crate::pixel_resamples::{ImageHistogram, Sums};
     use crate::segment_scores::score_segments;
 
     #[test]
     fn resamples_have_all_images_and_depend_on_seed_and_number() {
         let first = draw(50, 1, 0);
-        assert_eq!(first.iter().sum::<u64>(), 50);
+        assert_eq!(first.iter().map(|&w| u64::from(w)).sum::<u64>(), 50);
         assert_eq!(first, draw(50, 1, 0));
         assert_ne!(first, draw(50, 1, 1));
         assert_ne!(first, draw(50, 2, 0));
@@ -355,23 +319,6 @@ mod tests {
             size,
             distance: Distance::Near,
         };
-        let pixels = |counts: [(u64, u64); 3]| -> Vec<SamplePixels> {
-            let bins = (0..).zip(counts);
-            let histogram: Histogram = bins
-                .map(|(bin, (n_in, n_out))| BinCount { bin, n_in, n_out })
-                .collect();
-            let (n_in, n_out) = totals(&histogram);
-            let of_score = |score| SamplePixels {
-                score,
-                n_in,
-                n_out,
-                auroc: auroc(&histogram),
-                auprc: auprc(&histogram),
-                fpr95: fpr95(&histogram),
-                histogram: histogram.clone(),
-            };
-            Score::ALL.map(of_score).to_vec()
-        };
         RunDataset {
             detections: Detections {
                 sample_ids: vec!["a".into(), "b".into()],
@@ -386,19 +333,17 @@ mod tests {
             decisions: None,
             levels: Vec::new(),
             pixels: BTreeMap::new(),
-            samples: Some(vec![
-                pixels([(5, 1), (2, 3), (0, 4)]),
-                pixels([(7, 0), (3, 0), (1, 0)]),
-            ]),
+            samples: None,
         }
     }
 
     #[test]
     fn figures_of_all_images_once_are_those_of_the_data_set() {
         let data = two_images();
-        let images = Images::of(&data, false, false);
+        let images = Images::of(&data, false);
         let expected = score_segments(&data.detections, &[true; 2]);
-        let figures = images.figures(&Figure::OF_SEGMENTS, &[1, 1]);
+        let sums = images.pooled_segments(&[1, 1]);
+        let figures = Figure::OF_SEGMENTS.map(|figure| sums.figure(figure));
         let counts = [expected.false_positives, expected.false_negatives].map(|n| Some(n as f64));
         assert_eq!(figures[..2], counts);
         for (ours, expected) in figures[2..]
@@ -408,36 +353,44 @@ mod tests {
             let difference = ours.zip(expected).map(|(a, b)| (a - b).abs());
             assert!(difference.is_some_and(|d| d < 1e-15), "{figures:?}");
         }
-        let pooled: Histogram = [(12, 1), (5, 3), (1, 4)]
-            .into_iter()
-            .zip(0..)
-            .map(|((n_in, n_out), bin)| BinCount { bin, n_in, n_out })
-            .collect();
-        let [roc, pr, fpr] =
-            [Figure::Auroc, Figure::Auprc, Figure::Fpr95].map(|f| f(Score::Energy));
-        let figures = images.figures(&[roc, pr, fpr], &[1, 1]);
-        assert_eq!(figures, [auroc(&pooled), auprc(&pooled), fpr95(&pooled)]);
-        // the second image has no unknown object
-        assert_eq!(images.figures(&[roc], &[0, 2]), [None]);
-        let only_first = Images::of(&data, false, true).figures(&[roc], &[1, 1]);
-        assert_eq!(only_first, images.figures(&[roc], &[3, 0]));
     }
 
     #[test]
     fn resamples_are_around_the_exact_figures() {
-        let images = Images::of(&two_images(), false, false);
-        let roc = Figure::Auroc(Score::Energy);
         let how = Bootstrap {
             resamples: 40,
             seed: 0,
         };
-        let coarse = images.figures(&[roc], &[1, 1])[0];
+        let bins = |counts: [(u64, u64); 3]| -> Histogram {
+            let bins = (0..).zip(counts);
+            bins.map(|(bin, (n_in, n_out))| BinCount { bin, n_in, n_out })
+                .collect()
+        };
+        let histograms = [[(5, 1), (2, 3), (0, 4)], [(7, 0), (3, 0), (1, 0)]];
+        let roc = Figure::Auroc(Score::Energy);
+        let score = Score::ALL.iter().position(|&s| Some(s) == roc.score());
+        let mut sums = Sums::new(2, how);
+        for (image, counts) in histograms.into_iter().enumerate() {
+            let histogram = ImageHistogram {
+                image,
+                score: score.unwrap_or(0),
+                histogram: bins(counts),
+            };
+            sums.add(&[&histogram]);
+        }
+        let data = RunDataset {
+            samples: Some((Vec::new(), sums.figures())),
+            ..two_images()
+        };
+        let coarse = auroc(&bins([(12, 1), (5, 3), (1, 4)]));
         let moved = coarse.map(|v| v + 0.125);
-        let resamples = |value| images.resampled(&[roc], &[value], how);
+        let resamples = |value| Images::of(&data, false).resampled(&[roc], &[value], how);
         for (a, b) in resamples(coarse).into_iter().zip(resamples(moved)) {
             assert_eq!(a[0].map(|v| v + 0.125), b[0]);
         }
         assert!(resamples(coarse).contains(&vec![coarse]));
+        // the second image has no unknown object
+        assert!(resamples(coarse).contains(&vec![None]));
     }
 
     #[test]

@@ -76,13 +76,13 @@ impl Calibration {
             let values: Vec<u64> = self.bins.iter().map(of).collect();
             Column::new(name.into(), values)
         };
-        let mut frame = DataFrame::new_infer_height(vec![
+        let frame = DataFrame::new_infer_height(vec![
             Column::new("bin".into(), (0..NUM_BINS as u32).collect::<Vec<_>>()),
             column("n_pixels", |b| b.n_pixels),
             column("n_right", |b| b.n_right),
             column("confidence", |b| b.confidence),
         ])?;
-        write_table(&dir.join(table.file_name()), &table, &mut frame)
+        write_table(&dir.join(table.file_name()), &table, &frame)
     }
 
     /// Reads `calibration.parquet` of `dir`; `None` if it is not there: older directories lack it.

@@ -1,8 +1,8 @@
 //! `ood-eval closed-set`: how well the known classes are still segmented.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use artifacts::index::{Index, Sample};
 use artifacts::labels::{IGNORE, MaskKind, NUM_CLASSES};
 use artifacts::logits::{Logits, logits_path};
@@ -94,12 +94,12 @@ fn count_sample(
 ) -> Result<(Confusion, Calibration)> {
     let mask_path = index.mask_path(&args.labels, sample)?;
     let mask = Mask::read(&mask_path, index.mask_kind)?;
-    let path = logits_path(&args.logits, &sample.sample_id);
-    let logits = read_logits(&path, sample, (mask.width, mask.height))?;
+    let size = Some((mask.width, mask.height));
+    let logits = Logits::read_sample(&args.logits, &sample.sample_id, size)?;
     ensure!(
         logits.info.num_classes == NUM_CLASSES,
         "{} has {} classes, but train ids are those of {NUM_CLASSES}",
-        path.display(),
+        logits_path(&args.logits, &sample.sample_id).display(),
         logits.info.num_classes
     );
     let mut reader = logits.row_reader();
@@ -120,29 +120,6 @@ fn count_sample(
         }
     }
     Ok((confusion, calibration))
-}
-
-/// Reads logits and checks that they are those of the sample, at the size (columns, rows) of its mask.
-pub(crate) fn read_logits(path: &Path, sample: &Sample, size: (usize, usize)) -> Result<Logits> {
-    let logits = Logits::read(path).with_context(|| format!("sample {}", sample.sample_id))?;
-    let info = &logits.info;
-    ensure!(
-        info.sample_id == sample.sample_id,
-        "{} holds the logits of {}, not of {}: run `seg-model infer` again",
-        path.display(),
-        info.sample_id,
-        sample.sample_id
-    );
-    ensure!(
-        (info.output_width, info.output_height) == size,
-        "{} is for {}x{} pixels, but the mask has {}x{}: run `seg-model infer` again with these labels",
-        path.display(),
-        info.output_width,
-        info.output_height,
-        size.0,
-        size.1
-    );
-    Ok(logits)
 }
 
 /// Class of the largest logit of each column, the first one on ties; `row`: `[C, W]`.

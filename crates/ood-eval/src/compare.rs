@@ -128,7 +128,7 @@ pub(crate) fn run(args: &CompareArgs, force: bool) -> Result<()> {
 }
 
 fn compare(args: &CompareArgs) -> Result<Comparison> {
-    let runs = read_runs(&args.runs, args.skip_without_ood)?;
+    let runs = read_runs(&args.runs, args.skip_without_ood, args.bootstrap)?;
     let [first, second] = &runs[..] else {
         anyhow::bail!("two runs are compared");
     };
@@ -192,7 +192,7 @@ fn differences(
 ) -> Vec<ComparedFigure> {
     let values = data.map(|d| figure_values(d, with_meta, figures));
     let resamples = [0, 1].map(|run| {
-        let images = Images::of(data[run], with_meta, args.skip_without_ood);
+        let images = Images::of(data[run], with_meta);
         images.resampled(figures, &values[run], args.bootstrap)
     });
     let minus = |[first, second]: [Option<f64>; 2]| Some(second? - first?);

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::benchmark::Benchmark;
 use crate::bootstrap::{Figure, Interval};
 use crate::confusion::Confusion;
-use crate::results::{ClosedSetResults, DatasetResults, Results, Spread, row_name};
+use crate::results::{ClosedSetResults, DatasetResults, Group, Results, Spread, row_name};
 
 /// A table of texts; the first column is its rows' names.
 #[derive(Clone, Debug, Serialize)]
@@ -154,38 +154,72 @@ pub fn main_table(results: &Results, dataset: &DatasetResults) -> Table {
     }
     let names = rows.iter().map(|r| row_name(&r.run, r.with_meta));
     let mut table = build(&dataset.dataset, "run", names, &columns);
-    for (group, with_meta) in results.groups.iter().flat_map(|g| [(g, false), (g, true)]) {
-        let members: Vec<usize> = (0..rows.len())
-            .filter(|&i| rows[i].with_meta == with_meta && group.runs.contains(&rows[i].run))
-            .collect();
-        if !members.is_empty() {
+    for with_meta in [false, true] {
+        let is_member = |row: usize, group: &Group| {
+            rows[row].with_meta == with_meta && group.runs.contains(&rows[row].run)
+        };
+        for (group, n, cells) in group_rows(results, &columns, rows.len(), is_member) {
             let name = row_name(&group.name, with_meta);
-            let name = Cell::plain(format!("{name}, mean of {}", members.len()));
-            let cells = columns.iter().map(|c| c.spread(&members));
             table
                 .rows
-                .push(std::iter::once(name).chain(cells).collect());
+                .push(named(format!("{name}, mean of {n}"), cells));
         }
     }
     table
+}
+
+/// A row of a table.
+fn named(name: String, cells: impl IntoIterator<Item = Cell>) -> Vec<Cell> {
+    std::iter::once(Cell::plain(name)).chain(cells).collect()
+}
+
+/// How many of the `n_rows` rows are members, and mean and spread over these, of each group that has any.
+fn group_rows<'a>(
+    results: &'a Results,
+    columns: &[Column],
+    n_rows: usize,
+    is_member: impl Fn(usize, &Group) -> bool,
+) -> Vec<(&'a Group, usize, Vec<Cell>)> {
+    let of_group = |group: &'a Group| {
+        let members: Vec<usize> = (0..n_rows).filter(|&row| is_member(row, group)).collect();
+        let cells = columns.iter().map(|c| c.spread(&members)).collect();
+        (!members.is_empty()).then_some((group, members.len(), cells))
+    };
+    results.groups.iter().filter_map(of_group).collect()
 }
 
 /// Bootstrap intervals of the figures of [`main_table`]; `None` if there are none.
 pub fn interval_table(dataset: &DatasetResults) -> Option<Table> {
     let entropy = [Figure::Auroc, Figure::Fpr95, Figure::Auprc].map(|of| of(Score::Entropy));
     let figures: Vec<Figure> = entropy.into_iter().chain(Figure::OF_SEGMENTS).collect();
-    let has_any = dataset.rows.iter().any(|r| !r.intervals.is_empty());
+    let rows = dataset.rows.iter().map(|r| {
+        let intervals = figures.iter().map(|&f| r.interval(f)).collect();
+        (row_name(&r.run, r.with_meta), intervals)
+    });
+    intervals_of(&dataset.dataset, &figures, rows.collect())
+}
+
+/// A table of rows with an interval of each figure; `None` if there is no interval at all.
+fn intervals_of(
+    name: &str,
+    figures: &[Figure],
+    rows: Vec<(String, Vec<Option<Interval>>)>,
+) -> Option<Table> {
+    let has_any = rows
+        .iter()
+        .any(|(_, of_row)| of_row.iter().any(Option::is_some));
     let titles = figures.iter().map(|f| f.label().to_owned());
-    let row = |r: &crate::results::RowResults| {
-        let name = row_name(&r.run, r.with_meta);
-        let text = |&f: &Figure| interval_text(r.interval(f), f.is_count());
-        let cells = std::iter::once(name).chain(figures.iter().map(text));
-        cells.map(Cell::plain).collect()
+    let row = |(name, intervals): (String, Vec<Option<Interval>>)| {
+        let cells = intervals.into_iter().zip(figures);
+        named(
+            name,
+            cells.map(|(i, f)| Cell::plain(interval_text(i, f.is_count()))),
+        )
     };
     has_any.then(|| Table {
-        title: format!("{}: 95 % intervals over images", dataset.dataset),
+        title: format!("{name}: 95 % intervals over images"),
         columns: std::iter::once("run".to_owned()).chain(titles).collect(),
-        rows: dataset.rows.iter().map(row).collect(),
+        rows: rows.into_iter().map(row).collect(),
     })
 }
 
@@ -285,16 +319,45 @@ pub fn benchmark_table(results: &Results, dataset: &str) -> Option<Table> {
     let title = format!("{dataset}: SegmentMeIfYouCan");
     let names = rows.iter().map(|(run, _)| (*run).clone());
     let mut table = build(&title, "run", names, &columns);
-    for (at, title) in [(1, "track"), (2, "threshold")] {
-        table.columns.insert(at, title.to_owned());
+    let is_member = |row: usize, group: &Group| group.runs.contains(rows[row].0);
+    for (group, n, cells) in group_rows(results, &columns, rows.len(), is_member) {
+        let name = format!("{}, mean of {n}", group.name);
+        table.rows.push(named(name, cells));
     }
-    for (cells, (_, figures)) in table.rows.iter_mut().zip(&rows) {
-        let cut = &figures.threshold;
-        let threshold = format!("{} ≥ {:.4}", score_name(cut.score), cut.threshold);
-        cells.insert(1, Cell::plain(cut.track.name().to_owned()));
-        cells.insert(2, Cell::plain(threshold));
+    let cuts = rows.iter().map(|(_, figures)| Some(&figures.threshold));
+    for (cells, cut) in table
+        .rows
+        .iter_mut()
+        .zip(cuts.chain(std::iter::repeat(None)))
+    {
+        let threshold = cut.map(|c| format!("{} ≥ {:.4}", score_name(c.score), c.threshold));
+        let texts = [cut.map(|c| c.track.name().to_owned()), threshold];
+        let cut = texts.map(|text| Cell::plain(text.unwrap_or("–".to_owned())));
+        cells.splice(1..1, cut);
     }
+    table
+        .columns
+        .splice(1..1, ["track", "threshold"].map(str::to_owned));
     (!rows.is_empty()).then_some(table)
+}
+
+/// Bootstrap intervals of the figures of [`benchmark_table`]; `None` if there are none.
+pub fn benchmark_interval_table(results: &Results, dataset: &str) -> Option<Table> {
+    let of_dataset = || results.benchmark.iter().filter(|b| b.dataset == dataset);
+    // the score has the same label whichever it is
+    let figures = Benchmark::figures(of_dataset().next()?.figures.threshold.score);
+    let rows = of_dataset().map(|b| {
+        let found = |f: &Figure| {
+            b.figures
+                .intervals
+                .iter()
+                .find(|i| i.figure.name() == f.name())
+        };
+        let intervals = figures.iter().map(|f| Some(found(f)?.interval));
+        (b.run.clone(), intervals.collect())
+    });
+    let name = format!("{dataset}: SegmentMeIfYouCan");
+    intervals_of(&name, &figures, rows.collect())
 }
 
 /// `IoU` of every class, one column per confusion, in percent.

@@ -104,12 +104,12 @@ impl Confusion {
                 .into_series()
                 .into_column()
         };
-        let mut frame = DataFrame::new_infer_height(vec![
+        let frame = DataFrame::new_infer_height(vec![
             bytes("true_class", truth),
             bytes("predicted_class", predicted),
             Column::new("n_pixels".into(), &self.counts),
         ])?;
-        write_table(&dir.join(table.file_name()), &table, &mut frame)
+        write_table(&dir.join(table.file_name()), &table, &frame)
     }
 
     /// Reads `confusion.parquet` of `dir`.

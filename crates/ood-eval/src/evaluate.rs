@@ -12,7 +12,8 @@ use stage_cli::print_result;
 use crate::benchmark::BenchmarkResults;
 use crate::bootstrap::Bootstrap;
 use crate::comparison::{
-    Table, benchmark_table, distance_table, interval_table, main_table, score_table, size_table,
+    Table, benchmark_interval_table, benchmark_table, distance_table, interval_table, main_table,
+    score_table, size_table,
 };
 use crate::images;
 use crate::results::{Results, RowResults};
@@ -50,7 +51,7 @@ impl EvaluateArgs {
     }
 
     pub(crate) fn read_runs(&self) -> Result<Vec<Run>> {
-        read_runs(&self.runs, self.skip_without_ood)
+        read_runs(&self.runs, self.skip_without_ood, self.bootstrap)
     }
 }
 
@@ -63,10 +64,14 @@ pub(crate) fn inputs(specs: &[RunSpec]) -> Result<Vec<(String, PathBuf)>> {
 }
 
 /// Tables of all runs.
-pub(crate) fn read_runs(specs: &[RunSpec], only_with_ood: bool) -> Result<Vec<Run>> {
+pub(crate) fn read_runs(
+    specs: &[RunSpec],
+    only_with_ood: bool,
+    how: Bootstrap,
+) -> Result<Vec<Run>> {
     let members = specs.iter().flat_map(RunSpec::members);
     members
-        .map(|(name, path)| read_run(&name, path, only_with_ood))
+        .map(|(name, path)| read_run(&name, path, only_with_ood, how))
         .collect()
 }
 
@@ -157,14 +162,17 @@ fn markdown(results: &Results) -> String {
     text
 }
 
-/// Tables of `SegmentMeIfYouCan`'s figures, one for each data set that has them.
+/// Tables of `SegmentMeIfYouCan`'s figures and of their intervals, of each data set that has them.
 pub(crate) fn benchmark_tables(results: &Results) -> Vec<Table> {
     let mut datasets: Vec<_> = results.benchmark.iter().map(|b| &b.dataset).collect();
     datasets.dedup();
-    let tables = datasets.into_iter();
-    tables
-        .filter_map(|dataset| benchmark_table(results, dataset))
-        .collect()
+    let tables = |dataset: &String| {
+        [
+            benchmark_table(results, dataset),
+            benchmark_interval_table(results, dataset),
+        ]
+    };
+    datasets.into_iter().flat_map(tables).flatten().collect()
 }
 
 fn tables(results: &Results) -> Vec<Table> {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use artifacts::atomic::write_bytes;
+use artifacts::scores::Score;
 use artifacts::tables::{schema, write_table};
 use polars::prelude::{Column, DataFrame};
 
@@ -24,7 +25,7 @@ struct Row<'a> {
 pub(crate) fn write(runs: &[Run], dir: &Path) -> Result<()> {
     let rows = rows(runs);
     let table = schema::images();
-    write_table(&dir.join(table.file_name()), &table, &mut frame(&rows)?)?;
+    write_table(&dir.join(table.file_name()), &table, &frame(&rows)?)?;
     write_bytes(&dir.join("images.csv"), csv(&rows).as_bytes())
 }
 
@@ -32,8 +33,9 @@ fn rows(runs: &[Run]) -> Vec<Row<'_>> {
     let mut rows = Vec::new();
     for run in runs {
         for (dataset, data) in &run.datasets {
-            let samples = data.samples.iter().flatten();
-            for (sample_id, scores) in data.detections.sample_ids.iter().zip(samples) {
+            let samples = data.samples.iter();
+            let scores = samples.flat_map(|(all, _)| all.chunks(Score::ALL.len()));
+            for (sample_id, scores) in data.detections.sample_ids.iter().zip(scores) {
                 rows.extend(scores.iter().map(|pixels| Row {
                     run: &run.name,
                     dataset,

@@ -25,6 +25,7 @@ mod evaluate;
 pub mod export;
 mod images;
 pub mod pixel_counts;
+pub mod pixel_resamples;
 pub mod reference_curves;
 mod report;
 pub mod results;

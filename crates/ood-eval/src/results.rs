@@ -9,7 +9,7 @@ use artifacts::scores::Score;
 use serde::{Deserialize, Serialize};
 
 use crate::benchmark::{BenchmarkResults, benchmark_results};
-use crate::bootstrap::{Figure, Images, Interval};
+use crate::bootstrap::{Bootstrap, Figure, Images, Interval};
 use crate::calibration::Calibration;
 use crate::confusion::Confusion;
 use crate::curves::{Histogram, auprc, auroc, fpr95, totals};
@@ -332,15 +332,15 @@ fn group_figures(groups: &[Group], rows: &[RowResults]) -> Vec<GroupFigure> {
 }
 
 /// Intervals of `figures`, but of those of pixels only if the pixels of single images are known.
-fn intervals(
+pub(crate) fn intervals(
     data: &RunDataset,
     with_meta: bool,
     figures: &[Figure],
-    args: &EvaluateArgs,
+    how: Bootstrap,
 ) -> Vec<FigureInterval> {
     let values = figure_values(data, with_meta, figures);
-    let images = Images::of(data, with_meta, args.skip_without_ood);
-    let resamples = images.resampled(figures, &values, args.bootstrap);
+    let images = Images::of(data, with_meta);
+    let resamples = images.resampled(figures, &values, how);
     let interval = |(i, &figure): (usize, &Figure)| {
         let interval = Interval::of(resamples.iter().map(|r| r[i]))?;
         Some(FigureInterval { figure, interval })
@@ -400,14 +400,14 @@ fn row_results(run: &str, data: &RunDataset, args: &EvaluateArgs) -> RowResults 
         segments: score_segments(&data.detections, &data.kept(false)),
         sizes: size_bands(&data.detections, &data.kept(false)),
         distances: distance_bands(&data.detections, &data.kept(false)),
-        intervals: intervals(data, false, &figures, args),
+        intervals: intervals(data, false, &figures, args.bootstrap),
     }
 }
 
 /// The row of a run without the segments that its meta classifier rejects; figures of pixels stay.
 fn with_rejection(row: &RowResults, data: &RunDataset, args: &EvaluateArgs) -> RowResults {
     let of_pixels = row.intervals.iter().filter(|i| i.figure.score().is_some());
-    let of_segments = intervals(data, true, &Figure::OF_SEGMENTS, args);
+    let of_segments = intervals(data, true, &Figure::OF_SEGMENTS, args.bootstrap);
     RowResults {
         with_meta: true,
         segments: score_segments(&data.detections, &data.kept(true)),

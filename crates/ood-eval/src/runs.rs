@@ -10,11 +10,13 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::benchmark::{self, Benchmark};
+use crate::bootstrap::Bootstrap;
 use crate::calibration::Calibration;
 use crate::confusion::Confusion;
 use crate::curves::Histogram;
 use crate::detections::{Decision, Detections};
 use crate::pixel_counts::read_histograms;
+use crate::pixel_resamples::PixelResamples;
 use crate::sample_pixels::{SamplePixels, read_sample_pixels};
 use crate::thresholds::Level;
 
@@ -87,13 +89,39 @@ pub struct RunDataset {
     pub decisions: Option<Vec<Decision>>,
     /// Histogram of each score.
     pub pixels: BTreeMap<Score, Histogram>,
-    /// Every score in each image, in the order of the detections' samples, if known.
-    pub samples: Option<Vec<Vec<SamplePixels>>>,
+    /// All scores of each image, in the order of the detections' samples, and figures of resamples of these, if known.
+    pub samples: Option<(Vec<SamplePixels>, PixelResamples)>,
     /// Segments at further thresholds.
     pub levels: Vec<Level>,
 }
 
 impl RunDataset {
+    /// Reads the outputs of `segment-metrics` and, if it is there, of `meta-clf`, and draws the images. `only_with_ood`: see
+    /// [`read_histograms`].
+    ///
+    /// # Errors
+    /// If a table cannot be used.
+    pub fn read(
+        segments: &Path,
+        meta: Option<&Path>,
+        only_with_ood: bool,
+        how: Bootstrap,
+    ) -> Result<Self> {
+        let meta = meta.filter(|dir| dir.is_dir());
+        let detections = Detections::read(segments)?;
+        let decisions = meta.map(|dir| detections.read_decisions(dir)).transpose()?;
+        let main = (&detections, decisions.as_deref());
+        let levels = Level::read_all(segments, meta, main)?;
+        let samples = read_sample_pixels(segments, &detections.sample_ids, only_with_ood, how)?;
+        Ok(Self {
+            detections,
+            decisions,
+            pixels: read_histograms(segments, only_with_ood)?,
+            samples,
+            levels,
+        })
+    }
+
     /// Which segments stay: all, or those that the meta classifier does not reject.
     pub fn kept(&self, with_meta: bool) -> Vec<bool> {
         match self.decisions.as_ref().filter(|_| with_meta) {
@@ -150,13 +178,15 @@ pub fn stage_dirs(name: &str, path: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(dirs)
 }
 
-/// Reads all tables of a run. `only_with_ood`: see [`read_histograms`].
+/// Reads all tables of a run, and draws its images. `only_with_ood`: see [`read_histograms`].
 ///
 /// # Errors
 /// If one of them cannot be used.
-pub fn read_run(name: &str, path: &Path, only_with_ood: bool) -> Result<Run> {
+pub fn read_run(name: &str, path: &Path, only_with_ood: bool, how: Bootstrap) -> Result<Run> {
     let read = |dataset: &String| {
-        let data = read_dataset(path, dataset, only_with_ood)?;
+        let segments = path.join("segments").join(dataset);
+        let meta = path.join("meta").join(dataset);
+        let data = RunDataset::read(&segments, Some(&meta), only_with_ood, how)?;
         Ok((dataset.clone(), data))
     };
     let confusion = |dataset: &String| {
@@ -171,7 +201,7 @@ pub fn read_run(name: &str, path: &Path, only_with_ood: bool) -> Result<Run> {
         Some(calibration.map(|c| (dataset.clone(), c)))
     };
     let benchmark = |dataset: String| {
-        let figures = Benchmark::read(&path.join(benchmark::FOLDER).join(&dataset))?;
+        let figures = Benchmark::read(&path.join(benchmark::FOLDER).join(&dataset), how)?;
         Ok((dataset, figures))
     };
     let tables = || -> Result<_> {
@@ -197,24 +227,6 @@ pub fn read_run(name: &str, path: &Path, only_with_ood: bool) -> Result<Run> {
         closed_set,
         calibration,
         benchmarks,
-    })
-}
-
-fn read_dataset(run: &Path, dataset: &str, only_with_ood: bool) -> Result<RunDataset> {
-    let segments = run.join("segments").join(dataset);
-    let detections = Detections::read(&segments)?;
-    let meta = run.join("meta").join(dataset);
-    let decisions = meta
-        .is_dir()
-        .then(|| detections.read_decisions(&meta))
-        .transpose()?;
-    let samples = read_sample_pixels(&segments, &detections.sample_ids)?;
-    Ok(RunDataset {
-        detections,
-        decisions,
-        pixels: read_histograms(&segments, only_with_ood)?,
-        samples,
-        levels: Level::read_all(&segments, &meta)?,
     })
 }
 

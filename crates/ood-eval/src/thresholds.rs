@@ -4,7 +4,9 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use artifacts::manifest::Manifest;
 use artifacts::tables::{threshold_folder, thresholds_in};
+use artifacts::track::{self, Threshold};
 use serde::{Deserialize, Serialize};
 
 use crate::comparison::{Cell, Table, figure_text};
@@ -14,41 +16,70 @@ use crate::results::{DatasetResults, Results, row_name};
 use crate::runs::Run;
 use crate::segment_scores::{SegmentScores, score_segments};
 
-/// Segments at one threshold.
-#[derive(Clone, Debug)]
+/// Figures of the segments at one threshold.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Level {
     /// Pixels are flagged where the score is at least this.
     pub threshold: f64,
-    /// Segments and objects.
-    pub detections: Detections,
-    /// The meta classifier's decisions, if there is one for this threshold.
-    pub decisions: Option<Vec<Decision>>,
+    /// Figures of all segments.
+    pub all: SegmentScores,
+    /// Figures of those that the meta classifier of this threshold keeps, if there is one.
+    pub kept: Option<SegmentScores>,
 }
 
 impl Level {
-    /// Those in the outputs of `segment-metrics` and, if it is there, of `meta-clf`, by ascending threshold.
+    /// Those in the outputs of `segment-metrics` and, if it is there, of `meta-clf`, by ascending threshold; none if there is
+    /// only one. `main` are the tables of the main threshold.
     ///
     /// # Errors
     /// If a table is absent or damaged, or decisions are on other segments.
-    pub fn read_all(segments: &Path, meta: &Path) -> Result<Vec<Self>> {
-        let judged = thresholds_in(meta)?;
+    pub fn read_all(
+        segments: &Path,
+        meta: Option<&Path>,
+        main: (&Detections, Option<&[Decision]>),
+    ) -> Result<Vec<Self>> {
+        let judged = meta.map(thresholds_in).transpose()?.unwrap_or_default();
         let read = |threshold: f64| -> Result<Self> {
             let detections = Detections::read(&threshold_folder(segments, threshold))?;
-            let has_decisions = judged.contains(&threshold);
-            let decisions = has_decisions
-                .then(|| detections.read_decisions(&threshold_folder(meta, threshold)))
+            let meta = meta.filter(|_| judged.contains(&threshold));
+            let decisions = meta
+                .map(|dir| detections.read_decisions(&threshold_folder(dir, threshold)))
                 .transpose()?;
-            Ok(Self {
-                threshold,
-                detections,
-                decisions,
-            })
+            Ok(Self::of(threshold, &detections, decisions.as_deref()))
         };
-        let levels = thresholds_in(segments)?.into_iter();
-        levels
+        let further = thresholds_in(segments)?.into_iter();
+        let mut levels: Vec<_> = further
             .map(|t| read(t).with_context(|| format!("segments at the threshold {t}")))
-            .collect()
+            .collect::<Result<_>>()?;
+        let main_threshold = main_threshold(segments)?;
+        let is_new = |t: &f64| levels.iter().all(|level| level.threshold != *t);
+        if let Some(threshold) = main_threshold.filter(is_new)
+            && !levels.is_empty()
+        {
+            levels.push(Self::of(threshold, main.0, main.1));
+            levels.sort_by(|a, b| a.threshold.total_cmp(&b.threshold));
+        }
+        Ok(levels)
     }
+
+    fn of(threshold: f64, detections: &Detections, decisions: Option<&[Decision]>) -> Self {
+        let everything = vec![true; detections.segments.len()];
+        let kept = decisions
+            .map(|decisions| -> Vec<bool> { decisions.iter().map(|d| !d.is_rejected).collect() });
+        Self {
+            threshold,
+            all: score_segments(detections, &everything),
+            kept: kept.map(|kept| score_segments(detections, &kept)),
+        }
+    }
+}
+
+/// The threshold of the segments in an output of `segment-metrics`, if that says: an older one may not.
+fn main_threshold(segments: &Path) -> Result<Option<f64>> {
+    if segments.join(track::FILE_NAME).exists() {
+        return Ok(Some(Threshold::read(segments)?.threshold.into()));
+    }
+    Ok(Manifest::read(segments)?.arguments["entropy_threshold"].as_f64())
 }
 
 /// Figures of one run at one threshold.
@@ -71,19 +102,14 @@ pub(crate) fn threshold_results(runs: &[Run], dataset: &str) -> Vec<ThresholdRes
     let mut all = Vec::new();
     for run in runs {
         let levels = run.datasets.get(dataset).map_or(&[][..], |d| &d.levels);
-        let result = |level: &Level, with_meta: bool, kept: &[bool]| ThresholdResults {
+        let result = |level: &Level, with_meta: bool, segments| ThresholdResults {
             threshold: level.threshold,
             run: run.name.clone(),
             with_meta,
-            segments: score_segments(&level.detections, kept),
+            segments,
         };
-        let everything = |level: &Level| vec![true; level.detections.segments.len()];
-        all.extend(levels.iter().map(|l| result(l, false, &everything(l))));
-        all.extend(levels.iter().filter_map(|level| {
-            let decisions = level.decisions.as_ref()?;
-            let kept: Vec<bool> = decisions.iter().map(|d| !d.is_rejected).collect();
-            Some(result(level, true, &kept))
-        }));
+        all.extend(levels.iter().map(|l| result(l, false, l.all)));
+        all.extend(levels.iter().filter_map(|l| Some(result(l, true, l.kept?))));
     }
     all
 }

@@ -5,6 +5,7 @@ mod common;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use artifacts::manifest::Manifest;
 use artifacts::scores::Score;
 use artifacts::tables::{read_table, schema};
 use artifacts::track::{Threshold, Track};
@@ -154,6 +155,11 @@ fn benchmark_figures_stand_in_a_table_of_their_own() -> Result<()> {
     // all images count, also those without objects
     let margin = retrained.pixels_of(Score::Margin).context("margin")?;
     assert!(figures.auprc.is_some() && figures.fpr95 != margin.fpr95);
+    let intervals = figures.intervals.iter();
+    let names: Vec<_> = intervals.clone().map(|i| i.figure.name()).collect();
+    assert_eq!(names, ["auprc", "fpr95", "siou", "ppv", "f1"]);
+    assert!(intervals.clone().all(|i| i.interval.low <= i.interval.high));
+    assert!(text.contains("SegmentMeIfYouCan: 95 % intervals"), "{text}");
     let csv = std::fs::read_to_string(root.join("eval/results.csv"))?;
     let cells: Vec<_> = csv
         .lines()
@@ -217,7 +223,7 @@ fn tables_without_the_height_of_images_are_refused() -> Result<()> {
     let path = root.join("base/segments/lost/samples.parquet");
     let frame = read_table(&path, &table)?;
     table.columns.retain(|c| c.name != "height");
-    artifacts::tables::write_table(&old, &table, &mut frame.drop("height")?)?;
+    artifacts::tables::write_table(&old, &table, &frame.drop("height")?)?;
     std::fs::rename(&old, &path)?;
     let text = stderr(&evaluate(root, &[]).failure());
     for word in [
@@ -333,6 +339,13 @@ fn figures_over_the_threshold_are_a_table_and_two_charts() -> Result<()> {
         at_threshold(root, "retrained/segments", &tables, threshold)?;
     }
     at_threshold(root, "retrained/meta", &["decisions"], "0.6")?;
+    // the main threshold is one of them if the manifest has it, and not twice
+    for (run, threshold) in [("base", 0.25), ("retrained", 0.4)] {
+        let path = root.join(run).join("segments/lost/manifest.json");
+        let mut manifest = Manifest::read_file(&path)?;
+        manifest.arguments = serde_json::json!({ "entropy_threshold": threshold });
+        manifest.write_file(&path)?;
+    }
     evaluate(root, &[]).success();
     let results = Results::read(&root.join("eval"))?;
     let dataset = &results.datasets[0];
@@ -344,7 +357,9 @@ fn figures_over_the_threshold_are_a_table_and_two_charts() -> Result<()> {
             ("baseline", false, 0.25),
             ("baseline", false, 0.6),
             ("retrained", false, 0.25),
+            ("retrained", false, 0.4),
             ("retrained", false, 0.6),
+            ("retrained", true, 0.4),
             ("retrained", true, 0.6),
         ]
     );
@@ -355,7 +370,7 @@ fn figures_over_the_threshold_are_a_table_and_two_charts() -> Result<()> {
         assert_eq!(r.segments, main.segments, "the same segments");
     }
     let csv = std::fs::read_to_string(root.join("eval/thresholds.csv"))?;
-    assert_eq!(csv.lines().count(), 6, "{csv}");
+    assert_eq!(csv.lines().count(), 8, "{csv}");
     assert!(std::fs::read_to_string(root.join("eval/results.md"))?.contains("over the threshold"));
     report(root, &[]).success();
     let html = std::fs::read_to_string(root.join("report/report.html"))?;
@@ -558,6 +573,10 @@ fn runs_of_several_seeds_have_a_mean() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let root = dir.path();
     common::write_world(root)?;
+    let threshold = Threshold::new(Track::Obstacle, Score::Entropy, 0.25, Some(0.5));
+    for run in ["base", "retrained"] {
+        common::write_benchmark(&root.join(run), &common::retrained(), &threshold)?;
+    }
     let both = "both=base,retrained";
     let text = stdout(&ood_eval(root, &["evaluate", "--run", both, "--output", "eval"]).success());
     for word in [
@@ -577,6 +596,10 @@ fn runs_of_several_seeds_have_a_mean() -> Result<()> {
         .context("a mean")?;
     // 5 and 2
     assert_eq!(false_positives.spread.mean, 3.5);
+    let markdown = std::fs::read_to_string(root.join("eval/results.md"))?;
+    let benchmark = markdown.split("SegmentMeIfYouCan").nth(1);
+    let means = benchmark.map(|table| table.matches("| both, mean of 2 | – | – |").count());
+    assert_eq!(means, Some(1), "{markdown}");
     Ok(())
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Row {
 pub(crate) fn write(path: &Path, rows: &[Row]) -> Result<()> {
     let column = |f: fn(&Row) -> f64| rows.iter().map(f).collect::<Vec<_>>();
     let count = |f: fn(&Row) -> u32| rows.iter().map(f).collect::<Vec<_>>();
-    let mut frame = DataFrame::new(
+    let frame = DataFrame::new(
         rows.len(),
         vec![
             Column::new("step".into(), count(|r| r.step)),
@@ -37,7 +37,7 @@ pub(crate) fn write(path: &Path, rows: &[Row]) -> Result<()> {
             Column::new("learning_rate".into(), column(|r| r.learning_rate)),
         ],
     )?;
-    write_table(path, &schema::train_log(), &mut frame)
+    write_table(path, &schema::train_log(), &frame)
 }
 
 /// Reads the rows up to `step`: an interrupted training may have logged more than its checkpoint holds.
@@ -79,8 +79,8 @@ pub(crate) fn write_validation(path: &Path, looks: &[(u32, Figures)]) -> Result<
         let values: Vec<Option<f64>> = looks.iter().map(|l| l.1.named()[i].1).collect();
         columns.push(Column::new(name.into(), values));
     }
-    let mut frame = DataFrame::new(looks.len(), columns)?;
-    write_table(path, &schema::train_validation(), &mut frame)
+    let frame = DataFrame::new(looks.len(), columns)?;
+    write_table(path, &schema::train_validation(), &frame)
 }
 
 /// Reads the figures up to `step`.

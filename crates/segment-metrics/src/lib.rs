@@ -17,6 +17,7 @@
 pub mod analysis;
 pub mod components;
 pub mod features;
+pub mod joined;
 pub mod merge;
 pub mod overlaps;
 pub mod pixels;
@@ -37,17 +38,17 @@ use artifacts::logits::{Logits, logits_path};
 use artifacts::mask::{ComponentMap, Mask};
 use artifacts::scores::Score;
 use artifacts::shard::Shard;
-use artifacts::stage_dir::{Opened, StageDir};
+use artifacts::stage_dir::{Opened, StageDir, create_dir};
 use artifacts::tables::threshold_folder;
 use artifacts::track::{Threshold, Track};
 use clap::Parser;
 use ood_eval::curves::best_f1;
-use ood_eval::export::score_parser;
 use rayon::prelude::*;
 use serde::Serialize;
-use stage_cli::{Common, Progress, print_result};
+use stage_cli::{Common, Progress, one_of, print_result};
 
 use crate::analysis::{SampleMetrics, Segmentation, analyze};
+use crate::joined::Folders;
 use crate::pools::Pools;
 
 const COMPONENTS: &str = "components";
@@ -89,10 +90,10 @@ pub struct Args {
     )]
     pub thresholds: Vec<f64>,
     /// Score that the thresholds are for; the histograms hold all of them anyway.
-    #[arg(long, default_value = "entropy", value_parser = score_parser())]
+    #[arg(long, default_value = "entropy", value_parser = one_of(&Score::ALL, Score::name))]
     pub score: Score,
     /// Follow the rules of this track of `SegmentMeIfYouCan`'s benchmark: threshold, sizes, and no unrated pixels.
-    #[arg(long, value_parser = track::parser())]
+    #[arg(long, value_parser = one_of(&Track::ALL, Track::name))]
     pub track: Option<Track>,
     /// Drop segments of fewer pixels. Default: 0, with --track anomaly 500, with --track obstacle 50.
     #[arg(long)]
@@ -149,6 +150,12 @@ pub fn run(args: &Args) -> Result<()> {
             "--thresholds has {t} twice"
         );
     }
+    // the manifest says which threshold it was
+    let default = args.track.is_none().then_some(ENTROPY_THRESHOLD);
+    let args = &Args {
+        entropy_threshold: args.entropy_threshold.or(default),
+        ..args.clone()
+    };
     ensure!(
         args.track.is_none() || args.shard.count == 1 || args.entropy_threshold.is_some(),
         "--track finds the threshold of all samples, which shard {} does not have: give it by --entropy-threshold",
@@ -201,16 +208,16 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let (done, pools) = stage.measure_all(&samples)?;
     tables::write_pixel_counts(dir.path(), &pools.histograms)?;
-    let mut counts = tables::write_joined(dir.path(), &done, num_classes)?;
+    let n_done = done.len();
+    let folders = Folders::OfSamples(done);
+    let mut counts = tables::write_joined(dir.path(), &folders, num_classes)?;
     for &threshold in &args.thresholds {
-        let folders = done.iter().map(|d| threshold_folder(d, threshold));
-        let folders: Vec<_> = folders.collect();
         tables::write_level(dir.path(), threshold, &folders, num_classes)?;
     }
     if args.compat_names {
         reference_tables::write(dir.path(), num_classes)?;
     }
-    counts.push(("skipped", (samples.len() - done.len()) as u64));
+    counts.push(("skipped", (samples.len() - n_done) as u64));
     std::fs::remove_dir_all(&stage.partial)
         .with_context(|| format!("could not remove {}", stage.partial.display()))?;
     finish(dir, &counts)?;
@@ -242,9 +249,8 @@ fn check_logits(logits: &Path, samples: &[&Sample]) -> Result<usize> {
         );
     }
     let first = samples.first().context("there are no samples in it")?;
-    Ok(Logits::read(&logits_path(logits, &first.sample_id))?
-        .info
-        .num_classes)
+    let first = Logits::read_sample(logits, &first.sample_id, None)?;
+    Ok(first.info.num_classes)
 }
 
 /// What every sample needs to know.
@@ -399,9 +405,15 @@ impl Stage<'_> {
     }
 
     fn read_logits(&self, sample: &Sample) -> Result<Logits> {
-        let path = logits_path(self.logits, &sample.sample_id);
-        let logits = Logits::read(&path)?;
-        self.check_fit(&path, &logits, sample)?;
+        let size = (sample.width as usize, sample.height as usize);
+        let logits = Logits::read_sample(self.logits, &sample.sample_id, Some(size))?;
+        ensure!(
+            logits.info.num_classes == self.num_classes,
+            "{} has {} classes, but other samples have {}: remove it and run `seg-model infer` again",
+            logits_path(self.logits, &sample.sample_id).display(),
+            logits.info.num_classes,
+            self.num_classes
+        );
         Ok(logits)
     }
 
@@ -423,39 +435,6 @@ impl Stage<'_> {
         }
         Ok(())
     }
-
-    fn check_fit(&self, path: &Path, logits: &Logits, sample: &Sample) -> Result<()> {
-        let info = &logits.info;
-        ensure!(
-            info.sample_id == sample.sample_id,
-            "{} holds logits of {}: it was renamed or copied",
-            path.display(),
-            info.sample_id
-        );
-        ensure!(
-            (info.output_width, info.output_height)
-                == (sample.width as usize, sample.height as usize),
-            "{} is for {}x{} pixels, but the mask has {}x{}: run `seg-model infer` on these labels",
-            path.display(),
-            info.output_width,
-            info.output_height,
-            sample.width,
-            sample.height
-        );
-        ensure!(
-            info.num_classes == self.num_classes,
-            "{} has {} classes, but other samples have {}: remove it and run `seg-model infer` again",
-            path.display(),
-            info.num_classes,
-            self.num_classes
-        );
-        Ok(())
-    }
-}
-
-fn create_dir(dir: &Path) -> Result<()> {
-    let create = std::fs::create_dir_all(dir);
-    create.with_context(|| format!("could not create {}", dir.display()))
 }
 
 impl Args {

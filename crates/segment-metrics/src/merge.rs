@@ -10,9 +10,10 @@ use artifacts::manifest::Manifest;
 use artifacts::scores::Score;
 use artifacts::shard::Shard;
 use artifacts::stage_dir::{Opened, StageDir};
-use artifacts::tables::{read_table, schema, threshold_folder, thresholds_in};
+use artifacts::tables::{read_table, schema, thresholds_in};
 use artifacts::track;
 
+use crate::joined::Folders;
 use crate::pixels::{Counts, Histograms};
 use crate::{Args, COMPONENTS, PARTIAL, finish, reference_tables, tables};
 
@@ -67,14 +68,13 @@ pub fn merge(args: &Args) -> Result<()> {
         copy_components(&part.dir, &components)?;
         add_pixels(&part.dir, &mut pools)?;
     }
-    let dirs: Vec<_> = parts.iter().map(|part| &part.dir).collect();
+    let dirs = parts.iter().map(|part| part.dir.clone());
+    let dirs = Folders::OfShards(dirs.collect());
     let num_classes = num_classes(&parts[0].dir)?;
     tables::write_pixel_counts(dir.path(), &pools)?;
     let mut counts = tables::write_joined(dir.path(), &dirs, num_classes)?;
     for threshold in thresholds_in(&parts[0].dir)? {
-        let folders = dirs.iter().map(|d| threshold_folder(d, threshold));
-        let folders: Vec<_> = folders.collect();
-        tables::write_level(dir.path(), threshold, &folders, num_classes)?;
+        tables::write_level(dir.path(), threshold, &dirs, num_classes)?;
     }
     // the same in all shards, as their arguments are
     let cut = parts[0].dir.join(track::FILE_NAME);

@@ -2,17 +2,19 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use artifacts::score_bins::BINS_PER_COARSE_BIN;
 use artifacts::scores::Score;
+use artifacts::stage_dir::create_dir;
 use artifacts::tables::features::segment_features;
 use artifacts::tables::schema::{self, Table};
-use artifacts::tables::{read_table, threshold_folder, write_table};
+use artifacts::tables::{threshold_folder, write_table, write_table_parts};
 use ood_eval::curves::{BinCount, Histogram, auprc, auroc, fpr95};
-use polars::prelude::{Column, DataFrame, DataType, NamedFrom, Series, SortMultipleOptions};
+use polars::prelude::{Column, DataFrame, DataType, NamedFrom, Series};
 
 use crate::analysis::{Cut, Region, SampleMetrics};
 use crate::features::features;
+use crate::joined::Folders;
 use crate::overlaps::Overlap;
 use crate::pixels::{Counts, Histograms};
 use crate::regions::RegionSums;
@@ -54,8 +56,8 @@ impl<'a> From<&'a Cut> for Sides<'a> {
 /// If the disk fails.
 pub fn write_sample(dir: &Path, id: &str, metrics: &SampleMetrics, classes: usize) -> Result<()> {
     let table = schema::sample_pixels();
-    let mut frame = sample_pixels_frame(id, Some(metrics))?;
-    write_table(&dir.join(table.file_name()), &table, &mut frame)?;
+    let frame = sample_pixels_frame(id, Some(metrics))?;
+    write_table(&dir.join(table.file_name()), &table, &frame)?;
     write_sides(dir, id, metrics, metrics.into(), classes)
 }
 
@@ -70,8 +72,8 @@ pub fn write_sides(
     sides: Sides<'_>,
     classes: usize,
 ) -> Result<()> {
-    for (table, mut frame) in sides_frames(Some((id, metrics)), sides, classes)? {
-        write_table(&dir.join(table.file_name()), &table, &mut frame)?;
+    for (table, frame) in sides_frames(Some((id, metrics)), sides, classes)? {
+        write_table(&dir.join(table.file_name()), &table, &frame)?;
     }
     Ok(())
 }
@@ -79,11 +81,11 @@ pub fn write_sides(
 /// Writes the pixel counts of the samples without and with out-of-distribution pixels.
 pub fn write_pixel_counts(output: &Path, pools: &[Histograms<u64>; 2]) -> Result<()> {
     let table = schema::pixel_counts();
-    let mut frame = pixel_counts_frame(pools)?;
-    write_table(&output.join(table.file_name()), &table, &mut frame)
+    let frame = pixel_counts_frame(pools)?;
+    write_table(&output.join(table.file_name()), &table, &frame)
 }
 
-/// Joins the tables of `folders`, one for each sample or shard, into those of `output`, sorted by `sample_id`.
+/// Joins the tables of `folders` into those of `output`, sorted by `sample_id`.
 ///
 /// Returns the numbers of samples, segments, false positives and objects for the manifest.
 ///
@@ -91,70 +93,69 @@ pub fn write_pixel_counts(output: &Path, pools: &[Histograms<u64>; 2]) -> Result
 /// If a table cannot be read, or the disk fails.
 pub fn write_joined(
     output: &Path,
-    folders: &[impl AsRef<Path>],
+    folders: &Folders,
     num_classes: usize,
 ) -> Result<Vec<(&'static str, u64)>> {
-    let table = schema::sample_pixels();
-    join(output, folders, &table, sample_pixels_frame("", None)?)?;
+    let (table, empty) = (schema::sample_pixels(), sample_pixels_frame("", None)?);
+    join(output, folders, &table, empty, |_| Ok(()))?;
     write_joined_sides(output, folders, num_classes)
 }
 
-/// The same for the tables of [`write_sides`] at a further threshold, into its folder below `output`.
+/// The same for the tables of [`write_sides`] at a further threshold, from its folders below `folders` into that below `output`.
 ///
 /// # Errors
 /// As [`write_joined`].
 pub fn write_level(
     output: &Path,
     threshold: f64,
-    folders: &[impl AsRef<Path>],
+    folders: &Folders,
     num_classes: usize,
 ) -> Result<()> {
     let output = threshold_folder(output, threshold);
-    std::fs::create_dir_all(&output)
-        .with_context(|| format!("could not create {}", output.display()))?;
-    write_joined_sides(&output, folders, num_classes).map(drop)
+    create_dir(&output)?;
+    let folders = folders.at_threshold(threshold);
+    write_joined_sides(&output, &folders, num_classes).map(drop)
 }
 
 fn write_joined_sides(
     output: &Path,
-    folders: &[impl AsRef<Path>],
+    folders: &Folders,
     num_classes: usize,
 ) -> Result<Vec<(&'static str, u64)>> {
     let mut counts = Vec::new();
     for (table, empty) in sides_frames(None, Sides::default(), num_classes)? {
-        let joined = join(output, folders, &table, empty)?;
-        counts.push((table.name, joined.height() as u64));
+        let (mut n_rows, mut n_false_positives) = (0, 0);
+        join(output, folders, &table, empty, |part| {
+            n_rows += part.height() as u64;
+            if let Ok(column) = part.column("is_false_positive") {
+                n_false_positives += u64::from(column.bool()?.sum().unwrap_or(0));
+            }
+            Ok(())
+        })?;
+        counts.push((table.name, n_rows));
         if table.name == "segments" {
-            let column = joined.column("is_false_positive")?.bool()?;
-            counts.push(("false_positives", u64::from(column.sum().unwrap_or(0))));
+            counts.push(("false_positives", n_false_positives));
         }
     }
     Ok(counts)
 }
 
-/// Writes `table` of all `folders`, one below the other; without any, it is `empty`.
+/// Writes `table` of all `folders`, one below the other but sorted by `sample_id`; without any, it is `empty`. `look` sees
+/// every part of it.
 fn join(
     output: &Path,
-    folders: &[impl AsRef<Path>],
+    folders: &Folders,
     table: &Table,
     empty: DataFrame,
-) -> Result<DataFrame> {
-    let mut joined = empty;
-    for folder in folders {
-        let path = folder.as_ref().join(table.file_name());
-        joined
-            .vstack_mut_owned(read_table(&path, table)?)
-            .with_context(|| format!("{} is unlike those of other samples", path.display()))?;
-    }
-    // folders of single samples come in order, those of shards do not; sorting copies the whole table
-    let is_sorted = joined.column("sample_id")?.str()?.iter().is_sorted();
-    if !is_sorted {
-        let stable = SortMultipleOptions::default().with_maintain_order(true);
-        joined.sort_in_place(["sample_id"], stable)?;
-    }
-    joined.rechunk_mut();
-    write_table(&output.join(table.file_name()), table, &mut joined)?;
-    Ok(joined)
+    mut look: impl FnMut(&DataFrame) -> Result<()>,
+) -> Result<()> {
+    let parts = folders.parts(table)?.map(|part| {
+        let part = part?;
+        look(&part)?;
+        Ok(part)
+    });
+    let parts = std::iter::once(Ok(empty)).chain(parts);
+    write_table_parts(&output.join(table.file_name()), table, parts)
 }
 
 /// The tables that depend on the threshold; without rows if there is no sample.
@@ -282,7 +283,7 @@ fn sample_pixels_frame(id: &str, metrics: Option<&SampleMetrics>) -> Result<Data
         column("auroc", figures(auroc)),
         column("auprc", figures(auprc)),
         column("fpr95", figures(fpr95)),
-        lists("bins", DataType::UInt32, bins),
+        lists("coarse_bins", DataType::UInt32, bins),
         lists("bins_in", DataType::UInt64, counts(|b| b.n_in)),
         lists("bins_out", DataType::UInt64, counts(|b| b.n_out)),
     ])

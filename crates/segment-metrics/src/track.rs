@@ -1,25 +1,14 @@
 //! The rules of `SegmentMeIfYouCan`'s benchmark: which pixels count, and where the score is cut.
 
-use anyhow::Context;
 use artifacts::labels::{EvalLabel, IGNORE};
 use artifacts::logits::Logits;
 use artifacts::mask::Mask;
 use artifacts::score_bins::NUM_BINS;
 use artifacts::scores::{PixelRow, Score};
-use artifacts::track::Track;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use ood_eval::curves::{BinCount, Histogram};
 
 use crate::components::label_components;
 use crate::pixels::fill_bins;
-
-/// Parses the name of a track.
-pub fn parser() -> impl TypedValueParser<Value = Track> {
-    PossibleValuesParser::new(Track::ALL.map(Track::name)).try_map(|name| {
-        let track = Track::ALL.into_iter().find(|t| t.name() == name);
-        track.context("no such track")
-    })
-}
 
 /// Turns unrated pixels into void: the benchmark knows no others.
 pub fn void_unrated(mask: &mut Mask) {

@@ -403,6 +403,28 @@ fn an_interrupted_run_goes_on() -> Result<()> {
 }
 
 #[test]
+fn an_interrupted_run_with_further_thresholds_goes_on() -> Result<()> {
+    let toy = Toy::new()?;
+    let options = ["--thresholds", "0.25,0.9", "--compat-names"];
+    toy.command("whole", &options).assert().success();
+    let file = toy.path("logits").join(file_name("c"));
+    let bytes = fs::read(&file)?;
+    fs::write(&file, &bytes[..bytes.len() / 2])?;
+    let one_thread = [&options[..], &["--threads", "1"]].concat();
+    toy.check_fails(&one_thread, &["c.safetensors"])?;
+    let of_sample = toy.path("out/partial/samples/a/thresholds/0.25");
+    assert!(of_sample.join("samples.parquet").exists());
+    fs::write(&file, bytes)?;
+    // a sample that is done is not read again
+    fs::write(toy.path("logits").join(file_name("b")), "damaged")?;
+    toy.command("out", &options).assert().success();
+    let found = relative_files(&toy.path("out"))?;
+    assert!(found.contains_key(Path::new("thresholds/0.9/segments.parquet")));
+    assert!(found == relative_files(&toy.path("whole"))?);
+    Ok(())
+}
+
+#[test]
 fn whole_images_may_be_flagged_and_no_object_be_anywhere() -> Result<()> {
     let toy = Toy::new()?;
     for id in ["a", "b", "c"] {
@@ -481,23 +503,51 @@ fn unusable_labels_are_named() -> Result<()> {
     toy.check_fails(&[], &["index.json", "cityscapes-io prepare"])
 }
 
-#[test]
-fn too_many_segments_for_a_map() -> Result<()> {
-    let toy = Toy::new()?;
-    let (width, height) = (512, 514);
+/// Makes `a` the only sample, of another size and all in-distribution.
+fn one_sample(toy: &Toy, width: usize, height: usize) -> Result<()> {
     finished(&toy.path("labels"), |dir| {
         Mask::filled(width, height, 0).write(&dir.join("a.png"))?;
         let mut sample = sample("a", "a.png".into());
         (sample.width, sample.height) = (width as u32, height as u32);
-        Index::new(
-            "toy",
-            "val",
-            MaskKind::Eval,
-            Path::new("/nowhere"),
-            vec![sample],
-        )?
-        .write(dir)
-    })?;
+        let folder = Path::new("/nowhere");
+        Index::new("toy", "val", MaskKind::Eval, folder, vec![sample])?.write(dir)
+    })
+}
+
+/// The reference numbers rows and columns with 16 bits; ours are as many as an image can have.
+#[test]
+fn sides_may_be_longer_than_65535() -> Result<()> {
+    let toy = Toy::new()?;
+    for (width, height) in [(70_001, 2), (2, 70_001)] {
+        one_sample(&toy, width, height)?;
+        let long = logits("a", height, width)?;
+        let is_flagged = |i: usize| i == width * height - 1;
+        let values = (0..CLASSES * width * height).map(|i| {
+            let is_certain = i < width * height && !is_flagged(i);
+            if is_certain { 12.0 } else { 0.0 }
+        });
+        let long = Logits::new(long.info, [CLASSES, height, width], values.collect())?;
+        long.write(&toy.path("logits").join(file_name("a")), Precision::F16)?;
+        toy.command("out", &["--force"]).assert().success();
+        let table = schema::segments(CLASSES);
+        let segments = read_table(&toy.path("out").join(table.file_name()), &table)?;
+        let value = |name: &str| -> Result<f64> {
+            let column = segments.column(name)?.f64()?;
+            column.first().with_context(|| format!("no {name}"))
+        };
+        assert_eq!(segments.height(), 1);
+        assert_eq!(value("size")?, 1.0);
+        assert_eq!(value("centroid_row")?, (height - 1) as f64);
+        assert_eq!(value("centroid_col")?, (width - 1) as f64);
+    }
+    Ok(())
+}
+
+#[test]
+fn too_many_segments_for_a_map() -> Result<()> {
+    let toy = Toy::new()?;
+    let (width, height) = (512, 514);
+    one_sample(&toy, width, height)?;
     let mut lattice = logits("a", height, width)?;
     let values = (0..CLASSES * width * height)
         .map(|i| {
@@ -625,7 +675,8 @@ fn merge(toy: &Toy, output: &str, parts: &[&str]) -> Command {
 #[test]
 fn merged_shards_are_what_one_call_writes() -> Result<()> {
     let toy = Toy::new()?;
-    for more in [&[][..], &["--skip-without-ood"]] {
+    let further = ["--thresholds", "0.25,0.9", "--compat-names"];
+    for more in [&[][..], &["--skip-without-ood"], &further] {
         let with = |output: &str, shard: &str| {
             let options = [&["--shard", shard, "--force"], more].concat();
             toy.command(output, &options).assert().success();
@@ -643,6 +694,10 @@ fn merged_shards_are_what_one_call_writes() -> Result<()> {
                 .assert()
                 .success();
             let whole = relative_files(&toy.path("whole"))?;
+            let has = |file: &str| whole.contains_key(Path::new(file));
+            let is_further = more == further;
+            assert_eq!(has("thresholds/0.9/segments.parquet"), is_further);
+            assert_eq!(has("reference_segments.csv"), is_further);
             assert!(whole == relative_files(&toy.path("merged"))?, "{parts:?}");
             let manifests = (
                 Manifest::read(&toy.path("whole"))?,

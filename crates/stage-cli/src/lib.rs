@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
 pub use progress::Progress;
@@ -60,6 +61,17 @@ fn set_up(common: &Common) -> Result<()> {
         .num_threads(common.threads)
         .build_global()
         .context("could not start the worker threads")
+}
+
+/// Parses an argument that is one of `all`, by its name.
+pub fn one_of<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(all.iter().map(|&value| name(value))).try_map(move |given| {
+        let found = all.iter().copied().find(|&value| name(value) == given);
+        found.context("no such value")
+    })
 }
 
 /// Prints a result line to stdout; a closed pipe is no error.

@@ -5,31 +5,81 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use polars::prelude::{
-    Column, DataFrame, KeyValueMetadata, ParquetCompression, ParquetReader, ParquetWriter,
-    SerReader,
+    Column, DataFrame, DataType, KeyValueMetadata, ParquetCompression, ParquetReader,
+    ParquetWriter, SerReader,
 };
 
-use super::schema::Table;
+use super::schema::{Field, Table};
 use crate::atomic::write_atomic;
+
+/// Rows of a row group, which is what is in memory of a table that is written or read in parts.
+///
+/// Tables with lists have far larger rows than others.
+fn rows_per_group(table: &Table) -> usize {
+    let is_list = |f: &Field| matches!(f.dtype, DataType::List(_));
+    if table.columns.iter().any(is_list) {
+        1 << 9
+    } else {
+        1 << 16
+    }
+}
 
 /// Writes `frame` atomically as zstd-compressed parquet, with the table's name and version in the metadata.
 ///
 /// # Errors
 /// If the frame lacks a column of the table or has one of another type, or the disk fails.
-pub fn write_table(path: &Path, table: &Table, frame: &mut DataFrame) -> Result<()> {
-    check(table, frame).with_context(|| format!("refused to write {}", path.display()))?;
+pub fn write_table(path: &Path, table: &Table, frame: &DataFrame) -> Result<()> {
+    write_table_parts(path, table, [Ok(frame.clone())])
+}
+
+/// The same for a table that comes in `parts`, one below the other, of which only some are in memory at a time.
+///
+/// The file depends on the rows alone, not on where the parts begin.
+///
+/// # Errors
+/// If there is no part, one cannot be had, has other columns than the first or lacks one of the table, or the disk fails.
+pub fn write_table_parts(
+    path: &Path,
+    table: &Table,
+    parts: impl IntoIterator<Item = Result<DataFrame>>,
+) -> Result<()> {
+    let rows_per_group = rows_per_group(table);
+    let refused = || format!("refused to write {}", path.display());
+    let mut parts = parts.into_iter().map(|part| {
+        let part = part?;
+        check(table, &part).with_context(refused)?;
+        Ok::<_, anyhow::Error>(part)
+    });
     let metadata = vec![
         ("oodseg.table".to_owned(), table.name.to_owned()),
         ("oodseg.format_version".to_owned(), "1".to_owned()),
         ("oodseg.columns".to_owned(), table.description()),
     ];
     write_atomic(path, |w| {
-        ParquetWriter::new(w)
+        let mut rows = parts.next().context("there is no part")??;
+        let mut writer = ParquetWriter::new(w)
             .with_compression(ParquetCompression::Zstd(None))
             .with_key_value_metadata(Some(KeyValueMetadata::from_static(metadata)))
-            .with_row_group_size(Some(1 << 18))
             .set_parallel(false)
-            .finish(frame)?;
+            .batched(rows.schema())?;
+        let mut write = |mut group: DataFrame| -> Result<()> {
+            group.rechunk_mut();
+            Ok(writer.write_batch(&group)?)
+        };
+        for part in parts {
+            rows.vstack_mut_owned(part?).with_context(refused)?;
+            while rows.height() >= rows_per_group {
+                let (group, rest) = rows.split_at(rows_per_group as i64);
+                write(group)?;
+                rows = rest;
+            }
+        }
+        while rows.height() > 0 {
+            let (group, rest) = rows.split_at(rows_per_group.min(rows.height()) as i64);
+            write(group)?;
+            rows = rest;
+        }
+        writer.finish()?;
         Ok(())
     })
 }
@@ -42,20 +92,29 @@ const RENAMED: [(&str, &str); 1] = [("siou", "adjusted_iou")];
 /// # Errors
 /// If the file is absent (naming the stage that writes it), damaged, or lacks a column.
 pub fn read_table(path: &Path, table: &Table) -> Result<DataFrame> {
-    let file = File::open(path).with_context(|| {
-        format!(
-            "could not read {}: run `{}` first",
-            path.display(),
-            table.written_by
-        )
-    })?;
-    let mut frame = ParquetReader::new(file).finish().with_context(|| {
-        format!(
-            "{} is damaged: run `{}` again",
-            path.display(),
-            table.written_by
-        )
-    })?;
+    read_rows(path, table, None)
+}
+
+/// Reads and checks a table in parts of some rows, so that it never is in memory as a whole.
+///
+/// # Errors
+/// As [`read_table`], each part for itself.
+pub fn read_table_parts(
+    path: &Path,
+    table: &Table,
+) -> Result<impl Iterator<Item = Result<DataFrame>> + use<>> {
+    let n_rows = reader(path, table)?.num_rows();
+    let n_rows = n_rows.with_context(|| damaged(path, table))?;
+    let (path, table, step) = (path.to_owned(), table.clone(), rows_per_group(table));
+    // a table without rows has columns all the same
+    let parts = (0..n_rows.max(1)).step_by(step);
+    Ok(parts.map(move |from| read_rows(&path, &table, Some((from, step)))))
+}
+
+/// The rows of `slice`, first and number, or all.
+fn read_rows(path: &Path, table: &Table, slice: Option<(usize, usize)>) -> Result<DataFrame> {
+    let rows = reader(path, table)?.with_slice(slice).finish();
+    let mut frame = rows.with_context(|| damaged(path, table))?;
     for (old, new) in RENAMED {
         if frame.column(old).is_ok() && table.columns.iter().any(|c| c.name == new) {
             frame.rename(old, new.into())?;
@@ -69,6 +128,25 @@ pub fn read_table(path: &Path, table: &Table) -> Result<DataFrame> {
         )
     })?;
     Ok(frame)
+}
+
+fn reader(path: &Path, table: &Table) -> Result<ParquetReader<File>> {
+    let file = File::open(path).with_context(|| {
+        format!(
+            "could not read {}: run `{}` first",
+            path.display(),
+            table.written_by
+        )
+    })?;
+    Ok(ParquetReader::new(file))
+}
+
+fn damaged(path: &Path, table: &Table) -> String {
+    format!(
+        "{} is damaged: run `{}` again",
+        path.display(),
+        table.written_by
+    )
 }
 
 fn check(table: &Table, frame: &DataFrame) -> Result<()> {
@@ -94,4 +172,83 @@ fn check(table: &Table, frame: &DataFrame) -> Result<()> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use polars::prelude::Series;
+
+    use super::super::schema;
+    use super::*;
+
+    /// So many rows from number `from` on.
+    fn rows(from: usize, n: usize) -> Result<DataFrame> {
+        let numbers = || from..from + n;
+        let names: Vec<_> = numbers().map(|i| format!("sample {}", i / 3)).collect();
+        let counts: Vec<_> = numbers().map(|i| i as u64).collect();
+        let rates: Vec<_> = numbers().map(|i| (i % 4 > 0).then_some(i as f64)).collect();
+        let lists = |of: fn(usize) -> Series| numbers().map(of).collect::<Vec<_>>();
+        Ok(DataFrame::new_infer_height(vec![
+            Column::new("sample_id".into(), &names),
+            Column::new("score".into(), &names),
+            Column::new("n_in".into(), &counts),
+            Column::new("n_out".into(), &counts),
+            Column::new("auroc".into(), &rates),
+            Column::new("auprc".into(), &rates),
+            Column::new("fpr95".into(), &rates),
+            Column::new("coarse_bins".into(), lists(|i| (0..i as u32 % 5).collect())),
+            Column::new("bins_in".into(), lists(|i| (0..i as u64 % 5).collect())),
+            Column::new("bins_out".into(), lists(|i| (0..i as u64 % 5).collect())),
+        ])?)
+    }
+
+    #[test]
+    fn files_do_not_depend_on_the_parts_and_are_read_in_parts() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let table = schema::sample_pixels();
+        let path = dir.path().join(table.file_name());
+        let n = 2 * rows_per_group(&table) + 77;
+        write_table(&path, &table, &rows(0, n)?)?;
+        let whole = std::fs::read(&path)?;
+        for size in [1, 100, n - 1] {
+            let parts = (0..n).step_by(size);
+            let parts = parts.map(|from| rows(from, size.min(n - from)));
+            write_table_parts(&path, &table, parts)?;
+            assert!(std::fs::read(&path)? == whole, "parts of {size} rows");
+        }
+        let mut from = 0;
+        for part in read_table_parts(&path, &table)? {
+            let part = part?;
+            assert!(part.equals_missing(&rows(from, part.height())?));
+            from += part.height();
+        }
+        assert_eq!(from, n);
+        Ok(())
+    }
+
+    #[test]
+    fn tables_without_rows_have_columns() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let table = schema::sample_pixels();
+        let path = dir.path().join(table.file_name());
+        write_table(&path, &table, &rows(0, 5)?.clear())?;
+        let parts: Vec<_> = read_table_parts(&path, &table)?.collect::<Result<_>>()?;
+        assert_eq!((parts.len(), parts[0].height()), (1, 0));
+        assert!(write_table_parts(&path, &table, []).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn parts_that_differ_are_refused_and_the_file_before_stays() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let table = schema::sample_pixels();
+        let path = dir.path().join(table.file_name());
+        write_table(&path, &table, &rows(0, 5)?)?;
+        let whole = std::fs::read(&path)?;
+        let broken = [rows(0, 2), Ok(rows(2, 2)?.drop("bins_in")?)];
+        let error = write_table_parts(&path, &table, broken).unwrap_err();
+        assert!(format!("{error:#}").contains("bins_in"), "{error:#}");
+        assert!(std::fs::read(&path)? == whole);
+        Ok(())
+    }
 }

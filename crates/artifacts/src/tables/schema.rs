@@ -196,9 +196,9 @@ pub fn sample_pixels() -> Table {
                 "false positive rate at a true positive rate of 0.95",
             ),
             counts(
-                "bins",
+                "coarse_bins",
                 DataType::UInt32,
-                "bins with pixels, ascending, each of 128 of artifacts::score_bins",
+                "bins with pixels, ascending, each of 512 of artifacts::score_bins",
             ),
             counts(
                 "bins_in",

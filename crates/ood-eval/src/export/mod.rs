@@ -9,14 +9,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use artifacts::index::{self, Index, check_sample_id};
-use artifacts::logits::{Logits, logits_path};
+use artifacts::logits::Logits;
 use artifacts::scores::{PixelRow, Score};
 use artifacts::shard::Shard;
 use artifacts::stage_dir::{Opened, StageDir};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use rayon::prelude::*;
 use serde::Serialize;
-use stage_cli::{Progress, print_result};
+use stage_cli::{Progress, one_of, print_result};
 
 use self::samples::{Exported, list};
 
@@ -40,7 +39,7 @@ pub struct ExportArgs {
     #[serde(skip)]
     pub output: PathBuf,
     /// Score of each pixel, which grows with the suspicion that the pixel is out-of-distribution.
-    #[arg(long, default_value = "entropy", value_parser = score_parser())]
+    #[arg(long, default_value = "entropy", value_parser = one_of(&Score::ALL, Score::name))]
     pub score: Score,
     /// Formats, separated by commas.
     #[arg(long, value_enum, value_delimiter = ',', required = true)]
@@ -76,14 +75,6 @@ pub enum Format {
     Png,
     /// PNG to look at: the image under the score's heat map.
     Overlay,
-}
-
-/// Parses the name of a score.
-pub fn score_parser() -> impl TypedValueParser<Value = Score> {
-    PossibleValuesParser::new(Score::ALL.map(Score::name)).try_map(|name| {
-        let score = Score::ALL.into_iter().find(|s| s.name() == name);
-        score.context("no such score")
-    })
 }
 
 /// A name that can be a folder's: the rules of sample ids.
@@ -198,9 +189,7 @@ fn export(sample: &Exported, args: &ExportArgs, folders: &Folders) -> Result<()>
     if missing.is_empty() {
         return Ok(());
     }
-    let path = logits_path(&args.logits, &sample.sample_id);
-    let mut logits = Logits::read(&path)?;
-    sample.check_fit(&path, &logits)?;
+    let mut logits = Logits::read_sample(&args.logits, &sample.sample_id, sample.size)?;
     if let Some(image) = sample.image.as_ref().filter(|_| args.image_size) {
         (logits.info.output_width, logits.info.output_height) = image.size;
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use artifacts::folder;
 use artifacts::index::{Index, Sample};
-use artifacts::logits::{Logits, logits_path};
+use artifacts::logits::logits_path;
 
 use super::{ExportArgs, Format};
 
@@ -13,7 +13,7 @@ use super::{ExportArgs, Format};
 pub(super) struct Exported {
     pub(super) sample_id: String,
     /// Columns and rows that the logits must have, if an index tells.
-    size: Option<(usize, usize)>,
+    pub(super) size: Option<(usize, usize)>,
     /// The image, if an index tells.
     pub(super) image: Option<Image>,
 }
@@ -106,26 +106,6 @@ impl Exported {
             size.1,
             image.size.0,
             image.size.1
-        );
-        Ok(())
-    }
-
-    /// Refuses logits of another sample or size.
-    pub(super) fn check_fit(&self, path: &Path, logits: &Logits) -> Result<()> {
-        let info = &logits.info;
-        ensure!(
-            info.sample_id == self.sample_id,
-            "{} holds logits of {}: it was renamed or copied",
-            path.display(),
-            info.sample_id
-        );
-        let size = (info.output_width, info.output_height);
-        ensure!(
-            self.size.is_none_or(|expected| expected == size),
-            "{} is for {}x{} pixels, but its index says otherwise: run `seg-model infer` on these images",
-            path.display(),
-            size.0,
-            size.1
         );
         Ok(())
     }

@@ -18,9 +18,8 @@ use stage_cli::Progress;
 
 use super::figures::{Member, slug};
 use super::pictures::{self, Size};
-use crate::closed_set::read_logits;
 use crate::segment_scores::{SampleErrors, sample_errors};
-use artifacts::logits::logits_path;
+use artifacts::logits::Logits;
 
 /// One sample of the gallery.
 #[derive(Clone, Debug, Serialize)]
@@ -177,8 +176,7 @@ impl Gallery<'_> {
         let logits_dir = member.run.path.join("logits").join(self.dataset);
         let file = |what: &str| format!("{what} {} {name}", member.index);
         if logits_dir.is_dir() {
-            let path = logits_path(&logits_dir, id);
-            let logits = read_logits(&path, sample, (mask.width, mask.height))?;
+            let logits = Logits::read_sample(&logits_dir, id, Some((mask.width, mask.height)))?;
             let (class, entropy) = pictures::sample_logits(&logits, size);
             views.push(self.named(
                 id,

@@ -15,12 +15,11 @@ mod published;
 mod raster;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use artifacts::atomic::write_bytes;
-use artifacts::stage_dir::{Opened, StageDir};
+use artifacts::stage_dir::{Opened, StageDir, create_dir};
 use serde::Serialize;
 use stage_cli::print_result;
 
@@ -164,8 +163,7 @@ fn gallery(
         return Ok(Vec::new());
     };
     let overlays = dir.path().join("overlays").join(dataset);
-    fs::create_dir_all(&overlays)
-        .with_context(|| format!("could not create {}", overlays.display()))?;
+    create_dir(&overlays)?;
     let gallery = Gallery {
         dataset,
         labels: labels.join(dataset),

@@ -251,6 +251,7 @@ pub(crate) fn write_benchmark(
     stage(&run.join("benchmark/lost"), "segment-metrics", |dir| {
         write_tables(dir, found)?;
         write_pixel_counts(dir, found)?;
+        write_sample_pixels(dir, found)?;
         threshold.write(dir)
     })
 }
@@ -282,8 +283,8 @@ impl Columns {
             Column::new(name_of_column, self.f64s.get(name).unwrap_or(&zeros))
         };
         let columns = table.columns.iter().map(|f| column(&f.name)).collect();
-        let mut frame = DataFrame::new_infer_height(columns)?;
-        write_table(&dir.join(table.file_name()), table, &mut frame)
+        let frame = DataFrame::new_infer_height(columns)?;
+        write_table(&dir.join(table.file_name()), table, &frame)
     }
 }
 
@@ -410,13 +411,13 @@ fn write_sample_pixels(dir: &Path, found: &[Vec<Found>]) -> Result<()> {
         Column::new("auroc".into(), &figures),
         Column::new("auprc".into(), &figures),
         Column::new("fpr95".into(), &figures),
-        Column::new("bins".into(), bins),
+        Column::new("coarse_bins".into(), bins),
         Column::new("bins_in".into(), bins_in),
         Column::new("bins_out".into(), bins_out),
     ];
     let table = schema::sample_pixels();
-    let mut frame = DataFrame::new_infer_height(columns)?;
-    write_table(&dir.join(table.file_name()), &table, &mut frame)
+    let frame = DataFrame::new_infer_height(columns)?;
+    write_table(&dir.join(table.file_name()), &table, &frame)
 }
 
 fn write_pixel_counts(dir: &Path, found: &[Vec<Found>]) -> Result<()> {
