@@ -243,14 +243,15 @@ race-training labels proxy *counts: _pytorch
     cargo build --release -p ood-train
     {{ pytorch }} tests/bench/training_throughput.py {{ bin }}/ood-train {{ labels }} {{ proxy }} {{ counts }}
 
-# segments of 1,200 large images made of smaller ones: `just bench-images runs/real/erfnet/logits/fishyscapes-static runs/real/labels/fishyscapes-static`
+# segments and pixel figures of 1,200 large images made of smaller ones, the figures also in turns with scikit-learn: `just bench-images runs/real/erfnet/logits/fishyscapes-static runs/real/labels/fishyscapes-static`
 [group('develop')]
 bench-images logits labels count="1200": build _pytorch
     rm -rf target/many-images
     {{ pytorch }} tests/bench/many_images.py {{ bin }} {{ logits }} {{ labels }} target/many-images {{ count }}
+    {{ pytorch }} tests/bench/pixel_evaluation.py {{ bin }} target/many-images/logits target/many-images/labels 8 3 240
     rm -rf target/many-images
 
-# pixel figures here and with scikit-learn: `just race-pixels runs/real/erfnet/logits/fishyscapes-static runs/real/labels/fishyscapes-static`
+# pixel figures here and with scikit-learn, of the same images: `just race-pixels runs/real/erfnet/logits/fishyscapes-static runs/real/labels/fishyscapes-static`
 [group('develop')]
 race-pixels logits labels *counts: build _pytorch
     {{ pytorch }} tests/bench/pixel_evaluation.py {{ bin }} {{ logits }} {{ labels }} {{ counts }}

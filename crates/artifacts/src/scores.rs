@@ -96,6 +96,21 @@ impl PixelRow {
         fill_row(self, logits);
     }
 
+    /// `of` of each column's score into `out`, `[W]`. In a function of [`vectorized!`](crate::vectorized) it is a loop of vector
+    /// instructions, unlike one over [`score`](Self::score).
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
+    pub fn map_scores<T>(&self, score: Score, out: &mut [T], of: impl Fn(f32) -> T) {
+        let (first, second) = (self.first.iter(), self.second.iter());
+        match score {
+            Score::Entropy => fill(out, self.entropy.iter().map(|&e| of(e))),
+            Score::MaxSoftmax => fill(out, first.map(|&p| of(variation_ratio(p)))),
+            Score::MaxLogit => fill(out, self.max_logit.iter().map(|&z| of(-z))),
+            Score::Energy => fill(out, self.log_sum_exp.iter().map(|&z| of(-z))),
+            Score::Margin => fill(out, first.zip(second).map(|(&p, &q)| of(prob_margin(p, q)))),
+        }
+    }
+
     /// `score` of column `x`.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
@@ -107,6 +122,14 @@ impl PixelRow {
             Score::Energy => -self.log_sum_exp[x],
             Score::Margin => prob_margin(self.first[x], self.second[x]),
         }
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "compiled for each instruction set")]
+fn fill<T>(out: &mut [T], values: impl Iterator<Item = T>) {
+    for (out, value) in out.iter_mut().zip(values) {
+        *out = value;
     }
 }
 
@@ -291,6 +314,12 @@ mod tests {
         assert_eq!(row.score(Score::MaxLogit, 1), -30.0);
         assert!((row.score(Score::Margin, 0) - 1.0).abs() < 1e-6);
         assert!((row.score(Score::MaxSoftmax, 0) - 2.0 / 3.0).abs() < 1e-6);
+        for score in Score::ALL {
+            let mut all = vec![0.0; row.width];
+            row.map_scores(score, &mut all, |s| s);
+            let single = (0..row.width).map(|x| row.score(score, x));
+            assert_eq!(all, single.collect::<Vec<_>>(), "{}", score.name());
+        }
     }
 
     /// Rows of all widths, against the plain computation in f64.

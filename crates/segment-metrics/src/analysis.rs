@@ -3,6 +3,7 @@
 use artifacts::labels::{EvalLabel, IGNORE};
 use artifacts::mask::Mask;
 use artifacts::scores::{PixelRow, Score};
+use artifacts::vectorized;
 
 use crate::components::Components;
 use crate::overlaps::{Overlap, adjusted_ious, count_overlaps};
@@ -114,9 +115,7 @@ pub fn analyze(
         histograms.add_row(&row, labels, &mut bins);
         classes.extend_from_slice(&row.class);
         for (level, segments) in &mut levels {
-            for (x, (member, &label)) in members.iter_mut().zip(labels).enumerate() {
-                *member = label != IGNORE && level.flags(&row, x);
-            }
+            level.flag_row(&row, labels, &mut members);
             segments.push_row(&members);
         }
         for (member, &label) in members.iter_mut().zip(labels) {
@@ -174,9 +173,18 @@ pub fn analyze(
 }
 
 impl Segmentation {
-    /// Whether column `x` of a row is flagged.
-    pub fn flags(&self, row: &PixelRow, x: usize) -> bool {
-        row.score(self.score, x) >= self.threshold
+    /// Which columns of a row are flagged, `[W]`; void ones never are.
+    pub fn flag_row(&self, row: &PixelRow, labels: &[u8], flags: &mut [bool]) {
+        flag_row(row, self.score, self.threshold, flags);
+        for (flag, &label) in flags.iter_mut().zip(labels) {
+            *flag &= label != IGNORE;
+        }
+    }
+}
+
+vectorized! {
+    fn flag_row(row: &PixelRow, score: Score, threshold: f32, flags: &mut [bool]) {
+        row.map_scores(score, flags, |s| s >= threshold);
     }
 }
 

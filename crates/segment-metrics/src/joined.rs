@@ -21,6 +21,7 @@ pub enum Folders {
 
 impl Folders {
     /// The folders of a further threshold in these.
+    #[must_use]
     pub fn at_threshold(&self, threshold: f64) -> Self {
         let further = |folders: &[PathBuf]| {
             let folders = folders.iter().map(|f| threshold_folder(f, threshold));

@@ -180,9 +180,7 @@ fn first_bin(score: Score) -> u32 {
 vectorized! {
     /// The bin of each column's score.
     pub(crate) fn fill_bins(row: &PixelRow, score: Score, bins: &mut [u32]) {
-        for (x, bin) in bins.iter_mut().enumerate() {
-            *bin = bin_of_number(row.score(score, x));
-        }
+        row.map_scores(score, bins, bin_of_number);
     }
 }
 

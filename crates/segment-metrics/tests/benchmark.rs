@@ -12,6 +12,7 @@ use ood_eval::curves::{BinCount, best_f1};
 use ood_eval::detections::Detections;
 use ood_eval::segment_scores::{object_sious, score_segments, segment_ppvs};
 use segment_metrics::analysis::{SampleMetrics, Segmentation, analyze};
+use segment_metrics::joined::Folders;
 use segment_metrics::pixels::Histograms;
 use segment_metrics::tables::{write_joined, write_sample};
 use serde_json::Value;
@@ -90,7 +91,7 @@ fn detections(frames: &[Frame], segmentation: &Segmentation) -> Result<Detection
         write_sample(&folder, &id, &frame.measure(segmentation), CLASSES)?;
         folders.push(folder);
     }
-    write_joined(scratch.path(), &folders, CLASSES)?;
+    write_joined(scratch.path(), &Folders::OfSamples(folders), CLASSES)?;
     Detections::read(scratch.path())
 }
 

@@ -222,11 +222,11 @@ pub fn score_map(logits: &Logits, score: Score) -> Vec<f32> {
     let (width, classes) = (logits.info.output_width, logits.info.num_classes);
     let (mut reader, mut row_logits) = (logits.row_reader(), vec![0.0; classes * width]);
     let mut row = PixelRow::new(classes, width);
-    let mut values = Vec::with_capacity(width * logits.info.output_height);
-    for y in 0..logits.info.output_height {
+    let mut values = vec![0.0; width * logits.info.output_height];
+    for (y, values) in values.chunks_exact_mut(width).enumerate() {
         reader.read(y, &mut row_logits);
         row.fill_from_logits(&row_logits);
-        values.extend((0..width).map(|x| row.score(score, x)));
+        row.map_scores(score, values, |s| s);
     }
     values
 }
