@@ -349,7 +349,7 @@ fn histograms_of_images_add_up_to_those_of_all() -> Result<()> {
     for row in 0..pooled.height() {
         let score = pooled.column("score")?.str()?.get(row).context("score")?;
         let bin = pooled.column("bin")?.u32()?.get(row).context("bin")?;
-        let sums = expected.entry((score.to_owned(), bin / 128)).or_default();
+        let sums = expected.entry((score.to_owned(), bin / 512)).or_default();
         for (sum, name) in sums.iter_mut().zip(["n_in", "n_out"]) {
             *sum += pooled.column(name)?.u64()?.get(row).context("count")?;
         }
@@ -364,7 +364,7 @@ fn histograms_of_images_add_up_to_those_of_all() -> Result<()> {
             let list = images.column(name)?.list()?.get_as_series(row);
             list.context("a list")
         };
-        let bins = list("bins")?;
+        let bins = list("coarse_bins")?;
         for (i, name) in ["bins_in", "bins_out"].into_iter().enumerate() {
             for (bin, n) in bins.u32()?.iter().zip(list(name)?.u64()?.iter()) {
                 let key = (text("score")?, bin.context("bin")?);
