@@ -148,8 +148,9 @@ def main():
         for module in net.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
-    trained = [p for key, p in net.named_parameters() if name(key).startswith(args.train_only)]
-    optimizer = torch.optim.Adam(trained, args.learning_rate)
+    for key, p in net.named_parameters():
+        p.requires_grad_(name(key).startswith(args.train_only))
+    optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], args.learning_rate)
     start = time.perf_counter()
     for images, labels in torch.utils.data.DataLoader(Crops(args), args.batch_size, num_workers=2):
         optimizer.zero_grad()

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use artifacts::score_bins;
+use artifacts::score_bins::{self, NUM_BINS};
 use artifacts::scores::Score;
-use artifacts::tables::{read_table, schema};
+use artifacts::tables::{read_table_parts, schema};
+use polars::prelude::DataFrame;
 
 use crate::curves::{BinCount, Histogram, totals};
 use crate::detections::{bools, strings};
@@ -21,38 +22,21 @@ use crate::reference_curves;
 pub fn read_histograms(dir: &Path, only_with_ood: bool) -> Result<BTreeMap<Score, Histogram>> {
     let table = schema::pixel_counts();
     let path = dir.join(table.file_name());
-    let frame = read_table(&path, &table)?;
-    let scores = strings(&frame, "score")?;
-    let has_ood = bools(&frame, "has_ood")?;
-    let bins = frame.column("bin")?.u32()?.into_no_null_iter();
-    let n_in = frame.column("n_in")?.u64()?.into_no_null_iter();
-    let n_out = frame.column("n_out")?.u64()?.into_no_null_iter();
-    let mut counts: BTreeMap<Score, BTreeMap<u32, BinCount>> = BTreeMap::new();
-    for ((((score, has_ood), bin), n_in), n_out) in
-        scores.zip(has_ood).zip(bins).zip(n_in).zip(n_out)
-    {
-        let score = Score::ALL.into_iter().find(|s| s.name() == score);
-        let score = score
-            .filter(|_| bin < score_bins::NUM_BINS)
-            .with_context(|| {
-                format!(
-                    "{} has an unknown score or bin: run `segment-metrics` again",
-                    path.display()
-                )
-            })?;
-        if has_ood || !only_with_ood {
-            let bins = counts.entry(score).or_default();
-            let count = bins.entry(bin).or_insert(BinCount {
-                bin,
-                ..BinCount::default()
-            });
-            count.n_in += n_in;
-            count.n_out += n_out;
-        }
+    let mut counts: BTreeMap<Score, Vec<[u64; 2]>> = BTreeMap::new();
+    for part in read_table_parts(&path, &table)? {
+        add_part(&part?, only_with_ood, &mut counts).with_context(|| {
+            let path = path.display();
+            format!("{path} has an unknown score or bin: run `segment-metrics` again")
+        })?;
     }
+    let histogram = |counts: Vec<[u64; 2]>| -> Histogram {
+        let bins = (0..).zip(counts).filter(|(_, counts)| *counts != [0; 2]);
+        bins.map(|(bin, [n_in, n_out])| BinCount { bin, n_in, n_out })
+            .collect()
+    };
     let histograms: BTreeMap<_, Histogram> = counts
         .into_iter()
-        .map(|(score, bins)| (score, bins.into_values().collect()))
+        .map(|(score, counts)| (score, histogram(counts)))
         .collect();
     // every score rates the same pixels
     let mut sizes = histograms.values().map(|h| totals(h));
@@ -63,6 +47,34 @@ pub fn read_histograms(dir: &Path, only_with_ood: bool) -> Result<BTreeMap<Score
         path.display()
     );
     Ok(histograms)
+}
+
+/// Adds rows of the table to the in- and out-of-distribution pixels of each score and bin.
+fn add_part(
+    part: &DataFrame,
+    only_with_ood: bool,
+    counts: &mut BTreeMap<Score, Vec<[u64; 2]>>,
+) -> Result<()> {
+    let scores = strings(part, "score")?;
+    let has_ood = bools(part, "has_ood")?;
+    let bins = part.column("bin")?.u32()?.into_no_null_iter();
+    let n_in = part.column("n_in")?.u64()?.into_no_null_iter();
+    let n_out = part.column("n_out")?.u64()?.into_no_null_iter();
+    for (((score, has_ood), bin), (n_in, n_out)) in
+        scores.zip(has_ood).zip(bins).zip(n_in.zip(n_out))
+    {
+        let known = Score::ALL.into_iter().find(|s| s.name() == score);
+        let score = known.with_context(|| format!("score {score:?}"))?;
+        ensure!(bin < NUM_BINS, "bin {bin}");
+        if has_ood || !only_with_ood {
+            let of_score = counts.entry(score);
+            let of_score = of_score.or_insert_with(|| vec![[0; 2]; NUM_BINS as usize]);
+            let [sum_in, sum_out] = &mut of_score[bin as usize];
+            *sum_in += n_in;
+            *sum_out += n_out;
+        }
+    }
+    Ok(())
 }
 
 /// Pixels in each of `n` equal bins of the normalised entropy in [0, 1], lowest first: `(in, out)`.

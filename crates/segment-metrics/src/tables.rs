@@ -78,11 +78,21 @@ pub fn write_sides(
     Ok(())
 }
 
-/// Writes the pixel counts of the samples without and with out-of-distribution pixels.
+/// Writes the pixel counts of the samples without and with out-of-distribution pixels: non-empty bins, sorted by score name,
+/// `has_ood` and bin.
+///
+/// # Errors
+/// If the disk fails.
 pub fn write_pixel_counts(output: &Path, pools: &[Histograms<u64>; 2]) -> Result<()> {
     let table = schema::pixel_counts();
-    let frame = pixel_counts_frame(pools)?;
-    write_table(&output.join(table.file_name()), &table, &frame)
+    let mut scores = Score::ALL;
+    scores.sort_by_key(|score| score.name());
+    // of one score at a time, for there are millions of bins
+    let parts = scores.into_iter().flat_map(|score| {
+        let pools = [false, true].into_iter().zip(pools);
+        pools.map(move |(has_ood, pool)| pixel_counts_frame(score, has_ood, pool))
+    });
+    write_table_parts(&output.join(table.file_name()), &table, parts)
 }
 
 /// Joins the tables of `folders` into those of `output`, sorted by `sample_id`.
@@ -308,23 +318,14 @@ fn lists(name: &str, dtype: DataType, lists: Vec<Series>) -> Column {
     Series::new(name.into(), lists).into()
 }
 
-/// Non-empty bins, sorted by score name, `has_ood` and bin.
-fn pixel_counts_frame(pools: &[Histograms<u64>; 2]) -> Result<DataFrame> {
-    let mut scores = Score::ALL;
-    scores.sort_by_key(|score| score.name());
-    let mut rows = Vec::new();
-    for score in scores {
-        for (has_ood, histograms) in [false, true].into_iter().zip(pools) {
-            let bins = histograms.non_empty(score);
-            rows.extend(bins.map(|(bin, counts)| (score.name(), has_ood, bin, counts)));
-        }
-    }
+fn pixel_counts_frame(score: Score, has_ood: bool, pool: &Histograms<u64>) -> Result<DataFrame> {
+    let bins = || pool.non_empty(score);
     frame(vec![
-        column("score", rows.iter().map(|r| r.0)),
-        column("has_ood", rows.iter().map(|r| r.1)),
-        column("bin", rows.iter().map(|r| r.2)),
-        column("n_in", rows.iter().map(|r| r.3.n_in)),
-        column("n_out", rows.iter().map(|r| r.3.n_out)),
+        column("score", bins().map(|_| score.name())),
+        column("has_ood", bins().map(|_| has_ood)),
+        column("bin", bins().map(|(bin, _)| bin)),
+        column("n_in", bins().map(|(_, counts)| counts.n_in)),
+        column("n_out", bins().map(|(_, counts)| counts.n_out)),
     ])
 }
 
