@@ -19,6 +19,13 @@ pub struct BinCount {
 /// A histogram: bins ascending, none twice.
 pub type Histogram = Vec<BinCount>;
 
+/// The bins that have pixels, from in- and out-of-distribution pixels of every bin.
+pub fn non_empty(counts: &[[u64; 2]]) -> Histogram {
+    let bins = (0..).zip(counts).filter(|(_, counts)| **counts != [0; 2]);
+    bins.map(|(bin, &[n_in, n_out])| BinCount { bin, n_in, n_out })
+        .collect()
+}
+
 /// What remains true when the threshold is lowered to the score of a bin.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CurvePoint {

@@ -9,7 +9,7 @@ use artifacts::scores::Score;
 use artifacts::tables::{read_table_parts, schema};
 use polars::prelude::DataFrame;
 
-use crate::curves::{BinCount, Histogram, totals};
+use crate::curves::{BinCount, Histogram, non_empty, totals};
 use crate::detections::{bools, strings};
 use crate::reference_curves;
 
@@ -29,14 +29,9 @@ pub fn read_histograms(dir: &Path, only_with_ood: bool) -> Result<BTreeMap<Score
             format!("{path} has an unknown score or bin: run `segment-metrics` again")
         })?;
     }
-    let histogram = |counts: Vec<[u64; 2]>| -> Histogram {
-        let bins = (0..).zip(counts).filter(|(_, counts)| *counts != [0; 2]);
-        bins.map(|(bin, [n_in, n_out])| BinCount { bin, n_in, n_out })
-            .collect()
-    };
     let histograms: BTreeMap<_, Histogram> = counts
         .into_iter()
-        .map(|(score, counts)| (score, histogram(counts)))
+        .map(|(score, counts)| (score, non_empty(&counts)))
         .collect();
     // every score rates the same pixels
     let mut sizes = histograms.values().map(|h| totals(h));

@@ -8,7 +8,7 @@ use artifacts::scores::Score;
 use rayon::prelude::*;
 
 use crate::bootstrap::{Bootstrap, Figure, draw};
-use crate::curves::{BinCount, Histogram, auprc, auroc, fpr95};
+use crate::curves::{Histogram, auprc, auroc, fpr95, non_empty};
 
 /// Number of coarse bins.
 pub const NUM_COARSE_BINS: usize = NUM_BINS.div_ceil(BINS_PER_COARSE_BIN) as usize;
@@ -99,7 +99,7 @@ impl Sums {
     pub fn figures(self) -> PixelResamples {
         let figures = self.counts.into_par_iter().map(|counts| {
             counts.map(|counts| {
-                let histogram = histogram(&counts);
+                let histogram = non_empty(&counts);
                 [auroc(&histogram), auprc(&histogram), fpr95(&histogram)]
             })
         });
@@ -109,15 +109,10 @@ impl Sums {
     }
 }
 
-fn histogram(counts: &[[u64; 2]]) -> Histogram {
-    let bins = (0..).zip(counts).filter(|(_, counts)| **counts != [0, 0]);
-    bins.map(|(bin, &[n_in, n_out])| BinCount { bin, n_in, n_out })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::curves::BinCount;
 
     /// Three images whose pixels are in bins 0 to 2 of every score.
     fn images() -> Vec<ImageHistogram> {
@@ -166,7 +161,7 @@ mod tests {
                     sum[1] += u64::from(weight) * b.n_out;
                 }
             }
-            let pooled = histogram(&pooled);
+            let pooled = non_empty(&pooled);
             for score in Score::ALL {
                 let of = |figure| found.of_resample(number as usize, figure);
                 assert_eq!(of(Figure::Auroc(score)), auroc(&pooled));

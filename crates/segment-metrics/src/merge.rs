@@ -10,8 +10,9 @@ use artifacts::manifest::Manifest;
 use artifacts::scores::Score;
 use artifacts::shard::Shard;
 use artifacts::stage_dir::{Opened, StageDir};
-use artifacts::tables::{read_table, schema, thresholds_in};
+use artifacts::tables::{read_table, read_table_parts, schema, thresholds_in};
 use artifacts::track;
+use polars::prelude::DataFrame;
 
 use crate::joined::Folders;
 use crate::pixels::{Counts, Histograms};
@@ -229,26 +230,29 @@ fn copy_components(part: &Path, to: &Path) -> Result<()> {
 fn add_pixels(part: &Path, pools: &mut [Histograms<u64>; 2]) -> Result<()> {
     let table = schema::pixel_counts();
     let path = part.join(table.file_name());
-    let frame = read_table(&path, &table)?;
-    let scores = frame.column("score")?.str()?.iter();
-    let has_ood = frame.column("has_ood")?.bool()?.iter();
-    let bins = frame.column("bin")?.u32()?.iter();
-    let n_in = frame.column("n_in")?.u64()?.iter();
-    let n_out = frame.column("n_out")?.u64()?.iter();
+    for rows in read_table_parts(&path, &table)? {
+        add_rows(&rows?, pools).with_context(|| {
+            format!(
+                "{} is damaged: run the shard again with --force",
+                path.display()
+            )
+        })?;
+    }
+    Ok(())
+}
+
+fn add_rows(rows: &DataFrame, pools: &mut [Histograms<u64>; 2]) -> Result<()> {
+    let scores = rows.column("score")?.str()?.iter();
+    let has_ood = rows.column("has_ood")?.bool()?.iter();
+    let bins = rows.column("bin")?.u32()?.iter();
+    let n_in = rows.column("n_in")?.u64()?.iter();
+    let n_out = rows.column("n_out")?.u64()?.iter();
     let rows = scores.zip(has_ood).zip(bins).zip(n_in.zip(n_out));
-    let damaged = || {
-        format!(
-            "{} is damaged: run the shard again with --force",
-            path.display()
-        )
-    };
     for (((score, has_ood), bin), (n_in, n_out)) in rows {
         let score = Score::ALL.into_iter().find(|s| Some(s.name()) == score);
         let row = score.zip(has_ood).zip(bin).zip(n_in.zip(n_out));
-        let (((score, has_ood), bin), (n_in, n_out)) = row.with_context(damaged)?;
-        pools[usize::from(has_ood)]
-            .add_bin(score, bin, Counts { n_in, n_out })
-            .with_context(damaged)?;
+        let (((score, has_ood), bin), (n_in, n_out)) = row.context("a row has no such value")?;
+        pools[usize::from(has_ood)].add_bin(score, bin, Counts { n_in, n_out })?;
     }
     Ok(())
 }
@@ -256,7 +260,8 @@ fn add_pixels(part: &Path, pools: &mut [Histograms<u64>; 2]) -> Result<()> {
 /// Number of classes, which the columns tell.
 fn num_classes(part: &Path) -> Result<usize> {
     let table = schema::segments(0);
-    let frame = read_table(&part.join(table.file_name()), &table)?;
+    let mut parts = read_table_parts(&part.join(table.file_name()), &table)?;
+    let frame = parts.next().context("a table has at least one part")??;
     let names = frame.get_column_names();
     Ok(names
         .iter()

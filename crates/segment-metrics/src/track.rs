@@ -5,7 +5,7 @@ use artifacts::logits::Logits;
 use artifacts::mask::Mask;
 use artifacts::score_bins::NUM_BINS;
 use artifacts::scores::{PixelRow, Score};
-use ood_eval::curves::{BinCount, Histogram};
+use ood_eval::curves::{Histogram, non_empty};
 
 use crate::components::label_components;
 use crate::pixels::fill_bins;
@@ -76,9 +76,7 @@ impl Counts {
 
     /// Bins that have pixels.
     pub fn histogram(&self) -> Histogram {
-        let bins = (0..).zip(&self.0).filter(|(_, counts)| **counts != [0; 2]);
-        bins.map(|(bin, &[n_in, n_out])| BinCount { bin, n_in, n_out })
-            .collect()
+        non_empty(&self.0)
     }
 }
 
