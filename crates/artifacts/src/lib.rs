@@ -10,6 +10,7 @@
 
 pub mod atomic;
 pub mod colors;
+pub mod entropy_terms;
 pub mod folder;
 pub mod index;
 mod label_png;

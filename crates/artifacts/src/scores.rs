@@ -3,8 +3,10 @@
 //! All rows are class-major: `[C, W]`, class `c` of column `x` at `c * W + x`. Every stage uses these functions,
 //! so that every stage sees the same numbers.
 
+use multiversion::target::target_cfg_f;
 use serde::{Deserialize, Serialize};
 
+use crate::entropy_terms::neg_x_ln_x;
 use crate::vector::{exp, ln};
 use crate::vectorized;
 
@@ -152,6 +154,7 @@ vectorized! {
     fn fill_row(row: &mut PixelRow, logits: &[f32]) {
         let width = row.width;
         let log_classes = (row.num_classes as f64).ln() as f32;
+        let fused = target_cfg_f!(target_feature = "fma");
         let mut block = vec![[0.0; LANES]; row.num_classes];
         for x in (0..width).step_by(LANES) {
             let n = LANES.min(width - x);
@@ -166,7 +169,7 @@ vectorized! {
             row.first[x..][..n].copy_from_slice(&first[..n]);
             row.second[x..][..n].copy_from_slice(&second[..n]);
             row.class[x..][..n].copy_from_slice(&class[..n]);
-            row.entropy[x..][..n].copy_from_slice(&entropy(&block, log_classes)[..n]);
+            row.entropy[x..][..n].copy_from_slice(&entropy(&block, log_classes, fused)[..n]);
         }
     }
 }
@@ -181,15 +184,16 @@ vectorized! {
 /// and rounded, as `scipy.stats.entropy` computes them from f32.
 pub fn entropy_row(probs: &[f32], width: usize, row: &mut [f32]) {
     let log_classes = ((probs.len() / width) as f64).ln() as f32;
+    let fused = target_cfg_f!(target_feature = "fma");
     let mut block = vec![[0.0; LANES]; probs.len() / width];
     for (i, out) in row.chunks_mut(LANES).enumerate() {
         load_block(probs, width, i * LANES, &mut block);
-        out.copy_from_slice(&entropy(&block, log_classes)[..out.len()]);
+        out.copy_from_slice(&entropy(&block, log_classes, fused)[..out.len()]);
     }
 }
 }
 
-/// The two largest probabilities of each column and the class of the first, the lowest one on ties.
+/// The two largest probabilities of each column, the second 0 of one class, and the class of the first, the lowest one on ties.
 pub fn top_two_row(
     probs: &[f32],
     width: usize,
@@ -255,7 +259,7 @@ fn softmax(block: &mut [Lanes]) -> (Lanes, Lanes) {
 /// See [`entropy_row`].
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
-fn entropy(block: &[Lanes], log_classes: f32) -> Lanes {
+fn entropy(block: &[Lanes], log_classes: f32, fused: bool) -> Lanes {
     let mut sum = block[0];
     for class in &block[1..] {
         for (sum, &p) in sum.iter_mut().zip(class) {
@@ -264,10 +268,12 @@ fn entropy(block: &[Lanes], log_classes: f32) -> Lanes {
     }
     let mut entropy = [0.0; LANES];
     for class in block {
-        for ((entropy, &p), &sum) in entropy.iter_mut().zip(class).zip(&sum) {
-            let q = p / sum;
-            let wide = f64::from(q);
-            let term = -(wide * ln(wide)) as f32;
+        let mut q = *class;
+        for (q, &sum) in q.iter_mut().zip(&sum) {
+            *q /= sum;
+        }
+        let terms = neg_x_ln_x(&q, fused);
+        for ((entropy, term), q) in entropy.iter_mut().zip(terms).zip(q) {
             *entropy += if q > 0.0 { term } else { 0.0 };
         }
     }
@@ -278,23 +284,30 @@ fn entropy(block: &[Lanes], log_classes: f32) -> Lanes {
 }
 
 /// See [`top_two_row`].
+///
+/// Probabilities are ordered as their bits, for they are not negative. Every turn writes every number: what stays as it is in some columns
+/// would become a masked store, which is slow on some processors.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
 fn top_two(block: &[Lanes]) -> (Lanes, Lanes, [u8; LANES]) {
-    let mut first = block[0];
-    let mut second = [f32::NEG_INFINITY; LANES];
-    let mut class = [0_u32; LANES]; // as wide as the probabilities
-    for (c, probs) in (0..).zip(block).skip(1) {
+    let mut first = block[0].map(f32::to_bits);
+    let mut second = [0; LANES];
+    let mut classes_since = [0_u32; LANES]; // as wide as the probabilities
+    for probs in &block[1..] {
         for x in 0..LANES {
-            let p = probs[x];
-            let is_first = p > first[x];
-            let rest = if is_first { first[x] } else { p };
-            second[x] = if rest > second[x] { rest } else { second[x] };
-            first[x] = if is_first { p } else { first[x] };
-            class[x] = if is_first { c } else { class[x] };
+            let p = probs[x].to_bits();
+            classes_since[x] = if p > first[x] {
+                0
+            } else {
+                classes_since[x] + 1
+            };
+            second[x] = second[x].max(p.min(first[x]));
+            first[x] = first[x].max(p);
         }
     }
-    (first, second, class.map(|c| c as u8))
+    let numbers = |bits: [u32; LANES]| bits.map(f32::from_bits);
+    let class = classes_since.map(|n| (block.len() as u32 - 1 - n) as u8);
+    (numbers(first), numbers(second), class)
 }
 
 #[cfg(test)]

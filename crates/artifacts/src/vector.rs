@@ -61,13 +61,7 @@ pub const EXP_ULP: f64 = 1.5;
 pub fn ln(x: f64) -> f64 {
     const LN_2_HIGH: f64 = 6.931_471_803_691_238e-1;
     const LN_2_LOW: f64 = 1.908_214_929_270_587_7e-10;
-    const ROOT_HALF: u64 = 0x3fe6_a09e << 32;
-    const ONE: u64 = 0x3ff0_0000 << 32;
-    const TWO_52: f64 = 4_503_599_627_370_496.0;
-    let shifted = x.to_bits().wrapping_add(ONE - ROOT_HALF);
-    // an integer becomes a float by writing it into the low bits of 2⁵²
-    let n = f64::from_bits((shifted >> 52) | TWO_52.to_bits()) - (TWO_52 + 1023.0);
-    let f = f64::from_bits((shifted & (u64::MAX >> 12)).wrapping_add(ROOT_HALF)) - 1.0;
+    let (n, f) = exponent_and_fraction(x);
     let half_square = 0.5 * f * f;
     let s = f / (2.0 + f);
     let z = s * s;
@@ -79,6 +73,23 @@ pub fn ln(x: f64) -> f64 {
             + w * (0.285_714_287_436_623_9
                 + w * (0.181_835_721_616_180_5 + w * 0.147_981_986_051_165_86)));
     s * (half_square + (even + odd)) + n * LN_2_LOW - half_square + f + n * LN_2_HIGH
+}
+
+/// n and f with x = 2ⁿ (1 + f) and 1 + f between √½ and √2, of a positive normal number; n = −1023 and f = 0 for 0.
+#[inline(always)]
+#[allow(
+    clippy::inline_always,
+    reason = "a call would end the loop's vectorization"
+)]
+pub fn exponent_and_fraction(x: f64) -> (f64, f64) {
+    const ROOT_HALF: u64 = 0x3fe6_a09e << 32;
+    const ONE: u64 = 0x3ff0_0000 << 32;
+    const TWO_52: f64 = 4_503_599_627_370_496.0;
+    let shifted = x.to_bits().wrapping_add(ONE - ROOT_HALF);
+    // an integer becomes a float by writing it into the low bits of 2⁵²
+    let n = f64::from_bits((shifted >> 52) | TWO_52.to_bits()) - (TWO_52 + 1023.0);
+    let f = f64::from_bits((shifted & (u64::MAX >> 12)).wrapping_add(ROOT_HALF)) - 1.0;
+    (n, f)
 }
 
 /// eˣ in double precision for |x| ≤ 700, to two units of the last place; the nearer of e^±700 beyond.

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use artifacts::labels::NUM_CLASSES;
-use artifacts::tables::features::segment_features;
+use artifacts::tables::features::{num_classes, segment_features};
 use artifacts::tables::read_table;
 use artifacts::tables::schema::{self, Table};
-use polars::prelude::{DataFrame, PlSmallStr};
+use polars::prelude::DataFrame;
 
 /// Segments with their metrics, sorted by sample and segment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,9 +32,7 @@ pub fn table() -> Table {
 }
 
 fn check_classes(frame: &DataFrame) -> Result<()> {
-    let names = frame.get_column_names();
-    let of_class = |name: &&&PlSmallStr| name.starts_with("class_prob_");
-    let n_classes = names.iter().filter(of_class).count();
+    let n_classes = num_classes(frame);
     ensure!(
         n_classes == NUM_CLASSES,
         "its segments have the metrics of {n_classes} classes, not of the {NUM_CLASSES} classes of Cityscapes"

@@ -31,27 +31,34 @@ pub(crate) fn window(i: usize, n: usize) -> Range<usize> {
     i.saturating_sub(1)..(i + 2).min(n)
 }
 
+/// All runs of values other than zero or `false`.
+pub(crate) fn runs<T: Default + PartialEq>(row: &[T]) -> impl Iterator<Item = Range<usize>> {
+    std::iter::successors(next_run(row, 0), |run| next_run(row, run.end))
+}
+
 /// The next run of values other than zero or `false` from column `from` on.
 pub(crate) fn next_run<T: Default + PartialEq>(row: &[T], from: usize) -> Option<Range<usize>> {
     let outside = T::default();
-    let start = from + row[from..].iter().position(|value| *value != outside)?;
+    let start = from + first_other(&row[from..], &outside)?;
     let length = row[start..].iter().position(|value| *value == outside);
     Some(start..length.map_or(row.len(), |n| start + n))
 }
 
-/// Labels the pixels of an image for which `is_member` of their row-major index holds.
-pub fn label_components(
-    width: usize,
-    height: usize,
-    is_member: impl Fn(usize) -> bool,
-) -> Components {
-    let mut labeler = RowLabeler::new(width, height);
-    let mut members = vec![false; width];
-    for y in 0..height {
-        for (x, member) in members.iter_mut().enumerate() {
-            *member = is_member(y * width + x);
-        }
-        labeler.push_row(&members, |_, _| ());
+/// Where the first value other than `usual` is; long stretches of it are passed by vector instructions.
+fn first_other<T: PartialEq>(values: &[T], usual: &T) -> Option<usize> {
+    const STRETCH: usize = 64;
+    let is_usual = |stretch: &&[T]| stretch.iter().map(|v| u32::from(v != usual)).sum::<u32>() == 0;
+    let from = STRETCH * values.chunks_exact(STRETCH).take_while(is_usual).count();
+    let other = values[from..].iter().position(|value| value != usual)?;
+    Some(from + other)
+}
+
+/// Labels the pixels of an image that are `members`, row-major.
+pub fn label_components(width: usize, members: &[bool]) -> Components {
+    let rows = members.chunks_exact(width);
+    let mut labeler = RowLabeler::new(width, rows.len());
+    for row in rows {
+        labeler.push_row(row, |_, _| ());
     }
     labeler.finish(|_| true)
 }
@@ -85,9 +92,7 @@ impl RowLabeler {
         let start = self.labels.len();
         let above = start.checked_sub(self.width);
         self.labels.resize(start + self.width, 0);
-        let mut end = 0;
-        while let Some(run) = next_run(members, end) {
-            end = run.end;
+        for run in runs(members) {
             for x in run {
                 let up = |dx: usize| above.map_or(0, |row| self.labels[row + x + dx - 1]);
                 let north = up(1);
@@ -187,8 +192,8 @@ mod tests {
     use super::*;
 
     fn check(rows: &[&str], expected: &[u32]) {
-        let pixels = rows.concat().into_bytes();
-        let components = label_components(rows[0].len(), rows.len(), |i| pixels[i] == b'#');
+        let pixels: Vec<bool> = rows.concat().bytes().map(|pixel| pixel == b'#').collect();
+        let components = label_components(rows[0].len(), &pixels);
         assert_eq!(components.ids, expected, "{rows:#?}");
         assert_eq!(
             components.count as u32,
@@ -209,6 +214,20 @@ mod tests {
             &["..#..", "#...#", ".#.#."],
             &[0, 0, 1, 0, 0, 2, 0, 0, 0, 3, 0, 2, 0, 3, 0],
         );
+    }
+
+    #[test]
+    fn runs_are_found_wherever_they_are() {
+        for start in 0..200 {
+            for n in [1, 2, 63, 64, 65, 128] {
+                let is_member = |i: &usize| (start..start + n).contains(i) || *i == 400;
+                let row: Vec<u32> = (0..420).map(|i| u32::from(is_member(&i))).collect();
+                let expected = [start..start + n, 400..401];
+                assert!(runs(&row).eq(expected), "{n} from {start}");
+            }
+        }
+        assert_eq!(runs(&[false; 99]).count(), 0);
+        assert!(runs(&[true; 99]).eq(std::iter::once(0..99)));
     }
 
     #[test]

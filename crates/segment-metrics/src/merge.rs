@@ -10,7 +10,7 @@ use artifacts::manifest::Manifest;
 use artifacts::scores::Score;
 use artifacts::shard::Shard;
 use artifacts::stage_dir::{Opened, StageDir};
-use artifacts::tables::{read_table, read_table_parts, schema, thresholds_in};
+use artifacts::tables::{features, read_table, read_table_parts, schema, thresholds_in};
 use artifacts::track;
 use polars::prelude::DataFrame;
 
@@ -262,9 +262,5 @@ fn num_classes(part: &Path) -> Result<usize> {
     let table = schema::segments(0);
     let mut parts = read_table_parts(&part.join(table.file_name()), &table)?;
     let frame = parts.next().context("a table has at least one part")??;
-    let names = frame.get_column_names();
-    Ok(names
-        .iter()
-        .filter(|n| n.starts_with("class_prob_"))
-        .count())
+    Ok(features::num_classes(&frame))
 }

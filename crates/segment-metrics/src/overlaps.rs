@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::components::{Components, label_components};
+use crate::components::{Components, label_components, runs};
 
 /// Pixels that a predicted segment and a true object share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +55,14 @@ pub fn adjusted_ious(
     sizes: &[u64],
     intersections: &[u64],
 ) -> Vec<f64> {
-    let is_uncovered = |i: usize| other.ids[i] > 0 && own.ids[i] == 0;
-    let pieces = label_components(own.width, own.height, is_uncovered);
+    let pairs = own.ids.iter().zip(&other.ids);
+    let uncovered: Vec<bool> = pairs.map(|(&own, &other)| own == 0 && other > 0).collect();
+    let pieces = label_components(own.width, &uncovered);
     let mut piece_sizes = vec![0; pieces.count + 1];
     let mut touching = BTreeSet::new();
     let mut last = (0, 0);
-    for (at, &piece) in pieces.ids.iter().enumerate().filter(|&(_, &p)| p > 0) {
+    for at in runs(&uncovered).flatten() {
+        let piece = pieces.ids[at];
         piece_sizes[piece as usize] += 1;
         for id in own.around(at).map(|i| own.ids[i]).filter(|&id| id > 0) {
             if (id, piece) != last {
@@ -94,11 +96,10 @@ mod tests {
 
     /// `p`: predicted only, `t`: true only, `b`: both.
     fn ious(picture: &[&str]) -> (Vec<f64>, Vec<f64>) {
-        let pixels = picture.concat().into_bytes();
         let side = |one: u8| {
-            label_components(picture[0].len(), picture.len(), |i| {
-                pixels[i] == one || pixels[i] == b'b'
-            })
+            let pixels = picture.concat().into_bytes().into_iter();
+            let members: Vec<bool> = pixels.map(|p| p == one || p == b'b').collect();
+            label_components(picture[0].len(), &members)
         };
         let (segments, objects) = (side(b'p'), side(b't'));
         let overlaps = count_overlaps(&segments, &objects);

@@ -23,8 +23,9 @@ pub fn small_objects(labels: &Mask, min_size: u64) -> Vec<bool> {
     if min_size <= 1 {
         return Vec::new();
     }
-    let is_out = |at: usize| labels.labels[at] == EvalLabel::Out as u8;
-    let objects = label_components(labels.width, labels.height, is_out);
+    let is_out = |&label: &u8| label == EvalLabel::Out as u8;
+    let is_out: Vec<bool> = labels.labels.iter().map(is_out).collect();
+    let objects = label_components(labels.width, &is_out);
     let mut sizes = vec![0; objects.count + 1];
     for &id in &objects.ids {
         sizes[id as usize] += 1;

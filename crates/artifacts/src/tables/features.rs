@@ -1,5 +1,7 @@
 //! Names of the hand-crafted segment metrics, ours and the reference's.
 
+use polars::prelude::DataFrame;
+
 /// One metric of a predicted segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Feature {
@@ -64,6 +66,9 @@ const SIZES: [(&str, &str, &str); 5] = [
     ),
 ];
 
+/// What the columns of mean class probabilities begin with.
+const CLASS_PROB: &str = "class_prob_";
+
 /// All metrics of a predicted segment for `num_classes` classes, in the order of the columns: 75 for 19 classes.
 pub fn segment_features(num_classes: usize) -> Vec<Feature> {
     let mut features = Vec::new();
@@ -98,7 +103,7 @@ pub fn segment_features(num_classes: usize) -> Vec<Feature> {
     );
     for class in 0..num_classes {
         push(
-            format!("class_prob_{class:02}"),
+            format!("{CLASS_PROB}{class:02}"),
             format!("cprob{class}"),
             format!("mean softmax probability of class {class}"),
         );
@@ -111,6 +116,15 @@ pub fn segment_features(num_classes: usize) -> Vec<Feature> {
         );
     }
     features
+}
+
+/// Number of classes whose metrics a table of segments has.
+pub fn num_classes(segments: &DataFrame) -> usize {
+    let columns = segments.get_column_names();
+    columns
+        .iter()
+        .filter(|name| name.starts_with(CLASS_PROB))
+        .count()
 }
 
 #[cfg(test)]
