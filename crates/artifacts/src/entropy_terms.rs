@@ -1,17 +1,22 @@
 //! −x ln x in double precision, rounded once: what entropies are sums of.
 //!
 //! Rounding to f32 hides most bits of the logarithm. One of 45 bits is enough unless the product is so close to the middle between
-//! two floats that the bits left out decide; then, for one number in 2¹⁸, [`ln`] does. So all results are those of [`ln`].
+//! two floats that the bits left out decide; then, for one number in 2¹⁸, and for subnormal ones [`ln`] computes all that are computed
+//! together. So all results are those of [`ln`].
 
 use crate::vector::{exponent_and_fraction, ln};
 
-/// −x ln x of numbers in [0, 1], the same bits as `-(x * ln(x)) as f32`; 0 or −0 for 0. `N` is a multiple of 16.
+/// Numbers that are in registers together; `N` is a multiple of it.
+const CHUNK: usize = 16;
+
+/// −x ln x of numbers in [0, 1], the same bits as `-(x * ln(x)) as f32`: 0 for 0, −0 for 1. `N` is a multiple of 16.
 ///
 /// `fused`: whether products and sums are instructions of one rounding, which is faster if the processor has them and slow if not;
 /// results are the same.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
 pub fn neg_x_ln_x<const N: usize>(x: &[f32; N], fused: bool) -> [f32; N] {
+    const { assert!(N.is_multiple_of(CHUNK)) };
     let products = products(x, fused);
     if are_decided(x, &products) {
         products.map(|product| product as f32)
@@ -22,18 +27,17 @@ pub fn neg_x_ln_x<const N: usize>(x: &[f32; N], fused: bool) -> [f32; N] {
 
 /// −x ln x of relative error below 2⁻⁴⁴; 0 for 0.
 ///
-/// As [`ln`]: ln x = n ln 2 + s P(s²) with a shorter polynomial P, the best approximation (Remez) of 2 artanh(s) / s with a relative
-/// error of 2⁻⁴⁵.
+/// The numbers n and s are those of [`ln`]: −ln x = −n ln 2 + s P(s²), where P is the best approximation (Remez) of −2 artanh(s) / s,
+/// with a relative error of 2⁻⁴⁵.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
 fn products<const N: usize>(x: &[f32; N], fused: bool) -> [f64; N] {
-    const CHUNK: usize = 16;
     let add_product = |a: f64, b: f64, c: f64| {
         if fused { a.mul_add(b, c) } else { a * b + c }
     };
     let mut products = [0.0; N];
     let chunks = products.as_chunks_mut::<CHUNK>().0.iter_mut();
-    for (products, x) in chunks.zip(x.as_chunks::<CHUNK>().0) {
+    for (out, x) in chunks.zip(x.as_chunks::<CHUNK>().0) {
         // two loops, for each of which there are registers enough
         let (mut n, mut s) = ([0.0; CHUNK], [0.0; CHUNK]);
         for i in 0..CHUNK {
@@ -46,14 +50,15 @@ fn products<const N: usize>(x: &[f32; N], fused: bool) -> [f64; N] {
             let middle = add_product(-0.285_721_680_168_443_6, z, -0.399_999_948_721_814_6);
             let low = add_product(-0.666_666_666_796_514_6, z, -1.999_999_999_999_946_8);
             let polynomial = add_product(add_product(high, z * z, middle), z * z, low);
-            let logarithm = add_product(n[i], -std::f64::consts::LN_2, s[i] * polynomial);
-            products[i] = f64::from(x[i]) * logarithm;
+            let neg_logarithm = add_product(n[i], -std::f64::consts::LN_2, s[i] * polynomial);
+            out[i] = f64::from(x[i]) * neg_logarithm;
         }
     }
     products
 }
 
-/// Whether no product is so close to the middle between two floats that its error could matter, or rounded to a subnormal.
+/// Whether no product is so close to the middle between two floats that its error could matter, and no number is subnormal, whose
+/// products may be too: then other bits are rounded off.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
 fn are_decided<const N: usize>(x: &[f32; N], products: &[f64; N]) -> bool {
@@ -81,22 +86,22 @@ fn exact<const N: usize>(x: &[f32; N]) -> [f32; N] {
 mod tests {
     use super::*;
 
-    /// All floats, 16 neighbors of every 1,024, fused and not: what the entropy mask needs.
+    /// The first 16 of every 1,024 floats from 0 to 1, and 1 itself.
     #[test]
     fn terms_are_those_of_the_whole_logarithm() {
         let mut undecided = 0;
         let one = 1.0_f32.to_bits();
-        for bits in (1..=one).step_by(1_024) {
-            let x = std::array::from_fn(|i| f32::from_bits(one.min(bits + i as u32)));
-            let expected: [f32; 16] = exact(&x);
+        for bits in (0..=one).step_by(1_024) {
+            let x: [f32; CHUNK] = std::array::from_fn(|i| f32::from_bits(one.min(bits + i as u32)));
+            let expected = exact(&x).map(f32::to_bits);
             for fused in [false, true] {
-                assert_eq!(neg_x_ln_x(&x, fused), expected, "{x:?}");
+                assert_eq!(neg_x_ln_x(&x, fused).map(f32::to_bits), expected, "{x:?}");
             }
             let is_normal = x[0] >= f32::MIN_POSITIVE;
             undecided += usize::from(is_normal && !are_decided(&x, &products(&x, false)));
         }
         assert!((20..300).contains(&undecided), "{undecided}");
-        assert_eq!(neg_x_ln_x(&[0.0; 16], true), [0.0; 16]);
+        assert_eq!(neg_x_ln_x(&[0.0; 16], true).map(f32::to_bits), [0; 16]);
     }
 
     #[test]

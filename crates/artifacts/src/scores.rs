@@ -194,6 +194,8 @@ pub fn entropy_row(probs: &[f32], width: usize, row: &mut [f32]) {
 }
 
 /// The two largest probabilities of each column, the second 0 of one class, and the class of the first, the lowest one on ties.
+///
+/// `probs`: `[C, W]`, none negative (nor −0).
 pub fn top_two_row(
     probs: &[f32],
     width: usize,
@@ -218,7 +220,7 @@ const LANES: usize = 64;
 /// One value of each of these columns.
 type Lanes = [f32; LANES];
 
-/// Copies columns from `x` on; lanes beyond the row repeat what was there, and nobody reads them.
+/// Copies columns from `x` on; lanes beyond the row repeat what was there, and their results are not used.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
 fn load_block(rows: &[f32], width: usize, x: usize, block: &mut [Lanes]) {
@@ -272,9 +274,8 @@ fn entropy(block: &[Lanes], log_classes: f32, fused: bool) -> Lanes {
         for (q, &sum) in q.iter_mut().zip(&sum) {
             *q /= sum;
         }
-        let terms = neg_x_ln_x(&q, fused);
-        for ((entropy, term), q) in entropy.iter_mut().zip(terms).zip(q) {
-            *entropy += if q > 0.0 { term } else { 0.0 };
+        for (entropy, term) in entropy.iter_mut().zip(neg_x_ln_x(&q, fused)) {
+            *entropy += term;
         }
     }
     for entropy in &mut entropy {

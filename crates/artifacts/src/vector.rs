@@ -81,7 +81,7 @@ pub fn ln(x: f64) -> f64 {
     clippy::inline_always,
     reason = "a call would end the loop's vectorization"
 )]
-pub fn exponent_and_fraction(x: f64) -> (f64, f64) {
+pub(crate) fn exponent_and_fraction(x: f64) -> (f64, f64) {
     const ROOT_HALF: u64 = 0x3fe6_a09e << 32;
     const ONE: u64 = 0x3ff0_0000 << 32;
     const TWO_52: f64 = 4_503_599_627_370_496.0;

@@ -53,7 +53,7 @@ fn main() -> Result<()> {
     }
     let limit = shortest(exponentials);
     print_result(format_args!(
-        "{limit:6.1?} for the exponentials and logarithms alone, from registers"
+        "{limit:6.1?} for the exponentials and the terms of the entropy alone, from registers"
     ));
     Ok(())
 }
@@ -67,7 +67,7 @@ fn peak_memory() -> Result<u64> {
 }
 
 vectorized! {
-    /// One exponential and one logarithm for each class and pixel, as exact as the stage needs them.
+    /// One exponential and one term of the entropy for each class and pixel.
     fn exponentials() {
         let fused = target_cfg_f!(target_feature = "fma");
         let values: [f32; 64] = std::array::from_fn(|i| -(i as f32) / 7.0);

@@ -53,7 +53,7 @@ fn first_other<T: PartialEq>(values: &[T], usual: &T) -> Option<usize> {
     Some(from + other)
 }
 
-/// Labels the pixels of an image that are `members`, row-major.
+/// Labels the pixels of an image that are `members`, `[H, W]` row-major.
 pub fn label_components(width: usize, members: &[bool]) -> Components {
     let rows = members.chunks_exact(width);
     let mut labeler = RowLabeler::new(width, rows.len());

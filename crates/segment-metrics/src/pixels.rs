@@ -62,13 +62,14 @@ impl Histograms<u64> {
 
     /// Adds the pixels of others.
     pub fn add<N: Copy + Into<u64>>(&mut self, others: &Histograms<N>) {
-        let sums = self.counts.as_flattened_mut().iter_mut().flatten();
-        let counts = others.counts.as_flattened().iter().flatten();
-        for (sum, &count) in sums.zip(counts) {
-            let count: u64 = count.into();
-            // a bin that is not written takes no memory
-            if count > 0 {
-                *sum += count;
+        let sums = self.counts.as_flattened_mut().iter_mut();
+        for (sums, counts) in sums.zip(others.counts.as_flattened()) {
+            for (sum, &count) in sums.iter_mut().zip(counts) {
+                let count: u64 = count.into();
+                // a bin that is not written takes no memory
+                if count > 0 {
+                    *sum += count;
+                }
             }
         }
     }
