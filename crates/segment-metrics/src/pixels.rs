@@ -132,10 +132,20 @@ impl<N: Copy + Into<u64>> Histograms<N> {
 
     /// Non-empty bins of a score, sorted.
     pub fn non_empty(&self, score: Score) -> impl Iterator<Item = (u32, Counts)> {
+        // most bins are empty: long stretches of them are passed by vector instructions
+        const STRETCH: usize = 64;
+        let has_pixels = |stretch: &[N]| stretch.iter().fold(0, |any, &n| any | n.into()) > 0;
         let counts = Score::ALL.into_iter().zip(&self.counts);
-        counts
-            .filter(move |&(s, _)| s == score)
-            .flat_map(|(score, [n_in, n_out])| (first_bin(score)..).zip(n_in.iter().zip(n_out)))
+        let stretches =
+            counts
+                .filter(move |&(s, _)| s == score)
+                .flat_map(|(score, [n_in, n_out])| {
+                    let counts = n_in.chunks(STRETCH).zip(n_out.chunks(STRETCH));
+                    (first_bin(score)..).step_by(STRETCH).zip(counts)
+                });
+        stretches
+            .filter(move |(_, (n_in, n_out))| has_pixels(n_in) || has_pixels(n_out))
+            .flat_map(|(bin, (n_in, n_out))| (bin..).zip(n_in.iter().zip(n_out)))
             .map(|(bin, (&n_in, &n_out))| {
                 let (n_in, n_out) = (n_in.into(), n_out.into());
                 (bin, Counts { n_in, n_out })
