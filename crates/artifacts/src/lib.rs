@@ -22,6 +22,7 @@ pub mod picture;
 pub mod score_bins;
 pub mod scores;
 pub mod shard;
+pub mod sheet;
 pub mod stage_dir;
 #[cfg(feature = "tables")]
 pub mod tables;

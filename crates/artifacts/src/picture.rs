@@ -10,7 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage, imageops};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 use png::{BitDepth, ColorType};
 
 use crate::label_png;
@@ -313,29 +313,11 @@ fn gray_of_colors(samples: &[u8], width: usize, height: usize, channels: usize) 
     })
 }
 
-/// A sheet of pictures about as many tiles wide as high, each in the middle of its tile.
-///
-/// Pictures larger than `tile` (width and height in pixels) are cut off by their neighbors.
-pub fn contact_sheet(pictures: &[RgbImage], tile: (u32, u32)) -> RgbImage {
-    const GAP: u32 = 4;
-    const PAPER: Rgb<u8> = Rgb([32, 32, 32]);
-    let n = pictures.len().max(1) as u32;
-    let columns = (1..=n).find(|c| c * c >= n).unwrap_or(1);
-    let rows = n.div_ceil(columns);
-    let side = |count: u32, tile: u32| GAP + count * (tile + GAP);
-    let mut sheet = RgbImage::from_pixel(side(columns, tile.0), side(rows, tile.1), PAPER);
-    for (i, picture) in (0_u32..).zip(pictures) {
-        let x = side(i % columns, tile.0) + tile.0.saturating_sub(picture.width()) / 2;
-        let y = side(i / columns, tile.1) + tile.1.saturating_sub(picture.height()) / 2;
-        imageops::replace(&mut sheet, picture, i64::from(x), i64::from(y));
-    }
-    sheet
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    use image::Rgb;
     use image::codecs::jpeg::JpegEncoder;
 
     /// A PNG of the given kind; `palette` for indexed ones.
@@ -478,14 +460,5 @@ mod tests {
         let colors = png((2, 1), ColorType::Indexed, BitDepth::Eight, &[1, 0])?;
         assert_eq!(decode_rgb(&colors)?.as_raw(), &[3, 4, 5, 0, 1, 2]);
         Ok(())
-    }
-
-    #[test]
-    fn sheets_are_nearly_square() {
-        let picture = RgbImage::new(20, 10);
-        for (n, columns, rows) in [(0, 1, 1), (1, 1, 1), (2, 2, 1), (5, 3, 2), (9, 3, 3)] {
-            let sheet = contact_sheet(&vec![picture.clone(); n], (20, 15));
-            assert_eq!(sheet.dimensions(), (columns * 24 + 4, rows * 19 + 4));
-        }
     }
 }

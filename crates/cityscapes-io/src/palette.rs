@@ -8,9 +8,9 @@ use artifacts::index::{Index, Sample};
 use artifacts::labels::{CLASS_COLORS, CLASS_NAMES, MaskKind};
 use artifacts::mask::Mask;
 use artifacts::picture;
+use artifacts::sheet::write_sheet;
 use artifacts::stage_dir::{Opened, StageDir};
 use comfy_table::{Table, presets};
-use image::codecs::png::PngEncoder;
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 use rayon::prelude::*;
@@ -71,10 +71,8 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         write_with_palette(&path, &mask, index.mask_kind)
     })?;
     progress.finish();
-    let sheet = sheet(&index, labels, usize::from(args.preview))?;
-    write_atomic(&dir.path().join(PREVIEW), |w| {
-        Ok(sheet.write_with_encoder(PngEncoder::new(w))?)
-    })?;
+    let tiles = tiles(&index, labels, usize::from(args.preview))?;
+    write_sheet(&dir.path().join(PREVIEW), &tiles, TILE)?;
     let n_samples = index.samples.len();
     dir.finish(&[("samples", n_samples as u64)])?;
     print_result(format!(
@@ -121,14 +119,13 @@ fn write_with_palette(path: &Path, mask: &Mask, kind: MaskKind) -> Result<()> {
 }
 
 /// Samples evenly spaced over the index, in its order.
-fn sheet(index: &Index, labels: &Path, n_tiles: usize) -> Result<RgbImage> {
+fn tiles(index: &Index, labels: &Path, n_tiles: usize) -> Result<Vec<RgbImage>> {
     let n_samples = index.samples.len();
     let n_tiles = n_tiles.min(n_samples);
-    let tiles = (0..n_tiles)
+    (0..n_tiles)
         .into_par_iter()
         .map(|i| tile(index, labels, &index.samples[i * n_samples / n_tiles]))
-        .collect::<Result<Vec<_>>>()?;
-    Ok(picture::contact_sheet(&tiles, TILE))
+        .collect()
 }
 
 /// A small image; what its mask ignores is as it is, the rest is half covered with the labels' colors.

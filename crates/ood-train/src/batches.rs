@@ -1,11 +1,12 @@
 //! The mix of in-distribution and proxy images: which crop stands at which place, and reading it ahead of time.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use artifacts::index::{Index, Sample};
 use artifacts::labels::MaskKind;
 use artifacts::mask::Mask;
@@ -19,10 +20,12 @@ use seg_model::resize::resize_bilinear;
 
 use crate::augment::{flip_and_crop, jitter_colors, scale_shorter_side};
 use crate::interval::Interval;
-use crate::paste::{Pasting, cut_out, paste};
+use crate::paste::{Cutout, MIN_AREA, Pasting, cut_out, paste};
 
 /// Batches that a worker may prepare ahead.
 const QUEUE: usize = 2;
+/// Proxy images that are looked at for an object before giving up.
+const MAX_DRAWS: usize = 1_000;
 
 /// Images with masks of one data set.
 #[derive(Debug)]
@@ -135,6 +138,17 @@ pub struct Place {
     pub sample: usize,
 }
 
+/// A piece of an image as it is trained on, before normalization.
+#[derive(Debug)]
+pub struct Crop {
+    /// Colors.
+    pub image: RgbImage,
+    /// Labels of the same size.
+    pub mask: Mask,
+    /// Which sample it is a piece of.
+    pub sample_id: String,
+}
+
 /// A batch as the network takes it.
 #[derive(Debug)]
 pub struct Batch {
@@ -189,8 +203,19 @@ impl Mix {
         places
     }
 
-    /// The crop at `position` of the endless sequence of epochs.
-    fn crop_at(&self, place: Place, position: usize) -> Result<(RgbImage, Mask, String)> {
+    /// The crops at these positions of the endless sequence of epochs; errors are images or masks that cannot be used.
+    pub fn crops(&self, positions: Range<usize>) -> impl Iterator<Item = Result<Crop>> {
+        let (mut epoch, mut order) = (usize::MAX, Vec::new());
+        positions.map(move |position| {
+            if position / self.epoch_len() != epoch {
+                epoch = position / self.epoch_len();
+                order = self.epoch(epoch);
+            }
+            self.crop_at(order[position % self.epoch_len()], position)
+        })
+    }
+
+    fn crop_at(&self, place: Place, position: usize) -> Result<Crop> {
         let source = match &self.proxy {
             Some(proxy) if place.is_proxy => proxy,
             _ => &self.known,
@@ -224,7 +249,11 @@ impl Mix {
         };
         let (image, mask) =
             inner().with_context(|| format!("sample {} cannot be used", sample.sample_id))?;
-        Ok((image, mask, sample.sample_id.clone()))
+        Ok(Crop {
+            image,
+            mask,
+            sample_id: sample.sample_id.clone(),
+        })
     }
 
     fn paste_objects(
@@ -235,14 +264,8 @@ impl Mix {
         rng: &mut ChaCha8Rng,
     ) -> Result<()> {
         for _ in 0..self.pasting.count {
-            let samples = &proxy.index.samples;
-            let drawn = rng.random_range(0..samples.len() as u64) as usize;
-            let (from, objects) = proxy
-                .read(&samples[drawn])
-                .with_context(|| format!("proxy {}", samples[drawn].sample_id))?;
-            if let Some(object) = cut_out(&from, &objects, rng) {
-                paste(image, mask, object, &self.pasting, rng)?;
-            }
+            let object = draw_object(proxy, rng)?;
+            paste(image, mask, object, &self.pasting, rng);
         }
         Ok(())
     }
@@ -253,17 +276,11 @@ impl Mix {
         let mut images = Vec::with_capacity(batch_size * 3 * side * side);
         let mut labels = Vec::with_capacity(batch_size * side * side);
         let mut sample_ids = Vec::with_capacity(batch_size);
-        let (mut epoch, mut order) = (usize::MAX, Vec::new());
-        for position in number * batch_size..(number + 1) * batch_size {
-            if position / self.epoch_len() != epoch {
-                epoch = position / self.epoch_len();
-                order = self.epoch(epoch);
-            }
-            let place = order[position % self.epoch_len()];
-            let (image, mask, id) = self.crop_at(place, position)?;
-            images.extend(self.normalization.planar(&image));
-            labels.extend(mask.labels);
-            sample_ids.push(id);
+        for crop in self.crops(number * batch_size..(number + 1) * batch_size) {
+            let crop = crop?;
+            images.extend(self.normalization.planar(&crop.image));
+            labels.extend(crop.mask.labels);
+            sample_ids.push(crop.sample_id);
         }
         let device = &Device::Cpu;
         Ok(Batch {
@@ -272,6 +289,23 @@ impl Mix {
             sample_ids,
         })
     }
+}
+
+/// An object of a random proxy image that has one to be pasted.
+fn draw_object(proxy: &Source, rng: &mut ChaCha8Rng) -> Result<Cutout> {
+    let samples = &proxy.index.samples;
+    for _ in 0..MAX_DRAWS {
+        let drawn = &samples[rng.random_range(0..samples.len() as u64) as usize];
+        let (image, mask) =
+            (proxy.read(drawn)).with_context(|| format!("proxy {}", drawn.sample_id))?;
+        if let Some(object) = cut_out(&image, &mask, rng) {
+            return Ok(object);
+        }
+    }
+    bail!(
+        "none of {MAX_DRAWS} random images of {} has a connected object of {MIN_AREA} pixels to be pasted (--paste)",
+        proxy.dir.display()
+    )
 }
 
 /// Threads that prepare successive batches; their order is that of the numbers, whatever the number of
@@ -286,12 +320,7 @@ pub struct Loader {
 
 impl Loader {
     /// Starts `workers` threads for the batches of the given numbers.
-    pub fn start(
-        mix: Mix,
-        batch_size: usize,
-        numbers: std::ops::Range<usize>,
-        workers: usize,
-    ) -> Self {
+    pub fn start(mix: Mix, batch_size: usize, numbers: Range<usize>, workers: usize) -> Self {
         let mix = std::sync::Arc::new(mix);
         let (queues, workers) = (0..workers)
             .map(|worker| {

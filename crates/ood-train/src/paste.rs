@@ -3,17 +3,16 @@
 //! Source: `AnomalyMix` of Tian et al., "Pixel-wise Energy-biased Abstention Learning for Anomaly Segmentation on Complex Urban
 //! Driving Scenes", ECCV 2022, which pastes objects of COCO into Cityscapes. Here an object is a connected part of the mask.
 
-use anyhow::Result;
 use artifacts::labels::OOD_PROXY;
 use artifacts::mask::Mask;
-use image::{Rgb, RgbImage};
+use image::{Rgb, RgbImage, imageops};
 use rand::{Rng, RngExt};
 use seg_model::resize::resize_bilinear;
 
 use crate::interval::Interval;
 
 /// Smallest object that is pasted, in pixels of its own image.
-const MIN_AREA: usize = 2_500;
+pub const MIN_AREA: usize = 2_500;
 
 /// How objects are pasted.
 #[derive(Clone, Copy, Debug)]
@@ -34,11 +33,11 @@ pub struct Cutout {
     opacity: RgbImage,
 }
 
-/// One of the objects in a proxy image, if any is large enough.
+/// One of the objects in a proxy image, mirrored in half of the cases, if any is large enough.
 pub fn cut_out(image: &RgbImage, mask: &Mask, rng: &mut impl Rng) -> Option<Cutout> {
     let objects = large_objects(mask);
-    let chosen = ((objects.len() as f64 * rng.random::<f64>()) as usize).min(objects.len());
-    let pixels = objects.get(chosen)?;
+    let (u, is_mirrored): (f64, bool) = (rng.random(), rng.random());
+    let pixels = objects.get((objects.len() as f64 * u) as usize)?;
     let (xs, ys) = (
         pixels.iter().map(|i| (i % mask.width) as u32),
         pixels.iter().map(|i| (i / mask.width) as u32),
@@ -46,11 +45,15 @@ pub fn cut_out(image: &RgbImage, mask: &Mask, rng: &mut impl Rng) -> Option<Cuto
     let (left, right) = (xs.clone().min()?, xs.max()?);
     let (top, bottom) = (ys.clone().min()?, ys.max()?);
     let (w, h) = (right - left + 1, bottom - top + 1);
-    let colors = image::imageops::crop_imm(image, left, top, w, h).to_image();
+    let mut colors = imageops::crop_imm(image, left, top, w, h).to_image();
     let mut opacity = RgbImage::new(w, h);
     for i in pixels {
         let (x, y) = ((i % mask.width) as u32, (i / mask.width) as u32);
         opacity.put_pixel(x - left, y - top, Rgb([255; 3]));
+    }
+    if is_mirrored {
+        imageops::flip_horizontal_in_place(&mut colors);
+        imageops::flip_horizontal_in_place(&mut opacity);
     }
     Some(Cutout { colors, opacity })
 }
@@ -94,7 +97,7 @@ pub fn paste(
     object: Cutout,
     how: &Pasting,
     rng: &mut impl Rng,
-) -> Result<()> {
+) {
     let (u, x, y): (f64, f64, f64) = (rng.random(), rng.random(), rng.random());
     let (w, h) = object.colors.dimensions();
     let height = how.height.low * (how.height.high / how.height.low).powf(u);
@@ -108,7 +111,7 @@ pub fn paste(
     let colors = resize_bilinear(object.colors, w, h);
     let opacity = resize_bilinear(object.opacity, w, h);
     let shift = if how.match_light {
-        let below = image::imageops::crop_imm(image, left, top, w, h).to_image();
+        let below = imageops::crop_imm(image, left, top, w, h).to_image();
         (brightness(&below, &opacity) - brightness(&colors, &opacity)) / 2.0
     } else {
         0.0
@@ -124,7 +127,6 @@ pub fn paste(
             mask.labels[(top + y) as usize * mask.width + (left + x) as usize] = OOD_PROXY;
         }
     }
-    Ok(())
 }
 
 /// Mean of all channels, weighed by opacity; 0 without any.
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_pasted_with_its_label_and_nothing_else() -> Result<()> {
+    fn an_object_is_pasted_with_its_label_and_nothing_else() {
         let (from, objects) = proxy();
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..40 {
@@ -175,7 +177,7 @@ mod tests {
             let mut image = RgbImage::from_pixel(64, 48, Rgb([40; 3]));
             let mut mask = Mask::filled(64, 48, 3);
             let object = cut_out(&from, &objects, &mut rng).expect("one object is large enough");
-            paste(&mut image, &mut mask, object, &how, &mut rng)?;
+            paste(&mut image, &mut mask, object, &how, &mut rng);
             let color = if how.match_light { 120 } else { 200 };
             let mut area = 0;
             for (pixel, &label) in image.pixels().zip(&mask.labels) {
@@ -188,7 +190,30 @@ mod tests {
             seen.insert(area);
         }
         assert!(seen.len() > 20, "sizes vary: {seen:?}");
-        Ok(())
+    }
+
+    #[test]
+    fn half_of_the_objects_are_mirrored_with_their_outlines() {
+        // bright on the left, and wider at the bottom on the right
+        let (mut image, mut mask) = (RgbImage::new(70, 60), Mask::filled(70, 60, 255));
+        for (x, y, color) in image.enumerate_pixels_mut() {
+            if x < 50 + y / 10 {
+                mask.labels[y as usize * 70 + x as usize] = OOD_PROXY;
+                *color = Rgb([250 - 4 * x as u8; 3]);
+            }
+        }
+        let mut mirrored = 0;
+        for seed in 0..100 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let object = cut_out(&image, &mask, &mut rng).expect("it is large enough");
+            let (right, below) = (object.colors.width() - 1, object.colors.height() - 1);
+            let is_mirrored = object.colors.get_pixel(0, below).0[0] < 100;
+            let tip = if is_mirrored { 0 } else { right };
+            assert_eq!(object.opacity.get_pixel(tip, 0).0, [0; 3]);
+            assert_eq!(object.opacity.get_pixel(right - tip, 0).0, [255; 3]);
+            mirrored += u32::from(is_mirrored);
+        }
+        assert!((35..=65).contains(&mirrored), "{mirrored} of 100");
     }
 
     #[test]

@@ -243,12 +243,18 @@ fn a_training_leaves_weights_and_a_log() -> Result<()> {
     assert_eq!(
         names,
         [
+            "crops.png",
             "curves.svg",
             "log.parquet",
             "manifest.json",
             "weights.safetensors"
         ]
     );
+    // 12 crops of 32, with gaps between
+    let crops = image::open(out.join("crops.png"))?.into_rgb8();
+    assert_eq!(crops.dimensions(), (4 * 36 + 4, 3 * 36 + 4));
+    let line = image::Rgb([255, 0, 255]);
+    assert!(crops.pixels().any(|&p| p == line), "no outline of a proxy");
     // 4 images and 2 proxies, twice, in pairs
     assert_eq!(Manifest::read(&out)?.counts["steps"], 6);
     let weights = Checkpoint::read(&out.join("weights.safetensors"), None, 2)?;
@@ -707,7 +713,13 @@ fn unusable_data_are_named() -> Result<()> {
         let path = toy.path("proxy").join(format!("{id}_mask.png"));
         Mask::filled(width as usize, height as usize, 7).write(&path)?;
     }
-    toy.check_fails(&[], &["_mask.png", "value 7"])
+    toy.check_fails(&[], &["_mask.png", "value 7"])?;
+
+    toy.write_data("proxy", &PROXIES, MaskKind::Proxy)?;
+    toy.check_fails(
+        &["--paste", "1"],
+        &["proxy", "2500 pixels to be pasted", "--paste"],
+    )
 }
 
 #[test]
