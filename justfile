@@ -97,7 +97,7 @@ real-recipe name *flags: build
 
 # the best training of docs/RESULTS.md: objects pasted into the crops, the decoder alone trained, distilled from the network before
 [group('real')]
-real-best seed="0": (real-recipe ("best-s" + seed) "--ood-fraction 0 --paste 1 --train-only decoder --learning-rate 6.5e-5 --schedule poly --distill 1 --steps 300 --seed" seed)
+real-best seed="0": (real-recipe ("best-s" + seed) "--ood-fraction 0 --paste 1 --paste-match-light --train-only decoder --learning-rate 5.5e-5 --schedule poly --distill 1 --steps 300 --accumulate 2 --seed" seed)
 
 [private]
 _real-train dir:
