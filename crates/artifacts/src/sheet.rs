@@ -13,7 +13,9 @@ use crate::mask::Mask;
 /// Magenta, which photographs hardly have.
 const LINE: Rgb<u8> = Rgb([255, 0, 255]);
 
-/// Writes a [`contact_sheet`] as PNG.
+/// Writes a PNG of pictures, about as many tiles wide as high, each in the middle of its tile.
+///
+/// Pictures larger than `tile` (width and height in pixels) are cut off by their neighbors.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -22,10 +24,7 @@ pub fn write_sheet(path: &Path, pictures: &[RgbImage], tile: (u32, u32)) -> Resu
     write_atomic(path, |w| Ok(sheet.write_with_encoder(PngEncoder::new(w))?))
 }
 
-/// A sheet of pictures about as many tiles wide as high, each in the middle of its tile.
-///
-/// Pictures larger than `tile` (width and height in pixels) are cut off by their neighbors.
-pub fn contact_sheet(pictures: &[RgbImage], tile: (u32, u32)) -> RgbImage {
+fn contact_sheet(pictures: &[RgbImage], tile: (u32, u32)) -> RgbImage {
     const GAP: u32 = 4;
     const PAPER: Rgb<u8> = Rgb([32, 32, 32]);
     let n = pictures.len().max(1) as u32;

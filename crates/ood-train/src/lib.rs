@@ -21,6 +21,7 @@ mod log;
 pub mod objective;
 mod optimizer;
 pub mod paste;
+mod preview;
 mod state;
 mod train;
 mod validation;

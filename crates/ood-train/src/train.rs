@@ -8,12 +8,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use artifacts::labels::{MaskKind, NUM_CLASSES};
-use artifacts::sheet;
 use candle_core::Device;
 use seg_model::checkpoint::{Checkpoint, check_finite};
 use seg_model::nets::SegNet;
 use seg_model::params::Params;
-use seg_model::resize::resize_bilinear;
 use stage_cli::Progress;
 
 use crate::batches::{Loader, Mix, Source};
@@ -24,16 +22,10 @@ use crate::objective::{Losses, Objective};
 use crate::optimizer::Gradients;
 use crate::paste::Pasting;
 use crate::validation::Validation;
-use crate::{Args, Schedule, state};
+use crate::{Args, Schedule, preview, state};
 
 /// Longest side of crops in pixels that is taken for meant.
 const MAX_CROP: u32 = 16_384;
-
-/// Crops on the sheet that is drawn before the first step.
-const SHOWN_CROPS: usize = 16;
-
-/// Longest side in pixels with which they are drawn.
-const SHOWN_SIDE: u32 = 480;
 
 /// What a training starts from, read and checked.
 pub(crate) struct Start {
@@ -128,7 +120,7 @@ pub(crate) fn train(args: &Args, start: Start, output: &Path) -> Result<usize> {
     let stop = stop_on_signal()?;
     let batches = first * args.accumulate..steps * args.accumulate;
     if first == 0 {
-        draw_first_crops(&mix, crops_per_step * steps, &output.join("crops.png"))?;
+        preview::write(output, &mix, crops_per_step * steps)?;
     }
     let mut loader = Loader::start(mix, args.batch_size, batches, args.workers);
     let progress = Progress::new("train", steps as u64, "steps");
@@ -250,22 +242,6 @@ fn mix(args: &Args, weights: &Checkpoint) -> Result<Mix> {
         normalization: weights.normalization,
         seed: args.seed,
     })
-}
-
-/// A sheet of the first of `n_crops` crops with the outlines of their unknown objects, to be looked at while the training goes on.
-fn draw_first_crops(mix: &Mix, n_crops: usize, path: &Path) -> Result<()> {
-    let side = mix.crop.min(SHOWN_SIDE);
-    let mut pictures = Vec::new();
-    for crop in mix.crops(0..n_crops.min(SHOWN_CROPS)) {
-        let crop = crop?;
-        let mut picture = resize_bilinear(crop.image, side, side);
-        sheet::draw_outlines(
-            &mut picture,
-            &crop.mask.resize_nearest(side as usize, side as usize),
-        );
-        pictures.push(picture);
-    }
-    sheet::write_sheet(path, &pictures, (side, side))
 }
 
 fn learning_rate(args: &Args, step: usize, steps: usize) -> f64 {
