@@ -62,7 +62,7 @@ build:
 # everything on drawn street scenes: data, pretraining, OoD training, evaluation, report (scale: full or small)
 [group('demo')]
 demo scale="full" dir=(out / "demo"): build
-    {{ bin }}/cityscapes-io demo --scale {{ scale }} --output {{ dir }}/data
+    {{ bin }}/demo-data --scale {{ scale }} --output {{ dir }}/data
     {{ just }} _labels {{ dir }} cityscapes-train {{ dir }}/data/cityscapes
     {{ just }} _labels {{ dir }} cityscapes-val {{ dir }}/data/cityscapes
     {{ just }} _labels {{ dir }} lost-and-found-test {{ dir }}/data/lost_and_found

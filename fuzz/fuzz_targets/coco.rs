@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use artifacts::picture::decode_labels;
+use artifacts::label_picture::decode_labels;
 use coco_proxy::objects::Objects;
 use coco_proxy::{mask_png, rasterize, select};
 use libfuzzer_sys::fuzz_target;

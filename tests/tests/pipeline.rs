@@ -30,7 +30,7 @@ fn at(dir: &Path, name: &str) -> String {
 
 fn run_all_stages(dir: &Path) -> Result<()> {
     let data = dir.join("data");
-    stage!(cityscapes_io "demo", "--scale", "small", "--output", data.display());
+    stage!(demo_data "--scale", "small", "--output", data.display());
     let roots = [
         ("cityscapes-train", "cityscapes"),
         ("cityscapes-val", "cityscapes"),

@@ -28,10 +28,8 @@ fn make_data(dir: &Path) -> Result<()> {
     let data = dir.join("data");
     let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
     let (data, dir) = (data.display(), dir.display());
-    let demo = words(&format!(
-        "cityscapes-io demo --scale small --output {data} --quiet"
-    ));
-    cityscapes_io::run(&cityscapes_io::Args::try_parse_from(demo)?)?;
+    let demo = words(&format!("demo-data --scale small --output {data} --quiet"));
+    demo_data::run(&demo_data::Args::try_parse_from(demo)?)?;
     let labels = words(&format!(
         "cityscapes-io prepare --dataset cityscapes-train --root {data}/cityscapes --output {dir}/labels --quiet"
     ));

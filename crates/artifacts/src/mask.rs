@@ -7,7 +7,6 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{DynamicImage, ImageBuffer, ImageReader, Luma};
 
 use crate::atomic::write_whole;
-use crate::labels::MaskKind;
 
 /// One label per pixel, row-major `[height, width]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,32 +27,6 @@ impl Mask {
             height,
             labels: vec![label; width * height],
         }
-    }
-
-    /// Reads a label picture without looking at its values, as [`crate::picture::read_labels`] does.
-    ///
-    /// # Errors
-    /// If the file cannot be decoded or holds no labels.
-    pub fn read_raw(path: &Path) -> Result<Self> {
-        crate::picture::read_labels(path)
-    }
-
-    /// Reads a mask and checks that all its values belong to `kind`.
-    ///
-    /// # Errors
-    /// As [`Mask::read_raw`], and for a value that `kind` does not have, with its first place.
-    pub fn read(path: &Path, kind: MaskKind) -> Result<Self> {
-        let mask = Self::read_raw(path)?;
-        if let Some(at) = mask.labels.iter().position(|&v| !kind.allows(v)) {
-            bail!(
-                "{} has the value {} at row {}, column {}, which no {kind:?} mask has",
-                path.display(),
-                mask.labels[at],
-                at / mask.width,
-                at % mask.width
-            );
-        }
-        Ok(mask)
     }
 
     /// Writes the mask as 8-bit greyscale PNG, as [`write_whole`] does.
@@ -144,6 +117,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::labels::MaskKind;
 
     #[test]
     fn masks_survive_the_file_and_wrong_values_are_placed() -> Result<()> {

@@ -1,20 +1,15 @@
-//! Picture files as people hand them around: told by their content, whatever their names say.
+//! Photographs of any origin, recognized by their content, whatever their names say.
 //!
-//! Photographs become upright 8-bit RGB. Label pictures become the numbers that are stored, as Pillow with numpy
-//! reads them: a palette's indices, not its colors. Both readers refuse files that were cut off, which decoders of
-//! JPEG fill with gray without a word.
+//! They become upright 8-bit RGB. Files that were cut off are refused: JPEG decoders would fill the missing part with gray
+//! and say nothing. Label pictures are read by [`label_picture`](crate::label_picture).
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
-use png::{BitDepth, ColorType};
-
-use crate::label_png;
-use crate::mask::Mask;
 
 /// More pixels than any photograph; a guard against headers that only exhaust the memory.
 pub const MAX_PIXELS: u64 = 1 << 28;
@@ -72,37 +67,6 @@ pub fn decode_rgb(bytes: &[u8]) -> Result<RgbImage> {
     let mut picture = DynamicImage::from_decoder(decoder)?;
     picture.apply_orientation(orientation);
     Ok(picture.into_rgb8())
-}
-
-/// Decodes a label picture to the numbers that are stored.
-///
-/// Palette pictures give their indices; gray of 16 bits must be within 0 to 255; gray of 1 bit gives 0 and 1, of 2
-/// and 4 bits 0 to 255 in even steps (all as Pillow does); colors must be gray, of which one channel is taken.
-///
-/// # Errors
-/// If the file cannot be read, is damaged or cut off, is a JPEG (which blurs labels), or holds colors or greater
-/// numbers, naming their first place.
-pub fn read_labels(path: &Path) -> Result<Mask> {
-    std::fs::read(path)
-        .map_err(anyhow::Error::from)
-        .and_then(|bytes| decode_labels(&bytes))
-        .with_context(|| format!("{} cannot be used as labels", path.display()))
-}
-
-/// Decodes the bytes of a label picture as [`read_labels`] does.
-///
-/// # Errors
-/// As [`read_labels`].
-pub fn decode_labels(bytes: &[u8]) -> Result<Mask> {
-    match image::guess_format(bytes).context("it is damaged or no picture")? {
-        ImageFormat::Png => label_png::decode(bytes).map_or_else(|| png_labels(bytes), Ok),
-        ImageFormat::Jpeg => bail!("it is a JPEG, which blurs labels: get the PNG"),
-        _ => {
-            let picture = decode_rgb(bytes)?;
-            let (width, height) = picture.dimensions();
-            gray_of_colors(picture.as_raw(), width as usize, height as usize, 3)
-        }
-    }
 }
 
 fn unusable(path: &Path) -> String {
@@ -222,116 +186,15 @@ fn oriented((width, height): (u32, u32), orientation: Orientation) -> (u32, u32)
     }
 }
 
-fn png_labels(bytes: &[u8]) -> Result<Mask> {
-    let limits = png::Limits {
-        bytes: 1 << 30, // 16-bit RGBA of MAX_PIXELS would be 2 GiB; labels are not
-    };
-    let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
-    decoder.set_transformations(png::Transformations::IDENTITY);
-    let mut reader = decoder.read_info().context("it is a damaged PNG")?;
-    let (width, height) = reader.info().size();
-    ensure!(
-        u64::from(width) * u64::from(height) <= MAX_PIXELS,
-        "its header says {width}x{height} pixels"
-    );
-    let (color, depth) = reader.output_color_type();
-    let stride = reader
-        .output_line_size(width)
-        .context("its rows are too long")?;
-    let mut samples = vec![0; reader.output_buffer_size().context("it is too large")?];
-    reader
-        .next_frame(&mut samples)
-        .context("it is a damaged PNG")?;
-    // what follows the pixels tells whether the file was cut off
-    reader.finish().context("it is a damaged PNG")?;
-    let (width, height) = (width as usize, height as usize);
-    let labels = match (color, depth) {
-        (ColorType::Grayscale | ColorType::Indexed, BitDepth::Eight) => samples,
-        (ColorType::Grayscale, BitDepth::Sixteen) => narrow(&samples, width)?,
-        (ColorType::Grayscale | ColorType::Indexed, _) => {
-            // 2 and 4 bits of gray are shades, 1 bit tells no from yes
-            let factor = match (color, depth) {
-                (ColorType::Grayscale, BitDepth::Two) => 85,
-                (ColorType::Grayscale, BitDepth::Four) => 17,
-                _ => 1,
-            };
-            let rows = samples.chunks_exact(stride.max(1));
-            rows.flat_map(|row| unpack(row, width, depth as usize, factor))
-                .collect()
-        }
-        (_, BitDepth::Eight) => {
-            return gray_of_colors(&samples, width, height, color.samples());
-        }
-        _ => bail!("it is a 16-bit color picture, not labels"),
-    };
-    Ok(Mask {
-        width,
-        height,
-        labels,
-    })
-}
-
-/// The numbers in a row of packed bits, times `factor`.
-fn unpack(row: &[u8], width: usize, bits: usize, factor: u8) -> impl Iterator<Item = u8> + '_ {
-    let per_byte = 8 / bits;
-    (0..width).map(move |x| {
-        let shift = 8 - bits * (x % per_byte + 1);
-        factor * ((row[x / per_byte] >> shift) & ((1 << bits) - 1))
-    })
-}
-
-/// 16-bit numbers, high byte first, that fit into 8 bits.
-fn narrow(samples: &[u8], width: usize) -> Result<Vec<u8>> {
-    let (pairs, _) = samples.as_chunks::<2>();
-    if let Some(at) = pairs.iter().position(|pair| pair[0] != 0) {
-        bail!(
-            "it has the value {} at row {}, column {}, but labels are 0 to 255",
-            u16::from_be_bytes(pairs[at]),
-            at / width,
-            at % width
-        );
-    }
-    Ok(pairs.iter().map(|pair| pair[1]).collect())
-}
-
-/// One channel of a picture whose color channels are the same everywhere; the fourth is transparency.
-fn gray_of_colors(samples: &[u8], width: usize, height: usize, channels: usize) -> Result<Mask> {
-    let colors = if channels < 3 { 1 } else { 3 };
-    let mut pixels = samples.chunks_exact(channels).map(|p| &p[..colors]);
-    if let Some(at) = pixels.position(|p| p.iter().any(|&v| v != p[0])) {
-        bail!(
-            "it has the color {:?} at row {}, column {}: a color picture is no labels, get the label file",
-            &samples[at * channels..][..3],
-            at / width,
-            at % width
-        );
-    }
-    Ok(Mask {
-        width,
-        height,
-        labels: samples.iter().copied().step_by(channels).collect(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     use image::Rgb;
     use image::codecs::jpeg::JpegEncoder;
+    use png::{BitDepth, ColorType};
 
-    /// A PNG of the given kind; `palette` for indexed ones.
-    fn png(size: (u32, u32), color: ColorType, depth: BitDepth, data: &[u8]) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let mut encoder = png::Encoder::new(&mut bytes, size.0, size.1);
-        encoder.set_color(color);
-        encoder.set_depth(depth);
-        if color == ColorType::Indexed {
-            encoder.set_palette((0..48).collect::<Vec<u8>>());
-        }
-        encoder.write_header()?.write_image_data(data)?;
-        Ok(bytes)
-    }
+    use super::*;
+    use crate::label_picture::decode_labels;
+    use crate::label_picture::tests::png;
 
     fn jpeg(picture: &DynamicImage) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -346,41 +209,6 @@ mod tests {
         let length = (note.len() as u16 + 2).to_be_bytes();
         let marker = [0xFF, 0xE1, length[0], length[1]];
         [&jpeg[..2], &marker, &note, &jpeg[2..]].concat()
-    }
-
-    // Pillow 13: numpy.asarray(Image.open(...)) of the same pictures
-    #[test]
-    fn labels_are_the_numbers_that_are_stored() -> Result<()> {
-        use BitDepth::{Eight, Four, One, Sixteen, Two};
-        use ColorType::{Grayscale, GrayscaleAlpha, Indexed, Rgb, Rgba};
-        let cases: [(ColorType, BitDepth, &[u8], [u8; 3]); 10] = [
-            (Grayscale, Eight, &[7, 0, 255], [7, 0, 255]),
-            (Indexed, Eight, &[3, 0, 15], [3, 0, 15]),
-            (Indexed, Four, &[0x3A, 0xF0], [3, 10, 15]),
-            (Indexed, Two, &[0b11_00_01_00], [3, 0, 1]),
-            (Indexed, One, &[0b1010_0000], [1, 0, 1]),
-            (Grayscale, One, &[0b1010_0000], [1, 0, 1]),
-            (Grayscale, Four, &[0x1F, 0x20], [17, 255, 34]),
-            (Grayscale, Sixteen, &[0, 7, 0, 255, 0, 1], [7, 255, 1]),
-            (GrayscaleAlpha, Eight, &[7, 255, 9, 0, 1, 1], [7, 9, 1]),
-            (Rgb, Eight, &[7, 7, 7, 0, 0, 0, 255, 255, 255], [7, 0, 255]),
-        ];
-        for (color, depth, data, expected) in cases {
-            let mask = decode_labels(&png((3, 1), color, depth, data)?)?;
-            assert_eq!(mask.labels, expected, "{color:?} {depth:?}");
-            assert_eq!((mask.width, mask.height), (3, 1));
-        }
-        let refused: [(ColorType, BitDepth, &[u8], &str); 3] = [
-            (Grayscale, Sixteen, &[0, 7, 1, 0], "value 256 at row 1"),
-            (Rgba, Eight, &[5, 5, 5, 0, 5, 6, 5, 0], "[5, 6, 5] at row 1"),
-            (Rgb, Sixteen, &[0; 12], "16-bit color"),
-        ];
-        for (color, depth, data, reason) in refused {
-            let error = decode_labels(&png((1, 2), color, depth, data)?);
-            let text = format!("{:#}", error.expect_err(reason));
-            assert!(text.contains(reason), "{text}");
-        }
-        Ok(())
     }
 
     #[test]

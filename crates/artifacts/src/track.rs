@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::atomic::{read_json, write_json};
-use crate::scores::Score;
+use crate::score::Score;
 
 /// File name inside the stage's directory.
 pub const FILE_NAME: &str = "threshold.json";

@@ -1,4 +1,4 @@
-//! Data set folders become masks and an index; the same data sets can be checked, or made up.
+//! Data set folders become masks and an index; the same data sets can be checked.
 //!
 //! `prepare` reads a data set as it was downloaded and writes `masks/<sample_id>.png` and `index.json`:
 //!
@@ -9,19 +9,15 @@
 //! Where the files lie and what their label values mean stands in `data-manifests/*.toml` ([`manifest`]): a new
 //! data set is a new file there, no code. `check` reads all that `prepare` would read, lists everything that is wrong
 //! in one pass and says what it found. `index` does the work of `prepare` for any folder of pictures, `palette` makes
-//! masks visible. `demo` writes small procedural data sets in the official layouts, so that the whole pipeline can be tried
-//! without any download.
+//! masks visible.
 
 pub mod check;
-pub mod demo;
 pub mod discover;
 pub mod index;
-pub mod labels;
 pub mod manifest;
 pub mod palette;
 mod pattern;
 pub mod pillow_polygon;
-pub mod polygon;
 pub mod polygon_file;
 pub mod prepare;
 pub mod remap;
@@ -30,7 +26,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
-/// Reads street scene data sets into masks and an index, checks them, or makes a demo data set.
+/// Turns street scene data sets into masks and an index, and checks them.
 #[derive(Parser, Debug, Serialize)]
 #[command(version, about)]
 pub struct Args {
@@ -54,8 +50,6 @@ pub enum Command {
     Index(index::Args),
     /// Writes prepared masks in colors, or prints the label table.
     Palette(palette::Args),
-    /// Writes a small procedural data set in the official layouts of Cityscapes, COCO, `LostAndFound` and Fishyscapes.
-    Demo(demo::Args),
 }
 
 /// Runs the subcommand.
@@ -68,6 +62,5 @@ pub fn run(args: &Args) -> Result<()> {
         Command::Check(check) => check::run(check),
         Command::Index(index) => index::run(index, &args.common),
         Command::Palette(palette) => palette::run(palette, &args.common),
-        Command::Demo(demo) => demo::run(demo, &args.common),
     }
 }

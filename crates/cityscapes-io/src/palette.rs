@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use artifacts::atomic::write_atomic;
 use artifacts::index::{Index, Sample};
 use artifacts::labels::{CLASS_COLORS, CLASS_NAMES, MaskKind};
+use artifacts::look::sheet::write_sheet;
 use artifacts::mask::Mask;
 use artifacts::picture;
-use artifacts::sheet::write_sheet;
 use artifacts::stage_dir::{Opened, StageDir};
 use comfy_table::{Table, presets};
 use image::imageops::{self, FilterType};
@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Common, Progress, print_result};
 
-use crate::labels::LABELS;
+use artifacts::cityscapes::LABELS;
 
 /// File name of the sheet inside the output folder.
 const PREVIEW: &str = "preview.png";

@@ -8,8 +8,8 @@ use artifacts::mask::Mask;
 use artifacts::picture::MAX_PIXELS;
 use serde::Deserialize;
 
-use crate::labels::label_of_name;
 use crate::pillow_polygon::fill_polygon;
+use artifacts::cityscapes::label_of_name;
 
 /// What of an annotation file is drawn.
 #[derive(Deserialize)]
@@ -83,7 +83,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::labels::{LABELS, train_id};
+    use artifacts::cityscapes::{LABELS, train_id};
 
     fn read(text: &str) -> Result<Mask> {
         draw(&serde_json::from_str(text)?)

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail, ensure};
 use artifacts::labels::{IGNORE, MaskKind};
 use artifacts::mask::Mask;
 
-use crate::labels::train_id;
 use crate::manifest::Values;
+use artifacts::cityscapes::train_id;
 
 /// Name in manifests of the table in [`crate::labels`].
 const CITYSCAPES_LABEL_IDS: &str = "cityscapes-label-ids";

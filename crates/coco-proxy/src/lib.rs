@@ -25,8 +25,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use artifacts::index::{Index, ProxyInfo, Sample};
+use artifacts::label_picture::decode_labels;
 use artifacts::labels::{IGNORE, MaskKind, OOD_PROXY};
-use artifacts::picture;
 use artifacts::shard::Shard;
 use artifacts::stage_dir::{Opened, StageDir};
 use clap::Parser;
@@ -264,7 +264,7 @@ fn write_masks(folder: &Path, candidates: &[Candidate], args: &Args) -> Result<V
 /// Reads the mask that an interrupted call of the same work left, if it is whole; returns its number of object pixels.
 fn kept(path: &Path, png: &mut Vec<u8>) -> Option<u64> {
     *png = fs::read(path).ok()?;
-    let labels = picture::decode_labels(png).ok()?.labels;
+    let labels = decode_labels(png).ok()?.labels;
     let is_proxy = labels.iter().all(|&v| MaskKind::Proxy.allows(v));
     is_proxy.then(|| labels.iter().map(|&v| u64::from(v == OOD_PROXY)).sum())
 }

@@ -285,7 +285,7 @@ fn header(lengths: &[u32]) -> Vec<Code> {
 mod tests {
     use super::*;
 
-    use artifacts::picture::decode_labels;
+    use artifacts::label_picture::decode_labels;
 
     fn check(objects: &Objects, background: u8) -> Result<()> {
         let mut file = Vec::new();

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::ranking::{auprc, auroc};
+use measures::ranking::{auprc, auroc};
 
 /// File name inside the stage's directory.
 pub const FILE_NAME: &str = "scores.json";

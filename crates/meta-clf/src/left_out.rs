@@ -4,8 +4,8 @@
 //! with the Hessian there less the share of the missing rows, and goes on with exact gradients until they vanish.
 //! Gradients of [`LANES`] problems are computed in one pass over the rows, which then come from memory once.
 
-use artifacts::vector::exp_f64;
 use artifacts::vectorized;
+use measures::vector::exp_f64;
 
 use crate::cholesky::{Cholesky, add_scaled, dot};
 use crate::logistic::{Design, Minimum, TOLERANCE};

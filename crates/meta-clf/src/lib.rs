@@ -30,7 +30,6 @@ pub mod masks;
 pub mod model;
 pub mod network;
 pub mod objects;
-pub mod ranking;
 pub mod rejection;
 pub mod ridge;
 pub mod scaler;

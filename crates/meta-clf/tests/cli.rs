@@ -15,9 +15,9 @@ use artifacts::tables::schema::{
 };
 use artifacts::tables::{read_table, write_table};
 use assert_cmd::Command;
+use measures::ranking::{auprc, auroc};
 use meta_clf::classifier::{Classifier, Linear};
 use meta_clf::model::Model;
-use meta_clf::ranking::{auprc, auroc};
 use meta_clf::scaler::Scaler;
 use meta_clf::segments::Segments;
 use polars::prelude::{Column, DataFrame};

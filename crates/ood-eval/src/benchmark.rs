@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use artifacts::scores::Score;
+use artifacts::score::Score;
 use artifacts::track::Threshold;
 use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::{Bootstrap, Figure};
-use crate::curves::{auprc, fpr95};
 use crate::results::{FigureInterval, intervals};
 use crate::runs::{Run, RunDataset};
 use crate::segment_scores::{SegmentScores, score_segments};
+use measures::curves::{auprc, fpr95};
 
 /// Folder of a run with the outputs of `segment-metrics --track`.
 pub const FOLDER: &str = "benchmark";

@@ -5,9 +5,8 @@
 //! Pixel figures of resamples come from the coarse histograms of `sample_pixels.parquet`, moved by what these are off for all
 //! images once.
 
-use artifacts::scores::Score;
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use artifacts::score::Score;
+use measures::resampling::draw;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -25,30 +24,6 @@ pub struct Bootstrap {
     /// Seed of the bootstrap.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-}
-
-/// Where the middle 95 % of resamples are.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Interval {
-    /// 2.5 % quantile.
-    pub low: f64,
-    /// 97.5 % quantile.
-    pub high: f64,
-}
-
-impl Interval {
-    /// Quantiles of the values that are defined; `None` if none is.
-    pub fn of(values: impl Iterator<Item = Option<f64>>) -> Option<Self> {
-        let mut values: Vec<f64> = values.flatten().collect();
-        values.sort_by(f64::total_cmp);
-        let last = values.len().checked_sub(1)?;
-        let quantile = |q: f64| values[(q * last as f64).round() as usize];
-        Some(Self {
-            low: quantile(0.025),
-            high: quantile(0.975),
-        })
-    }
 }
 
 /// A figure of a run on a data set.
@@ -272,38 +247,17 @@ fn segment_sums(data: &RunDataset, with_meta: bool) -> Vec<SegmentSums> {
     sums
 }
 
-/// How often each of `n_images` is in resample `number`; that any is there 255 times does not happen.
-pub(crate) fn draw(n_images: usize, seed: u64, number: u64) -> Vec<u8> {
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    random.set_stream(number);
-    let mut weights = vec![0_u8; n_images];
-    for _ in 0..n_images {
-        let weight = &mut weights[random.random_range(0..n_images)];
-        *weight = weight.saturating_add(1);
-    }
-    weights
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::curves::{BinCount, Histogram, auroc};
     use crate::detections::{Detections, Object, Overlap, Segment};
     use crate::distance_bands::Distance;
     use crate::pixel_resamples::{ImageHistogram, Sums};
     use crate::segment_scores::score_segments;
-
-    #[test]
-    fn resamples_have_all_images_and_depend_on_seed_and_number() {
-        let first = draw(50, 1, 0);
-        assert_eq!(first.iter().map(|&w| u64::from(w)).sum::<u64>(), 50);
-        assert_eq!(first, draw(50, 1, 0));
-        assert_ne!(first, draw(50, 1, 1));
-        assert_ne!(first, draw(50, 2, 0));
-        assert!(draw(0, 1, 0).is_empty());
-    }
+    use measures::curves::auroc;
+    use measures::pixel_counts::{BinCount, Histogram};
 
     /// Two images: in the first, one object that a segment meets and a false alarm; in the second, a missed object.
     fn two_images() -> RunDataset {
@@ -376,7 +330,7 @@ mod tests {
                 score: score.unwrap_or(0),
                 histogram: bins(counts),
             };
-            sums.add(&[&histogram]);
+            sums.add(&[&histogram]).expect("the bins exist");
         }
         let data = RunDataset {
             samples: Some((Vec::new(), sums.figures())),
@@ -391,19 +345,5 @@ mod tests {
         assert!(resamples(coarse).contains(&vec![coarse]));
         // the second image has no unknown object
         assert!(resamples(coarse).contains(&vec![None]));
-    }
-
-    #[test]
-    fn intervals_are_quantiles() {
-        let values = (0..=1000).rev().map(|v| Some(f64::from(v)));
-        let interval = Interval::of(values.chain([None]));
-        assert_eq!(
-            interval,
-            Some(Interval {
-                low: 25.0,
-                high: 975.0
-            })
-        );
-        assert_eq!(Interval::of([None].into_iter()), None);
     }
 }

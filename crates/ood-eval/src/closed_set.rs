@@ -7,15 +7,16 @@ use artifacts::index::{Index, Sample};
 use artifacts::labels::{IGNORE, MaskKind, NUM_CLASSES};
 use artifacts::logits::{Logits, logits_path};
 use artifacts::mask::Mask;
-use artifacts::scores::PixelRow;
 use artifacts::stage_dir::{Opened, StageDir};
+use measures::pixel_row::PixelRow;
 use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Progress, print_result};
 
-use crate::calibration::Calibration;
 use crate::comparison;
-use crate::confusion::Confusion;
+use crate::known_classes::{read_calibration, read_confusion, write_calibration, write_confusion};
+use measures::calibration::Calibration;
+use measures::confusion::Confusion;
 
 /// Counts pixels per pair of true and predicted class, and by confidence.
 #[derive(clap::Args, Clone, Debug, Serialize)]
@@ -48,13 +49,13 @@ pub(crate) fn run(args: &ClosedSetArgs, force: bool) -> Result<()> {
         match StageDir::open(&args.output, "ood-eval closed-set", args, &inputs, force)? {
             Opened::Done(_) => {
                 tracing::info!("{} is complete already", args.output.display());
-                let calibration = Calibration::read(&args.output)?;
-                (Confusion::read(&args.output)?, calibration)
+                let calibration = read_calibration(&args.output)?;
+                (read_confusion(&args.output)?, calibration)
             }
             Opened::Work(dir) => {
                 let (confusion, calibration) = count_all(&index, args)?;
-                confusion.write(dir.path())?;
-                calibration.write(dir.path())?;
+                write_confusion(dir.path(), &confusion)?;
+                write_calibration(dir.path(), &calibration)?;
                 dir.finish(&[("samples", index.samples.len() as u64)])?;
                 (confusion, Some(calibration))
             }
@@ -80,11 +81,14 @@ fn count_all(index: &Index, args: &ClosedSetArgs) -> Result<(Confusion, Calibrat
         .samples
         .par_iter()
         .map(count)
-        .try_reduce(Default::default, |a, b| {
-            Ok((a.0.merge(&b.0), a.1.merge(&b.1)))
-        })?;
+        .try_reduce(empty, |a, b| Ok((a.0.merge(&b.0), a.1.merge(&b.1))))?;
     progress.finish();
     Ok(total)
+}
+
+/// No pixels.
+fn empty() -> (Confusion, Calibration) {
+    (Confusion::new(NUM_CLASSES), Calibration::default())
 }
 
 fn count_sample(
@@ -104,34 +108,18 @@ fn count_sample(
     );
     let mut reader = logits.row_reader();
     let mut row = vec![0.0; NUM_CLASSES * mask.width];
-    let mut best = vec![0.0; mask.width];
-    let mut class = vec![0; mask.width];
     let mut pixels = PixelRow::new(NUM_CLASSES, mask.width);
-    let (mut confusion, mut calibration) = <(Confusion, Calibration)>::default();
+    let (mut confusion, mut calibration) = empty();
     for (y, truth) in mask.labels.chunks_exact(mask.width).enumerate() {
         reader.read(y, &mut row);
-        argmax_row(&row, &mut best, &mut class);
-        confusion.count(truth, &class);
         pixels.fill_from_logits(&row);
-        for ((&truth, &class), &confidence) in truth.iter().zip(&class).zip(&pixels.first) {
+        confusion.count(truth, &pixels.class);
+        let predicted = pixels.class.iter().zip(&pixels.first);
+        for (&truth, (&class, &confidence)) in truth.iter().zip(predicted) {
             if truth != IGNORE {
                 calibration.count(confidence, truth == class);
             }
         }
     }
     Ok((confusion, calibration))
-}
-
-/// Class of the largest logit of each column, the first one on ties; `row`: `[C, W]`.
-fn argmax_row(row: &[f32], best: &mut [f32], class: &mut [u8]) {
-    let width = best.len();
-    best.copy_from_slice(&row[..width]);
-    class.fill(0);
-    for (c, values) in row.chunks_exact(width).enumerate().skip(1) {
-        for ((&v, best), class) in values.iter().zip(&mut *best).zip(&mut *class) {
-            if v > *best {
-                (*best, *class) = (v, c as u8);
-            }
-        }
-    }
 }

@@ -9,11 +9,12 @@ use artifacts::stage_dir::{Opened, StageDir};
 use serde::{Deserialize, Serialize};
 use stage_cli::print_result;
 
-use crate::bootstrap::{Bootstrap, Figure, Images, Interval};
+use crate::bootstrap::{Bootstrap, Figure, Images};
 use crate::comparison::{Cell, Table, figure_text, interval_text, score_name};
 use crate::evaluate::{borrowed, csv_number, csv_text, inputs, read_runs};
 use crate::results::{figure_values, row_name};
 use crate::runs::{Run, RunDataset, RunSpec};
+use measures::resampling::Interval;
 
 /// Which runs to compare and how.
 #[derive(clap::Args, Clone, Debug, Serialize)]

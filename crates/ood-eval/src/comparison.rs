@@ -3,14 +3,15 @@
 use std::fmt::Write;
 
 use artifacts::labels::{CLASS_NAMES, NUM_CLASSES};
-use artifacts::scores::Score;
+use artifacts::score::Score;
 use comfy_table::{CellAlignment, presets};
 use serde::Serialize;
 
 use crate::benchmark::Benchmark;
-use crate::bootstrap::{Figure, Interval};
-use crate::confusion::Confusion;
+use crate::bootstrap::Figure;
 use crate::results::{ClosedSetResults, DatasetResults, Group, Results, Spread, row_name};
+use measures::confusion::Confusion;
+use measures::resampling::Interval;
 
 /// A table of texts; the first column is its rows' names.
 #[derive(Clone, Debug, Serialize)]

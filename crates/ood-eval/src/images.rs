@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use artifacts::atomic::write_bytes;
-use artifacts::scores::Score;
+use artifacts::score::Score;
 use artifacts::tables::{schema, write_table};
 use polars::prelude::{Column, DataFrame};
 

@@ -13,20 +13,17 @@
 
 pub mod benchmark;
 pub mod bootstrap;
-pub mod calibration;
 mod closed_set;
 mod compare;
 pub mod comparison;
-pub mod confusion;
-pub mod curves;
 pub mod detections;
 pub mod distance_bands;
 mod evaluate;
 pub mod export;
 mod images;
+pub mod known_classes;
 pub mod pixel_counts;
 pub mod pixel_resamples;
-pub mod reference_curves;
 mod report;
 pub mod results;
 pub mod runs;

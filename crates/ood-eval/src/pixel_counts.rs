@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use artifacts::score_bins::{self, NUM_BINS};
-use artifacts::scores::Score;
+use artifacts::score::Score;
 use artifacts::tables::{read_table_parts, schema};
+use measures::score_bins;
 use polars::prelude::DataFrame;
 
-use crate::curves::{BinCount, Histogram, non_empty, totals};
 use crate::detections::{bools, strings};
-use crate::reference_curves;
+use measures::pixel_counts::{BinCount, Histogram, PixelCounts, totals};
+use measures::reference_curves;
 
 /// Reads the histograms of all scores in `dir`, an output of `segment-metrics`.
 ///
@@ -22,7 +22,7 @@ use crate::reference_curves;
 pub fn read_histograms(dir: &Path, only_with_ood: bool) -> Result<BTreeMap<Score, Histogram>> {
     let table = schema::pixel_counts();
     let path = dir.join(table.file_name());
-    let mut counts: BTreeMap<Score, Vec<[u64; 2]>> = BTreeMap::new();
+    let mut counts: BTreeMap<Score, PixelCounts> = BTreeMap::new();
     for part in read_table_parts(&path, &table)? {
         add_part(&part?, only_with_ood, &mut counts).with_context(|| {
             let path = path.display();
@@ -31,7 +31,7 @@ pub fn read_histograms(dir: &Path, only_with_ood: bool) -> Result<BTreeMap<Score
     }
     let histograms: BTreeMap<_, Histogram> = counts
         .into_iter()
-        .map(|(score, counts)| (score, non_empty(&counts)))
+        .map(|(score, counts)| (score, counts.histogram()))
         .collect();
     // every score rates the same pixels
     let mut sizes = histograms.values().map(|h| totals(h));
@@ -48,7 +48,7 @@ pub fn read_histograms(dir: &Path, only_with_ood: bool) -> Result<BTreeMap<Score
 fn add_part(
     part: &DataFrame,
     only_with_ood: bool,
-    counts: &mut BTreeMap<Score, Vec<[u64; 2]>>,
+    counts: &mut BTreeMap<Score, PixelCounts>,
 ) -> Result<()> {
     let scores = strings(part, "score")?;
     let has_ood = bools(part, "has_ood")?;
@@ -60,14 +60,10 @@ fn add_part(
     {
         let known = Score::ALL.into_iter().find(|s| s.name() == score);
         let score = known.with_context(|| format!("score {score:?}"))?;
-        ensure!(bin < NUM_BINS, "bin {bin}");
-        if has_ood || !only_with_ood {
-            let of_score = counts.entry(score);
-            let of_score = of_score.or_insert_with(|| vec![[0; 2]; NUM_BINS as usize]);
-            let [sum_in, sum_out] = &mut of_score[bin as usize];
-            *sum_in += n_in;
-            *sum_out += n_out;
-        }
+        let is_used = has_ood || !only_with_ood;
+        let counts = counts.entry(score);
+        let counts = counts.or_insert_with(|| PixelCounts::of_score(score));
+        counts.add_bin(BinCount { bin, n_in, n_out }, u64::from(is_used))?;
     }
     Ok(())
 }

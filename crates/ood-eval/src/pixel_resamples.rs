@@ -3,12 +3,15 @@
 //! The histograms of images add up, so that a resample is a weighted sum of them. All sums are made at once: the memory is that
 //! of the sums, some 60 kB for each resample, however many images there are.
 
-use artifacts::score_bins::{BINS_PER_COARSE_BIN, NUM_BINS};
-use artifacts::scores::Score;
+use anyhow::Result;
+use artifacts::score::Score;
+use measures::curves::{auprc, auroc, fpr95};
+use measures::pixel_counts::{Histogram, PixelCounts};
+use measures::resampling::draw;
+use measures::score_bins::{BINS_PER_COARSE_BIN, NUM_BINS};
 use rayon::prelude::*;
 
-use crate::bootstrap::{Bootstrap, Figure, draw};
-use crate::curves::{Histogram, auprc, auroc, fpr95, non_empty};
+use crate::bootstrap::{Bootstrap, Figure};
 
 /// Number of coarse bins.
 pub const NUM_COARSE_BINS: usize = NUM_BINS.div_ceil(BINS_PER_COARSE_BIN) as usize;
@@ -64,7 +67,7 @@ pub struct Sums {
     /// How often each image is in each sum.
     weights: Vec<Vec<u8>>,
     /// In- and out-of-distribution pixels by sum, score and coarse bin.
-    counts: Vec<[Vec<[u64; 2]>; Score::ALL.len()]>,
+    counts: Vec<[PixelCounts; Score::ALL.len()]>,
 }
 
 impl Sums {
@@ -73,33 +76,34 @@ impl Sums {
         let drawn = (0..how.resamples).into_par_iter();
         let mut weights: Vec<_> = drawn.map(|i| draw(n_images, how.seed, i)).collect();
         weights.insert(0, vec![1; n_images]);
-        // arrays of zeros are taken from the system as they are, so that bins without pixels cost no memory
-        let empty = || std::array::from_fn(|_| vec![[0; 2]; NUM_COARSE_BINS]);
+        let empty = || std::array::from_fn(|_| PixelCounts::with_bins(0, NUM_COARSE_BINS as u32));
         let counts = weights.iter().map(|_| empty()).collect();
         Self { weights, counts }
     }
 
     /// Adds histograms of some images.
-    pub fn add(&mut self, histograms: &[&ImageHistogram]) {
+    ///
+    /// # Errors
+    /// Returns an error if a histogram has bins that do not exist.
+    pub fn add(&mut self, histograms: &[&ImageHistogram]) -> Result<()> {
         let sums = self.counts.par_iter_mut().zip(&self.weights);
-        sums.for_each(|(counts, weights)| {
+        sums.try_for_each(|(counts, weights)| {
             for h in histograms.iter().filter(|h| weights[h.image] > 0) {
                 let weight = u64::from(weights[h.image]);
                 let counts = &mut counts[h.score];
-                for b in &h.histogram {
-                    let [n_in, n_out] = &mut counts[b.bin as usize];
-                    *n_in += weight * b.n_in;
-                    *n_out += weight * b.n_out;
+                for &bin in &h.histogram {
+                    counts.add_bin(bin, weight)?;
                 }
             }
-        });
+            Ok(())
+        })
     }
 
     /// Figures of all sums.
     pub fn figures(self) -> PixelResamples {
         let figures = self.counts.into_par_iter().map(|counts| {
             counts.map(|counts| {
-                let histogram = non_empty(&counts);
+                let histogram = counts.histogram();
                 [auroc(&histogram), auprc(&histogram), fpr95(&histogram)]
             })
         });
@@ -112,7 +116,7 @@ impl Sums {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::curves::BinCount;
+    use measures::pixel_counts::BinCount;
 
     /// Three images whose pixels are in bins 0 to 2 of every score.
     fn images() -> Vec<ImageHistogram> {
@@ -142,7 +146,8 @@ mod tests {
         };
         let mut sums = Sums::new(3, how);
         for part in of.chunks(4) {
-            sums.add(&part.iter().collect::<Vec<_>>());
+            sums.add(&part.iter().collect::<Vec<_>>())
+                .expect("the bins exist");
         }
         sums.figures()
     }
@@ -153,15 +158,13 @@ mod tests {
         let found = resamples(&images, 3);
         for number in 0..50 {
             let weights = draw(3, 3, number);
-            let mut pooled = vec![[0, 0]; 3];
+            let mut pooled = PixelCounts::<u64>::with_bins(0, 3);
             for (image, &weight) in weights.iter().enumerate() {
-                let h = &images[Score::ALL.len() * image].histogram;
-                for (sum, b) in pooled.iter_mut().zip(h) {
-                    sum[0] += u64::from(weight) * b.n_in;
-                    sum[1] += u64::from(weight) * b.n_out;
+                for &bin in &images[Score::ALL.len() * image].histogram {
+                    pooled.add_bin(bin, u64::from(weight)).expect("three bins");
                 }
             }
-            let pooled = non_empty(&pooled);
+            let pooled = pooled.histogram();
             for score in Score::ALL {
                 let of = |figure| found.of_resample(number as usize, figure);
                 assert_eq!(of(Figure::Auroc(score)), auroc(&pooled));

@@ -5,22 +5,24 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use artifacts::atomic::{read_json, write_json};
 use artifacts::labels::{CLASS_NAMES, NUM_CLASSES};
-use artifacts::scores::Score;
+use artifacts::score::Score;
 use serde::{Deserialize, Serialize};
 
 use crate::benchmark::{BenchmarkResults, benchmark_results};
-use crate::bootstrap::{Bootstrap, Figure, Images, Interval};
-use crate::calibration::Calibration;
-use crate::confusion::Confusion;
-use crate::curves::{Histogram, auprc, auroc, fpr95, totals};
+use crate::bootstrap::{Bootstrap, Figure, Images};
 use crate::distance_bands::{DistanceBand, distance_bands};
 use crate::evaluate::EvaluateArgs;
 use crate::pixel_counts::reference_figures;
-use crate::reference_curves::ReferenceFigures;
 use crate::runs::{Run, RunDataset, all_datasets};
 use crate::segment_scores::{SegmentScores, score_segments};
 use crate::size_bands::{SizeBand, size_bands};
 use crate::thresholds::{ThresholdResults, threshold_results};
+use measures::calibration::Calibration;
+use measures::confusion::Confusion;
+use measures::curves::{auprc, auroc, fpr95};
+use measures::pixel_counts::{Histogram, totals};
+use measures::reference_curves::ReferenceFigures;
+use measures::resampling::Interval;
 
 /// File name inside the stage's directory.
 pub const FILE_NAME: &str = "results.json";

@@ -5,20 +5,21 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
-use artifacts::scores::Score;
+use artifacts::score::Score;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::benchmark::{self, Benchmark};
 use crate::bootstrap::Bootstrap;
-use crate::calibration::Calibration;
-use crate::confusion::Confusion;
-use crate::curves::Histogram;
 use crate::detections::{Decision, Detections};
+use crate::known_classes::{read_calibration, read_confusion};
 use crate::pixel_counts::read_histograms;
 use crate::pixel_resamples::PixelResamples;
 use crate::sample_pixels::{SamplePixels, read_sample_pixels};
 use crate::thresholds::Level;
+use measures::calibration::Calibration;
+use measures::confusion::Confusion;
+use measures::pixel_counts::Histogram;
 
 /// A run as given on the command line, `NAME=DIR`, or several that differ in their seed only, `NAME=DIR,DIR,...`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -191,12 +192,12 @@ pub fn read_run(name: &str, path: &Path, only_with_ood: bool, how: Bootstrap) ->
     };
     let confusion = |dataset: &String| {
         let dir = path.join("closed_set").join(dataset);
-        Ok((dataset.clone(), Confusion::read(&dir)?))
+        Ok((dataset.clone(), read_confusion(&dir)?))
     };
     let names = dataset_names(&path.join("segments"))?;
     let closed = dataset_names(&path.join("closed_set"))?;
     let calibration = |dataset: &String| {
-        let calibration = Calibration::read(&path.join("closed_set").join(dataset));
+        let calibration = read_calibration(&path.join("closed_set").join(dataset));
         let calibration = calibration.transpose()?;
         Some(calibration.map(|c| (dataset.clone(), c)))
     };

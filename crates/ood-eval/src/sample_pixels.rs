@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use artifacts::scores::Score;
+use artifacts::score::Score;
 use artifacts::tables::{read_table_parts, schema};
 use polars::prelude::DataFrame;
 
 use crate::bootstrap::Bootstrap;
-use crate::curves::{BinCount, Histogram, totals};
 use crate::detections::strings;
 use crate::pixel_resamples::{ImageHistogram, NUM_COARSE_BINS, PixelResamples, Sums};
+use measures::pixel_counts::{BinCount, Histogram, totals};
 
 /// What is known of one score in one image.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,7 +55,7 @@ pub fn read_sample_pixels(
         let read = || read_part(&part, sample_ids, samples.len());
         let rows = read().with_context(|| unusable(&path))?;
         let used = rows.iter().filter(|(s, _)| s.n_out > 0 || !only_with_ood);
-        sums.add(&used.map(|(_, histogram)| histogram).collect::<Vec<_>>());
+        sums.add(&used.map(|(_, histogram)| histogram).collect::<Vec<_>>())?;
         samples.extend(rows.iter().map(|(figures, _)| *figures));
     }
     let is_whole = samples.len() == sample_ids.len() * Score::ALL.len();

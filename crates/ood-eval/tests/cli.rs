@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use artifacts::manifest::Manifest;
-use artifacts::scores::Score;
+use artifacts::score::Score;
 use artifacts::tables::{read_table, schema};
 use artifacts::track::{Threshold, Track};
 use assert_cmd::Command;

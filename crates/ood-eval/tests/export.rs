@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use artifacts::index::Index;
 use artifacts::logits::{Logits, logits_path};
-use artifacts::scores::Score;
+use artifacts::score::Score;
 use assert_cmd::assert::{Assert, OutputAssertExt};
 use common::{HEIGHT, WIDTH};
 use half::f16;

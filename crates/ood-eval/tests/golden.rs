@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use artifacts::labels::{EvalLabel, MaskKind};
 use artifacts::mask::Mask;
-use artifacts::score_bins::bin_of;
 use half::f16;
-use ood_eval::calibration::Calibration;
-use ood_eval::confusion::Confusion;
-use ood_eval::curves::{BinCount, Histogram, auprc, auroc, best_f1, fpr95, totals};
-use ood_eval::reference_curves::{NUM_BINS, reference_curves};
+use measures::calibration::Calibration;
+use measures::confusion::Confusion;
+use measures::curves::{auprc, auroc, best_f1, fpr95};
+use measures::pixel_counts::{BinCount, Histogram, totals};
+use measures::reference_curves::{NUM_BINS, reference_curves};
+use measures::score_bins::bin_of;
 use serde_json::Value;
 
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
@@ -82,7 +83,7 @@ fn golden_closed_set_figures_of_cityscapes_scripts() -> Result<()> {
     let cases = expected["cases"].as_object().context("cases by name")?;
     assert!(!cases.is_empty());
     for (name, case) in cases {
-        let mut confusion = Confusion::default();
+        let mut confusion = Confusion::new(19);
         for image in 0.. {
             let truth = dir.join(name).join(format!("{image}.truth.png"));
             if !truth.exists() {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use artifacts::sheet::{draw_outlines, write_sheet};
+use artifacts::look::sheet::{draw_outlines, write_sheet};
 use seg_model::resize::resize_bilinear;
 
 use crate::batches::{Crop, Mix};

@@ -3,15 +3,16 @@
 use std::fmt;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use artifacts::labels::{EvalLabel, IGNORE, MaskKind, NUM_CLASSES};
 use artifacts::mask::Mask;
-use artifacts::score_bins::bin_of;
-use artifacts::scores::PixelRow;
+use artifacts::score::Score;
 use candle_core::{Device, Tensor};
 use image::RgbImage;
-use ood_eval::confusion::Confusion;
-use ood_eval::curves::{BinCount, auprc, auroc, fpr95};
+use measures::confusion::Confusion;
+use measures::curves::{auprc, auroc, fpr95};
+use measures::pixel_counts::PixelCounts;
+use measures::pixel_row::PixelRow;
 use seg_model::input::{Normalization, pad_to_multiple};
 
 use crate::batches::Source;
@@ -102,7 +103,7 @@ impl Validation {
     fn look(&self, learner: &Learner) -> Result<Figures> {
         let mut figures = Figures::default();
         if let Some(known) = &self.known {
-            let (mut confusion, mut entropy) = (Confusion::default(), Mean::default());
+            let (mut confusion, mut entropy) = (Confusion::new(NUM_CLASSES), Mean::default());
             self.each_row(known, learner, |row, labels| {
                 confusion.count(labels, &row.class);
                 for (&label, &value) in labels.iter().zip(&row.entropy) {
@@ -118,28 +119,26 @@ impl Validation {
         }
         if let Some(unknown) = &self.unknown {
             let (mut inside, mut outside) = (Mean::default(), Mean::default());
-            let mut bins = std::collections::BTreeMap::<u32, BinCount>::new();
+            let mut counts = PixelCounts::<u64>::of_score(Score::Entropy);
+            let mut bins = Vec::new();
             self.each_row(unknown, learner, |row, labels| {
                 for (&label, &value) in labels.iter().zip(&row.entropy) {
                     if label == EvalLabel::Ignore as u8 || label == EvalLabel::Unrated as u8 {
                         continue;
                     }
-                    let bin = bin_of(value)?;
-                    let count = bins.entry(bin).or_insert(BinCount {
-                        bin,
-                        ..BinCount::default()
-                    });
+                    ensure!(!value.is_nan(), "the entropy of a pixel is not a number");
                     if label == EvalLabel::Out as u8 {
                         outside.add(value);
-                        count.n_out += 1;
                     } else {
                         inside.add(value);
-                        count.n_in += 1;
                     }
                 }
+                bins.resize(row.width, 0);
+                row.fill_bins(Score::Entropy, &mut bins);
+                counts.add_row(&bins, labels);
                 Ok(())
             })?;
-            let histogram: Vec<BinCount> = bins.into_values().collect();
+            let histogram = counts.histogram();
             figures.entropy_in = inside.value();
             figures.entropy_out = outside.value();
             figures.auroc = auroc(&histogram);

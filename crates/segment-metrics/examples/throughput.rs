@@ -6,13 +6,14 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use artifacts::entropy_terms::neg_x_ln_x;
 use artifacts::labels::EvalLabel;
 use artifacts::logits::{Logits, LogitsInfo};
 use artifacts::mask::Mask;
-use artifacts::scores::{PixelRow, Score};
-use artifacts::vector::exp;
+use artifacts::score::Score;
 use artifacts::vectorized;
+use measures::entropy_terms::neg_x_ln_x;
+use measures::pixel_row::PixelRow;
+use measures::vector::exp;
 use multiversion::target::target_cfg_f;
 use segment_metrics::analysis::Segmentation;
 use segment_metrics::analyze_logits;

@@ -2,12 +2,13 @@
 
 use artifacts::labels::{EvalLabel, IGNORE};
 use artifacts::mask::Mask;
-use artifacts::scores::{PixelRow, Score};
+use artifacts::score::Score;
 use artifacts::vectorized;
+use measures::pixel_counts::ScoreCounts;
+use measures::pixel_row::PixelRow;
 
 use crate::components::Components;
 use crate::overlaps::{Overlap, adjusted_ious, count_overlaps};
-use crate::pixels::Histograms;
 use crate::regions::{RegionSums, Regions};
 use crate::track::small_objects;
 
@@ -52,7 +53,7 @@ pub struct SampleMetrics {
     /// The same at further thresholds, in their order.
     pub further: Vec<Cut>,
     /// Pixel scores.
-    pub histograms: Histograms,
+    pub counts: ScoreCounts,
     /// In-distribution pixels.
     pub n_in: u64,
     /// Out-of-distribution pixels.
@@ -104,7 +105,7 @@ pub fn analyze(
     };
     let mut levels: Vec<(Segmentation, Regions)> = thresholds.map(level).collect();
     let mut objects = Regions::new(width, height);
-    let mut histograms = Histograms::<u32>::new();
+    let mut counts = ScoreCounts::<u32>::new();
     let mut bins = Vec::with_capacity(width);
     let mut classes = Vec::with_capacity(width * height);
     let mut above = PixelRow::new(num_classes, width);
@@ -112,7 +113,7 @@ pub fn analyze(
     let mut members = vec![false; width];
     for (y, labels) in labels.labels.chunks_exact(width).enumerate() {
         fill_row(y, &mut row);
-        histograms.add_row(&row, labels, &mut bins);
+        counts.add_row(&row, labels, &mut bins);
         classes.extend_from_slice(&row.class);
         for (level, segments) in &mut levels {
             level.flag_row(&row, labels, &mut members);
@@ -165,7 +166,7 @@ pub fn analyze(
         overlaps: main.overlaps,
         further,
         object_map,
-        histograms,
+        counts,
         n_in,
         n_out,
         n_ignored: (width * height) as u64 - n_in - n_out,

@@ -16,11 +16,11 @@
 
 pub mod analysis;
 pub mod components;
+mod counts_encoding;
 pub mod features;
 pub mod joined;
 pub mod merge;
 pub mod overlaps;
-pub mod pixels;
 pub mod pools;
 pub mod reference_tables;
 pub mod regions;
@@ -36,13 +36,14 @@ use artifacts::index::{Index, Sample};
 use artifacts::labels::{EvalLabel, IGNORE, MaskKind};
 use artifacts::logits::{Logits, logits_path};
 use artifacts::mask::{ComponentMap, Mask};
-use artifacts::scores::Score;
+use artifacts::score::Score;
 use artifacts::shard::Shard;
 use artifacts::stage_dir::{Opened, StageDir, create_dir};
 use artifacts::tables::threshold_folder;
 use artifacts::track::{Threshold, Track};
 use clap::Parser;
-use ood_eval::curves::best_f1;
+use measures::curves::best_f1;
+use measures::pixel_counts::PixelCounts;
 use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Common, Progress, one_of, print_result};
@@ -207,7 +208,7 @@ pub fn run(args: &Args) -> Result<()> {
         stage.segmentation.threshold = threshold.threshold;
     }
     let (done, pools) = stage.measure_all(&samples)?;
-    tables::write_pixel_counts(dir.path(), &pools.histograms)?;
+    tables::write_pixel_counts(dir.path(), &pools.counts)?;
     let n_done = done.len();
     let folders = Folders::OfSamples(done);
     let mut counts = tables::write_joined(dir.path(), &folders, num_classes)?;
@@ -293,16 +294,21 @@ impl Stage<'_> {
     }
 
     /// Pixels of all samples by bin of the score.
-    fn count_all(&self, samples: &[&Sample]) -> Result<track::Counts> {
+    fn count_all(&self, samples: &[&Sample]) -> Result<PixelCounts> {
         let progress = Progress::new("threshold", samples.len() as u64, "images");
-        let sums = Mutex::new(track::Counts::default());
+        let sums = Mutex::new(PixelCounts::of_score(self.args.score));
         samples.par_iter().with_max_len(1).try_for_each(|sample| {
             if let Some(mask) = self.read_mask(sample)? {
-                let mut counts = track::Counts::default();
-                counts.add(&self.read_logits(sample)?, &mask, self.args.score);
+                let mut counts = PixelCounts::<u32>::of_score(self.args.score);
+                track::count_image(
+                    &mut counts,
+                    &self.read_logits(sample)?,
+                    &mask,
+                    self.args.score,
+                );
                 let sums = sums.lock();
                 sums.map_err(|_| anyhow!("another image failed"))?
-                    .merge(&counts);
+                    .add(&counts);
             }
             progress.advance(1);
             Ok::<_, anyhow::Error>(())
@@ -332,7 +338,7 @@ impl Stage<'_> {
                 let mut sums = sums.lock().map_err(|_| anyhow!("another image failed"))?;
                 // sums of integers do not depend on the order
                 match metrics {
-                    Some(metrics) => sums.add(i, metrics.n_out > 0, &metrics.histograms),
+                    Some(metrics) => sums.add(i, metrics.n_out > 0, &metrics.counts),
                     None => sums.is_done[i] = true,
                 }
                 progress.advance(1);
@@ -377,7 +383,7 @@ impl Stage<'_> {
         }
         tables::write_sample(&folder, id, &metrics, self.num_classes)?;
         // last: with it the image is done
-        pools::write_image(&folder, metrics.n_out > 0, &metrics.histograms)?;
+        pools::write_image(&folder, metrics.n_out > 0, &metrics.counts)?;
         Ok(Some(metrics))
     }
 

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use artifacts::atomic::write_atomic;
 use artifacts::manifest::Manifest;
-use artifacts::scores::Score;
+use artifacts::score::Score;
 use artifacts::shard::Shard;
 use artifacts::stage_dir::{Opened, StageDir};
 use artifacts::tables::{features, read_table, read_table_parts, schema, thresholds_in};
 use artifacts::track;
+use measures::pixel_counts::{BinCount, ScoreCounts};
 use polars::prelude::DataFrame;
 
 use crate::joined::Folders;
-use crate::pixels::{Counts, Histograms};
 use crate::{Args, COMPONENTS, PARTIAL, finish, reference_tables, tables};
 
 const STAGE: &str = "segment-metrics";
@@ -64,7 +64,7 @@ pub fn merge(args: &Args) -> Result<()> {
         Opened::Work(dir) => dir,
     };
     let components = dir.subdir(COMPONENTS)?;
-    let mut pools = [Histograms::<u64>::new(), Histograms::<u64>::new()];
+    let mut pools = [ScoreCounts::<u64>::new(), ScoreCounts::<u64>::new()];
     for part in &parts {
         copy_components(&part.dir, &components)?;
         add_pixels(&part.dir, &mut pools)?;
@@ -227,7 +227,7 @@ fn copy_components(part: &Path, to: &Path) -> Result<()> {
 }
 
 /// Adds the pixels of a part to those without and with out-of-distribution pixels.
-fn add_pixels(part: &Path, pools: &mut [Histograms<u64>; 2]) -> Result<()> {
+fn add_pixels(part: &Path, pools: &mut [ScoreCounts<u64>; 2]) -> Result<()> {
     let table = schema::pixel_counts();
     let path = part.join(table.file_name());
     for rows in read_table_parts(&path, &table)? {
@@ -241,7 +241,7 @@ fn add_pixels(part: &Path, pools: &mut [Histograms<u64>; 2]) -> Result<()> {
     Ok(())
 }
 
-fn add_rows(rows: &DataFrame, pools: &mut [Histograms<u64>; 2]) -> Result<()> {
+fn add_rows(rows: &DataFrame, pools: &mut [ScoreCounts<u64>; 2]) -> Result<()> {
     let scores = rows.column("score")?.str()?.iter();
     let has_ood = rows.column("has_ood")?.bool()?.iter();
     let bins = rows.column("bin")?.u32()?.iter();
@@ -252,7 +252,8 @@ fn add_rows(rows: &DataFrame, pools: &mut [Histograms<u64>; 2]) -> Result<()> {
         let score = Score::ALL.into_iter().find(|s| Some(s.name()) == score);
         let row = score.zip(has_ood).zip(bin).zip(n_in.zip(n_out));
         let (((score, has_ood), bin), (n_in, n_out)) = row.context("a row has no such value")?;
-        pools[usize::from(has_ood)].add_bin(score, bin, Counts { n_in, n_out })?;
+        let counts = pools[usize::from(has_ood)].of_mut(score);
+        counts.add_bin(BinCount { bin, n_in, n_out }, 1)?;
     }
     Ok(())
 }

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use artifacts::atomic::write_atomic;
+use measures::pixel_counts::{Count, ScoreCounts};
 
-use crate::pixels::{Histograms, put, take};
+use crate::counts_encoding::{decode, encode, put, take};
 
 /// Sums of many images.
 const FILE: &str = "pools";
@@ -19,7 +20,7 @@ pub struct Pools {
     /// Which images are in the sums, or to be skipped.
     pub is_done: Vec<bool>,
     /// Sums of the images without and with out-of-distribution pixels.
-    pub histograms: [Histograms<u64>; 2],
+    pub counts: [ScoreCounts<u64>; 2],
 }
 
 impl Pools {
@@ -32,7 +33,7 @@ impl Pools {
         if !path.exists() {
             return Ok(Self {
                 is_done: vec![false; n_samples],
-                histograms: [Histograms::<u64>::new(), Histograms::<u64>::new()],
+                counts: [ScoreCounts::<u64>::new(), ScoreCounts::<u64>::new()],
             });
         }
         let inner = || -> Result<Self> {
@@ -40,12 +41,9 @@ impl Pools {
             let rest = &mut bytes.as_slice();
             let is_done = (0..n_samples).map(|_| Ok(take(rest)? == 1));
             let is_done = is_done.collect::<Result<_>>()?;
-            let histograms = [Histograms::decode(rest)?, Histograms::decode(rest)?];
+            let counts = [decode(rest)?, decode(rest)?];
             ensure!(rest.is_empty(), "it is too long");
-            Ok(Self {
-                is_done,
-                histograms,
-            })
+            Ok(Self { is_done, counts })
         };
         inner().with_context(|| damaged(&path))
     }
@@ -59,15 +57,15 @@ impl Pools {
         for &is_done in &self.is_done {
             put(&mut bytes, u64::from(is_done));
         }
-        for histograms in &self.histograms {
-            histograms.encode(&mut bytes);
+        for counts in &self.counts {
+            encode(counts, &mut bytes);
         }
         write_atomic(&dir.join(FILE), |w| Ok(w.write_all(&bytes)?))
     }
 
     /// Adds the pixels of image `i`.
-    pub fn add<N: Copy + Into<u64>>(&mut self, i: usize, has_ood: bool, image: &Histograms<N>) {
-        self.histograms[usize::from(has_ood)].add(image);
+    pub fn add<N: Count>(&mut self, i: usize, has_ood: bool, image: &ScoreCounts<N>) {
+        self.counts[usize::from(has_ood)].add(image);
         self.is_done[i] = true;
     }
 
@@ -83,7 +81,7 @@ impl Pools {
         let inner = || -> Result<_> {
             let bytes = fs::read(&path)?;
             let rest = &mut bytes.as_slice();
-            let (has_ood, image) = (take(rest)? == 1, Histograms::decode(rest)?);
+            let (has_ood, image) = (take(rest)? == 1, decode(rest)?);
             ensure!(rest.is_empty(), "it is too long");
             Ok((has_ood, image))
         };
@@ -97,10 +95,10 @@ impl Pools {
 ///
 /// # Errors
 /// If the disk fails.
-pub fn write_image(dir: &Path, has_ood: bool, image: &Histograms<u32>) -> Result<()> {
+pub fn write_image(dir: &Path, has_ood: bool, image: &ScoreCounts<u32>) -> Result<()> {
     let mut bytes = Vec::new();
     put(&mut bytes, u64::from(has_ood));
-    image.encode(&mut bytes);
+    encode(image, &mut bytes);
     write_atomic(&dir.join(IMAGE), |w| Ok(w.write_all(&bytes)?))
 }
 
@@ -128,7 +126,7 @@ fn damaged(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use artifacts::scores::PixelRow;
+    use measures::pixel_row::PixelRow;
 
     #[test]
     fn images_that_are_not_in_the_sums_yet_are_added_once() -> Result<()> {
@@ -137,7 +135,7 @@ mod tests {
         let image = |i: usize| {
             let mut row = PixelRow::new(2, 2);
             row.fill_from_logits(&[i as f32, 1.0, 0.5, 0.0]);
-            let mut image = Histograms::<u32>::new();
+            let mut image = ScoreCounts::<u32>::new();
             image.add_row(&row, &[0, 1], &mut Vec::new());
             image
         };
@@ -159,7 +157,7 @@ mod tests {
             second.add_written(i, &folder(i))?;
         }
         assert_eq!(second.is_done, [true; 3]);
-        assert!(second.histograms == whole.histograms);
+        assert!(second.counts == whole.counts);
         fs::write(folder(1).join(IMAGE), [1, 7])?;
         let error = second.add_written(1, &folder(1)).unwrap_err().to_string();
         assert!(error.contains("is damaged: start anew"), "{error}");

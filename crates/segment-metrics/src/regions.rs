@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use artifacts::scores::{PixelRow, prob_margin, variation_ratio};
+use measures::pixel_row::{PixelRow, prob_margin, variation_ratio};
 
 use crate::components::{Components, RowLabeler, next_run, window};
 use crate::uncertainty::entropy_heat;

@@ -3,20 +3,20 @@
 use std::path::Path;
 
 use anyhow::Result;
-use artifacts::score_bins::BINS_PER_COARSE_BIN;
-use artifacts::scores::Score;
+use artifacts::score::Score;
 use artifacts::stage_dir::create_dir;
 use artifacts::tables::features::segment_features;
 use artifacts::tables::schema::{self, Table};
 use artifacts::tables::{threshold_folder, write_table, write_table_parts};
-use ood_eval::curves::{BinCount, Histogram, auprc, auroc, fpr95};
+use measures::curves::{auprc, auroc, fpr95};
+use measures::pixel_counts::{BinCount, Histogram, PixelCounts, ScoreCounts};
+use measures::score_bins::BINS_PER_COARSE_BIN;
 use polars::prelude::{Column, DataFrame, DataType, NamedFrom, Series};
 
 use crate::analysis::{Cut, Region, SampleMetrics};
 use crate::features::features;
 use crate::joined::Folders;
 use crate::overlaps::Overlap;
-use crate::pixels::{Counts, Histograms};
 use crate::regions::RegionSums;
 
 /// Segments at one threshold with the objects.
@@ -83,14 +83,14 @@ pub fn write_sides(
 ///
 /// # Errors
 /// If the disk fails.
-pub fn write_pixel_counts(output: &Path, pools: &[Histograms<u64>; 2]) -> Result<()> {
+pub fn write_pixel_counts(output: &Path, pools: &[ScoreCounts<u64>; 2]) -> Result<()> {
     let table = schema::pixel_counts();
     let mut scores = Score::ALL;
     scores.sort_by_key(|score| score.name());
     // of one score at a time, for there are millions of bins
     let parts = scores.into_iter().flat_map(|score| {
         let pools = [false, true].into_iter().zip(pools);
-        pools.map(move |(has_ood, pool)| pixel_counts_frame(score, has_ood, pool))
+        pools.map(move |(has_ood, pool)| pixel_counts_frame(score, has_ood, pool.of(score)))
     });
     write_table_parts(&output.join(table.file_name()), &table, parts)
 }
@@ -261,14 +261,9 @@ fn samples_frame(id: &str, metrics: Option<&SampleMetrics>, sides: Sides<'_>) ->
 
 /// Figures from the histograms, and these with [`BINS_PER_COARSE_BIN`] bins joined: they are small enough for each image.
 fn sample_pixels_frame(id: &str, metrics: Option<&SampleMetrics>) -> Result<DataFrame> {
-    let of_score = |m: &SampleMetrics, score| -> Histogram {
-        let bins = m.histograms.non_empty(score);
-        let bin = |(bin, Counts { n_in, n_out })| BinCount { bin, n_in, n_out };
-        bins.map(bin).collect()
-    };
-    let fine: Vec<_> = metrics
+    let fine: Vec<Histogram> = metrics
         .iter()
-        .flat_map(|m| Score::ALL.map(|s| of_score(m, s)))
+        .flat_map(|m| m.counts.each().map(|(_, counts)| counts.histogram()))
         .collect();
     let coarse: Vec<_> = fine.iter().map(|h| coarse_bins(h)).collect();
     let figures =
@@ -318,14 +313,14 @@ fn lists(name: &str, dtype: DataType, lists: Vec<Series>) -> Column {
     Series::new(name.into(), lists).into()
 }
 
-fn pixel_counts_frame(score: Score, has_ood: bool, pool: &Histograms<u64>) -> Result<DataFrame> {
-    let bins = || pool.non_empty(score);
+fn pixel_counts_frame(score: Score, has_ood: bool, counts: &PixelCounts) -> Result<DataFrame> {
+    let bins = || counts.non_empty();
     frame(vec![
         column("score", bins().map(|_| score.name())),
         column("has_ood", bins().map(|_| has_ood)),
-        column("bin", bins().map(|(bin, _)| bin)),
-        column("n_in", bins().map(|(_, counts)| counts.n_in)),
-        column("n_out", bins().map(|(_, counts)| counts.n_out)),
+        column("bin", bins().map(|b| b.bin)),
+        column("n_in", bins().map(|b| b.n_in)),
+        column("n_out", bins().map(|b| b.n_out)),
     ])
 }
 

@@ -3,12 +3,11 @@
 use artifacts::labels::{EvalLabel, IGNORE};
 use artifacts::logits::Logits;
 use artifacts::mask::Mask;
-use artifacts::score_bins::NUM_BINS;
-use artifacts::scores::{PixelRow, Score};
-use ood_eval::curves::{Histogram, non_empty};
+use artifacts::score::Score;
+use measures::pixel_counts::PixelCounts;
+use measures::pixel_row::PixelRow;
 
 use crate::components::label_components;
-use crate::pixels::fill_bins;
 
 /// Turns unrated pixels into void: the benchmark knows no others.
 pub fn void_unrated(mask: &mut Mask) {
@@ -37,47 +36,17 @@ pub fn small_objects(labels: &Mask, min_size: u64) -> Vec<bool> {
     objects.ids.iter().map(is_small).collect()
 }
 
-/// Pixels of some images by bin of one score. Sums do not depend on the order of the images.
-pub struct Counts(Vec<[u64; 2]>);
-
-impl Default for Counts {
-    fn default() -> Self {
-        Self(vec![[0; 2]; NUM_BINS as usize])
-    }
-}
-
-impl Counts {
-    /// Adds the in- and out-of-distribution pixels of one image; small objects count as all others.
-    pub fn add(&mut self, logits: &Logits, labels: &Mask, score: Score) {
-        let classes = logits.info.num_classes;
-        let (mut reader, mut values) = (logits.row_reader(), vec![0.0; classes * labels.width]);
-        let mut row = PixelRow::new(classes, labels.width);
-        let mut bins = vec![0; labels.width];
-        for (y, labels) in labels.labels.chunks_exact(labels.width).enumerate() {
-            reader.read(y, &mut values);
-            row.fill_from_logits(&values);
-            fill_bins(&row, score, &mut bins);
-            for (&bin, &label) in bins.iter().zip(labels) {
-                let [n_in, n_out] = &mut self.0[bin as usize];
-                *n_in += u64::from(label == EvalLabel::In as u8);
-                *n_out += u64::from(label == EvalLabel::Out as u8);
-            }
-        }
-    }
-
-    /// Adds other images.
-    pub fn merge(&mut self, other: &Self) {
-        for (sum, counts) in self.0.iter_mut().zip(&other.0) {
-            // a bin that is not written takes no memory
-            if *counts != [0; 2] {
-                *sum = [sum[0] + counts[0], sum[1] + counts[1]];
-            }
-        }
-    }
-
-    /// Bins that have pixels.
-    pub fn histogram(&self) -> Histogram {
-        non_empty(&self.0)
+/// Adds the in- and out-of-distribution pixels of one image to `counts` of `score`; small objects count as all others.
+pub fn count_image(counts: &mut PixelCounts<u32>, logits: &Logits, labels: &Mask, score: Score) {
+    let classes = logits.info.num_classes;
+    let (mut reader, mut values) = (logits.row_reader(), vec![0.0; classes * labels.width]);
+    let mut row = PixelRow::new(classes, labels.width);
+    let mut bins = vec![0; labels.width];
+    for (y, labels) in labels.labels.chunks_exact(labels.width).enumerate() {
+        reader.read(y, &mut values);
+        row.fill_from_logits(&values);
+        row.fill_bins(score, &mut bins);
+        counts.add_row(&bins, labels);
     }
 }
 

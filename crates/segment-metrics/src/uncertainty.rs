@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use artifacts::vector::ln;
 use artifacts::vectorized;
+use measures::vector::ln;
 
 /// The reference's ε inside the logarithm, the distance of 1 to the next larger f32.
 const EPSILON: f32 = f32::EPSILON;
@@ -11,10 +11,10 @@ const EPSILON: f32 = f32::EPSILON;
 vectorized! {
 /// Entropy heat map of some columns of a row: Σ p ln(p + ε) / ln(1/C), with f32 in every step.
 ///
-/// `probs`: `[C, width]`, as in [`artifacts::scores`]. `heat` is cleared and receives a value for each of
+/// `probs`: `[C, width]`, as in [`measures::pixel_row`]. `heat` is cleared and receives a value for each of
 /// `columns`, in [0, 1] up to rounding; a certain column gives −4·10⁻⁸.
 ///
-/// Unlike [`artifacts::scores::entropy_row`] it does not divide the probabilities by their sum, and has an ε.
+/// Unlike [`measures::pixel_row::entropy_row`] it does not divide the probabilities by their sum, and has an ε.
 ///
 /// Source: reference `metrics.pyx`, map E, whose logarithms differ from these by a few units in the last place.
 pub fn entropy_heat(probs: &[f32], width: usize, columns: Range<usize>, heat: &mut Vec<f32>) {

@@ -10,7 +10,7 @@ use artifacts::labels::MaskKind;
 use artifacts::logits::{Logits, LogitsInfo, Precision};
 use artifacts::manifest::Manifest;
 use artifacts::mask::{ComponentMap, Mask};
-use artifacts::scores::Score;
+use artifacts::score::Score;
 use artifacts::stage_dir::{Opened, StageDir};
 use artifacts::tables::{read_table, schema};
 use artifacts::track::{Threshold, Track};

@@ -1,8 +1,11 @@
-//! What every stage's command line shares: common flags, logging, progress and the exit status.
+//! The front desk of every stage: common flags, logging, threads, progress, opening of outputs and the exit status.
 //!
 //! Results go to stdout, everything for people to stderr.
 
+mod image_size;
+mod open;
 mod progress;
+mod subset;
 
 use std::process::ExitCode;
 
@@ -11,7 +14,10 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
+pub use image_size::ImageSize;
+pub use open::{open, open_for};
 pub use progress::Progress;
+pub use subset::{Limit, Subset};
 
 /// Flags that every stage has. They never change what is computed, so they are not part of the manifest.
 #[derive(Args, Clone, Debug, Default, Serialize)]

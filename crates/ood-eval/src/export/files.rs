@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use artifacts::atomic::write_bytes;
-use artifacts::colors::{blend, heat};
+use artifacts::look::colors::{blend, heat};
 use artifacts::picture;
 use half::f16;
 use hdf5_pure::{Datatype, DatatypeByteOrder, FileBuilder, FloatingPointLayout};

@@ -1,6 +1,6 @@
 //! Colours that stay apart for colour-blind readers, on light and on dark ground.
 
-pub(super) use artifacts::colors::{INFERNO, blend, heat};
+pub(super) use artifacts::look::colors::{INFERNO, blend, heat};
 
 /// Text, axes and grid of figures. The report replaces it by the colour of its own text, dark or light.
 pub(super) const INK: [u8; 3] = [31, 35, 40];

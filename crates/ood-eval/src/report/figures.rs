@@ -1,20 +1,21 @@
 //! Which figures a data set gets, from tables to charts.
 
 use anyhow::Result;
-use artifacts::scores::Score;
+use artifacts::score::Score;
 use serde::Serialize;
 
 use super::bars::{self, Panel};
 use super::colors::{BLUE, VERMILLION, is_dashed, run_color};
 use super::lines::{self, Line, LineChart};
 use super::model::LinearModel;
-use crate::curves::{CurvePoint, points, totals};
 use crate::pixel_counts::entropy_shares;
 use crate::results::{DatasetResults, row_name};
 use crate::runs::{Run, RunDataset};
 use crate::segment_scores::{SegmentScores, sample_errors};
 use crate::thresholds::ThresholdResults;
 use artifacts::labels::CLASS_NAMES;
+use measures::curves::{CurvePoint, points};
+use measures::pixel_counts::totals;
 
 /// One figure of the report.
 #[derive(Clone, Debug, Serialize)]

@@ -8,10 +8,10 @@ use super::colors::run_color;
 use super::figures::{Figure, slug};
 use super::lines::{self, Line, LineChart};
 use super::matrix;
-use crate::calibration::Calibration;
 use crate::comparison::{Table, class_table};
-use crate::confusion::Confusion;
 use crate::runs::Run;
+use measures::calibration::Calibration;
+use measures::confusion::Confusion;
 
 /// Known classes of one data set.
 #[derive(Clone, Debug, Serialize)]

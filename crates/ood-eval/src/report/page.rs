@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use artifacts::labels::{CLASS_COLORS, CLASS_NAMES, NUM_CLASSES};
-use artifacts::scores::Score;
+use artifacts::score::Score;
 use minijinja::{Environment, value::Serde};
 use serde::Serialize;
 

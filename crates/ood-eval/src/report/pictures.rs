@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use artifacts::labels::{CLASS_COLORS, EvalLabel, IGNORE};
 use artifacts::logits::Logits;
 use artifacts::mask::{ComponentMap, Mask};
-use artifacts::scores::PixelRow;
 use image::{RgbImage, imageops};
+use measures::pixel_row::PixelRow;
 
 use super::colors::{KEPT, REJECTED, VERMILLION, blend, heat};
 

@@ -12,14 +12,15 @@ use artifacts::index::{Index, Sample};
 use artifacts::labels::{EvalLabel, IGNORE, MaskKind, NUM_CLASSES};
 use artifacts::logits::{Logits, LogitsInfo, Precision};
 use artifacts::mask::{ComponentMap, Mask};
-use artifacts::score_bins::{BINS_PER_COARSE_BIN, bin_of};
-use artifacts::scores::{PixelRow, Score};
+use artifacts::score::Score;
 use artifacts::stage_dir::{Opened, StageDir};
 use artifacts::tables::features::segment_features;
 use artifacts::tables::schema::{self, Table};
 use artifacts::tables::write_table;
 use artifacts::track::Threshold;
 use image::RgbImage;
+use measures::pixel_row::PixelRow;
+use measures::score_bins::{BINS_PER_COARSE_BIN, bin_of};
 use polars::prelude::{Column, DataFrame, Series};
 
 pub(crate) const WIDTH: usize = 192;

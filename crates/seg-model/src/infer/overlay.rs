@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use artifacts::atomic::write_bytes;
-use artifacts::colors::{blend, heat};
 use artifacts::labels::CLASS_COLORS;
 use artifacts::logits::Logits;
-use artifacts::scores::PixelRow;
+use artifacts::look::colors::{blend, heat};
 use image::codecs::png::PngEncoder;
 use image::{ImageEncoder, RgbImage};
+use measures::pixel_row::PixelRow;
 use rayon::prelude::*;
 
 /// Share of a class's color; the rest is the image.

@@ -1,30 +1,10 @@
 //! ROC and precision-recall figures from histograms of pixel scores.
 //!
-//! Pixels of one bin are tied: they pass every threshold together. A bin of `artifacts::score_bins` is so narrow
+//! Pixels of one bin are tied: they pass every threshold together. A bin of [`score_bins`](crate::score_bins) is so narrow
 //! that the areas agree with those of an exact sort.
 
-use artifacts::score_bins::smallest_of;
-
-/// Pixels of one bin of scores.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BinCount {
-    /// Bin; grows with the score.
-    pub bin: u32,
-    /// In-distribution pixels.
-    pub n_in: u64,
-    /// Out-of-distribution pixels.
-    pub n_out: u64,
-}
-
-/// A histogram: bins ascending, none twice.
-pub type Histogram = Vec<BinCount>;
-
-/// The bins that have pixels, from in- and out-of-distribution pixels of every bin.
-pub fn non_empty(counts: &[[u64; 2]]) -> Histogram {
-    let bins = (0..).zip(counts).filter(|(_, counts)| **counts != [0; 2]);
-    bins.map(|(bin, &[n_in, n_out])| BinCount { bin, n_in, n_out })
-        .collect()
-}
+use crate::pixel_counts::{BinCount, totals};
+use crate::score_bins::smallest_of;
 
 /// What remains true when the threshold is lowered to the score of a bin.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,13 +15,6 @@ pub struct CurvePoint {
     pub true_positive_rate: f64,
     /// Share of out-of-distribution pixels among all at or above the threshold.
     pub precision: f64,
-}
-
-/// In- and out-of-distribution pixels of a histogram.
-pub fn totals(histogram: &[BinCount]) -> (u64, u64) {
-    histogram
-        .iter()
-        .fold((0, 0), |(n_in, n_out), b| (n_in + b.n_in, n_out + b.n_out))
 }
 
 /// Totals, or nothing if a rate would be 0/0.
@@ -83,7 +56,13 @@ pub fn auroc(histogram: &[BinCount]) -> Option<f64> {
 /// Area under the precision-recall curve as average precision: Σ (Rᵢ − Rᵢ₋₁) Pᵢ over falling thresholds, a
 /// step-wise sum without interpolation. `None` if one side has no pixels.
 pub fn auprc(histogram: &[BinCount]) -> Option<f64> {
-    let (_, n_out) = both_present(histogram)?;
+    both_present(histogram)?;
+    average_precision(histogram)
+}
+
+/// The same, which is 1 where there are out-of-distribution pixels alone; `None` only if there are none.
+pub(crate) fn average_precision(histogram: &[BinCount]) -> Option<f64> {
+    let (_, n_out) = totals(histogram);
     let (mut flagged, mut true_positives, mut sum) = (0, 0, 0.0);
     for b in histogram.iter().rev() {
         flagged += b.n_in + b.n_out;
@@ -92,7 +71,7 @@ pub fn auprc(histogram: &[BinCount]) -> Option<f64> {
             sum += b.n_out as f64 * (true_positives as f64 / flagged as f64);
         }
     }
-    Some(sum / n_out as f64)
+    (n_out > 0).then(|| sum / n_out as f64)
 }
 
 /// False positive rate at the first, that is highest, threshold whose true positive rate is at least 0.95.
@@ -138,6 +117,7 @@ pub fn best_f1(histogram: &[BinCount]) -> Option<(f64, f32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pixel_counts::Histogram;
 
     fn histogram(counts: &[(u64, u64)]) -> Histogram {
         let bin = |(i, &(n_in, n_out)): (usize, &(u64, u64))| BinCount {

@@ -3,17 +3,18 @@
 use std::path::Path;
 
 use anyhow::Result;
+use artifacts::cityscapes::{label_of_id, train_id};
 use artifacts::labels::IGNORE;
 use image::ExtendedColorType;
 use serde::Serialize;
 
-use super::canvas::{Canvas, Object, UNKNOWN};
-use super::noise::Dice;
-use super::street::{id, street};
-use super::things::{Form, Thing};
-use super::{ALIEN_SHARE, NOISE, OBJECT_ROWS, TEST_AMBIGUITY, TRAIN_AMBIGUITY};
-use super::{write_file, write_png};
-use crate::labels::{label_of_id, train_id};
+use crate::canvas::{Canvas, Object, UNKNOWN};
+use crate::files::{write_file, write_png};
+use crate::noise::Dice;
+use crate::paint::street;
+use crate::settings::{ALIEN_SHARE, NOISE, OBJECT_ROWS, TEST_AMBIGUITY, TRAIN_AMBIGUITY};
+use crate::street::id;
+use crate::things::{Form, Thing};
 
 /// Cities of the splits train and val.
 const TRAIN_CITIES: [&str; 4] = ["adorf", "bedorf", "cedorf", "dedorf"];
@@ -36,7 +37,7 @@ struct AnnotatedObject<'a> {
 }
 
 /// One pair of `leftImg8bit` and `gtFine`.
-pub(super) fn cityscapes(
+pub(crate) fn cityscapes(
     root: &Path,
     split: &str,
     number: u64,
@@ -79,7 +80,7 @@ fn annotate(object: &Object) -> AnnotatedObject<'static> {
 }
 
 /// One scene with obstacles on the road.
-pub(super) fn lost_and_found(root: &Path, number: u64, seed: u64, size: [usize; 2]) -> Result<()> {
+pub(crate) fn lost_and_found(root: &Path, number: u64, seed: u64, size: [usize; 2]) -> Result<()> {
     let dice = &mut Dice::new(seed, "lost_and_found", number);
     let mut street = street(dice, size[0], size[1], TEST_AMBIGUITY);
     let mut hazards = vec![0; street.canvas.labels.len()];
@@ -137,7 +138,7 @@ fn hazard_id(form: Form) -> u8 {
 }
 
 /// One scene with pasted objects; one in twenty has none.
-pub(super) fn fishyscapes(root: &Path, number: u64, seed: u64, size: [usize; 2]) -> Result<()> {
+pub(crate) fn fishyscapes(root: &Path, number: u64, seed: u64, size: [usize; 2]) -> Result<()> {
     let dice = &mut Dice::new(seed, "fishyscapes", number);
     let mut street = street(dice, size[0], size[1], TEST_AMBIGUITY);
     let is_empty = number % 20 == 19;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use artifacts::score_bins::bin_of;
-use ood_eval::curves::{BinCount, Histogram, auprc, auroc, best_f1, fpr95, points};
+use measures::curves::{auprc, auroc, best_f1, fpr95, points};
+use measures::pixel_counts::{BinCount, Histogram};
+use measures::score_bins::bin_of;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -8,12 +8,14 @@ use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::Progress;
 
-use super::canvas::{Canvas, UNKNOWN};
-use super::noise::{Dice, bumps, fractal, mix, scale};
-use super::street::{id, street};
-use super::things::{Form, Thing, quad};
-use super::{NOISE, write_file};
+use crate::canvas::{Canvas, UNKNOWN};
+use crate::files::write_file;
+use crate::noise::{Dice, bumps, fractal, mix, scale};
+use crate::paint::street;
 use crate::polygon::{Point, rasterize_polygon};
+use crate::settings::NOISE;
+use crate::street::id;
+use crate::things::{Form, Thing, quad};
 
 const JPEG_QUALITY: u8 = 90;
 
@@ -77,17 +79,17 @@ const SMALL_SIZES: [[usize; 2]; 3] = [[640, 427], [427, 640], [320, 240]];
 
 /// How many pictures of which kind.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Amounts {
+pub(crate) struct Amounts {
     /// Large enough, without classes of Cityscapes.
-    pub(super) qualifying: u64,
+    pub(crate) qualifying: u64,
     /// With classes of Cityscapes.
-    pub(super) excluded: u64,
+    pub(crate) excluded: u64,
     /// Too small.
-    pub(super) small: u64,
+    pub(crate) small: u64,
 }
 
 impl Amounts {
-    pub(super) fn total(self) -> u64 {
+    pub(crate) fn total(self) -> u64 {
         self.qualifying + self.excluded + self.small
     }
 }
@@ -159,7 +161,7 @@ struct Instance {
 }
 
 /// Writes `train2017/*.jpg` and `annotations/instances_train2017.json` below `root`.
-pub(super) fn write(root: &Path, seed: u64, amounts: Amounts, progress: &Progress) -> Result<()> {
+pub(crate) fn write(root: &Path, seed: u64, amounts: Amounts, progress: &Progress) -> Result<()> {
     let pictures = (0..amounts.total())
         .into_par_iter()
         .map(|number| {
@@ -265,7 +267,7 @@ fn proxies(dice: &mut Dice, width: usize, height: usize) -> (Canvas, Vec<Instanc
         let (category, form) = dice.pick(&PROXIES);
         let mut thing = Thing::usual(form, dice);
         if category == 24 {
-            thing.surface = super::things::Surface::Stripes;
+            thing.surface = crate::things::Surface::Stripes;
             thing.colors = [[235.0, 232.0, 226.0], [30.0, 28.0, 28.0]];
         }
         let size = dice.range(0.18, 0.62) * h;

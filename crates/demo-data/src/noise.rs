@@ -6,11 +6,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// Random choices of one picture.
-pub(super) struct Dice(ChaCha8Rng);
+pub(crate) struct Dice(ChaCha8Rng);
 
 impl Dice {
     /// The choices of picture `number` of `set`: independent of all other pictures, so that threads do not matter.
-    pub(super) fn new(seed: u64, set: &str, number: u64) -> Self {
+    pub(crate) fn new(seed: u64, set: &str, number: u64) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
         key[8..16].copy_from_slice(&number.to_le_bytes());
@@ -21,50 +21,50 @@ impl Dice {
     }
 
     /// Uniform in [low, high).
-    pub(super) fn range(&mut self, low: f64, high: f64) -> f64 {
+    pub(crate) fn range(&mut self, low: f64, high: f64) -> f64 {
         // 53 bits, as the mantissa has
         let unit = (self.0.random::<u64>() >> 11) as f64 / (1u64 << 53) as f64;
         low + unit * (high - low)
     }
 
     /// As `range`, but small values are more frequent.
-    pub(super) fn skewed(&mut self, low: f64, high: f64) -> f64 {
+    pub(crate) fn skewed(&mut self, low: f64, high: f64) -> f64 {
         let unit = self.range(0.0, 1.0);
         low + unit * unit * (high - low)
     }
 
     /// Uniform whole number, both ends included.
-    pub(super) fn count(&mut self, low: usize, high: usize) -> usize {
+    pub(crate) fn count(&mut self, low: usize, high: usize) -> usize {
         (self.range(low as f64, (high + 1) as f64) as usize).min(high)
     }
 
-    pub(super) fn chance(&mut self, probability: f64) -> bool {
+    pub(crate) fn chance(&mut self, probability: f64) -> bool {
         self.range(0.0, 1.0) < probability
     }
 
-    pub(super) fn sign(&mut self) -> f64 {
+    pub(crate) fn sign(&mut self) -> f64 {
         if self.chance(0.5) { 1.0 } else { -1.0 }
     }
 
     /// One of `items`, which are not empty.
-    pub(super) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.count(0, items.len() - 1)]
     }
 
     /// Seed of a texture.
-    pub(super) fn seed(&mut self) -> u32 {
+    pub(crate) fn seed(&mut self) -> u32 {
         self.0.random()
     }
 
     /// A color near `color`.
-    pub(super) fn near(&mut self, color: Rgb, spread: f64) -> Rgb {
+    pub(crate) fn near(&mut self, color: Rgb, spread: f64) -> Rgb {
         let light = self.range(-spread, spread) as f32;
         color
             .map(|c| (c + light + self.range(-spread / 3.0, spread / 3.0) as f32).clamp(0.0, 255.0))
     }
 
     /// A bright and saturated color.
-    pub(super) fn saturated(&mut self) -> Rgb {
+    pub(crate) fn saturated(&mut self) -> Rgb {
         let hue = self.range(0.0, 6.0) as f32;
         let high = self.range(150.0, 250.0) as f32;
         let low = high * self.range(0.05, 0.45) as f32;
@@ -78,32 +78,32 @@ impl Dice {
 }
 
 /// Red, green and blue in [0, 255].
-pub(super) type Rgb = [f32; 3];
+pub(crate) type Rgb = [f32; 3];
 
 /// `a` at 0, `b` at 1.
-pub(super) fn mix(a: Rgb, b: Rgb, t: f32) -> Rgb {
+pub(crate) fn mix(a: Rgb, b: Rgb, t: f32) -> Rgb {
     [0, 1, 2].map(|i| a[i] + (b[i] - a[i]) * t)
 }
 
 /// All channels times `factor`.
-pub(super) fn scale(color: Rgb, factor: f32) -> Rgb {
+pub(crate) fn scale(color: Rgb, factor: f32) -> Rgb {
     color.map(|c| c * factor)
 }
 
 /// Sine of a full turn `t`, to 0.001.
-pub(super) fn sine(t: f64) -> f64 {
+pub(crate) fn sine(t: f64) -> f64 {
     let x = t - (t + 0.5).floor();
     let y = 8.0 * x - 16.0 * x * x.abs();
     y + 0.225 * (y * y.abs() - y)
 }
 
 /// Cosine of a full turn `t`, to 0.001.
-pub(super) fn cosine(t: f64) -> f64 {
+pub(crate) fn cosine(t: f64) -> f64 {
     sine(t + 0.25)
 }
 
 /// 32 random bits of a lattice point.
-pub(super) fn hash(x: i32, y: i32, seed: u32) -> u32 {
+pub(crate) fn hash(x: i32, y: i32, seed: u32) -> u32 {
     let mut h = seed ^ (x as u32).wrapping_mul(0x9E37_79B1) ^ (y as u32).wrapping_mul(0x85EB_CA77);
     h = (h ^ (h >> 15)).wrapping_mul(0x2C1B_3C6D);
     h = (h ^ (h >> 12)).wrapping_mul(0x297A_2D39);
@@ -111,18 +111,18 @@ pub(super) fn hash(x: i32, y: i32, seed: u32) -> u32 {
 }
 
 /// Uniform in [0, 1) per lattice point.
-pub(super) fn cell(x: i32, y: i32, seed: u32) -> f32 {
+pub(crate) fn cell(x: i32, y: i32, seed: u32) -> f32 {
     (hash(x, y, seed) >> 8) as f32 / (1 << 24) as f32
 }
 
 /// Roughly normal with variance 1, per lattice point.
-pub(super) fn grain(x: i32, y: i32, seed: u32) -> f32 {
+pub(crate) fn grain(x: i32, y: i32, seed: u32) -> f32 {
     let bytes = hash(x, y, seed).to_le_bytes();
     (bytes.iter().map(|&b| f32::from(b)).sum::<f32>() - 510.0) / 147.8
 }
 
 /// Smooth noise in [0, 1) with bumps about one unit wide.
-pub(super) fn bumps(x: f32, y: f32, seed: u32) -> f32 {
+pub(crate) fn bumps(x: f32, y: f32, seed: u32) -> f32 {
     let (x0, y0) = (x.floor(), y.floor());
     let smooth = |t: f32| t * t * (3.0 - 2.0 * t);
     let (tx, ty) = (smooth(x - x0), smooth(y - y0));
@@ -132,7 +132,7 @@ pub(super) fn bumps(x: f32, y: f32, seed: u32) -> f32 {
 }
 
 /// Noise in [0, 1) with details of several sizes, the largest about one unit wide.
-pub(super) fn fractal(x: f32, y: f32, seed: u32) -> f32 {
+pub(crate) fn fractal(x: f32, y: f32, seed: u32) -> f32 {
     let octave = |k: u32| {
         let f = (1 << k) as f32;
         bumps(x * f, y * f, seed.wrapping_add(k)) / f

@@ -2,13 +2,13 @@
 //!
 //! Some forms occur only as proxies, some as both, and some ([`Form::ALIEN`]) only on the roads.
 
-use super::canvas::Canvas;
-use super::noise::{Dice, Rgb, bumps, cell, cosine, fractal, mix, scale, sine};
+use crate::canvas::Canvas;
+use crate::noise::{Dice, Rgb, bumps, cell, cosine, fractal, mix, scale, sine};
 use crate::polygon::Point;
 
 /// Outline of a thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     Dog,
     Cow,
     Elephant,
@@ -32,7 +32,7 @@ pub(super) enum Form {
 
 impl Form {
     /// Forms of proxies that lie on roads too.
-    pub(super) const SHARED: [Self; 10] = [
+    pub(crate) const SHARED: [Self; 10] = [
         Self::Dog,
         Self::Cow,
         Self::Bird,
@@ -45,7 +45,7 @@ impl Form {
         Self::Vase,
     ];
     /// Forms that no proxy has.
-    pub(super) const ALIEN: [Self; 7] = [
+    pub(crate) const ALIEN: [Self; 7] = [
         Self::Cone,
         Self::Tire,
         Self::Plank,
@@ -58,7 +58,7 @@ impl Form {
 
 /// Surface of a thing, in units of its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Surface {
+pub(crate) enum Surface {
     Plain,
     Fur,
     Stripes,
@@ -76,10 +76,10 @@ pub(super) enum Surface {
 
 /// A thing ready to be drawn.
 #[derive(Clone, Debug)]
-pub(super) struct Thing {
-    pub(super) form: Form,
-    pub(super) surface: Surface,
-    pub(super) colors: [Rgb; 2],
+pub(crate) struct Thing {
+    pub(crate) form: Form,
+    pub(crate) surface: Surface,
+    pub(crate) colors: [Rgb; 2],
     seed: u32,
     /// Facing left or right.
     facing: f64,
@@ -97,7 +97,7 @@ const FUR: [Rgb; 6] = [
 ];
 
 impl Thing {
-    pub(super) fn new(form: Form, surface: Surface, colors: [Rgb; 2], dice: &mut Dice) -> Self {
+    pub(crate) fn new(form: Form, surface: Surface, colors: [Rgb; 2], dice: &mut Dice) -> Self {
         Self {
             form,
             surface,
@@ -109,7 +109,7 @@ impl Thing {
     }
 
     /// A thing of `form` in one of the looks that it usually has.
-    pub(super) fn usual(form: Form, dice: &mut Dice) -> Self {
+    pub(crate) fn usual(form: Form, dice: &mut Dice) -> Self {
         let fur = dice.pick(&FUR);
         let natural = [dice.near(fur, 25.0), dice.near(scale(fur, 0.55), 20.0)];
         let bright = [dice.saturated(), dice.saturated()];
@@ -171,7 +171,7 @@ impl Thing {
     }
 
     /// An object as it may lie on a road: a relative of the proxies, or like none of them.
-    pub(super) fn unknown(dice: &mut Dice, alien: f64) -> Self {
+    pub(crate) fn unknown(dice: &mut Dice, alien: f64) -> Self {
         if !dice.chance(alien) {
             let form = dice.pick(&Form::SHARED);
             return Self::usual(form, dice);
@@ -192,7 +192,7 @@ impl Thing {
     /// Draws the thing standing on `base` (the middle of its lower edge), `size` pixels high.
     ///
     /// Returns the polygons it consists of.
-    pub(super) fn draw(
+    pub(crate) fn draw(
         &self,
         canvas: &mut Canvas,
         base: Point,
@@ -479,7 +479,7 @@ fn quadruped(half: f64, thick: f64, legs: f64, neck: f64) -> Vec<(Vec<Point>, f3
 }
 
 /// An ellipse as a polygon.
-pub(super) fn ellipse(x: f64, y: f64, rx: f64, ry: f64) -> Vec<Point> {
+pub(crate) fn ellipse(x: f64, y: f64, rx: f64, ry: f64) -> Vec<Point> {
     (0..20)
         .map(|i| f64::from(i) / 20.0)
         .map(|t| [x + rx * cosine(t), y + ry * sine(t)])
@@ -487,6 +487,6 @@ pub(super) fn ellipse(x: f64, y: f64, rx: f64, ry: f64) -> Vec<Point> {
 }
 
 /// An upright rectangle.
-pub(super) fn quad(x0: f64, y0: f64, x1: f64, y1: f64) -> Vec<Point> {
+pub(crate) fn quad(x0: f64, y0: f64, x1: f64, y1: f64) -> Vec<Point> {
     vec![[x0, y0], [x1, y0], [x1, y1], [x0, y1]]
 }

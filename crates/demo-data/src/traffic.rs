@@ -1,13 +1,13 @@
 //! Street furniture, people and vehicles of Cityscapes' classes.
 
-use super::noise::{Dice, Rgb, cell, mix, scale};
-use super::street::{Street, id};
-use super::things::{ellipse, quad};
+use crate::noise::{Dice, Rgb, cell, mix, scale};
 use crate::polygon::Point;
+use crate::street::{Street, id};
+use crate::things::{ellipse, quad};
 
 /// What stands or moves on a street.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+enum Kind {
     Tree,
     Post,
     Light,
@@ -20,8 +20,37 @@ pub(super) enum Kind {
     Rider,
 }
 
+/// Furniture, people and vehicles, from far to near.
+pub(crate) fn paint_traffic(street: &mut Street, dice: &mut Dice) {
+    // kind, chance, least and most if there are any, least distance in meters
+    let plan: [(Kind, f64, usize, usize, f64); 10] = [
+        (Kind::Tree, 1.0, 0, 3, 9.0),
+        (Kind::Post, 1.0, 1, 4, 7.0),
+        (Kind::Light, 1.0, 0, 2, 8.0),
+        (Kind::Sign, 1.0, 1, 3, 6.0),
+        (Kind::ParkedCar, 1.0, 0, 5, 8.0),
+        (Kind::Car, 1.0, 0, 3, 8.0),
+        (Kind::Person, 1.0, 1, 6, 6.0),
+        (Kind::Bus, 0.3, 1, 1, 14.0),
+        (Kind::Truck, 0.3, 1, 1, 14.0),
+        (Kind::Rider, 0.5, 1, 2, 8.0),
+    ];
+    let mut placed = Vec::new();
+    for (kind, chance, least, most, nearest) in plan {
+        if dice.chance(chance) {
+            for _ in 0..dice.count(least, most) {
+                placed.push((dice.skewed(nearest, 45.0), kind));
+            }
+        }
+    }
+    placed.sort_by(|a, b| b.0.total_cmp(&a.0));
+    for (distance, kind) in placed {
+        paint(street, dice, kind, distance);
+    }
+}
+
 /// Paints something of `kind` at a distance in meters, where such things are.
-pub(super) fn paint(street: &mut Street, dice: &mut Dice, kind: Kind, distance: f64) {
+fn paint(street: &mut Street, dice: &mut Dice, kind: Kind, distance: f64) {
     let half = street.half_road();
     let beside = dice.sign() * (half + dice.range(0.5, 1.4));
     let lane = dice.sign() * half * dice.range(0.35, 0.6);

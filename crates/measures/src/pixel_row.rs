@@ -3,55 +3,13 @@
 //! All rows are class-major: `[C, W]`, class `c` of column `x` at `c * W + x`. Every stage uses these functions,
 //! so that every stage sees the same numbers.
 
+use artifacts::score::Score;
+use artifacts::vectorized;
 use multiversion::target::target_cfg_f;
-use serde::{Deserialize, Serialize};
 
 use crate::entropy_terms::neg_x_ln_x;
+use crate::score_bins::bin_of_number;
 use crate::vector::{exp, ln};
-use crate::vectorized;
-
-/// A pixel score that grows with the suspicion that the pixel is out-of-distribution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Score {
-    /// Softmax entropy divided by ln C, in [0, 1] (Chan et al. 2021).
-    Entropy,
-    /// 1 − p₁, one minus the largest softmax probability, in [0, 1] (Hendrycks and Gimpel 2017; V in the reference).
-    MaxSoftmax,
-    /// Negated largest logit (Hendrycks et al. 2022).
-    MaxLogit,
-    /// Negated ln Σ exp(logit), the free energy at temperature 1 (Liu et al. 2020).
-    Energy,
-    /// 1 − p₁ + p₂, probability margin, in [0, 1] (D in the reference).
-    Margin,
-}
-
-impl Score {
-    /// All scores in the order of tables.
-    pub const ALL: [Self; 5] = [
-        Self::Entropy,
-        Self::MaxSoftmax,
-        Self::MaxLogit,
-        Self::Energy,
-        Self::Margin,
-    ];
-
-    /// Whether the score can be negative: logits are not bounded. The others are in [0, 1].
-    pub fn is_signed(self) -> bool {
-        matches!(self, Self::MaxLogit | Self::Energy)
-    }
-
-    /// Name in tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Entropy => "entropy",
-            Self::MaxSoftmax => "max_softmax",
-            Self::MaxLogit => "max_logit",
-            Self::Energy => "energy",
-            Self::Margin => "margin",
-        }
-    }
-}
 
 /// What is known of each pixel of one row. Buffers are reused from row to row.
 #[derive(Clone, Debug)]
@@ -98,7 +56,7 @@ impl PixelRow {
         fill_row(self, logits);
     }
 
-    /// `of` of each column's score into `out`, `[W]`. In a function of [`vectorized!`](crate::vectorized) it is a loop of vector
+    /// `of` of each column's score into `out`, `[W]`. In a function of [`vectorized!`] it is a loop of vector
     /// instructions, unlike one over [`score`](Self::score).
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
@@ -111,6 +69,11 @@ impl PixelRow {
             Score::Energy => fill(out, self.log_sum_exp.iter().map(|&z| of(-z))),
             Score::Margin => fill(out, first.zip(second).map(|(&p, &q)| of(prob_margin(p, q)))),
         }
+    }
+
+    /// The bin of each column's `score`, `[W]`, see [`score_bins`](crate::score_bins).
+    pub fn fill_bins(&self, score: Score, bins: &mut [u32]) {
+        fill_bins(self, score, bins);
     }
 
     /// `score` of column `x`.
@@ -147,6 +110,13 @@ pub fn prob_margin(first: f32, second: f32) -> f32 {
 #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
 pub fn variation_ratio(first: f32) -> f32 {
     (1.0 - f64::from(first)) as f32
+}
+
+vectorized! {
+    /// See [`PixelRow::fill_bins`].
+    fn fill_bins(row: &PixelRow, score: Score, bins: &mut [u32]) {
+        row.map_scores(score, bins, bin_of_number);
+    }
 }
 
 vectorized! {

@@ -2,7 +2,7 @@
 //!
 //! Source: `cityscapesScripts`, `helpers/labels.py`, the 35 labels of the fine annotations.
 
-use artifacts::labels::IGNORE;
+use crate::labels::IGNORE;
 
 /// One label of Cityscapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ pub fn train_id(label_id: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use artifacts::labels::{CLASS_COLORS, CLASS_NAMES};
+    use crate::labels::{CLASS_COLORS, CLASS_NAMES};
 
     use super::*;
 

@@ -1,4 +1,8 @@
-//! `demo`: small procedural data sets in the official layouts.
+//! Small drawn data sets in the official layouts, so that the whole pipeline can be tried without any download.
+//!
+//! ```text
+//! demo-data --scale small --output runs/demo/data
+//! ```
 //!
 //! ```text
 //! cityscapes/      leftImg8bit and gtFine of splits train and val: labelIds and polygons
@@ -16,36 +20,32 @@
 
 mod canvas;
 mod coco;
+mod files;
 mod noise;
+mod paint;
+mod polygon;
 mod scenes;
+mod settings;
 mod street;
 mod things;
 mod traffic;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use artifacts::stage_dir::{Opened, StageDir};
-use image::codecs::png::PngEncoder;
-use image::{ExtendedColorType, ImageEncoder};
+use anyhow::Result;
+use clap::Parser;
 use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Common, Progress, print_result};
 
-/// Chance of each confusing effect in a training scene.
-const TRAIN_AMBIGUITY: f64 = 0.08;
-/// The same in all other scenes.
-const TEST_AMBIGUITY: f64 = 0.45;
-/// Share of unknown objects that look like no proxy.
-const ALIEN_SHARE: f64 = 0.5;
-/// Rows of unknown objects in a picture of 128 rows; small ones are more frequent.
-const OBJECT_ROWS: [f64; 2] = [6.0, 40.0];
-/// Standard deviation of the camera's noise, of 255.
-const NOISE: f64 = 4.5;
-
-/// Arguments of `demo`.
-#[derive(clap::Args, Clone, Debug, Serialize)]
+/// Draws a small data set of street scenes in the official layouts of Cityscapes, COCO, `LostAndFound` and Fishyscapes.
+#[derive(Parser, Clone, Debug, Serialize)]
+#[command(version, about)]
 pub struct Args {
+    /// Flags of every stage.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub common: Common,
     /// Folder to write the data sets to.
     #[arg(long, value_name = "DIR")]
     #[serde(skip)]
@@ -125,13 +125,10 @@ enum Job {
 ///
 /// # Errors
 /// If the folder holds other files, or cannot be written.
-pub fn run(args: &Args, common: &Common) -> Result<()> {
-    let dir = match StageDir::open(&args.output, "cityscapes-io demo", args, &[], common.force)? {
-        Opened::Done(_) => {
-            tracing::info!("{} is already complete", args.output.display());
-            return Ok(());
-        }
-        Opened::Work(dir) => dir,
+pub fn run(args: &Args) -> Result<()> {
+    let Some(dir) = stage_cli::open(&args.output, "demo-data", args, &[], args.common.force)?
+    else {
+        return Ok(());
     };
     let amounts = args.scale.amounts();
     let mut jobs: Vec<Job> = (0..amounts.train).map(Job::Train).collect();
@@ -168,22 +165,4 @@ fn make_scene(job: Job, seed: u64, size: [usize; 2], root: &Path) -> Result<()> 
         Job::LostAndFound(i) => scenes::lost_and_found(&root.join("lost_and_found"), i, seed, size),
         Job::Fishyscapes(i) => scenes::fishyscapes(&root.join("fishyscapes"), i, seed, size),
     }
-}
-
-/// Writes a file, with the folders above.
-///
-/// Without waiting for the disk, as an interrupted demo is made anew from the start.
-fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(path, bytes))
-        .with_context(|| format!("could not write {}", path.display()))
-}
-
-/// Writes a picture of `width` columns as PNG.
-fn write_png(path: &Path, pixels: &[u8], width: usize, color: ExtendedColorType) -> Result<()> {
-    let height = pixels.len() / width / usize::from(color.bits_per_pixel() / 8);
-    let mut bytes = Vec::new();
-    PngEncoder::new(&mut bytes).write_image(pixels, width as u32, height as u32, color)?;
-    write_file(path, &bytes)
 }

@@ -1,20 +1,6 @@
-//! Elementary functions that the compiler turns into vector instructions, and the choice of these at run time.
+//! Elementary functions that the compiler turns into vector instructions.
 //!
 //! There are no branches, calls or fused products in them, so that every processor gives the same bits.
-
-/// Compiles a function for several vector instruction sets, of which the widest one of the processor is taken.
-///
-/// What it calls in its loops must be inlined always, or it stays outside. Needs the crate `multiversion`.
-#[macro_export]
-macro_rules! vectorized {
-    ($($function:tt)*) => {
-        #[multiversion::multiversion(targets(
-            "x86_64+avx512f+avx512bw+avx512cd+avx512dq+avx512vl+avx2+bmi1+bmi2+fma",
-            "x86_64+avx2+bmi1+bmi2+fma"
-        ))]
-        $($function)*
-    };
-}
 
 /// eˣ for x ≤ 88, to [`EXP_ULP`]; 0 below −87, where the result would be 10⁻³⁸.
 ///

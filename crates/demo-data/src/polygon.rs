@@ -1,13 +1,13 @@
 //! Polygons to pixels.
 
 /// Column and row in pixels; the pixel in the top left corner covers [0, 1) x [0, 1).
-pub type Point = [f64; 2];
+pub(crate) type Point = [f64; 2];
 
 /// Calls `paint` with the column range of each row that the polygon covers, from top to bottom.
 ///
 /// A pixel belongs to the polygon if its center does, by the even-odd rule; the last point is joined to the first.
 /// Parts outside of `width` x `height` are cut off. Fewer than three points, or ones that are not finite, cover nothing.
-pub fn rasterize_polygon(
+pub(crate) fn rasterize_polygon(
     polygon: &[Point],
     width: usize,
     height: usize,

@@ -1,10 +1,9 @@
 //! Street scenes: a pinhole camera 1.4 m above a straight road between two rows of blocks.
 
-use super::canvas::{Canvas, UNKNOWN};
-use super::noise::{Dice, Rgb, bumps, cell, fractal, mix, scale};
-use super::things::{Thing, ellipse, quad};
-use super::traffic::{self, Kind};
+use crate::canvas::{Canvas, UNKNOWN};
+use crate::noise::{Dice, Rgb, bumps, cell, fractal, mix, scale};
 use crate::polygon::Point;
+use crate::things::{Thing, ellipse, quad};
 
 /// Height of the camera over the road in meters.
 const CAMERA_HEIGHT: f64 = 1.4;
@@ -14,7 +13,7 @@ const FOCAL_LENGTH: f64 = 1.1;
 const FAR: f64 = 0.006;
 
 /// Cityscapes label ids that are painted.
-pub(super) mod id {
+pub(crate) mod id {
     pub(crate) const EGO_VEHICLE: u8 = 1;
     pub(crate) const RECTIFICATION_BORDER: u8 = 2;
     pub(crate) const OUT_OF_ROI: u8 = 3;
@@ -40,7 +39,7 @@ pub(super) mod id {
 
 /// Where the camera looks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct View {
+pub(crate) struct View {
     width: f64,
     height: f64,
     /// Column of the vanishing point.
@@ -51,7 +50,7 @@ pub(super) struct View {
 
 impl View {
     /// Pixel of the point `side` meters to the right and `up` meters above ground, where a meter is `scale` pixels.
-    pub(super) fn at(&self, side: f64, up: f64, scale: f64) -> Point {
+    pub(crate) fn at(&self, side: f64, up: f64, scale: f64) -> Point {
         [
             self.vanishing + side * scale,
             self.horizon + (CAMERA_HEIGHT - up) * scale,
@@ -59,7 +58,7 @@ impl View {
     }
 
     /// Pixels per meter at a distance in meters.
-    pub(super) fn scale_at(&self, distance: f64) -> f64 {
+    pub(crate) fn scale_at(&self, distance: f64) -> f64 {
         FOCAL_LENGTH * self.height / distance
     }
 
@@ -94,41 +93,31 @@ impl View {
 }
 
 /// A painted scene.
-pub(super) struct Street {
-    pub(super) canvas: Canvas,
+pub(crate) struct Street {
+    pub(crate) canvas: Canvas,
     view: View,
     /// Half width of the road in meters.
     half_road: f64,
 }
 
-/// Paints a street without anything unknown. `ambiguity`: chance of each confusing effect, see [`Street::confuse`].
-pub(super) fn street(dice: &mut Dice, width: usize, height: usize, ambiguity: f64) -> Street {
-    let (w, h) = (width as f64, height as f64);
-    let view = View {
-        width: w,
-        height: h,
-        vanishing: w * dice.range(0.38, 0.62),
-        horizon: h * dice.range(0.38, 0.48),
-    };
-    let mut street = Street {
-        canvas: Canvas::new(width, height, 1.0),
-        view,
-        half_road: dice.range(3.4, 6.5),
-    };
-    street.paint_sky(dice);
-    street.paint_backdrop(dice);
-    street.paint_ground(dice);
-    for side in [-1.0, 1.0] {
-        street.paint_blocks(dice, side);
-    }
-    street.paint_shadows(dice, ambiguity);
-    street.paint_traffic(dice);
-    street.confuse(dice, ambiguity);
-    street
-}
-
 impl Street {
-    fn paint_sky(&mut self, dice: &mut Dice) {
+    /// An empty picture of a camera and a road that are drawn by lot.
+    pub(crate) fn new(dice: &mut Dice, width: usize, height: usize) -> Self {
+        let (w, h) = (width as f64, height as f64);
+        let view = View {
+            width: w,
+            height: h,
+            vanishing: w * dice.range(0.38, 0.62),
+            horizon: h * dice.range(0.38, 0.48),
+        };
+        Self {
+            canvas: Canvas::new(width, height, 1.0),
+            view,
+            half_road: dice.range(3.4, 6.5),
+        }
+    }
+
+    pub(crate) fn paint_sky(&mut self, dice: &mut Dice) {
         let View {
             width,
             height,
@@ -152,7 +141,7 @@ impl Street {
     }
 
     /// Trees and houses at the end of the street.
-    fn paint_backdrop(&mut self, dice: &mut Dice) {
+    pub(crate) fn paint_backdrop(&mut self, dice: &mut Dice) {
         let View {
             width,
             height,
@@ -191,7 +180,7 @@ impl Street {
         }
     }
 
-    fn paint_ground(&mut self, dice: &mut Dice) {
+    pub(crate) fn paint_ground(&mut self, dice: &mut Dice) {
         let view = self.view;
         let far = FAR * view.height;
         let near = view.nearest() * 1.02;
@@ -311,7 +300,7 @@ impl Street {
     }
 
     /// Houses, trees, walls and fences on one side, from far to near.
-    fn paint_blocks(&mut self, dice: &mut Dice, side: f64) {
+    pub(crate) fn paint_blocks(&mut self, dice: &mut Dice, side: f64) {
         let offset = self.half_road + dice.range(2.5, 7.0);
         let green = dice.range(0.1, 0.5);
         let mut distance = 75.0;
@@ -438,7 +427,7 @@ impl Street {
     }
 
     /// A tree beside the road, its base `side` meters away.
-    pub(super) fn paint_tree(&mut self, dice: &mut Dice, side: f64, distance: f64) {
+    pub(crate) fn paint_tree(&mut self, dice: &mut Dice, side: f64, distance: f64) {
         let (view, seed) = (self.view, dice.seed());
         let meter = view.scale_at(distance);
         let trunk = [
@@ -470,7 +459,7 @@ impl Street {
     }
 
     /// Shadows of houses on road and sidewalk.
-    fn paint_shadows(&mut self, dice: &mut Dice, ambiguity: f64) {
+    pub(crate) fn paint_shadows(&mut self, dice: &mut Dice, ambiguity: f64) {
         let (view, half) = (self.view, self.half_road);
         let sun = dice.sign();
         let most = if dice.chance(ambiguity) { 5 } else { 2 };
@@ -493,46 +482,17 @@ impl Street {
         }
     }
 
-    /// Furniture, people and vehicles, from far to near.
-    fn paint_traffic(&mut self, dice: &mut Dice) {
-        // kind, chance, least and most if there are any, least distance in meters
-        let plan: [(Kind, f64, usize, usize, f64); 10] = [
-            (Kind::Tree, 1.0, 0, 3, 9.0),
-            (Kind::Post, 1.0, 1, 4, 7.0),
-            (Kind::Light, 1.0, 0, 2, 8.0),
-            (Kind::Sign, 1.0, 1, 3, 6.0),
-            (Kind::ParkedCar, 1.0, 0, 5, 8.0),
-            (Kind::Car, 1.0, 0, 3, 8.0),
-            (Kind::Person, 1.0, 1, 6, 6.0),
-            (Kind::Bus, 0.3, 1, 1, 14.0),
-            (Kind::Truck, 0.3, 1, 1, 14.0),
-            (Kind::Rider, 0.5, 1, 2, 8.0),
-        ];
-        let mut placed = Vec::new();
-        for (kind, chance, least, most, nearest) in plan {
-            if dice.chance(chance) {
-                for _ in 0..dice.count(least, most) {
-                    placed.push((dice.skewed(nearest, 45.0), kind));
-                }
-            }
-        }
-        placed.sort_by(|a, b| b.0.total_cmp(&a.0));
-        for (distance, kind) in placed {
-            traffic::paint(self, dice, kind, distance);
-        }
-    }
-
-    pub(super) fn view(&self) -> View {
+    pub(crate) fn view(&self) -> View {
         self.view
     }
 
-    pub(super) fn half_road(&self) -> f64 {
+    pub(crate) fn half_road(&self) -> f64 {
         self.half_road
     }
 
     /// Effects that are rare in training pictures and look unfamiliar without being unknown objects: wet road,
     /// graffiti, sun, rain, leaves and colored markings.
-    fn confuse(&mut self, dice: &mut Dice, chance: f64) {
+    pub(crate) fn confuse(&mut self, dice: &mut Dice, chance: f64) {
         if dice.chance(chance) {
             self.wet_road(dice);
         }
@@ -671,7 +631,7 @@ impl Street {
     }
 
     /// Puts an unknown object of `size` rows on the road, with its shadow. Returns whether a free place was found.
-    pub(super) fn put_on_road(&mut self, dice: &mut Dice, thing: &Thing, size: f64) -> bool {
+    pub(crate) fn put_on_road(&mut self, dice: &mut Dice, thing: &Thing, size: f64) -> bool {
         let (view, half) = (self.view, self.half_road);
         for _ in 0..30 {
             // an object of this many pixels is between 0.3 and 1.3 m high
@@ -700,14 +660,14 @@ impl Street {
     }
 
     /// Pastes an unknown object anywhere, without a shadow.
-    pub(super) fn paste(&mut self, dice: &mut Dice, thing: &Thing, size: f64) {
+    pub(crate) fn paste(&mut self, dice: &mut Dice, thing: &Thing, size: f64) {
         let View { width, height, .. } = self.view;
         let base = [dice.range(0.1, 0.9) * width, dice.range(0.35, 0.9) * height];
         thing.draw(&mut self.canvas, base, size, UNKNOWN);
     }
 
     /// The own car and the borders of the camera's picture, over everything else.
-    pub(super) fn paint_void(&mut self, dice: &mut Dice) {
+    pub(crate) fn paint_void(&mut self, dice: &mut Dice) {
         let View {
             width: w,
             height: h,
@@ -741,7 +701,7 @@ impl Street {
 }
 
 fn hash_offset(column: i32, seed: u32) -> i32 {
-    (super::noise::hash(column, 77, seed) % 9) as i32
+    (crate::noise::hash(column, 77, seed) % 9) as i32
 }
 
 /// Leaves in light and shadow.

@@ -2,34 +2,34 @@
 
 use image::RgbImage;
 
-use super::noise::{Dice, Rgb, grain, scale};
+use crate::noise::{Dice, Rgb, grain, scale};
 use crate::polygon::{Point, rasterize_polygon};
 
 /// Label of pixels of unknown objects; no Cityscapes label.
-pub(super) const UNKNOWN: u8 = 254;
+pub(crate) const UNKNOWN: u8 = 254;
 
 /// A polygon that was painted with a label.
 #[derive(Clone, Debug)]
-pub(super) struct Object {
-    pub(super) label: u8,
-    pub(super) polygon: Vec<Point>,
+pub(crate) struct Object {
+    pub(crate) label: u8,
+    pub(crate) polygon: Vec<Point>,
 }
 
 /// Colors and labels, row-major.
 #[derive(Clone)]
-pub(super) struct Canvas {
-    pub(super) width: usize,
-    pub(super) height: usize,
-    pub(super) colors: Vec<Rgb>,
-    pub(super) labels: Vec<u8>,
+pub(crate) struct Canvas {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) colors: Vec<Rgb>,
+    pub(crate) labels: Vec<u8>,
     /// What was painted, in this order.
-    pub(super) objects: Vec<Object>,
+    pub(crate) objects: Vec<Object>,
     /// Polygons' points are rounded to this part of a pixel, as their files hold them.
     per_pixel: f64,
 }
 
 impl Canvas {
-    pub(super) fn new(width: usize, height: usize, per_pixel: f64) -> Self {
+    pub(crate) fn new(width: usize, height: usize, per_pixel: f64) -> Self {
         Self {
             width,
             height,
@@ -41,7 +41,7 @@ impl Canvas {
     }
 
     /// Paints a labeled polygon; `paint` gets column, row and the color below.
-    pub(super) fn object(
+    pub(crate) fn object(
         &mut self,
         label: u8,
         polygon: &[Point],
@@ -60,7 +60,7 @@ impl Canvas {
     }
 
     /// Paints a detail that changes no label, where the label below is one of `on`, or anywhere if that is empty.
-    pub(super) fn detail(
+    pub(crate) fn detail(
         &mut self,
         on: &[u8],
         polygon: &[Point],
@@ -78,13 +78,13 @@ impl Canvas {
     }
 
     /// Changes every color; `change` gets column, row, label and color.
-    pub(super) fn adjust(&mut self, change: impl Fn(usize, usize, u8, Rgb) -> Rgb) {
+    pub(crate) fn adjust(&mut self, change: impl Fn(usize, usize, u8, Rgb) -> Rgb) {
         for (at, color) in self.colors.iter_mut().enumerate() {
             *color = change(at % self.width, at / self.width, self.labels[at], *color);
         }
     }
 
-    pub(super) fn label_at(&self, point: Point) -> Option<u8> {
+    pub(crate) fn label_at(&self, point: Point) -> Option<u8> {
         let inside = point[0] >= 0.0 && point[1] >= 0.0;
         let (x, y) = (point[0] as usize, point[1] as usize);
         (inside && x < self.width && y < self.height).then(|| self.labels[y * self.width + x])
@@ -95,7 +95,7 @@ impl Canvas {
     }
 
     /// What a camera makes of the scene: light, slight blur, noise, 8 bits.
-    pub(super) fn photograph(&self, dice: &mut Dice, noise: f64) -> RgbImage {
+    pub(crate) fn photograph(&self, dice: &mut Dice, noise: f64) -> RgbImage {
         let exposure = dice.range(0.72, 1.2) as f32;
         let warmth = dice.range(-0.09, 0.09) as f32;
         let slope = dice.range(-0.18, 0.18) as f32;

@@ -4,12 +4,6 @@
 //! largest softmax probability; the error is the mean over pixels of |share of right pixels − mean confidence| of their
 //! bin. Void pixels do not count.
 
-use std::path::Path;
-
-use anyhow::{Result, ensure};
-use artifacts::tables::{read_table, schema, write_table};
-use polars::prelude::{Column, DataFrame};
-
 /// Number of bins.
 pub const NUM_BINS: usize = 15;
 
@@ -19,15 +13,19 @@ const UNITS: f64 = (1 << 24) as f64;
 /// Pixels of each bin of confidence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Calibration {
-    bins: [Bin; NUM_BINS],
+    /// By growing confidence.
+    pub bins: [Bin; NUM_BINS],
 }
 
+/// Pixels of one bin of confidence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Bin {
-    n_pixels: u64,
-    n_right: u64,
+pub struct Bin {
+    /// Pixels.
+    pub n_pixels: u64,
+    /// Pixels whose class is right.
+    pub n_right: u64,
     /// Sum of confidences in units of 2⁻²⁴.
-    confidence: u64,
+    pub confidence: u64,
 }
 
 impl Calibration {
@@ -67,53 +65,6 @@ impl Calibration {
             (b.confidence as f64 / UNITS / n, b.n_right as f64 / n)
         };
         bins.map(point).collect()
-    }
-
-    /// Writes `calibration.parquet` into `dir`.
-    pub fn write(&self, dir: &Path) -> Result<()> {
-        let table = schema::calibration();
-        let column = |name: &str, of: fn(&Bin) -> u64| {
-            let values: Vec<u64> = self.bins.iter().map(of).collect();
-            Column::new(name.into(), values)
-        };
-        let frame = DataFrame::new_infer_height(vec![
-            Column::new("bin".into(), (0..NUM_BINS as u32).collect::<Vec<_>>()),
-            column("n_pixels", |b| b.n_pixels),
-            column("n_right", |b| b.n_right),
-            column("confidence", |b| b.confidence),
-        ])?;
-        write_table(&dir.join(table.file_name()), &table, &frame)
-    }
-
-    /// Reads `calibration.parquet` of `dir`; `None` if it is not there: older directories lack it.
-    ///
-    /// # Errors
-    /// If it is damaged or has other bins.
-    pub fn read(dir: &Path) -> Result<Option<Self>> {
-        let table = schema::calibration();
-        let path = dir.join(table.file_name());
-        if !path.exists() {
-            return Ok(None);
-        }
-        let frame = read_table(&path, &table)?;
-        let bins = frame.column("bin")?.u32()?.into_no_null_iter();
-        ensure!(
-            bins.eq(0..NUM_BINS as u32),
-            "{} does not have {NUM_BINS} bins: run `{}` again",
-            path.display(),
-            table.written_by
-        );
-        let column = |name: &str| -> Result<Vec<u64>> {
-            Ok(frame.column(name)?.u64()?.into_no_null_iter().collect())
-        };
-        let (pixels, right) = (column("n_pixels")?, column("n_right")?);
-        let confidence = column("confidence")?;
-        let bins = std::array::from_fn(|i| Bin {
-            n_pixels: pixels[i],
-            n_right: right[i],
-            confidence: confidence[i],
-        });
-        Ok(Some(Self { bins }))
     }
 }
 

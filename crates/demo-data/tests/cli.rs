@@ -1,0 +1,28 @@
+//! Runs the executable: the same bytes on any number of threads.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+use stage_testing::command::succeed;
+use stage_testing::folder::files;
+
+fn draw(output: &Path, threads: &str) -> Result<()> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_demo-data"));
+    command.args(["--seed", "5", "--scale", "small", "--threads", threads]);
+    let printed = succeed(command.arg("--output").arg(output))?;
+    assert!(printed.stdout.contains("pictures in"), "{}", printed.stdout);
+    Ok(())
+}
+
+#[test]
+fn the_pictures_are_the_same_on_any_number_of_threads() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    draw(&one, "1")?;
+    draw(&two, "3")?;
+    let drawn = files(&one)?;
+    assert!(drawn.len() > 250, "{} files", drawn.len());
+    assert!(drawn == files(&two)?, "bytes depend on threads");
+    Ok(())
+}

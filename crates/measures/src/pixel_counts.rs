@@ -1,0 +1,263 @@
+//! How many in-distribution and out-of-distribution pixels have which score.
+//!
+//! Everything that is said of pixel scores follows from these counts: curves, areas, thresholds and their uncertainty. There are
+//! two forms. [`PixelCounts`] has a place for every bin of [`score_bins`](crate::score_bins) and is what pixels are counted in;
+//! a [`Histogram`] lists the bins that have pixels and is what figures are computed from.
+
+use std::ops::AddAssign;
+
+use anyhow::{Context, Result};
+use artifacts::labels::EvalLabel;
+use artifacts::score::Score;
+
+use crate::pixel_row::PixelRow;
+use crate::score_bins::{NUM_BINS, ZERO_BIN};
+
+/// The pixels of one bin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BinCount {
+    /// Number of the bin; bins grow with the score.
+    pub bin: u32,
+    /// In-distribution pixels.
+    pub n_in: u64,
+    /// Out-of-distribution pixels.
+    pub n_out: u64,
+}
+
+/// The bins that have pixels, by growing number.
+pub type Histogram = Vec<BinCount>;
+
+/// Numbers of in-distribution and out-of-distribution pixels.
+pub fn totals(histogram: &[BinCount]) -> (u64, u64) {
+    histogram
+        .iter()
+        .fold((0, 0), |(n_in, n_out), b| (n_in + b.n_in, n_out + b.n_out))
+}
+
+/// A number of pixels: `u32` for one image, which has fewer pixels than that, `u64` for many.
+pub trait Count: Copy + Default + From<bool> + Into<u64> + AddAssign {}
+
+impl Count for u32 {}
+impl Count for u64 {}
+
+/// Pixels of every bin of one score. Counts of parts add up, in any order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PixelCounts<N = u64> {
+    /// Bin of the first place.
+    first_bin: u32,
+    /// In-distribution and out-of-distribution pixels apart: the second are few, so the first lie closer together in the
+    /// caches, whose misses are most of the time that counting takes.
+    n_in: Vec<N>,
+    n_out: Vec<N>,
+}
+
+impl<N: Count> PixelCounts<N> {
+    /// No pixels, with a place for every bin that `score` can be in.
+    pub fn of_score(score: Score) -> Self {
+        Self::with_bins(first_bin(score), NUM_BINS)
+    }
+
+    /// No pixels, with a place for each of the bins from `first_bin` to before `end`.
+    pub fn with_bins(first_bin: u32, end: u32) -> Self {
+        // arrays of zeros are taken from the system as they are, so bins that are never written cost no memory
+        let empty = || vec![N::default(); end.saturating_sub(first_bin) as usize];
+        Self {
+            first_bin,
+            n_in: empty(),
+            n_out: empty(),
+        }
+    }
+
+    /// Counts pixels by their bins and labels; those that are neither in- nor out-of-distribution are left out.
+    ///
+    /// Bins below the first count as the first: scores that cannot be negative may be so by rounding.
+    pub fn add_row(&mut self, bins: &[u32], labels: &[u8]) {
+        for (&bin, &label) in bins.iter().zip(labels) {
+            let place = bin.saturating_sub(self.first_bin) as usize;
+            if label == EvalLabel::In as u8 {
+                self.n_in[place] += N::from(true);
+            } else if label == EvalLabel::Out as u8 {
+                self.n_out[place] += N::from(true);
+            }
+        }
+    }
+
+    /// The bins that have pixels, by growing number.
+    pub fn non_empty(&self) -> impl Iterator<Item = BinCount> {
+        // most bins are empty: long stretches of them are passed by vector instructions
+        const STRETCH: usize = 64;
+        let stretches = self.n_in.chunks(STRETCH).zip(self.n_out.chunks(STRETCH));
+        (self.first_bin..)
+            .step_by(STRETCH)
+            .zip(stretches)
+            .filter(|(_, (n_in, n_out))| has_pixels(n_in) || has_pixels(n_out))
+            .flat_map(|(bin, (n_in, n_out))| (bin..).zip(n_in.iter().zip(n_out)))
+            .map(|(bin, (&n_in, &n_out))| BinCount {
+                bin,
+                n_in: n_in.into(),
+                n_out: n_out.into(),
+            })
+            .filter(|b| b.n_in + b.n_out > 0)
+    }
+
+    /// The same as a list.
+    pub fn histogram(&self) -> Histogram {
+        self.non_empty().collect()
+    }
+}
+
+impl PixelCounts<u64> {
+    /// Adds all pixels of `other`, which has the same bins.
+    pub fn add<N: Count>(&mut self, other: &PixelCounts<N>) {
+        add_all(&mut self.n_in, &other.n_in);
+        add_all(&mut self.n_out, &other.n_out);
+    }
+
+    /// Adds `times` the pixels of one bin.
+    ///
+    /// # Errors
+    /// Returns an error if there is no such bin.
+    pub fn add_bin(&mut self, more: BinCount, times: u64) -> Result<()> {
+        let missing = || format!("there is no bin {}", more.bin);
+        let place = more.bin.checked_sub(self.first_bin).with_context(missing)? as usize;
+        let n_in = self.n_in.get_mut(place).with_context(missing)?;
+        *n_in += times * more.n_in;
+        self.n_out[place] += times * more.n_out;
+        Ok(())
+    }
+}
+
+fn has_pixels<N: Count>(stretch: &[N]) -> bool {
+    stretch.iter().fold(0, |any, &n| any | n.into()) > 0
+}
+
+fn add_all<N: Count>(sums: &mut [u64], counts: &[N]) {
+    for (sum, &count) in sums.iter_mut().zip(counts) {
+        let count: u64 = count.into();
+        // a bin that is not written takes no memory
+        if count > 0 {
+            *sum += count;
+        }
+    }
+}
+
+/// The first bin that pixels of a score can be in.
+fn first_bin(score: Score) -> u32 {
+    if score.is_signed() { 0 } else { ZERO_BIN }
+}
+
+/// Pixels of every bin of every score: some 14 MB for one image (`u32`) of a usual network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScoreCounts<N = u32> {
+    /// In the order of [`Score::ALL`].
+    counts: [PixelCounts<N>; Score::ALL.len()],
+}
+
+impl<N: Count> ScoreCounts<N> {
+    /// No pixels.
+    pub fn new() -> Self {
+        Self {
+            counts: Score::ALL.map(PixelCounts::of_score),
+        }
+    }
+
+    /// Counts a row's pixels by all scores. `labels`: `[W]`, values of [`EvalLabel`]; `bins` is room for the bins of one score.
+    pub fn add_row(&mut self, row: &PixelRow, labels: &[u8], bins: &mut Vec<u32>) {
+        bins.resize(row.width, 0);
+        for (score, counts) in Score::ALL.into_iter().zip(&mut self.counts) {
+            row.fill_bins(score, bins);
+            counts.add_row(bins, labels);
+        }
+    }
+
+    /// Those of one score.
+    pub fn of(&self, score: Score) -> &PixelCounts<N> {
+        &self.counts[score as usize]
+    }
+
+    /// Those of one score, to be changed.
+    pub fn of_mut(&mut self, score: Score) -> &mut PixelCounts<N> {
+        &mut self.counts[score as usize]
+    }
+
+    /// Every score with its counts.
+    pub fn each(&self) -> impl Iterator<Item = (Score, &PixelCounts<N>)> {
+        Score::ALL.into_iter().zip(&self.counts)
+    }
+
+    /// Every score with its counts, to be changed.
+    pub fn each_mut(&mut self) -> impl Iterator<Item = (Score, &mut PixelCounts<N>)> {
+        Score::ALL.into_iter().zip(&mut self.counts)
+    }
+}
+
+impl ScoreCounts<u64> {
+    /// Adds all pixels of `other`.
+    pub fn add<N: Count>(&mut self, other: &ScoreCounts<N>) {
+        for (sum, counts) in self.counts.iter_mut().zip(&other.counts) {
+            sum.add(counts);
+        }
+    }
+}
+
+impl<N: Count> Default for ScoreCounts<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::score_bins::bin_of;
+
+    #[test]
+    fn only_rated_pixels_count() -> Result<()> {
+        let mut row = PixelRow::new(2, 4);
+        row.fill_from_logits(&[1.0, 2.0, 0.0, 0.0, 0.0, 2.0, 5.0, 9.0]);
+        let mut counts = ScoreCounts::<u32>::new();
+        counts.add_row(&row, &[0, 1, 2, 255], &mut Vec::new());
+        for (score, counts) in counts.each() {
+            let bins = counts.histogram();
+            assert_eq!(totals(&bins), (1, 1), "{}", score.name());
+            if score == Score::MaxLogit {
+                assert_eq!(bins[0].bin, bin_of(-2.0)?);
+                assert_eq!((bins[1].bin, bins[1].n_in), (bin_of(-1.0)?, 1));
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn sums_are_those_of_all_pixels() -> Result<()> {
+        let mut row = PixelRow::new(2, 4);
+        row.fill_from_logits(&[1.0, -2.0, 0.0, 9e9, 0.0, 2.0, 5.0, 9.0]);
+        let mut image = ScoreCounts::<u32>::new();
+        image.add_row(&row, &[0, 1, 1, 0], &mut Vec::new());
+        let mut sums = ScoreCounts::<u64>::new();
+        sums.add(&image);
+        sums.add(&image);
+        let mut weighted = ScoreCounts::<u64>::new();
+        for ((_, image), (_, weighted)) in image.each().zip(weighted.each_mut()) {
+            for bin in image.non_empty() {
+                weighted.add_bin(bin, 2)?;
+            }
+        }
+        assert!(sums == weighted);
+        Ok(())
+    }
+
+    #[test]
+    fn bins_that_do_not_exist_are_refused() {
+        let mut counts = PixelCounts::<u64>::of_score(Score::Entropy);
+        for bin in [0, ZERO_BIN - 1, NUM_BINS] {
+            let one = BinCount {
+                bin,
+                n_in: 1,
+                n_out: 0,
+            };
+            assert!(counts.add_bin(one, 1).is_err(), "{bin}");
+        }
+        assert!(counts.histogram().is_empty());
+    }
+}

@@ -1,0 +1,111 @@
+//! The tables of the known classes: `confusion.parquet` and `calibration.parquet`.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use artifacts::labels::NUM_CLASSES;
+use artifacts::tables::{read_table, schema, write_table};
+use measures::calibration::{Bin, Calibration, NUM_BINS};
+use measures::confusion::Confusion;
+use polars::prelude::{Column, DataFrame, IntoColumn, IntoSeries, UInt8Chunked};
+
+/// Writes `confusion.parquet` into `dir`.
+///
+/// # Errors
+/// Returns an error if the file cannot be written.
+pub fn write_confusion(dir: &Path, confusion: &Confusion) -> Result<()> {
+    let table = schema::confusion();
+    let classes = 0..confusion.num_classes();
+    let pairs = classes
+        .clone()
+        .flat_map(|t| classes.clone().map(move |p| (t, p)));
+    let pixels: Vec<u64> = pairs.clone().map(|(t, p)| confusion.pixels(t, p)).collect();
+    let (truth, predicted): (Vec<u8>, Vec<u8>) = pairs.map(|(t, p)| (t as u8, p as u8)).unzip();
+    let bytes = |name: &str, values| {
+        UInt8Chunked::from_vec(name.into(), values)
+            .into_series()
+            .into_column()
+    };
+    let frame = DataFrame::new_infer_height(vec![
+        bytes("true_class", truth),
+        bytes("predicted_class", predicted),
+        Column::new("n_pixels".into(), &pixels),
+    ])?;
+    write_table(&dir.join(table.file_name()), &table, &frame)
+}
+
+/// Reads `confusion.parquet` of `dir`.
+///
+/// # Errors
+/// Returns an error if it is absent, damaged or names a class that does not exist.
+pub fn read_confusion(dir: &Path) -> Result<Confusion> {
+    let table = schema::confusion();
+    let path = dir.join(table.file_name());
+    let frame = read_table(&path, &table)?;
+    let column = |name: &str| -> Result<Vec<u8>> {
+        Ok(frame.column(name)?.u8()?.into_no_null_iter().collect())
+    };
+    let pixels = frame.column("n_pixels")?.u64()?.into_no_null_iter();
+    let pairs = column("true_class")?
+        .into_iter()
+        .zip(column("predicted_class")?);
+    let mut confusion = Confusion::new(NUM_CLASSES);
+    for ((t, p), n) in pairs.zip(pixels) {
+        let added = confusion.add(usize::from(t), usize::from(p), n);
+        added.with_context(|| {
+            let path = path.display();
+            format!("{path} cannot be used: run `{}` again", table.written_by)
+        })?;
+    }
+    Ok(confusion)
+}
+
+/// Writes `calibration.parquet` into `dir`.
+///
+/// # Errors
+/// Returns an error if the file cannot be written.
+pub fn write_calibration(dir: &Path, calibration: &Calibration) -> Result<()> {
+    let table = schema::calibration();
+    let column = |name: &str, of: fn(&Bin) -> u64| {
+        let values: Vec<u64> = calibration.bins.iter().map(of).collect();
+        Column::new(name.into(), values)
+    };
+    let frame = DataFrame::new_infer_height(vec![
+        Column::new("bin".into(), (0..NUM_BINS as u32).collect::<Vec<_>>()),
+        column("n_pixels", |b| b.n_pixels),
+        column("n_right", |b| b.n_right),
+        column("confidence", |b| b.confidence),
+    ])?;
+    write_table(&dir.join(table.file_name()), &table, &frame)
+}
+
+/// Reads `calibration.parquet` of `dir`; `None` if it is not there: older directories lack it.
+///
+/// # Errors
+/// Returns an error if it is damaged or has other bins.
+pub fn read_calibration(dir: &Path) -> Result<Option<Calibration>> {
+    let table = schema::calibration();
+    let path = dir.join(table.file_name());
+    if !path.exists() {
+        return Ok(None);
+    }
+    let frame = read_table(&path, &table)?;
+    let bins = frame.column("bin")?.u32()?.into_no_null_iter();
+    ensure!(
+        bins.eq(0..NUM_BINS as u32),
+        "{} does not have {NUM_BINS} bins: run `{}` again",
+        path.display(),
+        table.written_by
+    );
+    let column = |name: &str| -> Result<Vec<u64>> {
+        Ok(frame.column(name)?.u64()?.into_no_null_iter().collect())
+    };
+    let (pixels, right) = (column("n_pixels")?, column("n_right")?);
+    let confidence = column("confidence")?;
+    let bins = std::array::from_fn(|i| Bin {
+        n_pixels: pixels[i],
+        n_right: right[i],
+        confidence: confidence[i],
+    });
+    Ok(Some(Calibration { bins }))
+}

@@ -1,0 +1,95 @@
+//! Pixel counts as bytes, for the files in `partial/` from which an interrupted call goes on.
+//!
+//! All numbers are LEB128: seven bits a byte, the lowest first, the eighth bit says that more follow. Counts are mostly small,
+//! so this takes a third of what plain 64-bit numbers would.
+
+use anyhow::{Context, Result, bail};
+use measures::pixel_counts::{BinCount, Count, ScoreCounts};
+
+/// Appends, for each score, how many bins have pixels, and for each of these its distance from the one before and its pixels.
+pub(crate) fn encode<N: Count>(counts: &ScoreCounts<N>, bytes: &mut Vec<u8>) {
+    for (_, counts) in counts.each() {
+        put(bytes, counts.non_empty().count() as u64);
+        let mut last = 0;
+        for b in counts.non_empty() {
+            put(bytes, u64::from(b.bin - last));
+            put(bytes, b.n_in);
+            put(bytes, b.n_out);
+            last = b.bin;
+        }
+    }
+}
+
+/// Takes what [`encode`] appended from the front of `bytes`.
+///
+/// # Errors
+/// Returns an error if something else is there.
+pub(crate) fn decode(bytes: &mut &[u8]) -> Result<ScoreCounts<u64>> {
+    let mut all = ScoreCounts::<u64>::new();
+    for (_, counts) in all.each_mut() {
+        let mut last = 0_u64;
+        for _ in 0..take(bytes)? {
+            last = last.saturating_add(take(bytes)?);
+            let bin = u32::try_from(last).context("there is no such bin")?;
+            let (n_in, n_out) = (take(bytes)?, take(bytes)?);
+            counts.add_bin(BinCount { bin, n_in, n_out }, 1)?;
+        }
+    }
+    Ok(all)
+}
+
+/// Appends a number.
+pub(crate) fn put(bytes: &mut Vec<u8>, mut number: u64) {
+    while number > 0x7F {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+/// Takes a number from the front.
+///
+/// # Errors
+/// Returns an error if the bytes end within a number, or it has more than 64 bits.
+pub(crate) fn take(bytes: &mut &[u8]) -> Result<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first().context("a number ends too early")?;
+        *bytes = rest;
+        number |= u64::from(byte & 0x7F) << shift;
+        if byte < 0x80 {
+            return Ok(number);
+        }
+    }
+    bail!("a number is too long")
+}
+
+#[cfg(test)]
+mod tests {
+    use measures::pixel_row::PixelRow;
+
+    use super::*;
+
+    #[test]
+    fn counts_are_the_same_after_writing() -> Result<()> {
+        let mut row = PixelRow::new(2, 4);
+        row.fill_from_logits(&[1.0, -2.0, 0.0, 9e9, 0.0, 2.0, 5.0, 9.0]);
+        let mut image = ScoreCounts::<u32>::new();
+        image.add_row(&row, &[0, 1, 1, 0], &mut Vec::new());
+        let mut sums = ScoreCounts::<u64>::new();
+        for _ in 0..200 {
+            sums.add(&image);
+        }
+        let mut bytes = Vec::new();
+        encode(&sums, &mut bytes);
+        bytes.push(7);
+        let mut rest = bytes.as_slice();
+        assert!(decode(&mut rest)? == sums);
+        assert_eq!(rest, [7]);
+        for end in 0..bytes.len() - 1 {
+            assert!(decode(&mut &bytes[..end]).is_err(), "{end}");
+        }
+        assert!(decode(&mut &[0xFF; 99][..]).is_err());
+        Ok(())
+    }
+}
