@@ -34,15 +34,13 @@ impl Mask {
         write_luma::<u8>(path, self.width, self.height, &self.labels)
     }
 
-    /// Nearest-neighbor resize with the sampling of Pillow and `PyTorch` (`floor((i + 0.5) * in / out)`).
+    /// Nearest-neighbor resize, see [`nearest`].
     #[must_use]
     pub fn resize_nearest(&self, width: usize, height: usize) -> Self {
-        let source =
-            |i: usize, n_in: usize, n_out: usize| ((2 * i + 1) * n_in / (2 * n_out)).min(n_in - 1);
-        let columns: Vec<usize> = (0..width).map(|x| source(x, self.width, width)).collect();
+        let columns: Vec<usize> = (0..width).map(|x| nearest(x, self.width, width)).collect();
         let mut labels = Vec::with_capacity(width * height);
         for y in 0..height {
-            let row = &self.labels[source(y, self.height, height) * self.width..][..self.width];
+            let row = &self.labels[nearest(y, self.height, height) * self.width..][..self.width];
             labels.extend(columns.iter().map(|&x| row[x]));
         }
         Self {
@@ -51,6 +49,13 @@ impl Mask {
             labels,
         }
     }
+}
+
+/// The position among `n_in` that is under the center of position `i` among `n_out`: `floor((i + 0.5) * n_in / n_out)`.
+///
+/// This is the nearest-neighbor sampling of Pillow, and of `PyTorch`'s mode `nearest-exact`.
+pub fn nearest(i: usize, n_in: usize, n_out: usize) -> usize {
+    ((2 * i + 1) * n_in / (2 * n_out)).min(n_in - 1)
 }
 
 /// Segment numbers per pixel, 0 outside, row-major; `components/<sample_id>.png`.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use artifacts::atomic::write_atomic;
+use artifacts::look::colors::{self, NUM_LINES};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -18,15 +19,6 @@ const FONT: (&str, u32) = ("sans-serif", 26);
 /// Features with a name and a color; the others are grey.
 const NAMED: usize = 10;
 
-/// Apart for color-blind readers, after Okabe and Ito.
-const COLORS: [RGBColor; 5] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(180, 130, 0),
-];
-
 /// Draws the path into `dir`; the names are those of the largest coefficients at the chosen penalty, then at the last.
 ///
 /// # Errors
@@ -38,6 +30,11 @@ pub fn write(dir: &Path, names: &[String], path: &[PathPoint], chosen: usize) ->
         std::io::Write::write_all(w, svg.as_bytes())?;
         Ok(())
     })
+}
+
+fn color(number: usize) -> RGBColor {
+    let [r, g, b] = colors::line(number);
+    RGBColor(r, g, b)
 }
 
 fn draw(
@@ -82,8 +79,8 @@ fn draw(
         chart.draw_series(LineSeries::new(points(j), BLACK.mix(0.2).stroke_width(2)))?;
     }
     for (i, &j) in named.iter().enumerate() {
-        let style = COLORS[i % COLORS.len()].stroke_width(4);
-        if i < COLORS.len() {
+        let style = color(i).stroke_width(4);
+        if i < NUM_LINES {
             chart.draw_series(LineSeries::new(points(j), style))?;
         } else {
             chart.draw_series(DashedLineSeries::new(points(j), 12, 8, style))?;
@@ -106,8 +103,8 @@ fn draw_names<B: DrawingBackend>(
     order.sort_by(|&a, &b| last[named[b]].total_cmp(&last[named[a]]));
     for (row, i) in order.into_iter().enumerate() {
         let y = 60 + 42 * row as i32;
-        let color = COLORS[i % COLORS.len()];
-        let strokes: &[(i32, i32)] = if i < COLORS.len() {
+        let color = color(i);
+        let strokes: &[(i32, i32)] = if i < NUM_LINES {
             &[(0, 40)]
         } else {
             &[(0, 11), (15, 26), (30, 40)]

@@ -1,6 +1,7 @@
 //! `curves.svg`: losses and validation figures over the steps.
 
 use anyhow::{Result, anyhow};
+use artifacts::look::colors;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
@@ -73,7 +74,8 @@ fn panel<'a>(
         .light_line_style(TRANSPARENT)
         .draw()?;
     for (i, (name, points)) in lines.iter().enumerate() {
-        let style = Palette99::pick(i).stroke_width(2);
+        let [r, g, b] = colors::line(i);
+        let style = RGBColor(r, g, b).stroke_width(2);
         chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
         let y = 24 * (i as i32 + 1);
         right.draw(&PathElement::new([(0, y), (18, y)], style))?;

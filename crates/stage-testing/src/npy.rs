@@ -1,4 +1,4 @@
-//! NumPy's array files, version 1, little-endian, in C order.
+//! `NumPy`'s array files, version 1, little-endian, in C order.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ pub struct Npy {
 }
 
 impl Npy {
-    /// Reads an array of the NumPy type `descr`, for example `<f4`.
+    /// Reads an array of the `NumPy` type `descr`, for example `<f4`.
     ///
     /// # Errors
     /// Returns an error if the file cannot be read, or holds something else.

@@ -1,4 +1,4 @@
-//! Colors of pictures for people.
+//! Colors of pictures and charts for people.
 
 /// Matplotlib's inferno at ten equal steps: dark is certain, bright is uncertain, also without colors.
 pub const INFERNO: [[u8; 3]; 10] = [
@@ -13,6 +13,31 @@ pub const INFERNO: [[u8; 3]; 10] = [
     [247, 209, 61],
     [252, 255, 164],
 ];
+
+/// Blue: in-distribution, good news.
+pub const BLUE: [u8; 3] = [46, 134, 193];
+
+/// Vermillion: out-of-distribution, bad news.
+pub const VERMILLION: [u8; 3] = [222, 98, 20];
+
+/// Colors of the lines of a chart, after Okabe and Ito: color-blind readers can tell them apart, and they are light enough to
+/// show on dark ground too.
+const LINES: [[u8; 3]; 6] = [
+    BLUE,
+    VERMILLION,
+    [0, 158, 115],
+    [204, 121, 167],
+    [214, 155, 0],
+    [128, 110, 220],
+];
+
+/// How many lines of a chart have a color of their own.
+pub const NUM_LINES: usize = LINES.len();
+
+/// Color of line `number` of a chart; from number [`NUM_LINES`] on, colors repeat.
+pub fn line(number: usize) -> [u8; 3] {
+    LINES[number % LINES.len()]
+}
 
 /// Color of `value` in [0, 1]; values outside take the nearest end.
 pub fn heat(value: f32) -> [u8; 3] {

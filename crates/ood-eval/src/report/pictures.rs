@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use artifacts::labels::{CLASS_COLORS, EvalLabel, IGNORE};
 use artifacts::logits::Logits;
-use artifacts::mask::{ComponentMap, Mask};
+use artifacts::mask::{ComponentMap, Mask, nearest};
 use image::{RgbImage, imageops};
 use measures::pixel_row::PixelRow;
 
@@ -44,19 +44,14 @@ pub(super) fn sample_logits(logits: &Logits, size: Size) -> (Vec<u8>, Vec<f32>) 
     let mut row = PixelRow::new(logits.info.num_classes, width);
     let (mut class, mut entropy) = (Vec::new(), Vec::new());
     for y in 0..size.h {
-        reader.read(center(y, height, size.h), &mut values);
+        reader.read(nearest(y, height, size.h), &mut values);
         row.fill_from_logits(&values);
-        for x in (0..size.w).map(|x| center(x, width, size.w)) {
+        for x in (0..size.w).map(|x| nearest(x, width, size.w)) {
             class.push(row.class[x]);
             entropy.push(row.entropy[x]);
         }
     }
     (class, entropy)
-}
-
-/// Source position under the center of position `i`.
-fn center(i: usize, n_in: usize, n_out: usize) -> usize {
-    ((2 * i + 1) * n_in / (2 * n_out)).min(n_in - 1)
 }
 
 /// For each pixel of the gallery the first of the source's pixels below it that is not `nothing`, so that nothing
@@ -96,9 +91,9 @@ pub(super) fn shrink_labels(mask: &Mask, size: Size) -> Vec<u8> {
         h: mask.height,
     };
     let is_out = shrink(&is_out, from, size, false);
-    let nearest = mask.resize_nearest(size.w, size.h).labels;
-    let label = |(&is_out, nearest)| if is_out { out } else { nearest };
-    is_out.iter().zip(nearest).map(label).collect()
+    let resized = mask.resize_nearest(size.w, size.h).labels;
+    let label = |(&is_out, label)| if is_out { out } else { label };
+    is_out.iter().zip(resized).map(label).collect()
 }
 
 /// The photo under the colours of the predicted classes.
