@@ -1,9 +1,9 @@
 //! The file formats through which the stages talk, and nothing else.
 //!
-//! A stage reads what its flags name and writes one directory: samples first, `manifest.json` last
-//! ([`stage_dir`]). Samples are listed in `index.json` ([`index`]), their labels are 8-bit PNG masks
-//! ([`mask`], values in [`labels`]; [`label_picture`] reads those of any origin), network outputs are safetensors files
-//! ([`logits`]) that are read row by row, everything else is a parquet table ([`tables`], behind the feature `tables`).
+//! A stage reads what its flags name and writes one directory: samples first, `manifest.json` last ([`stage_dir`]). Samples are
+//! listed in `index.json` ([`index`]), their labels are 8-bit PNG masks ([`mask`], values in [`labels`]; [`label_picture`]
+//! reads those of any origin), network outputs are safetensors files ([`logits`]) that are read row by row, a meta classifier
+//! is `model.json` ([`model_file`]), everything else is a parquet table ([`tables`], behind the feature `tables`).
 //! `docs/ARTIFACTS.md` describes the bytes. What is computed from them is in the crate `measures`.
 //!
 //! This crate knows no candle, no network and no metric.
@@ -19,6 +19,7 @@ pub mod logits;
 pub mod look;
 pub mod manifest;
 pub mod mask;
+pub mod model_file;
 pub mod picture;
 pub mod score;
 pub mod shard;
