@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod mask;
 pub mod model_file;
 pub mod picture;
+pub mod run_dir;
 pub mod score;
 pub mod shard;
 pub mod stage_dir;

@@ -1,38 +1,23 @@
 //! `ood-eval closed-set`: how well the known classes are still segmented.
 
-use std::path::PathBuf;
-
 use anyhow::{Result, ensure};
 use artifacts::index::{Index, Sample};
 use artifacts::labels::{IGNORE, MaskKind, NUM_CLASSES};
 use artifacts::logits::{Logits, logits_path};
 use artifacts::mask::Mask;
-use artifacts::stage_dir::{Opened, StageDir};
-use measures::pixel_row::PixelRow;
-use rayon::prelude::*;
-use serde::Serialize;
-use stage_cli::{Progress, print_result};
-
-use crate::comparison;
-use crate::known_classes::{read_calibration, read_confusion, write_calibration, write_confusion};
 use measures::calibration::Calibration;
 use measures::confusion::Confusion;
+use measures::pixel_row::PixelRow;
+use rayon::prelude::*;
+use stage_cli::{Progress, print_result};
 
-/// Counts pixels per pair of true and predicted class, and by confidence.
-#[derive(clap::Args, Clone, Debug, Serialize)]
-pub struct ClosedSetArgs {
-    /// Logits of the data set, an output of `seg-model infer`.
-    #[arg(long)]
-    pub logits: PathBuf,
-    /// Labels of the data set with train ids, an output of `cityscapes-io prepare`.
-    #[arg(long)]
-    pub labels: PathBuf,
-    /// Directory to write `confusion.parquet` and `calibration.parquet` to.
-    #[arg(long)]
-    #[serde(skip)]
-    pub output: PathBuf,
-}
+use crate::args::ClosedSetArgs;
+use crate::read::known_classes::{
+    read_calibration, read_confusion, write_calibration, write_confusion,
+};
+use crate::tables::class_table;
 
+/// Counts the pixels of a data set per pair of true and predicted class, and by confidence, or shows the counts if they are up to date.
 pub(crate) fn run(args: &ClosedSetArgs, force: bool) -> Result<()> {
     let index = Index::read(&args.labels)?;
     ensure!(
@@ -46,13 +31,12 @@ pub(crate) fn run(args: &ClosedSetArgs, force: bool) -> Result<()> {
         ("labels", args.labels.as_path()),
     ];
     let (confusion, calibration) =
-        match StageDir::open(&args.output, "ood-eval closed-set", args, &inputs, force)? {
-            Opened::Done(_) => {
-                tracing::info!("{} is complete already", args.output.display());
-                let calibration = read_calibration(&args.output)?;
-                (read_confusion(&args.output)?, calibration)
-            }
-            Opened::Work(dir) => {
+        match stage_cli::open(&args.output, "ood-eval closed-set", args, &inputs, force)? {
+            None => (
+                read_confusion(&args.output)?,
+                read_calibration(&args.output)?,
+            ),
+            Some(dir) => {
                 let (confusion, calibration) = count_all(&index, args)?;
                 write_confusion(dir.path(), &confusion)?;
                 write_calibration(dir.path(), &calibration)?;
@@ -60,7 +44,7 @@ pub(crate) fn run(args: &ClosedSetArgs, force: bool) -> Result<()> {
                 (confusion, Some(calibration))
             }
         };
-    print_result(comparison::class_table(&[(index.dataset.as_str(), &confusion)]).terminal());
+    print_result(class_table(&[(index.dataset.as_str(), &confusion)]).terminal());
     if let Some(error) = calibration.and_then(|c| c.error()) {
         print_result(format_args!(
             "expected calibration error: {:.2} %",
@@ -86,7 +70,7 @@ fn count_all(index: &Index, args: &ClosedSetArgs) -> Result<(Confusion, Calibrat
     Ok(total)
 }
 
-/// No pixels.
+/// Counts of no pixels.
 fn empty() -> (Confusion, Calibration) {
     (Confusion::new(NUM_CLASSES), Calibration::default())
 }

@@ -1,38 +1,23 @@
 //! `ood-eval compare`: two runs on the same images, and which of their differences are real.
 
-use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use artifacts::atomic::{read_json, write_bytes, write_json};
-use artifacts::stage_dir::{Opened, StageDir};
+use measures::resampling::Interval;
 use serde::{Deserialize, Serialize};
 use stage_cli::print_result;
 
-use crate::bootstrap::{Bootstrap, Figure, Images};
-use crate::comparison::{Cell, Table, figure_text, interval_text, score_name};
-use crate::evaluate::{borrowed, csv_number, csv_text, inputs, read_runs};
-use crate::results::{figure_values, row_name};
-use crate::runs::{Run, RunDataset, RunSpec};
-use measures::resampling::Interval;
-
-/// Which runs to compare and how.
-#[derive(clap::Args, Clone, Debug, Serialize)]
-pub struct CompareArgs {
-    /// The runs, `NAME=DIR` twice: differences are those of the second to the first.
-    #[arg(long = "run", value_name = "NAME=DIR", required = true)]
-    pub runs: Vec<RunSpec>,
-    /// Directory to write the comparison to.
-    #[arg(long)]
-    #[serde(skip)]
-    pub output: PathBuf,
-    /// Leave images without out-of-distribution pixels out of the pixel figures.
-    #[arg(long)]
-    pub skip_without_ood: bool,
-    /// How images are drawn.
-    #[command(flatten)]
-    pub bootstrap: Bootstrap,
-}
+use crate::args::{Bootstrap, CompareArgs};
+use crate::metrics::bootstrap::resampled;
+use crate::metrics::intervals::metric_values;
+use crate::metrics::metric::{Better, Metric};
+use crate::read::dataset::RunDataset;
+use crate::read::runs::{Run, borrowed, inputs, read_runs};
+use crate::results::row_name;
+use crate::tables::csv::{csv_line, csv_number, csv_text};
+use crate::tables::table::{Cell, Table};
+use crate::tables::text::{interval_text, score_label, value_text};
 
 const FORMAT_VERSION: u32 = 1;
 
@@ -52,25 +37,26 @@ struct Comparison {
 struct DatasetComparison {
     dataset: String,
     n_images: u64,
-    rows: Vec<ComparedFigure>,
+    rows: Vec<ComparedMetric>,
 }
 
-/// A figure of both runs. Intervals hold 95 % of the resamples.
+/// A metric of both runs. Intervals hold 95 % of the resamples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ComparedFigure {
-    figure: Figure,
+struct ComparedMetric {
+    #[serde(rename = "figure")]
+    metric: Metric,
     with_meta: bool,
     values: [Option<f64>; 2],
     intervals: [Option<Interval>; 2],
-    /// Second minus first.
+    /// Value of the second run minus that of the first.
     difference: Option<f64>,
-    /// Of the differences on the same resamples.
+    /// Interval of the differences on the same resamples.
     difference_interval: Option<Interval>,
     verdict: Verdict,
 }
 
-/// What the interval of the difference says of the second run.
+/// What the interval of the difference tells about the second run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
@@ -78,16 +64,16 @@ enum Verdict {
     Better,
     /// The whole interval is on the worse side of 0.
     Worse,
-    /// The interval has 0 in it: other images could turn the difference around.
+    /// The interval contains 0: on other images, the difference could have the other sign.
     Open,
 }
 
 impl Verdict {
-    fn of(interval: Option<Interval>, is_higher_better: bool) -> Self {
-        match interval {
-            Some(i) if i.low > 0.0 && is_higher_better => Self::Better,
-            Some(i) if i.high < 0.0 && !is_higher_better => Self::Better,
-            Some(i) if i.low > 0.0 || i.high < 0.0 => Self::Worse,
+    fn of(interval: Option<Interval>, better: Better) -> Self {
+        match (interval, better) {
+            (Some(i), Better::Higher) if i.low > 0.0 => Self::Better,
+            (Some(i), Better::Lower) if i.high < 0.0 => Self::Better,
+            (Some(i), _) if i.low > 0.0 || i.high < 0.0 => Self::Worse,
             _ => Self::Open,
         }
     }
@@ -101,6 +87,7 @@ impl Verdict {
     }
 }
 
+/// Compares two runs, or shows the comparison if it is up to date.
 pub(crate) fn run(args: &CompareArgs, force: bool) -> Result<()> {
     let is_pair = args.runs.len() == 2 && args.runs.iter().all(|spec| spec.paths.len() == 1);
     ensure!(
@@ -109,12 +96,10 @@ pub(crate) fn run(args: &CompareArgs, force: bool) -> Result<()> {
     );
     let inputs = inputs(&args.runs)?;
     let inputs = borrowed(&inputs);
-    let comparison = match StageDir::open(&args.output, "ood-eval compare", args, &inputs, force)? {
-        Opened::Done(_) => {
-            tracing::info!("{} is complete already", args.output.display());
-            read_json(&args.output.join("compare.json"))?
-        }
-        Opened::Work(dir) => {
+    let comparison = match stage_cli::open(&args.output, "ood-eval compare", args, &inputs, force)?
+    {
+        None => read_json(&args.output.join("compare.json"))?,
+        Some(dir) => {
             let comparison = compare(args)?;
             write(&comparison, dir.path())?;
             dir.finish(&[("datasets", comparison.datasets.len() as u64)])?;
@@ -129,7 +114,7 @@ pub(crate) fn run(args: &CompareArgs, force: bool) -> Result<()> {
 }
 
 fn compare(args: &CompareArgs) -> Result<Comparison> {
-    let runs = read_runs(&args.runs, args.skip_without_ood, args.bootstrap)?;
+    let runs = read_runs(&args.runs, args.skip_without_ood)?;
     let [first, second] = &runs[..] else {
         anyhow::bail!("two runs are compared");
     };
@@ -163,20 +148,20 @@ fn compare_dataset(
     let [ids, others] = data.map(|d| &d.detections.sample_ids);
     ensure!(
         ids == others,
-        "the runs have other images ({} and {}): only runs on the same images can be compared",
+        "the runs have different images ({} and {}): only runs on the same images can be compared",
         ids.len(),
         others.len()
     );
     ensure!(
         data.iter().all(|d| d.samples.is_some()),
-        "sample_pixels.parquet is not there: run `segment-metrics` again with --force"
+        "sample_pixels.parquet does not exist: run `segment-metrics` again with --force"
     );
-    let pixels: Vec<_> = Figure::of_pixels().collect();
-    let mut rows = differences(&pixels, false, data, args);
-    for with_meta in [false, true] {
-        if !with_meta || data.iter().all(|d| d.decisions.is_some()) {
-            rows.extend(differences(&Figure::OF_SEGMENTS, with_meta, data, args));
-        }
+    let of_scores: Vec<_> = Metric::all_of_scores().collect();
+    let of_segments: Vec<_> = Metric::all_of_segments().collect();
+    let mut rows = differences(&of_scores, false, data, args)?;
+    rows.extend(differences(&of_segments, false, data, args)?);
+    if data.iter().all(|d| d.decisions.is_some()) {
+        rows.extend(differences(&of_segments, true, data, args)?);
     }
     Ok(DatasetComparison {
         dataset: dataset.to_owned(),
@@ -186,33 +171,33 @@ fn compare_dataset(
 }
 
 fn differences(
-    figures: &[Figure],
+    metrics: &[Metric],
     with_meta: bool,
     data: [&RunDataset; 2],
     args: &CompareArgs,
-) -> Vec<ComparedFigure> {
-    let values = data.map(|d| figure_values(d, with_meta, figures));
-    let resamples = [0, 1].map(|run| {
-        let images = Images::of(data[run], with_meta);
-        images.resampled(figures, &values[run], args.bootstrap)
-    });
+) -> Result<Vec<ComparedMetric>> {
+    let values = data.map(|d| metric_values(d, with_meta, metrics));
+    let resamples =
+        |run: usize| resampled(data[run], with_meta, metrics, &values[run], args.bootstrap);
+    let resamples = [resamples(0)?, resamples(1)?];
     let minus = |[first, second]: [Option<f64>; 2]| Some(second? - first?);
-    let difference = |(i, &figure): (usize, &Figure)| {
+    let mut rows = Vec::new();
+    for (i, &metric) in metrics.iter().enumerate() {
         let values = [values[0][i], values[1][i]];
         let pairs = resamples[0].iter().zip(&resamples[1]);
         let interval = Interval::of(pairs.map(|(a, b)| minus([a[i], b[i]])));
         let of_run = |run: usize| Interval::of(resamples[run].iter().map(|r| r[i]));
-        ComparedFigure {
-            figure,
+        rows.push(ComparedMetric {
+            metric,
             with_meta,
             values,
             intervals: [of_run(0), of_run(1)],
             difference: minus(values),
             difference_interval: interval,
-            verdict: Verdict::of(interval, figure.is_higher_better()),
-        }
-    };
-    figures.iter().enumerate().map(difference).collect()
+            verdict: Verdict::of(interval, metric.definition.better),
+        });
+    }
+    Ok(rows)
 }
 
 /// Writes `compare.json`, `compare.csv`, `compare.md` and `compare.tex`.
@@ -260,48 +245,55 @@ fn tables(comparison: &Comparison) -> Vec<Table> {
     comparison.datasets.iter().map(table).collect()
 }
 
-fn cells(row: &ComparedFigure) -> Vec<Cell> {
-    let is_count = row.figure.is_count();
-    let number = |v| figure_text(v, is_count);
-    let interval = |i| interval_text(i, is_count);
-    let name = match row.figure.score() {
-        Some(score) => format!("{}, {}", row.figure.label(), score_name(score)),
-        None => row_name(row.figure.label(), row.with_meta),
+fn cells(row: &ComparedMetric) -> Vec<Cell> {
+    let unit = row.metric.definition.unit;
+    let title = row.metric.definition.title();
+    let value = |v| value_text(v, unit);
+    let interval = |i| interval_text(i, unit);
+    let name = match row.metric.score {
+        Some(score) => format!("{title}, {}", score_label(score)),
+        None => row_name(&title, row.with_meta),
     };
     let sign = |v: f64| if v > 0.0 { "+" } else { "" };
     let texts = [
         name,
-        number(row.values[0]),
+        value(row.values[0]),
         interval(row.intervals[0]),
-        number(row.values[1]),
+        value(row.values[1]),
         interval(row.intervals[1]),
-        row.difference.map_or("", sign).to_owned() + &number(row.difference),
+        row.difference.map_or("", sign).to_owned() + &value(row.difference),
         interval(row.difference_interval),
         row.verdict.text().to_owned(),
     ];
     texts.map(Cell::plain).to_vec()
 }
 
+const CSV_COLUMNS: &str = "dataset,figure,score,with_meta,first,first_low,first_high,second,second_low,second_high,difference,difference_low,difference_high,verdict";
+
 fn csv(comparison: &Comparison) -> String {
-    let mut text = "dataset,figure,score,with_meta,first,first_low,first_high,second,second_low,second_high,difference,difference_low,difference_high,verdict\n".to_owned();
+    let mut text = format!("{CSV_COLUMNS}\n");
     for dataset in &comparison.datasets {
         for row in &dataset.rows {
-            let mut fields = vec![
-                csv_text(&dataset.dataset),
-                row.figure.name().to_owned(),
-                row.figure.score().map_or("", |s| s.name()).to_owned(),
-                row.with_meta.to_string(),
-            ];
-            let intervals = [row.intervals[0], row.intervals[1], row.difference_interval];
-            let values = [row.values[0], row.values[1], row.difference];
-            for (value, interval) in values.into_iter().zip(intervals) {
-                let bounds = [interval.map(|i| i.low), interval.map(|i| i.high)];
-                fields.push(csv_number(value));
-                fields.extend(bounds.map(csv_number));
-            }
-            fields.push(row.verdict.text().to_owned());
-            let _ = writeln!(text, "{}", fields.join(","));
+            text += &csv_line(fields(&dataset.dataset, row));
         }
     }
     text
+}
+
+fn fields(dataset: &str, row: &ComparedMetric) -> Vec<String> {
+    let mut fields = vec![
+        csv_text(dataset),
+        row.metric.definition.name.to_owned(),
+        row.metric.score.map_or("", |s| s.name()).to_owned(),
+        row.with_meta.to_string(),
+    ];
+    let intervals = [row.intervals[0], row.intervals[1], row.difference_interval];
+    let values = [row.values[0], row.values[1], row.difference];
+    for (value, interval) in values.into_iter().zip(intervals) {
+        let bounds = [interval.map(|i| i.low), interval.map(|i| i.high)];
+        fields.push(csv_number(value));
+        fields.extend(bounds.map(csv_number));
+    }
+    fields.push(row.verdict.text().to_owned());
+    fields
 }

@@ -1,80 +1,38 @@
-//! Evaluation: curves, segment errors and known classes of one or several runs, and the report.
+//! Evaluation: metrics of pixels, segments and known classes of one or several runs, and the report.
 //!
-//! Reads the tables of runs, `RUN/{segments,meta,closed_set,benchmark}/<dataset>`, and never sees a network. Whatever is compared
-//! here was made by the same stages with other weights.
+//! Reads the tables of runs, `RUN/{segments,meta,closed_set,benchmark}/<dataset>`, and never runs a network. Runs that are
+//! compared here were made by the same stages with other weights.
 //!
-//! - `closed-set` counts known classes from logits and labels: `confusion.parquet`, `calibration.parquet`.
-//! - `evaluate` computes every figure: `results.{json,csv,md,tex}`, and those of each image.
-//! - `compare` says which differences of two runs on the same images are real: `compare.{json,csv,md,tex}`.
+//! - `closed-set` compares predicted and true classes of known pixels: `confusion.parquet`, `calibration.parquet`.
+//! - `evaluate` computes every metric: `results.{json,csv,md,tex}`, and the pixel metrics of each image.
+//! - `compare` tells which differences of two runs on the same images are significant: `compare.{json,csv,md,tex}`.
 //! - `export` writes the score map of each image for other tools, from logits.
-//! - `report` adds figures, pictures and provenance: `report.html`, one file that needs no network.
+//! - `report` adds charts, pictures and provenance: `report.html`, one file that needs no network connection.
 //!
 //! Example: `ood-eval report --run baseline=runs/baseline --run retrained=runs/retrained --labels labels --output report`
+//!
+//! Data flows one way: [`read`] brings the tables of a run into memory, [`metrics`] computes from them, [`results`] collects
+//! what was computed (`results.json`), [`tables`] shows it. No module imports one that comes after it.
 
-pub mod benchmark;
-pub mod bootstrap;
+pub mod args;
 mod closed_set;
 mod compare;
-pub mod comparison;
-pub mod detections;
-pub mod distance_bands;
 mod evaluate;
 pub mod export;
-mod images;
-pub mod known_classes;
-pub mod pixel_counts;
-pub mod pixel_resamples;
+pub mod metrics;
+pub mod read;
 mod report;
 pub mod results;
-pub mod runs;
-pub mod sample_pixels;
-pub mod segment_scores;
-pub mod size_bands;
-pub mod thresholds;
+pub mod tables;
 
 use anyhow::Result;
-use serde::Serialize;
-use stage_cli::Common;
 
-pub use closed_set::ClosedSetArgs;
-pub use compare::CompareArgs;
-pub use evaluate::EvaluateArgs;
-pub use export::ExportArgs;
-pub use report::ReportArgs;
-
-/// Evaluates runs, compares them and writes the report.
-#[derive(clap::Parser, Clone, Debug, Serialize)]
-#[command(name = "ood-eval", version)]
-pub struct Args {
-    /// Flags of every stage.
-    #[command(flatten)]
-    #[serde(skip)]
-    pub common: Common,
-    /// What to do.
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-/// The subcommands.
-#[derive(clap::Subcommand, Clone, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Command {
-    /// Count the known classes of a data set: pixel accuracy and intersection over union.
-    ClosedSet(ClosedSetArgs),
-    /// Compute and compare the figures of runs.
-    Evaluate(EvaluateArgs),
-    /// Compare two runs on the same images: which differences are real.
-    Compare(CompareArgs),
-    /// Write the score map of each image for other tools.
-    Export(ExportArgs),
-    /// Evaluate and write the report with figures and pictures.
-    Report(ReportArgs),
-}
+pub use args::{Args, Command};
 
 /// Runs a subcommand.
 ///
 /// # Errors
-/// If an input is missing, incomplete or damaged, or the output cannot be written.
+/// Returns an error if an input is missing, incomplete or damaged, or if the output cannot be written.
 pub fn run(args: &Args) -> Result<()> {
     let force = args.common.force;
     match &args.command {

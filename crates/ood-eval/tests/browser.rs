@@ -14,6 +14,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
+use stage_testing::command::succeed;
 
 /// What `browser/probe.js` finds in a page.
 #[derive(Debug, Deserialize)]
@@ -147,8 +148,8 @@ fn requests(log: &str) -> Result<Vec<String>> {
 fn report(root: &Path) -> Result<String> {
     common::write_world(root)?;
     let run = |args: &[&str]| {
-        let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_ood-eval"));
-        command.current_dir(root).args(args).assert().success();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ood-eval"));
+        succeed(command.current_dir(root).args(args))
     };
     for name in ["base", "retrained"] {
         let (logits, output) = (
@@ -156,7 +157,7 @@ fn report(root: &Path) -> Result<String> {
             format!("{name}/closed_set/streets"),
         );
         let known = ["--logits", &logits, "--labels", "labels/streets"];
-        run(&[&["closed-set", "--output", &output], &known[..]].concat());
+        run(&[&["closed-set", "--output", &output], &known[..]].concat())?;
     }
     let published = "[[result]]\nname = \"a method\"\ndatasets = [\"lost\"]\nsource = \"a table\"\nauprc = 12.3\nfpr95 = 4\n";
     fs::write(root.join("published.toml"), published)?;
@@ -168,7 +169,7 @@ fn report(root: &Path) -> Result<String> {
         &["--published", "published.toml"][..],
         &runs[..],
     ]
-    .concat());
+    .concat())?;
     Ok(fs::read_to_string(root.join("report/report.html"))?)
 }
 

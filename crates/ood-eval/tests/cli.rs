@@ -3,23 +3,27 @@
 mod common;
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use artifacts::manifest::Manifest;
 use artifacts::score::Score;
 use artifacts::tables::{read_table, schema};
 use artifacts::track::{Threshold, Track};
-use assert_cmd::Command;
-use ood_eval::bootstrap::Figure;
-use ood_eval::results::Results;
-use ood_eval::size_bands::SizeBand;
+use ood_eval::metrics::metric::{
+    AUPRC, AUROC, F1, FALSE_NEGATIVES, FALSE_POSITIVES, FPR95, Metric,
+};
+use ood_eval::metrics::size_bands::SizeBand;
+use ood_eval::results::{Results, RowResults};
+use stage_testing::command::{fail, succeed};
 
-fn ood_eval(root: &Path, args: &[&str]) -> assert_cmd::assert::Assert {
+fn ood_eval(root: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ood-eval"));
-    command.current_dir(root).args(args).assert()
+    command.current_dir(root).args(args);
+    command
 }
 
-fn closed_set(root: &Path, run: &str) -> assert_cmd::assert::Assert {
+fn closed_set(root: &Path, run: &str) -> Command {
     let (logits, output) = (
         format!("{run}/logits/streets"),
         format!("{run}/closed_set/streets"),
@@ -40,19 +44,11 @@ fn closed_set(root: &Path, run: &str) -> assert_cmd::assert::Assert {
 
 const RUNS: [&str; 4] = ["--run", "baseline=base", "--run", "retrained=retrained"];
 
-fn evaluate(root: &Path, more: &[&str]) -> assert_cmd::assert::Assert {
+fn evaluate(root: &Path, more: &[&str]) -> Command {
     ood_eval(
         root,
         &[&["evaluate"], &RUNS[..], &["--output", "eval"], more].concat(),
     )
-}
-
-fn stdout(done: &assert_cmd::assert::Assert) -> String {
-    String::from_utf8_lossy(&done.get_output().stdout).into_owned()
-}
-
-fn stderr(done: &assert_cmd::assert::Assert) -> String {
-    String::from_utf8_lossy(&done.get_output().stderr).into_owned()
 }
 
 #[test]
@@ -60,11 +56,11 @@ fn evaluate_compares_the_runs() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let root = dir.path();
     common::write_world(root)?;
-    let text = stdout(&closed_set(root, "base").success());
+    let text = succeed(&mut closed_set(root, "base"))?.stdout;
     assert!(text.contains("mean IoU"), "{text}");
     assert!(text.contains("expected calibration error"), "{text}");
-    closed_set(root, "retrained").success();
-    let text = stdout(&evaluate(root, &["--compat"]).success());
+    succeed(&mut closed_set(root, "retrained"))?;
+    let text = succeed(&mut evaluate(root, &["--compat"]))?.stdout;
     assert!(
         text.contains("retrained + meta") && text.contains("mIoU"),
         "{text}"
@@ -78,16 +74,22 @@ fn evaluate_compares_the_runs() -> Result<()> {
         .map(|r| {
             (
                 r.with_meta,
-                r.segments.false_positives,
-                r.segments.false_negatives,
+                r.segments.count(&FALSE_POSITIVES),
+                r.segments.count(&FALSE_NEGATIVES),
             )
         })
         .collect();
     assert_eq!(errors, [(false, 5, 2), (false, 2, 0), (true, 0, 0)]);
     for row in rows {
         let sum = |of: fn(&SizeBand) -> u64| row.sizes.iter().map(of).sum::<u64>();
-        assert_eq!(sum(|b| b.false_positives), row.segments.false_positives);
-        assert_eq!(sum(|b| b.false_negatives), row.segments.false_negatives);
+        assert_eq!(
+            sum(|b| b.false_positives),
+            row.segments.count(&FALSE_POSITIVES)
+        );
+        assert_eq!(
+            sum(|b| b.false_negatives),
+            row.segments.count(&FALSE_NEGATIVES)
+        );
         assert_eq!(sum(|b| b.n_kept), row.segments.n_kept);
     }
     // 308, 140 and 288 pixels
@@ -110,9 +112,9 @@ fn evaluate_compares_the_runs() -> Result<()> {
         rows[0]
             .pixels
             .iter()
-            .all(|p| p.auroc.is_some_and(|a| a > 0.5))
+            .all(|p| p.values.get(&AUROC).is_some_and(|a| a > 0.5))
     );
-    assert!(rows[1].pixels[0].auprc > rows[0].pixels[0].auprc);
+    assert!(rows[1].pixels[0].values.get(&AUPRC) > rows[0].pixels[0].values.get(&AUPRC));
     assert_eq!(rows[1].pixels, rows[2].pixels);
     assert!(rows[1].reference.is_some_and(|r| r.auroc.is_some()));
     assert_eq!(results.closed_set.len(), 2);
@@ -135,7 +137,7 @@ fn benchmark_figures_stand_in_a_table_of_their_own() -> Result<()> {
     common::write_world(root)?;
     let threshold = Threshold::new(Track::Obstacle, Score::Margin, 0.25, Some(0.5));
     common::write_benchmark(&root.join("base"), &common::retrained(), &threshold)?;
-    let text = stdout(&evaluate(root, &["--skip-without-ood"]).success());
+    let text = succeed(&mut evaluate(root, &["--skip-without-ood"]))?.stdout;
     assert!(text.contains("lost: SegmentMeIfYouCan"), "{text}");
     assert!(
         text.contains("obstacle") && text.contains("margin ≥ 0.2500"),
@@ -154,9 +156,12 @@ fn benchmark_figures_stand_in_a_table_of_their_own() -> Result<()> {
     assert_eq!(figures.segments.n_kept, figures.segments.n_segments);
     // all images count, also those without objects
     let margin = retrained.pixels_of(Score::Margin).context("margin")?;
-    assert!(figures.auprc.is_some() && figures.fpr95 != margin.fpr95);
+    assert!(figures.get(&AUPRC).is_some() && figures.get(&FPR95) != margin.values.get(&FPR95));
     let intervals = figures.intervals.iter();
-    let names: Vec<_> = intervals.clone().map(|i| i.figure.name()).collect();
+    let names: Vec<_> = intervals
+        .clone()
+        .map(|i| i.metric.definition.name)
+        .collect();
     assert_eq!(names, ["auprc", "fpr95", "siou", "ppv", "f1"]);
     assert!(intervals.clone().all(|i| i.interval.low <= i.interval.high));
     assert!(text.contains("SegmentMeIfYouCan: 95 % intervals"), "{text}");
@@ -167,13 +172,13 @@ fn benchmark_figures_stand_in_a_table_of_their_own() -> Result<()> {
         .collect();
     assert!(cells.iter().all(|row| row.len() == cells[0].len()), "{csv}");
     assert_eq!(&cells[1][21..24], ["obstacle", "margin", "0.25"]);
-    assert_eq!(cells[1][28], figures.segments.f1.context("F1")?.to_string());
+    assert_eq!(cells[1][28], figures.get(&F1).context("F1")?.to_string());
     let report = ["report", "--run", "baseline=base", "--output", "report"];
-    ood_eval(root, &report).success();
+    succeed(&mut ood_eval(root, &report))?;
     let html = std::fs::read_to_string(root.join("report/report.html"))?;
     assert!(html.contains("lost: SegmentMeIfYouCan") && html.contains("#benchmark"));
     std::fs::remove_file(root.join("base/benchmark/lost/threshold.json"))?;
-    let text = stderr(&evaluate(root, &["--force"]).failure());
+    let text = fail(&mut evaluate(root, &["--force"]), &[])?;
     assert!(
         text.contains("threshold.json") && text.contains("--track"),
         "{text}"
@@ -186,12 +191,12 @@ fn done_work_is_shown_and_not_done_again() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let root = dir.path();
     common::write_world(root)?;
-    let first = evaluate(root, &[]).success();
+    let first = succeed(&mut evaluate(root, &[]))?;
     let bytes = std::fs::read(root.join("eval/results.json"))?;
-    let again = evaluate(root, &[]).success();
-    assert_eq!(stdout(&first), stdout(&again));
-    assert!(stderr(&again).contains("complete already"));
-    evaluate(root, &["--force", "--threads", "1"]).success();
+    let again = succeed(&mut evaluate(root, &[]))?;
+    assert_eq!(first.stdout, again.stdout);
+    assert!(again.stderr.contains("up to date"));
+    succeed(&mut evaluate(root, &["--force", "--threads", "1"]))?;
     assert_eq!(bytes, std::fs::read(root.join("eval/results.json"))?);
     Ok(())
 }
@@ -201,16 +206,16 @@ fn images_without_objects_can_be_left_out() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let root = dir.path();
     common::write_world(root)?;
-    evaluate(root, &[]).success();
+    succeed(&mut evaluate(root, &[]))?;
     let all = Results::read(&root.join("eval"))?;
-    evaluate(root, &["--skip-without-ood"]).success();
+    succeed(&mut evaluate(root, &["--skip-without-ood"]))?;
     let some = Results::read(&root.join("eval"))?;
     let (all, some) = (&all.datasets[0].rows[0], &some.datasets[0].rows[0]);
     assert_eq!(
         all.n_in - some.n_in,
         (common::WIDTH * (common::HEIGHT - 6)) as u64
     );
-    assert_eq!((all.n_out, all.segments), (some.n_out, some.segments));
+    assert_eq!((all.n_out, &all.segments), (some.n_out, &some.segments));
     Ok(())
 }
 
@@ -225,7 +230,7 @@ fn tables_without_the_height_of_images_are_refused() -> Result<()> {
     table.columns.retain(|c| c.name != "height");
     artifacts::tables::write_table(&old, &table, &frame.drop("height")?)?;
     std::fs::rename(&old, &path)?;
-    let text = stderr(&evaluate(root, &[]).failure());
+    let text = fail(&mut evaluate(root, &[]), &[])?;
     for word in [
         "samples.parquet",
         "no column \"height\"",
@@ -241,20 +246,15 @@ fn errors_name_the_file_and_what_to_do() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let root = dir.path();
     common::write_world(root)?;
-    let fails = |args: &[&str], words: &[&str]| {
-        let text = stderr(&ood_eval(root, args).failure());
-        for word in words {
-            assert!(text.contains(word), "{word:?} is not in {text}");
-        }
-    };
+    let fails = |args: &[&str], words: &[&str]| fail(&mut ood_eval(root, args), words);
     fails(
         &["evaluate", "--run", "a=nowhere", "--output", "eval"],
         &["nowhere", "\"a\""],
-    );
+    )?;
     fails(
         &["evaluate", "--run", "a=labels", "--output", "eval"],
         &["segment-metrics", "labels/segments"],
-    );
+    )?;
     fails(
         &[
             "evaluate",
@@ -266,7 +266,7 @@ fn errors_name_the_file_and_what_to_do() -> Result<()> {
             "eval",
         ],
         &["given twice"],
-    );
+    )?;
     fails(
         &[
             "closed-set",
@@ -278,7 +278,7 @@ fn errors_name_the_file_and_what_to_do() -> Result<()> {
             "c",
         ],
         &["labels/lost", "train ids"],
-    );
+    )?;
     std::fs::remove_file(root.join("base/logits/streets/lost_000002.safetensors"))?;
     fails(
         &[
@@ -291,14 +291,14 @@ fn errors_name_the_file_and_what_to_do() -> Result<()> {
             "c",
         ],
         &["lost_000002", "seg-model infer"],
-    );
+    )?;
     let table = root.join("base/segments/lost/overlaps.parquet");
     let bytes = std::fs::read(&table)?;
     std::fs::write(&table, &bytes[..bytes.len() / 2])?;
     fails(
         &["evaluate", "--run", "a=base", "--output", "eval"],
         &["overlaps.parquet", "damaged", "segment-metrics"],
-    );
+    )?;
     std::fs::write(&table, bytes)?;
     std::fs::copy(
         root.join("base/segments/lost/segments.parquet"),
@@ -307,12 +307,12 @@ fn errors_name_the_file_and_what_to_do() -> Result<()> {
     fails(
         &["evaluate", "--run", "a=retrained", "--output", "eval"],
         &["segment-metrics"],
-    );
+    )?;
     std::fs::remove_file(root.join("base/segments/lost/manifest.json"))?;
     fails(
         &["evaluate", "--run", "a=base", "--output", "eval"],
         &["segments/lost", "did not finish"],
-    );
+    )?;
     Ok(())
 }
 
@@ -346,7 +346,7 @@ fn figures_over_the_threshold_are_a_table_and_two_charts() -> Result<()> {
         manifest.arguments = serde_json::json!({ "entropy_threshold": threshold });
         manifest.write_file(&path)?;
     }
-    evaluate(root, &[]).success();
+    succeed(&mut evaluate(root, &[]))?;
     let results = Results::read(&root.join("eval"))?;
     let dataset = &results.datasets[0];
     let rows = dataset.thresholds.iter();
@@ -364,24 +364,23 @@ fn figures_over_the_threshold_are_a_table_and_two_charts() -> Result<()> {
         ]
     );
     for r in &dataset.thresholds {
-        let is_main =
-            |row: &&ood_eval::results::RowResults| row.run == r.run && row.with_meta == r.with_meta;
+        let is_main = |row: &&RowResults| row.run == r.run && row.with_meta == r.with_meta;
         let main = dataset.rows.iter().find(is_main).context("a row")?;
         assert_eq!(r.segments, main.segments, "the same segments");
     }
     let csv = std::fs::read_to_string(root.join("eval/thresholds.csv"))?;
     assert_eq!(csv.lines().count(), 8, "{csv}");
     assert!(std::fs::read_to_string(root.join("eval/results.md"))?.contains("over the threshold"));
-    report(root, &[]).success();
+    succeed(&mut report(root, &[]))?;
     let html = std::fs::read_to_string(root.join("report/report.html"))?;
     assert!(html.contains("Missed objects over the threshold"));
     std::fs::remove_file(root.join("base/segments/lost/thresholds/0.6/overlaps.parquet"))?;
-    let text = stderr(&evaluate(root, &["--force"]).failure());
+    let text = fail(&mut evaluate(root, &["--force"]), &[])?;
     assert!(text.contains("at the threshold 0.6"), "{text}");
     Ok(())
 }
 
-fn report(root: &Path, more: &[&str]) -> assert_cmd::assert::Assert {
+fn report(root: &Path, more: &[&str]) -> Command {
     ood_eval(
         root,
         &[&["report"], &RUNS[..], &["--output", "report"], more].concat(),
@@ -409,11 +408,11 @@ fn report_is_one_page_with_everything() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let root = dir.path();
     common::write_world(root)?;
-    closed_set(root, "base").success();
-    closed_set(root, "retrained").success();
+    succeed(&mut closed_set(root, "base"))?;
+    succeed(&mut closed_set(root, "retrained"))?;
     let title = "A <b>bold</b> title";
-    let done = report(root, &["--labels", "labels", "--title", title]).success();
-    assert!(stdout(&done).contains("report/report.html"));
+    let done = succeed(&mut report(root, &["--labels", "labels", "--title", title]))?;
+    assert!(done.stdout.contains("report/report.html"));
     let html = std::fs::read_to_string(root.join("report/report.html"))?;
     assert_self_contained(&html);
     assert!(html.contains("A &lt;b&gt;bold&lt;&#x2f;b&gt; title"));
@@ -455,7 +454,7 @@ fn published_results_stand_apart() -> Result<()> {
     let row = "[[result]]\nname = \"a <method>\"\ndatasets = [\"lost\"]\nsource = \"a table\"\nauprc = 12.3\n";
     std::fs::write(&file, format!("{row}fpr95 = 45.67\n"))?;
     let published = ["--published", "published.toml"];
-    report(root, &published).success();
+    succeed(&mut report(root, &published))?;
     let html = std::fs::read_to_string(root.join("report/report.html"))?;
     let rows = html.split("<tbody class=\"published\">").nth(1);
     let rows = rows.context("published rows")?;
@@ -467,7 +466,7 @@ fn published_results_stand_apart() -> Result<()> {
     let results = std::fs::read_to_string(root.join("report/results.md"))?;
     assert!(!results.contains("method"));
     std::fs::write(&file, row)?;
-    let text = stderr(&report(root, &published).failure());
+    let text = fail(&mut report(root, &published), &[])?;
     assert!(
         text.contains("published.toml") && text.contains("fpr95"),
         "{text}"
@@ -480,14 +479,13 @@ fn report_is_the_same_bytes_on_any_number_of_threads() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let root = dir.path();
     common::write_world(root)?;
-    closed_set(root, "base").success();
+    succeed(&mut closed_set(root, "base"))?;
     let mut pages = Vec::new();
     for threads in ["1", "3"] {
-        report(
+        succeed(&mut report(
             root,
             &["--labels", "labels", "--threads", threads, "--force"],
-        )
-        .success();
+        ))?;
         pages.push(std::fs::read(root.join("report/report.html"))?);
     }
     assert!(pages[0] == pages[1]);
@@ -500,7 +498,10 @@ fn report_does_without_what_is_missing() -> Result<()> {
     let root = dir.path();
     common::write_world(root)?;
     let page = |args: &[&str]| -> Result<String> {
-        ood_eval(root, &[&["report", "--output", "report"], args].concat()).success();
+        succeed(&mut ood_eval(
+            root,
+            &[&["report", "--output", "report"], args].concat(),
+        ))?;
         Ok(std::fs::read_to_string(root.join("report/report.html"))?)
     };
     let one = page(&["--run", "only=base"])?;
@@ -528,11 +529,11 @@ fn report_names_a_sample_that_the_labels_lack() -> Result<()> {
     let index = root.join("labels/lost/index.json");
     let text = std::fs::read_to_string(&index)?.replace("\"lost_000001\"", "\"lost_000000\"");
     std::fs::write(&index, text)?;
-    let text = stderr(&report(root, &["--labels", "labels"]).failure());
+    let text = fail(&mut report(root, &["--labels", "labels"]), &[])?;
     for word in ["lost_000001", "labels/lost/index.json", "--labels"] {
         assert!(text.contains(word), "{word:?} is not in {text}");
     }
-    let text = stderr(&report(root, &["--labels", "nowhere"]).failure());
+    let text = fail(&mut report(root, &["--labels", "nowhere"]), &[])?;
     assert!(text.contains("nowhere/lost"), "{text}");
     Ok(())
 }
@@ -542,14 +543,14 @@ fn figures_of_images_and_intervals_stand_beside_the_figures() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let root = dir.path();
     common::write_world(root)?;
-    let text = stdout(&evaluate(root, &["--resamples", "200"]).success());
+    let text = succeed(&mut evaluate(root, &["--resamples", "200"]))?.stdout;
     assert!(text.contains("95 % intervals over images"), "{text}");
     let results = Results::read(&root.join("eval"))?;
     for row in &results.datasets[0].rows {
         assert_eq!(row.intervals.len(), 3 * 5 + 5, "{}", row.run);
-        for figure in Figure::of_pixels().chain(Figure::OF_SEGMENTS) {
-            let interval = row.interval(figure).context("an interval")?;
-            assert!(interval.low <= interval.high, "{figure:?}");
+        for metric in Metric::all() {
+            let interval = row.interval(metric).context("an interval")?;
+            assert!(interval.low <= interval.high, "{metric:?}");
         }
     }
     let csv = std::fs::read_to_string(root.join("eval/images.csv"))?;
@@ -561,9 +562,12 @@ fn figures_of_images_and_intervals_stand_beside_the_figures() -> Result<()> {
     assert_eq!(latex.matches("\\begin{tabular}").count(), 5);
 
     let once = std::fs::read(root.join("eval/results.json"))?;
-    evaluate(root, &["--resamples", "200", "--threads", "1", "--force"]).success();
+    succeed(&mut evaluate(
+        root,
+        &["--resamples", "200", "--threads", "1", "--force"],
+    ))?;
     assert!(once == std::fs::read(root.join("eval/results.json"))?);
-    let text = stdout(&evaluate(root, &["--resamples", "0"]).success());
+    let text = succeed(&mut evaluate(root, &["--resamples", "0"]))?.stdout;
     assert!(!text.contains("intervals"), "{text}");
     Ok(())
 }
@@ -578,7 +582,11 @@ fn runs_of_several_seeds_have_a_mean() -> Result<()> {
         common::write_benchmark(&root.join(run), &common::retrained(), &threshold)?;
     }
     let both = "both=base,retrained";
-    let text = stdout(&ood_eval(root, &["evaluate", "--run", both, "--output", "eval"]).success());
+    let text = succeed(&mut ood_eval(
+        root,
+        &["evaluate", "--run", both, "--output", "eval"],
+    ))?
+    .stdout;
     for word in [
         "both #1",
         "both #2 + meta",
@@ -592,7 +600,7 @@ fn runs_of_several_seeds_have_a_mean() -> Result<()> {
     let groups = &results.datasets[0].groups;
     let false_positives = groups
         .iter()
-        .find(|g| g.figure == Figure::FalsePositives && !g.with_meta)
+        .find(|g| g.metric.definition == &FALSE_POSITIVES && !g.with_meta)
         .context("a mean")?;
     // 5 and 2
     assert_eq!(false_positives.spread.mean, 3.5);
@@ -603,7 +611,7 @@ fn runs_of_several_seeds_have_a_mean() -> Result<()> {
     Ok(())
 }
 
-fn compare(root: &Path, runs: [&str; 2], more: &[&str]) -> assert_cmd::assert::Assert {
+fn compare(root: &Path, runs: [&str; 2], more: &[&str]) -> Command {
     let runs = ["compare", "--run", runs[0], "--run", runs[1]];
     ood_eval(
         root,
@@ -617,7 +625,7 @@ fn compare_says_which_differences_are_real() -> Result<()> {
     let root = dir.path();
     common::write_world(root)?;
     let runs = ["a=base", "b=retrained"];
-    let text = stdout(&compare(root, runs, &[]).success());
+    let text = succeed(&mut compare(root, runs, &[]))?.stdout;
     assert!(text.contains("lost, 3 images"), "{text}");
     let read = |file: &str| std::fs::read_to_string(root.join("comparison").join(file));
     let csv = read("compare.csv")?;
@@ -634,19 +642,19 @@ fn compare_says_which_differences_are_real() -> Result<()> {
     assert!(read("compare.md")?.contains("| better |"));
     assert!(read("compare.tex")?.contains("better \\\\"));
     let first = read("compare.json")?;
-    let again = compare(root, runs, &[]).success();
-    assert!(stderr(&again).contains("complete already"));
-    assert_eq!(stdout(&again), text);
-    compare(root, runs, &["--threads", "1", "--force"]).success();
+    let again = succeed(&mut compare(root, runs, &[]))?;
+    assert!(again.stderr.contains("up to date"));
+    assert_eq!(again.stdout, text);
+    succeed(&mut compare(root, runs, &["--threads", "1", "--force"]))?;
     assert_eq!(first, read("compare.json")?);
 
-    compare(root, ["a=base", "b=base"], &["--force"]).success();
+    succeed(&mut compare(root, ["a=base", "b=base"], &["--force"]))?;
     let csv = read("compare.csv")?;
     assert!(csv.lines().skip(1).all(|l| l.ends_with(",open")), "{csv}");
-    let text = stderr(&compare(root, ["a=base", "b=base,retrained"], &[]).failure());
+    let text = fail(&mut compare(root, ["a=base", "b=base,retrained"], &[]), &[])?;
     assert!(text.contains("--run NAME=DIR twice"), "{text}");
     std::fs::remove_file(root.join("base/segments/lost/sample_pixels.parquet"))?;
-    let text = stderr(&compare(root, runs, &[]).failure());
+    let text = fail(&mut compare(root, runs, &[]), &[])?;
     assert!(
         text.contains("segment-metrics") && text.contains("lost"),
         "{text}"

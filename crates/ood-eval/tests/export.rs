@@ -2,28 +2,28 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use artifacts::index::Index;
 use artifacts::logits::{Logits, logits_path};
 use artifacts::score::Score;
-use assert_cmd::assert::{Assert, OutputAssertExt};
 use common::{HEIGHT, WIDTH};
 use half::f16;
 use image::DynamicImage;
 use ood_eval::export::score_map;
+use stage_testing::command::{fail, succeed};
+use stage_testing::folder::files;
+use stage_testing::npy::Npy;
 use tiff::decoder::{Decoder, DecodingResult};
 
-fn export(root: &Path, args: &[&str]) -> Assert {
+fn export(root: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ood-eval"));
     let logits = ["export", "--logits", "base/logits/lost"];
-    command.current_dir(root).args(logits).args(args).assert()
-}
-
-fn stderr(done: &Assert) -> String {
-    String::from_utf8_lossy(&done.get_output().stderr).into_owned()
+    command.current_dir(root).args(logits).args(args);
+    command
 }
 
 /// Scores of each sample, computed without the stage.
@@ -35,34 +35,6 @@ fn expected(root: &Path, score: Score) -> Result<Vec<(String, Vec<f32>)>> {
     common::scenes().into_iter().map(of_scene).collect()
 }
 
-fn read_npy(path: &Path) -> Result<(String, Vec<f32>)> {
-    let bytes = std::fs::read(path)?;
-    ensure!(bytes.starts_with(b"\x93NUMPY\x01\x00"), "magic");
-    let start = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    ensure!(start % 64 == 0 && bytes[start - 1] == b'\n', "alignment");
-    let header = String::from_utf8(bytes[10..start].to_vec())?;
-    let values = bytes[start..].as_chunks::<4>().0;
-    Ok((
-        header,
-        values.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-    ))
-}
-
-/// All files below a folder but manifests, with their bytes, sorted.
-fn files(dir: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            all.extend(files(&path)?);
-        } else if !path.ends_with("manifest.json") {
-            all.push((path.clone(), std::fs::read(&path)?));
-        }
-    }
-    all.sort();
-    Ok(all)
-}
-
 #[test]
 fn floats_are_the_scores() -> Result<()> {
     let dir = tempfile::tempdir()?;
@@ -71,15 +43,14 @@ fn floats_are_the_scores() -> Result<()> {
     for score in Score::ALL {
         let out = format!("out/{}", score.name());
         let args = ["--score", score.name(), "--format", "tiff,npy,npy"];
-        export(root, &[&args[..], &["--output", &out]].concat()).success();
+        succeed(&mut export(
+            root,
+            &[&args[..], &["--output", &out]].concat(),
+        ))?;
         for (id, scores) in expected(root, score)? {
-            let (header, values) = read_npy(&root.join(&out).join(format!("npy/{id}.npy")))?;
-            let shape = format!("'shape': ({HEIGHT}, {WIDTH})");
-            assert!(
-                header.contains("'<f4'") && header.contains(&shape),
-                "{header}"
-            );
-            assert!(values == scores, "{id} {score:?}");
+            let array = Npy::read(&root.join(&out).join(format!("npy/{id}.npy")), "<f4")?;
+            assert_eq!(array.shape, [HEIGHT, WIDTH]);
+            assert!(array.floats() == scores, "{id} {score:?}");
             let file = std::fs::File::open(root.join(&out).join(format!("tiff/{id}.tiff")))?;
             let mut tiff = Decoder::new(std::io::BufReader::new(file))?;
             assert_eq!(tiff.dimensions()?, (WIDTH as u32, HEIGHT as u32));
@@ -100,7 +71,7 @@ fn gray_pictures_are_the_scores_times_65535() -> Result<()> {
     for score in [Score::Entropy, Score::MaxSoftmax, Score::Margin] {
         let out = format!("out/{}", score.name());
         let args = ["--score", score.name(), "--format", "png", "--output", &out];
-        export(root, &args).success();
+        succeed(&mut export(root, &args))?;
         for (id, scores) in expected(root, score)? {
             let picture = image::open(root.join(&out).join(format!("png/{id}.png")))?;
             let DynamicImage::ImageLuma16(picture) = picture else {
@@ -115,7 +86,7 @@ fn gray_pictures_are_the_scores_times_65535() -> Result<()> {
     }
     for score in ["max_logit", "energy"] {
         let args = ["--score", score, "--format", "png", "--output", "no"];
-        let text = stderr(&export(root, &args).failure());
+        let text = fail(&mut export(root, &args), &[])?;
         assert!(
             text.contains("no bounds") && !root.join("no").exists(),
             "{text}"
@@ -137,7 +108,7 @@ fn the_benchmark_gets_half_floats_of_the_images_size() -> Result<()> {
         "--output",
         "out",
     ];
-    let text = stderr(&export(root, &args).failure());
+    let text = fail(&mut export(root, &args), &[])?;
     assert!(text.contains("--image-size"), "{text}");
     let names = [
         "--image-size",
@@ -146,7 +117,7 @@ fn the_benchmark_gets_half_floats_of_the_images_size() -> Result<()> {
         "--dataset",
         "ObstacleTrack-all",
     ];
-    export(root, &[&args[..], &names].concat()).success();
+    succeed(&mut export(root, &[&args[..], &names].concat()))?;
     for scene in common::scenes() {
         let mut logits = Logits::read(&logits_path(&root.join("base/logits/lost"), scene.id))?;
         (logits.info.output_width, logits.info.output_height) = (2 * WIDTH, 2 * HEIGHT);
@@ -193,7 +164,7 @@ fn h5py_reads_the_benchmarks_files() -> Result<()> {
     let root = dir.path();
     common::write_world(root)?;
     let args = ["--format", "smiyc,npy", "--output", "out"];
-    export(root, &args).success();
+    succeed(&mut export(root, &args))?;
     let mut read = Command::new(&python);
     read.current_dir(root).args(["-c", READ_BACK]);
     for scene in common::scenes() {
@@ -202,11 +173,8 @@ fn h5py_reads_the_benchmarks_files() -> Result<()> {
         let truth = format!("out/npy/{}.npy", scene.id);
         read.args([file, truth, height, width]);
     }
-    let output = read.assert().success();
-    let lines = String::from_utf8_lossy(&output.get_output().stdout)
-        .lines()
-        .count();
-    assert_eq!(lines, common::scenes().len());
+    let printed = succeed(&mut read)?;
+    assert_eq!(printed.stdout.lines().count(), common::scenes().len());
     Ok(())
 }
 
@@ -215,7 +183,10 @@ fn overlays_show_image_and_score() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let root = dir.path();
     common::write_world(root)?;
-    let text = stderr(&export(root, &["--format", "overlay", "--output", "out"]).failure());
+    let text = fail(
+        &mut export(root, &["--format", "overlay", "--output", "out"]),
+        &[],
+    )?;
     assert!(text.contains("--labels or --folder"), "{text}");
     for score in ["entropy", "energy"] {
         let out = format!("out/{score}");
@@ -227,7 +198,10 @@ fn overlays_show_image_and_score() -> Result<()> {
             "--score",
             score,
         ];
-        export(root, &[&args[..], &["--output", &out]].concat()).success();
+        succeed(&mut export(
+            root,
+            &[&args[..], &["--output", &out]].concat(),
+        ))?;
         let index = Index::read(&root.join("labels/lost"))?;
         for sample in &index.samples {
             let name = format!("overlay/{}.png", sample.sample_id);
@@ -258,21 +232,21 @@ fn any_folder_of_images_can_be_exported() -> Result<()> {
         "out",
     ];
     // the images are twice as large as what the logits are for
-    let text = stderr(&export(root, &args).failure());
+    let text = fail(&mut export(root, &args), &[])?;
     assert!(text.contains("but the sample has"), "{text}");
     for scene in common::scenes() {
         let path = root.join("images").join(format!("{}.png", scene.id));
         let small = image::open(&path)?.thumbnail_exact(WIDTH as u32, HEIGHT as u32);
         small.save(&path)?;
     }
-    export(root, &args).success();
+    succeed(&mut export(root, &args))?;
     assert_eq!(files(&root.join("out"))?.len(), 2 * common::scenes().len());
-    let again = export(root, &args).success();
-    assert!(stderr(&again).contains("complete already"));
+    let again = succeed(&mut export(root, &args))?;
+    assert!(again.stderr.contains("up to date"));
     // other images are other work
     image::RgbImage::new(WIDTH as u32, HEIGHT as u32).save(root.join("images/lost_000001.png"))?;
-    let changed = export(root, &args).success();
-    assert!(!stderr(&changed).contains("complete already"));
+    let changed = succeed(&mut export(root, &args))?;
+    assert!(!changed.stderr.contains("up to date"));
     Ok(())
 }
 
@@ -288,25 +262,16 @@ fn same_bytes_for_any_number_of_threads_and_shards() -> Result<()> {
         "npy,tiff,png,overlay",
     ];
     let run = |more: &[&str]| export(root, &[&formats[..], more].concat());
-    run(&["--output", "one", "--threads", "1"]).success();
+    succeed(&mut run(&["--output", "one", "--threads", "1"]))?;
     let one = files(&root.join("one"))?;
-    run(&["--output", "one", "--threads", "4", "--force"]).success();
+    succeed(&mut run(&["--output", "one", "--threads", "4", "--force"]))?;
     assert!(one == files(&root.join("one"))?);
-    let mut parts = Vec::new();
+    let mut parts = BTreeMap::new();
     for (shard, out) in [("0/2", "a"), ("1/2", "b")] {
-        run(&["--output", out, "--shard", shard]).success();
+        succeed(&mut run(&["--output", out, "--shard", shard]))?;
         parts.extend(files(&root.join(out))?);
     }
-    let names = |all: &[(PathBuf, Vec<u8>)]| -> Result<Vec<(PathBuf, Vec<u8>)>> {
-        let name = |(path, bytes): &(PathBuf, Vec<u8>)| {
-            let below = path.strip_prefix(root)?.components().skip(1);
-            Ok((below.collect(), bytes.clone()))
-        };
-        let mut named = all.iter().map(name).collect::<Result<Vec<_>>>()?;
-        named.sort();
-        Ok(named)
-    };
-    assert!(names(&one)? == names(&parts)?);
+    assert!(one == parts);
     Ok(())
 }
 
@@ -316,7 +281,7 @@ fn interrupted_work_keeps_whole_files() -> Result<()> {
     let root = dir.path();
     common::write_world(root)?;
     let args = ["--format", "smiyc,npy", "--output", "out"];
-    export(root, &args).success();
+    succeed(&mut export(root, &args))?;
     let out = root.join("out");
     let before = files(&out)?;
     // as if the stage had been killed before the last file
@@ -326,9 +291,9 @@ fn interrupted_work_keeps_whole_files() -> Result<()> {
     std::fs::remove_file(out.join("npy/lost_000002.npy"))?;
     let kept = out.join("npy/lost_000001.npy");
     std::fs::write(&kept, "kept")?;
-    export(root, &args).success();
+    succeed(&mut export(root, &args))?;
     assert_eq!(std::fs::read(&kept)?, b"kept");
-    export(root, &[&args[..], &["--force"]].concat()).success();
+    succeed(&mut export(root, &[&args[..], &["--force"]].concat()))?;
     assert!(before == files(&out)?);
     Ok(())
 }
@@ -346,21 +311,25 @@ fn mistakes_are_told_in_one_line() -> Result<()> {
         "--output",
         "out",
     ];
-    let check = |more: &[&str], wanted: &str| {
-        let text = stderr(&export(root, &[&all[..], more].concat()).failure());
+    let run = |more: &[&str]| export(root, &[&all[..], more].concat());
+    for (more, wanted) in [
+        (["--method", "../up"], "name of a folder"),
+        (["--score", "void"], "entropy"),
+        (["--format", "exr"], "smiyc"),
+    ] {
+        let output = run(&more).output()?;
+        let text = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(2), "{text}");
         assert!(
             text.contains(wanted) && !text.contains("panicked"),
             "{text}"
         );
-    };
-    check(&["--method", "../up"], "name of a folder");
-    check(&["--score", "void"], "entropy");
-    check(&["--format", "exr"], "smiyc");
+    }
     let logits = root.join("base/logits/lost");
     let (first, second) = ("lost_000001.safetensors", "lost_000002.safetensors");
     std::fs::copy(logits.join(first), logits.join(second)).context("copy")?;
-    check(&[], "it was renamed or copied");
+    fail(&mut run(&[]), &["it was renamed or copied"])?;
     std::fs::remove_file(logits.join(second))?;
-    check(&[], "run `seg-model infer`");
+    fail(&mut run(&[]), &["run `seg-model infer`"])?;
     Ok(())
 }

@@ -1,12 +1,11 @@
 //! Figures of the reference implementation and of `SegmentMeIfYouCan`'s benchmark.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use artifacts::labels::{EvalLabel, MaskKind};
 use artifacts::mask::Mask;
-use half::f16;
 use measures::calibration::Calibration;
 use measures::confusion::Confusion;
 use measures::curves::{auprc, auroc, best_f1, fpr95};
@@ -14,22 +13,8 @@ use measures::pixel_counts::{BinCount, Histogram, totals};
 use measures::reference_curves::{NUM_BINS, reference_curves};
 use measures::score_bins::bin_of;
 use serde_json::Value;
-
-const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
-
-/// Goldens, `OODSEG_GOLDEN` or the checkout's copy.
-fn golden() -> PathBuf {
-    std::env::var_os("OODSEG_GOLDEN").map_or(COMMITTED.into(), PathBuf::from)
-}
-
-/// Goldens of the known classes; the checkout's where the folder of others has none, as they were made for it alone.
-fn closed_set() -> PathBuf {
-    let given = golden().join("closed_set");
-    if given.exists() {
-        return given;
-    }
-    Path::new(COMMITTED).join("closed_set")
-}
+use stage_testing::data::{golden, golden_or_committed};
+use stage_testing::npy::Npy;
 
 fn read_json(path: &Path) -> Result<Value> {
     let text =
@@ -53,7 +38,7 @@ fn bins(value: &Value) -> Result<[u64; NUM_BINS]> {
 
 #[test]
 fn golden_pixel_figures_of_the_reference() -> Result<()> {
-    let cases = read_json(&golden().join("pixel/pixel.json"))?;
+    let cases = read_json(&golden("pixel").join("pixel.json"))?;
     let cases = cases.as_object().context("cases by name")?;
     assert!(!cases.is_empty());
     for (name, case) in cases {
@@ -78,7 +63,7 @@ fn golden_pixel_figures_of_the_reference() -> Result<()> {
 /// Every folder of `closed_set` is a case; `closed_set/make.py` has made them with cityscapesScripts.
 #[test]
 fn golden_closed_set_figures_of_cityscapes_scripts() -> Result<()> {
-    let dir = closed_set();
+    let dir = golden_or_committed("closed_set");
     let expected = read_json(&dir.join("expected.json"))?;
     let cases = expected["cases"].as_object().context("cases by name")?;
     assert!(!cases.is_empty());
@@ -116,7 +101,7 @@ fn golden_closed_set_figures_of_cityscapes_scripts() -> Result<()> {
 /// Confidences are rounded to 2^-24 in sums, hence the tolerance.
 #[test]
 fn golden_calibration_error() -> Result<()> {
-    let expected = read_json(&closed_set().join("expected.json"))?;
+    let expected = read_json(&golden_or_committed("closed_set").join("expected.json"))?;
     let cases = expected["calibration"].as_object().context("cases")?;
     assert!(!cases.is_empty());
     for (name, case) in cases {
@@ -135,7 +120,7 @@ fn golden_calibration_error() -> Result<()> {
 /// Pixel figures of `smiyc`: those of an exact sort, and those of the benchmark's tool, whose bins differ from frame to frame.
 #[test]
 fn golden_pixel_figures_of_the_benchmark() -> Result<()> {
-    let dir = golden().join("smiyc");
+    let dir = golden("smiyc");
     let expected = read_json(&dir.join("expected.json"))?;
     let histogram = half_histogram(&dir)?;
     let (f1, threshold) = best_f1(&histogram).context("both sides have pixels")?;
@@ -195,7 +180,7 @@ fn half_histogram(dir: &Path) -> Result<Histogram> {
             break;
         }
         let truth = Mask::read(&path, MaskKind::Eval)?;
-        let scores = read_f16(&dir.join(format!("score_{frame}.npy")), truth.labels.len())?;
+        let scores = Npy::read(&dir.join(format!("score_{frame}.npy")), "<f2")?.halves();
         for (score, label) in scores.into_iter().zip(truth.labels) {
             let bin = bin_of(score)?;
             let count = bins.entry(bin).or_insert(BinCount {
@@ -207,18 +192,4 @@ fn half_histogram(dir: &Path) -> Result<Histogram> {
         }
     }
     Ok(bins.into_values().collect())
-}
-
-/// Values of a C-order `<f2` array of `n` values in an npy file of version 1.
-fn read_f16(path: &Path, n: usize) -> Result<Vec<f32>> {
-    let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-    ensure!(bytes.starts_with(b"\x93NUMPY\x01"), "npy version 1");
-    let data = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    let header = String::from_utf8_lossy(&bytes[10..data]);
-    ensure!(
-        header.contains("'<f2'") && bytes.len() - data == 2 * n,
-        "{header}"
-    );
-    let value = |b: &[u8]| f16::from_le_bytes([b[0], b[1]]).to_f32();
-    Ok(bytes[data..].chunks_exact(2).map(value).collect())
 }

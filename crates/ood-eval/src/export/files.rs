@@ -13,8 +13,9 @@ use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder, imageops};
 use tiff::encoder::{TiffEncoder, colortype};
 
+use super::args::Format;
 use super::samples::Image;
-use super::{Format, ScoreMap};
+use super::score_map::ScoreMap;
 
 /// Share of the heat's color in an overlay; the rest is the image.
 const OPACITY: f32 = 0.6;

@@ -7,7 +7,7 @@ use artifacts::folder;
 use artifacts::index::{Index, Sample};
 use artifacts::logits::logits_path;
 
-use super::{ExportArgs, Format};
+use super::args::{ExportArgs, Format};
 
 /// A sample that is exported.
 pub(super) struct Exported {

@@ -8,6 +8,7 @@ use artifacts::index::{Index, Sample};
 use artifacts::labels::MaskKind;
 use artifacts::mask::{ComponentMap, Mask};
 use artifacts::picture;
+use artifacts::run_dir::RunFolder;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use image::RgbImage;
@@ -16,9 +17,9 @@ use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::Progress;
 
-use super::figures::{Member, slug};
+use super::member::{Member, slug};
 use super::pictures::{self, Size};
-use crate::segment_scores::{SampleErrors, sample_errors};
+use crate::metrics::segment_totals::{SampleErrors, sample_errors};
 use artifacts::logits::Logits;
 
 /// One sample of the gallery.
@@ -173,7 +174,7 @@ impl Gallery<'_> {
         };
         let errors = errors_of(member, id);
         let mut views = Vec::new();
-        let logits_dir = member.run.path.join("logits").join(self.dataset);
+        let logits_dir = RunFolder::Logits.dataset(&member.run.path, self.dataset);
         let file = |what: &str| format!("{what} {} {name}", member.index);
         if logits_dir.is_dir() {
             let logits = Logits::read_sample(&logits_dir, id, Some((mask.width, mask.height)))?;
@@ -225,7 +226,7 @@ impl Gallery<'_> {
         mask: &Mask,
         size: Size,
     ) -> Result<Vec<u16>> {
-        let dir = member.run.path.join("segments").join(self.dataset);
+        let dir = RunFolder::Segments.dataset(&member.run.path, self.dataset);
         let path = dir.join("components").join(format!("{id}.png"));
         let map = ComponentMap::read(&path)?;
         ensure!(

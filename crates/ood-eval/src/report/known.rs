@@ -4,12 +4,14 @@ use anyhow::Result;
 use artifacts::labels::{CLASS_NAMES, NUM_CLASSES};
 use serde::Serialize;
 
+use super::charts::Chart;
 use super::colors::run_color;
-use super::figures::{Figure, slug};
 use super::lines::{self, Line, LineChart};
 use super::matrix;
-use crate::comparison::{Table, class_table};
-use crate::runs::Run;
+use super::member::slug;
+use crate::read::runs::Run;
+use crate::tables::class_table;
+use crate::tables::table::Table;
 use measures::calibration::Calibration;
 use measures::confusion::Confusion;
 
@@ -18,8 +20,8 @@ use measures::confusion::Confusion;
 pub(super) struct KnownView {
     pub(super) anchor: String,
     pub(super) table: Table,
-    pub(super) confusions: Vec<Figure>,
-    pub(super) reliabilities: Vec<Figure>,
+    pub(super) confusions: Vec<Chart>,
+    pub(super) reliabilities: Vec<Chart>,
 }
 
 /// Table and figures of each data set with known classes.
@@ -62,13 +64,13 @@ fn file(dataset: &str, what: &str, (index, run): (usize, &Run)) -> String {
     )
 }
 
-fn matrix_figure(dataset: &str, run: (usize, &Run), confusion: &Confusion) -> Result<Figure> {
+fn matrix_figure(dataset: &str, run: (usize, &Run), confusion: &Confusion) -> Result<Chart> {
     let share = |truth: usize, predicted: usize| {
         let n = confusion.true_pixels(truth);
         (n > 0).then(|| confusion.pixels(truth, predicted) as f64 / n as f64)
     };
     let names = &CLASS_NAMES[..NUM_CLASSES];
-    Ok(Figure {
+    Ok(Chart {
         file: file(dataset, "confusion", run),
         title: format!("Confusion of known classes, {}", run.1.name),
         caption: "Each row: what the pixels of a class are taken for, in percent of the row. The diagonal is right; a class that the images lack has no row.".into(),
@@ -80,7 +82,7 @@ fn reliability_figure(
     dataset: &str,
     run: (usize, &Run),
     calibration: &Calibration,
-) -> Result<Figure> {
+) -> Result<Chart> {
     let points = calibration.reliability();
     let color = run_color(run.0);
     let dots = points.iter().map(|&at| (at, color)).collect();
@@ -105,7 +107,7 @@ fn reliability_figure(
     })?;
     let error = calibration.error();
     let error = error.map_or("–".to_owned(), |e| format!("{:.2} %", 100.0 * e));
-    Ok(Figure {
+    Ok(Chart {
         file: file(dataset, "reliability", run),
         title: format!("Reliability on known classes, {}", run.1.name),
         caption: format!(

@@ -1,70 +1,51 @@
 //! `ood-eval report`: everything of `evaluate`, with figures, pictures and provenance in one HTML file.
 
 mod bars;
+mod charts;
 mod colors;
-mod figures;
 mod gallery;
 mod known;
 mod lines;
 mod matrix;
+mod member;
 mod model;
 mod page;
 mod pictures;
 mod provenance;
 mod published;
 mod raster;
+mod text;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use artifacts::atomic::write_bytes;
-use artifacts::stage_dir::{Opened, StageDir, create_dir};
-use serde::Serialize;
+use artifacts::run_dir::RunFolder;
+use artifacts::stage_dir::{StageDir, create_dir};
 use stage_cli::print_result;
 
-use self::figures::{Figure, Member};
+use self::charts::Chart;
 use self::gallery::{Gallery, SampleView};
+use self::member::Member;
 use self::page::DatasetView;
 use self::provenance::StageView;
 use self::published::PublishedFile;
-use crate::evaluate::{self, EvaluateArgs};
+use crate::args::ReportArgs;
+use crate::evaluate;
+use crate::read::runs::{self, Run, all_datasets, borrowed, read_runs};
 use crate::results::Results;
-use crate::runs::Run;
-
-/// What to report.
-#[derive(clap::Args, Clone, Debug, Serialize)]
-pub struct ReportArgs {
-    /// Which runs to evaluate and how.
-    #[command(flatten)]
-    pub evaluate: EvaluateArgs,
-    /// Folder with the labels of each data set, `LABELS/<dataset>`, for the gallery; without it there is none.
-    #[arg(long)]
-    pub labels: Option<PathBuf>,
-    /// Samples per data set in the gallery, worst first: most missed objects in the last run, then most false alarms.
-    #[arg(long, default_value_t = 12)]
-    pub gallery: usize,
-    /// Published results that stand beside those of their data sets in the main tables, TOML or JSON as `docs/published.toml`.
-    #[arg(long, value_name = "FILE")]
-    pub published: Option<PathBuf>,
-    /// Title of the report.
-    #[arg(long, default_value = "Unknown objects in street scenes")]
-    pub title: String,
-}
 
 /// File name of the report inside the stage's directory.
 const FILE_NAME: &str = "report.html";
 
 pub(crate) fn run(args: &ReportArgs, force: bool) -> Result<()> {
     let inputs = inputs(args)?;
-    let inputs = evaluate::borrowed(&inputs);
+    let inputs = borrowed(&inputs);
     let output = &args.evaluate.output;
-    let results = match StageDir::open(output, "ood-eval report", args, &inputs, force)? {
-        Opened::Done(_) => {
-            tracing::info!("{} is complete already", output.display());
-            Results::read(output)?
-        }
-        Opened::Work(dir) => {
+    let results = match stage_cli::open(output, "ood-eval report", args, &inputs, force)? {
+        None => Results::read(output)?,
+        Some(dir) => {
             let results = write(args, &dir)?;
             dir.finish(&evaluate::counts(&results))?;
             results
@@ -77,7 +58,7 @@ pub(crate) fn run(args: &ReportArgs, force: bool) -> Result<()> {
 
 /// What `evaluate` reads, and the labels and logits for the gallery.
 fn inputs(args: &ReportArgs) -> Result<Vec<(String, PathBuf)>> {
-    let mut inputs = args.evaluate.inputs()?;
+    let mut inputs = runs::inputs(&args.evaluate.runs)?;
     let mut datasets = BTreeSet::new();
     for (name, path) in inputs.clone() {
         let Some((run, dataset)) = name.split_once(": segments/") else {
@@ -85,7 +66,7 @@ fn inputs(args: &ReportArgs) -> Result<Vec<(String, PathBuf)>> {
         };
         datasets.insert(dataset.to_owned());
         let run_dir = path.ancestors().nth(2).context("a folder of a folder")?;
-        let logits = run_dir.join("logits").join(dataset);
+        let logits = RunFolder::Logits.dataset(run_dir, dataset);
         if logits.is_dir() && args.labels.is_some() {
             inputs.push((format!("{run}: logits/{dataset}"), logits));
         }
@@ -100,8 +81,8 @@ fn inputs(args: &ReportArgs) -> Result<Vec<(String, PathBuf)>> {
 }
 
 fn write(args: &ReportArgs, dir: &StageDir) -> Result<Results> {
-    let runs = args.evaluate.read_runs()?;
-    let results = Results::of(&runs, &args.evaluate);
+    let runs = read_runs(&args.evaluate.runs, args.evaluate.skip_without_ood)?;
+    let results = Results::of(&runs, &args.evaluate)?;
     evaluate::write(&results, &runs, dir.path())?;
     let published = args.published.as_deref().map(PublishedFile::read);
     let published = published.transpose()?.unwrap_or_default();
@@ -109,7 +90,7 @@ fn write(args: &ReportArgs, dir: &StageDir) -> Result<Results> {
     let mut datasets = Vec::new();
     for dataset in &results.datasets {
         let members = members(&runs, &dataset.dataset)?;
-        let figures = figures::of_dataset(dataset, &members)?;
+        let figures = charts::of_dataset(dataset, &members)?;
         write_figures(&figures, &figures_dir)?;
         let samples = gallery(args, dir, &dataset.dataset, &members)?;
         let note = gallery_note(args, &dataset.dataset, &members);
@@ -128,8 +109,8 @@ fn write(args: &ReportArgs, dir: &StageDir) -> Result<Results> {
 }
 
 /// Each figure as a file, on white.
-fn write_figures(figures: &[Figure], dir: &Path) -> Result<()> {
-    for Figure { file, svg, .. } in figures {
+fn write_figures(figures: &[Chart], dir: &Path) -> Result<()> {
+    for Chart { file, svg, .. } in figures {
         let svg = page::stand_alone(svg);
         write_bytes(&dir.join(format!("{file}.svg")), svg.as_bytes())?;
         write_bytes(&dir.join(format!("{file}.png")), &raster::png(&svg)?)?;
@@ -147,7 +128,7 @@ fn members<'a>(runs: &'a [Run], dataset: &str) -> Result<Vec<Member<'a>>> {
                 index,
                 run,
                 data,
-                model: model::read(&run.path.join("meta").join(dataset))?,
+                model: model::read(&RunFolder::Meta.dataset(&run.path, dataset))?,
             })
         })
         .collect()
@@ -178,7 +159,7 @@ fn gallery_note(args: &ReportArgs, dataset: &str, members: &[Member<'_>]) -> Opt
     if args.labels.is_none() {
         return Some("No pictures: give --labels to see samples.".to_owned());
     }
-    let lacks = |m: &&Member<'_>| !m.run.path.join("logits").join(dataset).is_dir();
+    let lacks = |m: &&Member<'_>| !RunFolder::Logits.dataset(&m.run.path, dataset).is_dir();
     let names: Vec<_> = members
         .iter()
         .filter(lacks)
@@ -201,13 +182,16 @@ fn provenance(args: &ReportArgs, runs: &[Run]) -> Result<Vec<StageView>> {
     for run in runs {
         let datasets: BTreeSet<_> = run.datasets.keys().chain(run.closed_set.keys()).collect();
         for dataset in datasets {
-            for stage in ["logits", "segments", "meta", "closed_set", "benchmark"] {
-                add(&run.name, dataset, run.path.join(stage).join(dataset))?;
+            for folder in RunFolder::ALL {
+                // exported files are no source of results
+                if folder != RunFolder::Export {
+                    add(&run.name, dataset, folder.dataset(&run.path, dataset))?;
+                }
             }
         }
     }
     if let Some(labels) = &args.labels {
-        for dataset in crate::runs::all_datasets(runs) {
+        for dataset in all_datasets(runs) {
             add("labels", &dataset, labels.join(&dataset))?;
         }
     }

@@ -1,12 +1,11 @@
-//! Coefficients in `model.json` of a meta classifier, if it is a linear one.
+//! Coefficients of a linear meta classifier, from `model.json`.
 
 use std::path::Path;
 
 use anyhow::Result;
-use artifacts::atomic::read_json;
-use serde_json::Value;
+use artifacts::model_file::{self, Linear, Model};
 
-/// A linear model on standardized metrics: positive coefficients speak for a false positive.
+/// A linear model on standardized metrics: positive coefficients indicate a false positive.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct LinearModel {
     /// Names and coefficients, largest magnitude first.
@@ -15,59 +14,68 @@ pub(super) struct LinearModel {
     pub(super) intercept: f64,
 }
 
-/// Reads `dir/model.json`; `None` if it is absent, or the model is not linear.
+/// Reads `dir/model.json`; `None` if it does not exist, or the model is not linear.
 ///
 /// # Errors
-/// If the file is no JSON.
+/// Returns an error if the file is damaged or has another format version.
 pub(super) fn read(dir: &Path) -> Result<Option<LinearModel>> {
-    let path = dir.join("model.json");
+    let path = dir.join(model_file::FILE_NAME);
     if !path.exists() {
         return Ok(None);
     }
-    Ok(parse(&read_json(&path)?))
+    let model = Model::read(&path)?;
+    let linear = model.linear();
+    Ok(linear.map(|linear| LinearModel::of(&model.features, linear)))
 }
 
-/// Other kinds of models have other fields; only what a linear model has is looked for.
-fn parse(model: &Value) -> Option<LinearModel> {
-    let features = model.get("features")?.as_array()?;
-    let classifier = model.get("classifier")?;
-    let coefficients = classifier.get("coefficients")?.as_array()?;
-    if features.len() != coefficients.len() {
-        return None;
+impl LinearModel {
+    /// Sorts the coefficients of `features`.
+    fn of(features: &[String], linear: &Linear) -> Self {
+        let values = linear.coefficients.iter().copied();
+        let mut coefficients: Vec<_> = features.iter().cloned().zip(values).collect();
+        coefficients.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0)));
+        Self {
+            coefficients,
+            intercept: linear.intercept,
+        }
     }
-    let pair = |(f, c): (&Value, &Value)| Some((f.as_str()?.to_owned(), c.as_f64()?));
-    let mut coefficients: Vec<_> = features
-        .iter()
-        .zip(coefficients)
-        .map(pair)
-        .collect::<Option<_>>()?;
-    coefficients.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0)));
-    Some(LinearModel {
-        coefficients,
-        intercept: classifier.get("intercept")?.as_f64()?,
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn linear_models_are_sorted_and_others_skipped() {
+    fn write(dir: &Path, version: u32, classifier: &serde_json::Value) -> Result<()> {
         let model = serde_json::json!({
+            "format_version": version,
             "features": ["a", "b"],
-            "classifier": { "kind": "linear", "coefficients": [0.5, -2.0], "intercept": 0.1 }
+            "mean": [0.0, 0.0],
+            "std": [1.0, 1.0],
+            "classifier": classifier,
+            "threshold": 0.5,
+            "n_segments": 4,
+            "n_false_positives": 2,
+            "training_tables": [],
         });
-        let parsed = parse(&model).map(|m| m.coefficients);
-        assert_eq!(parsed, Some(vec![("b".into(), -2.0), ("a".into(), 0.5)]));
-        for other in [
-            "{}",
-            "[]",
-            r#"{"features":["a"],"classifier":{"kind":"linear","coefficients":[],"intercept":1}}"#,
-            r#"{"features":["a"],"classifier":{"kind":"trees","ensembles":[]}}"#,
-        ] {
-            let other = serde_json::from_str(other).unwrap_or_default();
-            assert_eq!(parse(&other), None);
-        }
+        artifacts::atomic::write_json(&dir.join(model_file::FILE_NAME), &model)
+    }
+
+    #[test]
+    fn linear_models_are_sorted_and_others_skipped() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        assert_eq!(read(dir.path())?, None);
+        let linear =
+            serde_json::json!({"kind": "linear", "coefficients": [0.5, -2.0], "intercept": 0.1});
+        write(dir.path(), model_file::FORMAT_VERSION, &linear)?;
+        let coefficients = read(dir.path())?.map(|m| m.coefficients);
+        let expected = vec![("b".to_owned(), -2.0), ("a".to_owned(), 0.5)];
+        assert_eq!(coefficients, Some(expected));
+        let trees = serde_json::json!({"kind": "trees", "ensembles": [{"base": 0.0, "trees": []}]});
+        write(dir.path(), model_file::FORMAT_VERSION, &trees)?;
+        assert_eq!(read(dir.path())?, None);
+        write(dir.path(), model_file::FORMAT_VERSION + 1, &linear)?;
+        let error = read(dir.path()).err().map(|e| format!("{e:#}"));
+        assert!(error.is_some_and(|e| e.contains("version")));
+        Ok(())
     }
 }

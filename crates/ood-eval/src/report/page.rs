@@ -2,22 +2,25 @@
 
 use anyhow::{Context, Result};
 use artifacts::labels::{CLASS_COLORS, CLASS_NAMES, NUM_CLASSES};
-use artifacts::score::Score;
 use minijinja::{Environment, value::Serde};
 use serde::Serialize;
 
+use super::charts::Chart;
 use super::colors::{INK, css, heat_gradient, is_dashed, run_color};
-use super::figures::Figure;
 use super::gallery::SampleView;
 use super::known::KnownView;
 use super::provenance::StageView;
 use super::published::{PublishedFile, PublishedView};
-use crate::comparison::{
-    Table, distance_table, interval_table, main_table, score_table, size_table,
+use super::text::{grouped, millions, share};
+use crate::metrics::metric::{
+    AUPRC, Better, Definition, F1, FALSE_NEGATIVES, FALSE_POSITIVES, FPR95, Unit,
 };
-use crate::evaluate::benchmark_tables;
+use crate::read::runs::Run;
 use crate::results::{DatasetResults, Results, RowResults, row_name};
-use crate::runs::Run;
+use crate::tables::table::Table;
+use crate::tables::{
+    benchmark_tables, distance_table, interval_table, main_table, score_table, size_table,
+};
 
 const TEMPLATE: &str = include_str!("report.html");
 const STYLE: &str = include_str!("report.css");
@@ -59,7 +62,7 @@ pub(super) struct DatasetView {
     intervals: Option<Table>,
     sizes: Table,
     distances: Table,
-    figures: Vec<Figure>,
+    figures: Vec<Chart>,
     samples: Vec<SampleView>,
     gallery_note: Option<String>,
 }
@@ -95,7 +98,7 @@ impl DatasetView {
         let ends = [dataset.rows.first(), dataset.rows.last()];
         Self {
             name: dataset.dataset.clone(),
-            anchor: super::figures::slug(&dataset.dataset),
+            anchor: super::member::slug(&dataset.dataset),
             summary: summary(dataset),
             compared: ends.map(|row| row.map_or_else(String::new, name)),
             changes: changes(&dataset.rows),
@@ -113,7 +116,7 @@ impl DatasetView {
 
     pub(super) fn with_pictures(
         self,
-        figures: Vec<Figure>,
+        figures: Vec<Chart>,
         samples: Vec<SampleView>,
         gallery_note: Option<String>,
     ) -> Self {
@@ -126,8 +129,8 @@ impl DatasetView {
     }
 }
 
-fn inlined(figures: Vec<Figure>) -> Vec<Figure> {
-    let inline = |figure: Figure| Figure {
+fn inlined(figures: Vec<Chart>) -> Vec<Chart> {
+    let inline = |figure: Chart| Chart {
         svg: inline(&figure.svg, &figure.title),
         ..figure
     };
@@ -202,55 +205,32 @@ fn summary(dataset: &DatasetResults) -> String {
     )
 }
 
-/// A large count in words.
-fn millions(n: u64) -> String {
-    if n < 1_000_000 {
-        return grouped(n);
-    }
-    format!("{:.1} million", n as f64 / 1e6)
-}
+/// Metrics that are compared above the main table, with their names for readers who do not know the abbreviations.
+static CHANGES: [(&str, &Definition); 5] = [
+    ("AUPRC", &AUPRC),
+    ("FPR95", &FPR95),
+    ("false alarms", &FALSE_POSITIVES),
+    ("missed objects", &FALSE_NEGATIVES),
+    ("F1*", &F1),
+];
 
-/// Digits in groups of three.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push('\u{202f}');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A share as a percentage that is not rounded to 0.
-pub(super) fn share(share: f64) -> String {
-    let percent = 100.0 * share;
-    if percent > 0.0 && percent < 0.1 {
-        format!("{percent:.3} %")
-    } else {
-        format!("{percent:.1} %")
-    }
-}
-
-/// What became of the main figures from the first row to the last.
+/// How some metrics changed from the first row to the last.
 fn changes(rows: &[RowResults]) -> Vec<Change> {
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
         return Vec::new();
     };
-    let pixel = |row: &RowResults, figure: fn(&crate::results::PixelResults) -> Option<f64>| {
-        row.pixels_of(Score::Entropy).and_then(figure)
+    let change = |(title, definition)| {
+        let values = [first, last].map(|row| row.main_value(definition));
+        Change::of(title, definition, values)
     };
-    let percent = |v: f64| format!("{:.1} %", 100.0 * v);
-    let count = |v: f64| format!("{v:.0}");
-    let change = |title,
-                  before: Option<f64>,
-                  after: Option<f64>,
-                  more_is_better: bool,
-                  text: &dyn Fn(f64) -> String| {
-        let verdict = match (before, after) {
-            (Some(b), Some(a)) if a != b => {
-                if (a > b) == more_is_better {
+    CHANGES.into_iter().map(change).collect()
+}
+
+impl Change {
+    fn of(title: &'static str, definition: &Definition, values: [Option<f64>; 2]) -> Self {
+        let verdict = match values {
+            [Some(before), Some(after)] if after != before => {
+                if (after > before) == (definition.better == Better::Higher) {
                     "better"
                 } else {
                     "worse"
@@ -258,39 +238,19 @@ fn changes(rows: &[RowResults]) -> Vec<Change> {
             }
             _ => "equal",
         };
-        let show = |v: Option<f64>| v.map_or("–".to_owned(), text);
-        Change {
+        let text = |value| match (value, definition.unit) {
+            (None, _) => "–".to_owned(),
+            (Some(v), Unit::Count) => format!("{v:.0}"),
+            (Some(v), Unit::Share) => format!("{:.1} %", 100.0 * v),
+        };
+        let [before, after] = values.map(text);
+        Self {
             title,
-            before: show(before),
-            after: show(after),
+            before,
+            after,
             verdict,
         }
-    };
-    let both =
-        |figure: fn(&RowResults) -> u64| (Some(figure(first) as f64), Some(figure(last) as f64));
-    let (fp, fn_) = (
-        both(|r| r.segments.false_positives),
-        both(|r| r.segments.false_negatives),
-    );
-    vec![
-        change(
-            "AUPRC",
-            pixel(first, |p| p.auprc),
-            pixel(last, |p| p.auprc),
-            true,
-            &percent,
-        ),
-        change(
-            "FPR95",
-            pixel(first, |p| p.fpr95),
-            pixel(last, |p| p.fpr95),
-            false,
-            &percent,
-        ),
-        change("false alarms", fp.0, fp.1, false, &count),
-        change("missed objects", fn_.0, fn_.1, false, &count),
-        change("F1*", first.segments.f1, last.segments.f1, true, &percent),
-    ]
+    }
 }
 
 /// A drawing inside the page: as wide as its place, in the page's own text colour, named for screen readers.
@@ -324,19 +284,6 @@ pub(super) fn stand_alone(svg: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_readable() {
-        assert_eq!(grouped(1_234_567), "1\u{202f}234\u{202f}567");
-        assert_eq!(
-            (grouped(12), grouped(123)),
-            ("12".to_owned(), "123".to_owned())
-        );
-        assert_eq!(
-            (share(0.000_12), share(0.12)),
-            ("0.012 %".to_owned(), "12.0 %".to_owned())
-        );
-    }
 
     #[test]
     fn drawings_take_the_color_of_the_page() {

@@ -6,7 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::comparison::{Table, figure_text};
+use crate::metrics::metric::Unit;
+use crate::tables::table::Table;
+use crate::tables::text::value_text;
 
 /// A file of published results, TOML or, with the extension `json`, JSON.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -112,7 +114,8 @@ impl Published {
             _ => None,
         };
         let share = |title| figure(title).map(|f| f / 100.0);
-        let text = |title| share(title).map_or_else(String::new, |s| figure_text(Some(s), false));
+        let text =
+            |title| share(title).map_or_else(String::new, |s| value_text(Some(s), Unit::Share));
         let figures = table.columns.iter().skip(1).map(text);
         std::iter::once(self.name.clone()).chain(figures).collect()
     }

@@ -6,14 +6,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use artifacts::atomic::write_json;
+use anyhow::Result;
 use artifacts::index::{Index, Sample};
 use artifacts::labels::{EvalLabel, IGNORE, MaskKind, NUM_CLASSES};
 use artifacts::logits::{Logits, LogitsInfo, Precision};
 use artifacts::mask::{ComponentMap, Mask};
+use artifacts::model_file::{Classifier, FORMAT_VERSION, Linear, Model};
 use artifacts::score::Score;
-use artifacts::stage_dir::{Opened, StageDir};
 use artifacts::tables::features::segment_features;
 use artifacts::tables::schema::{self, Table};
 use artifacts::tables::write_table;
@@ -22,6 +21,7 @@ use image::RgbImage;
 use measures::pixel_row::PixelRow;
 use measures::score_bins::{BINS_PER_COARSE_BIN, bin_of};
 use polars::prelude::{Column, DataFrame, Series};
+use stage_testing::toy::stage_output;
 
 pub(crate) const WIDTH: usize = 192;
 pub(crate) const HEIGHT: usize = 96;
@@ -114,27 +114,13 @@ fn noise(seed: usize) -> f32 {
     ((mixed >> 40) as f32) / (1 << 24) as f32
 }
 
-/// Opens a stage directory without inputs; `write` fills it.
-pub(crate) fn stage(dir: &Path, name: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    fs::create_dir_all(dir.parent().context("a parent")?)?;
-    let arguments = serde_json::json!({"toy": true});
-    match StageDir::open(dir, name, &arguments, &[], true)? {
-        Opened::Work(stage) => {
-            write(stage.path())?;
-            stage.finish(&[])?;
-            Ok(())
-        }
-        Opened::Done(_) => bail!("forced work is never done"),
-    }
-}
-
 /// Writes pictures and labels of the out-of-distribution data set `lost` and of the known classes, `streets`.
 pub(crate) fn write_labels(root: &Path) -> Result<()> {
     let images = root.join("images");
     fs::create_dir_all(&images)?;
     for (dataset, kind) in [("lost", MaskKind::Eval), ("streets", MaskKind::TrainId)] {
         let dir = root.join("labels").join(dataset);
-        stage(&dir, "cityscapes-io prepare", |dir| {
+        stage_output(&dir, "cityscapes-io prepare", |dir| {
             fs::create_dir_all(dir.join("masks"))?;
             let samples = scenes()
                 .iter()
@@ -190,7 +176,7 @@ fn write_sample(dir: &Path, images: &Path, scene: &Scene, kind: MaskKind) -> Res
 /// Writes logits and segments of a run, with decisions of a meta classifier if asked for.
 pub(crate) fn write_run(run: &Path, found: &[Vec<Found>], with_meta: bool) -> Result<()> {
     for dataset in ["lost", "streets"] {
-        stage(
+        stage_output(
             &run.join("logits").join(dataset),
             "seg-model infer",
             |dir| {
@@ -203,13 +189,13 @@ pub(crate) fn write_run(run: &Path, found: &[Vec<Found>], with_meta: bool) -> Re
         )?;
     }
     let segments = run.join("segments/lost");
-    stage(&segments, "segment-metrics", |dir| {
+    stage_output(&segments, "segment-metrics", |dir| {
         write_tables(dir, found)?;
         write_pixel_counts(dir, found)?;
         write_sample_pixels(dir, found)
     })?;
     if with_meta {
-        stage(&run.join("meta/lost"), "meta-clf", |dir| {
+        stage_output(&run.join("meta/lost"), "meta-clf", |dir| {
             write_meta(dir, found)
         })?;
     }
@@ -249,7 +235,7 @@ pub(crate) fn write_benchmark(
     found: &[Vec<Found>],
     threshold: &Threshold,
 ) -> Result<()> {
-    stage(&run.join("benchmark/lost"), "segment-metrics", |dir| {
+    stage_output(&run.join("benchmark/lost"), "segment-metrics", |dir| {
         write_tables(dir, found)?;
         write_pixel_counts(dir, found)?;
         write_sample_pixels(dir, found)?;
@@ -469,15 +455,22 @@ fn write_meta(dir: &Path, found: &[Vec<Found>]) -> Result<()> {
     let coefficients: Vec<f64> = (0..features.len())
         .map(|i| f64::from(noise(i)) * 2.0 - 1.0)
         .collect();
-    let model = serde_json::json!({
-        "format_version": 2,
-        "mean": vec![0.0; features.len()],
-        "std": vec![1.0; features.len()],
-        "features": features,
-        "classifier": { "kind": "linear", "coefficients": coefficients, "intercept": -0.25 },
-        "threshold": 0.5,
-    });
-    write_json(&dir.join("model.json"), &model)
+    let model = Model {
+        format_version: FORMAT_VERSION,
+        mean: vec![0.0; features.len()],
+        std: vec![1.0; features.len()],
+        features,
+        classifier: Classifier::Linear(Linear {
+            coefficients,
+            intercept: -0.25,
+        }),
+        regression: None,
+        threshold: 0.5,
+        n_segments: 5,
+        n_false_positives: 2,
+        training_tables: Vec::new(),
+    };
+    model.write(dir)
 }
 
 /// Labels, `base` without and `retrained` with a meta classifier.

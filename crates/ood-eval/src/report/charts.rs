@@ -1,4 +1,4 @@
-//! Which figures a data set gets, from tables to charts.
+//! The charts of a data set.
 
 use anyhow::Result;
 use artifacts::score::Score;
@@ -7,19 +7,20 @@ use serde::Serialize;
 use super::bars::{self, Panel};
 use super::colors::{BLUE, VERMILLION, is_dashed, run_color};
 use super::lines::{self, Line, LineChart};
-use super::model::LinearModel;
-use crate::pixel_counts::entropy_shares;
-use crate::results::{DatasetResults, row_name};
-use crate::runs::{Run, RunDataset};
-use crate::segment_scores::{SegmentScores, sample_errors};
-use crate::thresholds::ThresholdResults;
+use super::member::{Member, slug};
+use super::text::{share, shortened};
+use crate::metrics::intervals::ScoreMetrics;
+use crate::metrics::metric::{AUPRC, AUROC, Definition, FALSE_NEGATIVES, FALSE_POSITIVES};
+use crate::metrics::segment_totals::sample_errors;
+use crate::read::pixel_counts::entropy_shares;
+use crate::results::{DatasetResults, RowResults, ThresholdResults, row_name};
 use artifacts::labels::CLASS_NAMES;
 use measures::curves::{CurvePoint, points};
 use measures::pixel_counts::totals;
 
-/// One figure of the report.
+/// One chart of the report.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Figure {
+pub(super) struct Chart {
     /// File stem below `figures/`.
     pub(super) file: String,
     /// What is shown.
@@ -30,19 +31,11 @@ pub(super) struct Figure {
     pub(super) svg: String,
 }
 
-/// A run that has the data set, with its place among all runs, which fixes its colour.
-pub(super) struct Member<'a> {
-    pub(super) index: usize,
-    pub(super) run: &'a Run,
-    pub(super) data: &'a RunDataset,
-    pub(super) model: Option<LinearModel>,
-}
-
 /// Coefficients that are drawn.
 const SHOWN_COEFFICIENTS: usize = 15;
 
-/// All figures of `dataset`.
-pub(super) fn of_dataset(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Vec<Figure>> {
+/// All charts of `dataset`.
+pub(super) fn of_dataset(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Vec<Chart>> {
     let mut figures = vec![error_bars(dataset)?];
     if members.iter().any(|m| !entropy_points(m).is_empty()) {
         figures.push(roc(dataset, members)?);
@@ -65,18 +58,6 @@ pub(super) fn of_dataset(dataset: &DatasetResults, members: &[Member<'_>]) -> Re
     Ok(figures)
 }
 
-/// Letters and digits of `text`, in lower case, the rest as `_`: a file name anywhere.
-pub(super) fn slug(text: &str) -> String {
-    let plain = |c: char| {
-        if c.is_ascii_alphanumeric() {
-            c.to_ascii_lowercase()
-        } else {
-            '_'
-        }
-    };
-    text.chars().map(plain).collect()
-}
-
 fn entropy_points(member: &Member<'_>) -> Vec<CurvePoint> {
     let histogram = member.data.pixels.get(&Score::Entropy);
     histogram.map(|h| points(h)).unwrap_or_default()
@@ -96,16 +77,6 @@ fn run_line(member: &Member<'_>, figure: &str, points: Vec<(f64, f64)>) -> Line 
     }
 }
 
-/// Long names of runs would leave no room for the chart.
-fn shortened(name: &str) -> String {
-    if name.chars().count() > 20 {
-        let start: String = name.chars().take(19).collect();
-        format!("{start}…")
-    } else {
-        name.to_owned()
-    }
-}
-
 /// Leaves out points that would fall onto their predecessor on paper.
 fn thinned(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
     const STEP: f64 = 1.0 / 800.0;
@@ -122,7 +93,7 @@ fn thinned(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
     kept
 }
 
-fn roc(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Figure> {
+fn roc(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Chart> {
     let mut lines = vec![Line {
         name: String::new(),
         color: [140, 140, 140],
@@ -138,7 +109,7 @@ fn roc(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Figure> {
         let corners = std::iter::once((0.0, 0.0)).chain(curve.iter().map(at));
         lines.push(run_line(
             member,
-            &percent(figures.and_then(|f| f.auroc)),
+            &percent(figures.and_then(|f| f.values.get(&AUROC))),
             thinned(corners),
         ));
         let marked = curve.iter().find(|p| p.true_positive_rate >= 0.95);
@@ -153,7 +124,7 @@ fn roc(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Figure> {
         lines,
         dots,
     })?;
-    Ok(Figure {
+    Ok(Chart {
         file: "roc".into(),
         title: "ROC curve".into(),
         caption: "Share of unknown pixels that the entropy flags, over the share of known pixels that it flags with them; each point is one threshold. In the legend the area below (AUROC); the dot is where 95 % of the unknown pixels are found (FPR95). The dashed diagonal is guessing.".into(),
@@ -161,30 +132,27 @@ fn roc(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Figure> {
     })
 }
 
-fn pixel_figures<'a>(
-    dataset: &'a DatasetResults,
-    member: &Member<'_>,
-) -> Option<&'a crate::results::PixelResults> {
+fn pixel_figures<'a>(dataset: &'a DatasetResults, member: &Member<'_>) -> Option<&'a ScoreMetrics> {
     let row = dataset.rows.iter().find(|r| r.run == member.run.name);
     row.and_then(|r| r.pixels_of(Score::Entropy))
 }
 
-fn precision_recall(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Figure> {
+fn precision_recall(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Chart> {
     let mut lines = Vec::new();
-    let mut share = 0.0f64;
+    let mut guessing = 0.0f64;
     for member in members {
         let (n_in, n_out) = member
             .data
             .pixels
             .get(&Score::Entropy)
             .map_or((0, 0), |h| totals(h));
-        share = share.max(n_out as f64 / (n_in + n_out).max(1) as f64);
+        guessing = guessing.max(n_out as f64 / (n_in + n_out).max(1) as f64);
         let at = |p: &CurvePoint| (p.true_positive_rate, p.precision);
         let curve = thinned(entropy_points(member).iter().map(at));
         let figures = pixel_figures(dataset, member);
         lines.push(run_line(
             member,
-            &percent(figures.and_then(|f| f.auprc)),
+            &percent(figures.and_then(|f| f.values.get(&AUPRC))),
             curve,
         ));
     }
@@ -193,7 +161,7 @@ fn precision_recall(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<
         color: [140, 140, 140],
         is_dashed: true,
         is_filled: false,
-        points: vec![(0.0, share), (1.0, share)],
+        points: vec![(0.0, guessing), (1.0, guessing)],
     });
     let svg = lines::draw(&LineChart {
         x_title: "recall",
@@ -204,12 +172,12 @@ fn precision_recall(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<
         lines,
         dots: Vec::new(),
     })?;
-    Ok(Figure {
+    Ok(Chart {
         file: "precision_recall".into(),
         title: "Precision and recall".into(),
         caption: format!(
             "How many of the flagged pixels are unknown, over how many of the unknown pixels are flagged. In the legend the area below (AUPRC, average precision). The dashed line is guessing: {} of the rated pixels are unknown.",
-            super::page::share(share)
+            share(guessing)
         ),
         svg,
     })
@@ -218,7 +186,7 @@ fn precision_recall(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<
 /// Bins of the drawn histogram.
 const HISTOGRAM_BINS: usize = 50;
 
-fn entropy_histogram(member: &Member<'_>) -> Result<Option<Figure>> {
+fn entropy_histogram(member: &Member<'_>) -> Result<Option<Chart>> {
     let Some(histogram) = member.data.pixels.get(&Score::Entropy) else {
         return Ok(None);
     };
@@ -253,7 +221,7 @@ fn entropy_histogram(member: &Member<'_>) -> Result<Option<Figure>> {
         lines,
         dots: Vec::new(),
     })?;
-    Ok(Some(Figure {
+    Ok(Some(Chart {
         file: format!("entropy {} {}", member.index, member.run.name),
         title: format!("Entropy of known and unknown pixels, {}", member.run.name),
         caption: "Share of the known and of the unknown pixels by normalized softmax entropy: 0 is certain, 1 is the uniform distribution. The less the two overlap, the better. The scale is logarithmic.".into(),
@@ -261,30 +229,20 @@ fn entropy_histogram(member: &Member<'_>) -> Result<Option<Figure>> {
     }))
 }
 
-fn error_bars(dataset: &DatasetResults) -> Result<Figure> {
+fn error_bars(dataset: &DatasetResults) -> Result<Chart> {
     let names: Vec<String> = dataset
         .rows
         .iter()
         .map(|r| shortened(&row_name(&r.run, r.with_meta)))
         .collect();
-    let panel = |title: &str, color, value: &dyn Fn(&crate::results::RowResults) -> u64| Panel {
-        title: title.to_owned(),
-        bars: dataset
-            .rows
-            .iter()
-            .map(|r| (value(r) as f64, value(r).to_string(), color))
-            .collect(),
-    };
     let svg = bars::draw(
         &names,
         &[
-            panel("false alarms (FP)", BLUE, &|r| r.segments.false_positives),
-            panel("missed objects (FN)", VERMILLION, &|r| {
-                r.segments.false_negatives
-            }),
+            error_panel(dataset, "false alarms (FP)", BLUE, &FALSE_POSITIVES),
+            error_panel(dataset, "missed objects (FN)", VERMILLION, &FALSE_NEGATIVES),
         ],
     )?;
-    Ok(Figure {
+    Ok(Chart {
         file: "errors".into(),
         title: "Errors of segments".into(),
         caption: "Kept segments that meet no unknown object, and unknown objects that no kept segment meets. The meta classifier drops segments that look like false alarms; it pays where it loses few objects.".into(),
@@ -292,7 +250,23 @@ fn error_bars(dataset: &DatasetResults) -> Result<Figure> {
     })
 }
 
-fn errors_over_threshold(member: &Member<'_>) -> Result<Option<Figure>> {
+fn error_panel(
+    dataset: &DatasetResults,
+    title: &str,
+    color: [u8; 3],
+    definition: &Definition,
+) -> Panel {
+    let bar = |r: &RowResults| {
+        let count = r.segments.count(definition);
+        (count as f64, count.to_string(), color)
+    };
+    Panel {
+        title: title.to_owned(),
+        bars: dataset.rows.iter().map(bar).collect(),
+    }
+}
+
+fn errors_over_threshold(member: &Member<'_>) -> Result<Option<Chart>> {
     let Some(decisions) = &member.data.decisions else {
         return Ok(None);
     };
@@ -341,7 +315,7 @@ fn errors_over_threshold(member: &Member<'_>) -> Result<Option<Figure>> {
         ],
         dots: Vec::new(),
     })?;
-    Ok(Some(Figure {
+    Ok(Some(Chart {
         file: format!("meta threshold {} {}", member.index, member.run.name),
         title: format!("Errors over the meta threshold, {}", member.run.name),
         caption: "Segments whose predicted probability of being a false alarm exceeds the threshold are dropped. At 1 all are kept; to the left false alarms vanish, and missed objects appear.".into(),
@@ -350,7 +324,7 @@ fn errors_over_threshold(member: &Member<'_>) -> Result<Option<Figure>> {
 }
 
 /// False positives and false negatives over the threshold of the score, one line for each row.
-fn errors_over_thresholds(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Vec<Figure>> {
+fn errors_over_thresholds(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Vec<Chart>> {
     let thresholds = || dataset.thresholds.iter().map(|r| r.threshold);
     let (low, high) = thresholds().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), t| {
         (l.min(t), h.max(t))
@@ -359,7 +333,7 @@ fn errors_over_thresholds(dataset: &DatasetResults, members: &[Member<'_>]) -> R
     if low >= high {
         return Ok(Vec::new());
     }
-    let chart = |y_title: &'static str, value: fn(&SegmentScores) -> u64| {
+    let chart = |y_title: &'static str, definition: &Definition| {
         let line = |member: &Member<'_>, with_meta: bool| {
             let is_own =
                 |r: &&ThresholdResults| r.run == member.run.name && r.with_meta == with_meta;
@@ -370,12 +344,16 @@ fn errors_over_thresholds(dataset: &DatasetResults, members: &[Member<'_>]) -> R
                 is_dashed: with_meta,
                 is_filled: false,
                 points: own
-                    .map(|r| (r.threshold, value(&r.segments) as f64))
+                    .map(|r| (r.threshold, r.segments.count(definition) as f64))
                     .collect(),
             }
         };
         let lines = members.iter().flat_map(|m| [line(m, false), line(m, true)]);
-        let most = dataset.thresholds.iter().map(|r| value(&r.segments)).max();
+        let most = dataset
+            .thresholds
+            .iter()
+            .map(|r| r.segments.count(definition))
+            .max();
         lines::draw(&LineChart {
             x_title: "threshold of the score",
             y_title,
@@ -387,17 +365,17 @@ fn errors_over_thresholds(dataset: &DatasetResults, members: &[Member<'_>]) -> R
         })
     };
     Ok(vec![
-        Figure {
+        Chart {
             file: "false alarms over threshold".into(),
             title: "False alarms over the threshold".into(),
             caption: "Segments that meet no unknown object, when pixels are flagged from this score on. Dashed: without those that the meta classifier of the same threshold rejects.".into(),
-            svg: chart("false alarms (FP)", |s| s.false_positives)?,
+            svg: chart("false alarms (FP)", &FALSE_POSITIVES)?,
         },
-        Figure {
+        Chart {
             file: "missed objects over threshold".into(),
             title: "Missed objects over the threshold".into(),
             caption: "Unknown objects that no kept segment meets, when pixels are flagged from this score on. Dashed: with the meta classifier of the same threshold.".into(),
-            svg: chart("missed objects (FN)", |s| s.false_negatives)?,
+            svg: chart("missed objects (FN)", &FALSE_NEGATIVES)?,
         },
     ])
 }
@@ -413,7 +391,7 @@ fn with_class(metric: &str) -> String {
     }
 }
 
-fn coefficients(member: &Member<'_>) -> Result<Option<Figure>> {
+fn coefficients(member: &Member<'_>) -> Result<Option<Chart>> {
     let Some(model) = &member.model else {
         return Ok(None);
     };
@@ -430,7 +408,7 @@ fn coefficients(member: &Member<'_>) -> Result<Option<Figure>> {
             bars: shown().map(bar).collect(),
         }],
     )?;
-    Ok(Some(Figure {
+    Ok(Some(Chart {
         file: format!("meta coefficients {} {}", member.index, member.run.name),
         title: format!("What the meta classifier looks at, {}", member.run.name),
         caption: format!(

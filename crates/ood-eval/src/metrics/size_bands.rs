@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::detections::Detections;
-use crate::segment_scores::object_sious;
+use super::segment_totals::object_sious;
+use crate::read::detections::Detections;
 
 /// Least size of each band, in pixels; it ends where the next one starts.
 pub const MIN_SIZES: [u64; 4] = [0, 100, 1_000, 10_000];

@@ -1,80 +1,78 @@
-//! Pixel figures of the resamples of a bootstrap, in one pass over the images.
+//! Metrics of pixels on the resamples of a bootstrap, in one pass over the images.
 //!
-//! The histograms of images add up, so that a resample is a weighted sum of them. All sums are made at once: the memory is that
-//! of the sums, some 60 kB for each resample, however many images there are.
+//! The histograms of images add up, so a resample is a weighted sum of them. All sums are made at once: memory is needed for the
+//! sums only, some 60 kB for each resample, however many images there are.
 
 use anyhow::Result;
 use artifacts::score::Score;
-use measures::curves::{auprc, auroc, fpr95};
-use measures::pixel_counts::{Histogram, PixelCounts};
+use measures::pixel_counts::PixelCounts;
 use measures::resampling::draw;
-use measures::score_bins::{BINS_PER_COARSE_BIN, NUM_BINS};
 use rayon::prelude::*;
 
-use crate::bootstrap::{Bootstrap, Figure};
+use super::metric::{Formula, Metric, of_scores};
+use crate::args::Bootstrap;
+use crate::read::dataset::RunDataset;
+use crate::read::sample_pixels::{ImageHistogram, NUM_COARSE_BINS, for_each_part};
 
-/// Number of coarse bins.
-pub const NUM_COARSE_BINS: usize = NUM_BINS.div_ceil(BINS_PER_COARSE_BIN) as usize;
-
-/// Pixels of one image by coarse bin of one score.
-#[derive(Clone, Debug)]
-pub struct ImageHistogram {
-    /// Index of the image.
-    pub image: usize,
-    /// Index in [`Score::ALL`].
-    pub score: usize,
-    /// Coarse bins that have pixels.
-    pub histogram: Histogram,
-}
-
-/// Pixel figures of all images, each once, and of resamples, all from coarse bins.
+/// Metrics of pixels of all images, each once, and of resamples, all from coarse bins.
 #[derive(Clone, Debug)]
 pub struct PixelResamples {
     /// Of all images.
-    whole: Figures,
+    all_images: ScoreValues,
     /// Of each resample.
-    drawn: Vec<Figures>,
+    resamples: Vec<ScoreValues>,
 }
 
-/// Area under the ROC curve, average precision and FPR95 of each of [`Score::ALL`].
-type Figures = [[Option<f64>; 3]; Score::ALL.len()];
+/// Values in the order of [`Metric::all_of_scores`].
+type ScoreValues = Vec<Option<f64>>;
 
 impl PixelResamples {
-    /// A figure of all images; `None` also for one of segments.
-    pub fn of_all_images(&self, figure: Figure) -> Option<f64> {
-        value(&self.whole, figure)
+    /// Computes the metrics from the histograms of single images; `None` if these are not known.
+    ///
+    /// # Errors
+    /// Returns an error if the histograms cannot be read.
+    pub fn read(data: &RunDataset, bootstrap: Bootstrap) -> Result<Option<Self>> {
+        let sample_ids = &data.detections.sample_ids;
+        let mut sums = WeightedSums::new(sample_ids.len(), bootstrap);
+        let exists = for_each_part(&data.dir, sample_ids, |part| {
+            let used = part
+                .iter()
+                .filter(|(s, _)| s.n_out > 0 || !data.only_with_ood);
+            sums.add(&used.map(|(_, histogram)| histogram).collect::<Vec<_>>())
+        })?;
+        Ok(exists.then(|| sums.metrics()))
     }
 
-    /// A figure of a resample.
-    pub fn of_resample(&self, number: usize, figure: Figure) -> Option<f64> {
-        value(self.drawn.get(number)?, figure)
+    /// A metric of all images; `None` also if it is not one of pixels.
+    pub fn of_all_images(&self, metric: Metric) -> Option<f64> {
+        value(&self.all_images, metric)
+    }
+
+    /// A metric of a resample.
+    pub fn of_resample(&self, number: usize, metric: Metric) -> Option<f64> {
+        value(self.resamples.get(number)?, metric)
     }
 }
 
-fn value(figures: &Figures, figure: Figure) -> Option<f64> {
-    let at = Score::ALL.iter().position(|&s| Some(s) == figure.score())?;
-    let [roc, precision, rate] = figures[at];
-    match figure {
-        Figure::Auroc(_) => roc,
-        Figure::Auprc(_) => precision,
-        Figure::Fpr95(_) => rate,
-        _ => None,
-    }
+fn value(values: &[Option<f64>], metric: Metric) -> Option<f64> {
+    values[Metric::all_of_scores().position(|m| m == metric)?]
 }
 
 /// Weighted sums of histograms: of all images once, then of every resample.
-pub struct Sums {
+pub struct WeightedSums {
     /// How often each image is in each sum.
     weights: Vec<Vec<u8>>,
     /// In- and out-of-distribution pixels by sum, score and coarse bin.
     counts: Vec<[PixelCounts; Score::ALL.len()]>,
 }
 
-impl Sums {
-    /// Empty sums over so many images.
-    pub fn new(n_images: usize, how: Bootstrap) -> Self {
-        let drawn = (0..how.resamples).into_par_iter();
-        let mut weights: Vec<_> = drawn.map(|i| draw(n_images, how.seed, i)).collect();
+impl WeightedSums {
+    /// Empty sums over `n_images` images.
+    pub fn new(n_images: usize, bootstrap: Bootstrap) -> Self {
+        let numbers = (0..bootstrap.resamples).into_par_iter();
+        let mut weights: Vec<_> = numbers
+            .map(|number| draw(n_images, bootstrap.seed, number))
+            .collect();
         weights.insert(0, vec![1; n_images]);
         let empty = || std::array::from_fn(|_| PixelCounts::with_bins(0, NUM_COARSE_BINS as u32));
         let counts = weights.iter().map(|_| empty()).collect();
@@ -99,24 +97,35 @@ impl Sums {
         })
     }
 
-    /// Figures of all sums.
-    pub fn figures(self) -> PixelResamples {
-        let figures = self.counts.into_par_iter().map(|counts| {
-            counts.map(|counts| {
-                let histogram = counts.histogram();
-                [auroc(&histogram), auprc(&histogram), fpr95(&histogram)]
-            })
-        });
-        let mut drawn: Vec<_> = figures.collect();
-        let whole = drawn.remove(0);
-        PixelResamples { whole, drawn }
+    /// The metrics of all sums.
+    pub fn metrics(self) -> PixelResamples {
+        let sums = self.counts.into_par_iter();
+        let mut resamples: Vec<_> = sums.map(|counts| score_values(&counts)).collect();
+        let all_images = resamples.remove(0);
+        PixelResamples {
+            all_images,
+            resamples,
+        }
     }
+}
+
+fn score_values(counts: &[PixelCounts]) -> ScoreValues {
+    let of_score = |counts: &PixelCounts| {
+        let histogram = counts.histogram();
+        of_scores().map(move |definition| match definition.formula {
+            Formula::Pixels(formula) => formula(&histogram),
+            Formula::Images(_) | Formula::Segments(_) => None,
+        })
+    };
+    counts.iter().flat_map(of_score).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::metric::{AUPRC, AUROC, FPR95, SIOU};
     use super::*;
-    use measures::pixel_counts::BinCount;
+    use measures::curves::{auprc, auroc, fpr95};
+    use measures::pixel_counts::{BinCount, Histogram};
 
     /// Three images whose pixels are in bins 0 to 2 of every score.
     fn images() -> Vec<ImageHistogram> {
@@ -140,16 +149,16 @@ mod tests {
     }
 
     fn resamples(of: &[ImageHistogram], seed: u64) -> PixelResamples {
-        let how = Bootstrap {
+        let bootstrap = Bootstrap {
             resamples: 50,
             seed,
         };
-        let mut sums = Sums::new(3, how);
+        let mut sums = WeightedSums::new(3, bootstrap);
         for part in of.chunks(4) {
             sums.add(&part.iter().collect::<Vec<_>>())
                 .expect("the bins exist");
         }
-        sums.figures()
+        sums.metrics()
     }
 
     #[test]
@@ -166,10 +175,10 @@ mod tests {
             }
             let pooled = pooled.histogram();
             for score in Score::ALL {
-                let of = |figure| found.of_resample(number as usize, figure);
-                assert_eq!(of(Figure::Auroc(score)), auroc(&pooled));
-                assert_eq!(of(Figure::Auprc(score)), auprc(&pooled));
-                assert_eq!(of(Figure::Fpr95(score)), fpr95(&pooled));
+                let of = |d| found.of_resample(number as usize, Metric::of_score(d, score));
+                assert_eq!(of(&AUROC), auroc(&pooled));
+                assert_eq!(of(&AUPRC), auprc(&pooled));
+                assert_eq!(of(&FPR95), fpr95(&pooled));
             }
         }
     }
@@ -182,9 +191,12 @@ mod tests {
             .zip(0..)
             .map(|((n_in, n_out), bin)| BinCount { bin, n_in, n_out })
             .collect();
-        let roc = Figure::Auroc(Score::Energy);
+        let roc = Metric::of_score(&AUROC, Score::Energy);
         assert_eq!(all.of_all_images(roc), auroc(&pooled));
-        assert_eq!(all.of_all_images(Figure::Siou), None);
+        assert_eq!(
+            all.of_all_images(Metric::of_score(&SIOU, Score::Energy)),
+            None
+        );
         assert_eq!(all.of_resample(50, roc), None);
         // without its out-of-distribution pixels there is no curve
         let second: Vec<_> = images().into_iter().filter(|h| h.image == 1).collect();

@@ -5,8 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use artifacts::tables::{read_table, schema};
 use polars::prelude::DataFrame;
-
-use crate::distance_bands::Distance;
+use serde::{Deserialize, Serialize};
 
 /// Everything segment-level that `segment-metrics` found; indices take the place of keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +44,45 @@ pub struct Object {
     pub size: u64,
     /// How far away it seems to be.
     pub distance: Distance,
+}
+
+/// Third of the image where an object's centroid is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Distance {
+    /// Upper third.
+    Far,
+    /// Middle third.
+    Middle,
+    /// Lower third.
+    Near,
+}
+
+impl Distance {
+    /// All, far ones first.
+    pub const ALL: [Self; 3] = [Self::Far, Self::Middle, Self::Near];
+
+    /// Of a mean row, in pixels from the top, in an image of `height` rows.
+    pub fn of(centroid_row: f64, height: u32) -> Self {
+        // rows are counted at their centers
+        let thirds = 3.0 * (centroid_row + 0.5) / f64::from(height);
+        if thirds < 1.0 {
+            Self::Far
+        } else if thirds < 2.0 {
+            Self::Middle
+        } else {
+            Self::Near
+        }
+    }
+
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Far => "far (upper third)",
+            Self::Middle => "middle third",
+            Self::Near => "near (lower third)",
+        }
+    }
 }
 
 /// Pixels that a segment and an object share.
@@ -131,6 +169,14 @@ impl Detections {
                     is_rejected,
                 });
         Ok(decisions.collect())
+    }
+
+    /// Which segments remain, one value per segment: those that `decisions` do not reject, all without decisions.
+    pub fn kept(&self, decisions: Option<&[Decision]>) -> Vec<bool> {
+        match decisions {
+            Some(decisions) => decisions.iter().map(|d| !d.is_rejected).collect(),
+            None => vec![true; self.segments.len()],
+        }
     }
 
     fn read_segments(&mut self, frame: &DataFrame) -> Result<()> {
@@ -246,4 +292,24 @@ pub(crate) fn bools<'a>(
     name: &str,
 ) -> Result<impl Iterator<Item = bool> + 'a> {
     Ok(frame.column(name)?.bool()?.iter().flatten())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_put_into_thirds() {
+        let cases = [
+            (0.0, Distance::Far),
+            (29.0, Distance::Far),
+            (30.0, Distance::Middle),
+            (59.0, Distance::Middle),
+            (60.0, Distance::Near),
+            (89.0, Distance::Near),
+        ];
+        for (row, expected) in cases {
+            assert_eq!(Distance::of(row, 90), expected, "{row}");
+        }
+    }
 }

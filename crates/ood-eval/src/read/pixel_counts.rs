@@ -9,9 +9,8 @@ use artifacts::tables::{read_table_parts, schema};
 use measures::score_bins;
 use polars::prelude::DataFrame;
 
-use crate::detections::{bools, strings};
+use super::detections::{bools, strings};
 use measures::pixel_counts::{BinCount, Histogram, PixelCounts, totals};
-use measures::reference_curves;
 
 /// Reads the histograms of all scores in `dir`, an output of `segment-metrics`.
 ///
@@ -80,17 +79,4 @@ pub fn entropy_shares(histogram: &[BinCount], n: usize) -> Vec<(u64, u64)> {
         share.1 += b.n_out;
     }
     shares
-}
-
-/// The figures of the reference implementation from a histogram of entropies.
-pub fn reference_figures(histogram: &[BinCount]) -> reference_curves::ReferenceFigures {
-    let mut counts = [[0; reference_curves::NUM_BINS]; 2];
-    for b in histogram {
-        let entropy = score_bins::score_of(b.bin).ok();
-        if let Some(bin) = entropy.and_then(reference_curves::bin_of_entropy) {
-            counts[0][bin] += b.n_in;
-            counts[1][bin] += b.n_out;
-        }
-    }
-    reference_curves::reference_curves(&counts[0], &counts[1])
 }

@@ -6,47 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::detections::Detections;
-use crate::segment_scores::object_sious;
-
-/// Third of the image where an object's centroid is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Distance {
-    /// Upper third.
-    Far,
-    /// Middle third.
-    Middle,
-    /// Lower third.
-    Near,
-}
-
-impl Distance {
-    /// All, far ones first.
-    pub const ALL: [Self; 3] = [Self::Far, Self::Middle, Self::Near];
-
-    /// Of a mean row, in pixels from the top, in an image of `height` rows.
-    pub fn of(centroid_row: f64, height: u32) -> Self {
-        // rows are counted at their centers
-        let thirds = 3.0 * (centroid_row + 0.5) / f64::from(height);
-        if thirds < 1.0 {
-            Self::Far
-        } else if thirds < 2.0 {
-            Self::Middle
-        } else {
-            Self::Near
-        }
-    }
-
-    /// For people.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Far => "far (upper third)",
-            Self::Middle => "middle third",
-            Self::Near => "near (lower third)",
-        }
-    }
-}
+use super::segment_totals::object_sious;
+use crate::read::detections::{Detections, Distance};
 
 /// Objects of one band of distances.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,24 +42,4 @@ pub fn distance_bands(all: &Detections, kept: &[bool]) -> Vec<DistanceBand> {
         }
     };
     Distance::ALL.map(band).to_vec()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_put_into_thirds() {
-        let cases = [
-            (0.0, Distance::Far),
-            (29.0, Distance::Far),
-            (30.0, Distance::Middle),
-            (59.0, Distance::Middle),
-            (60.0, Distance::Near),
-            (89.0, Distance::Near),
-        ];
-        for (row, expected) in cases {
-            assert_eq!(Distance::of(row, 90), expected, "{row}");
-        }
-    }
 }

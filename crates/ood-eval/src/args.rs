@@ -1,0 +1,212 @@
+//! Command line arguments of all subcommands except `export`, whose arguments are in [`crate::export`].
+//!
+//! They are stored in each output's manifest, except for those that do not change what is computed.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use stage_cli::Common;
+
+use crate::export::ExportArgs;
+
+/// Evaluates runs, compares them and writes the report.
+#[derive(clap::Parser, Clone, Debug, Serialize)]
+#[command(name = "ood-eval", version)]
+pub struct Args {
+    /// Flags that every stage has.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub common: Common,
+    /// The subcommand with its arguments.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(clap::Subcommand, Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Command {
+    /// Measure how well the known classes of a data set are segmented: confusion matrix and calibration.
+    ClosedSet(ClosedSetArgs),
+    /// Compute all metrics of one or several runs.
+    Evaluate(EvaluateArgs),
+    /// Compare two runs on the same images: which differences are significant.
+    Compare(CompareArgs),
+    /// Write the score map of each image for other tools.
+    Export(ExportArgs),
+    /// Evaluate, and write an HTML report with charts and pictures.
+    Report(ReportArgs),
+}
+
+/// Arguments of `ood-eval closed-set`.
+#[derive(clap::Args, Clone, Debug, Serialize)]
+pub struct ClosedSetArgs {
+    /// Logits of the data set, an output of `seg-model infer`.
+    #[arg(long)]
+    pub logits: PathBuf,
+    /// Labels of the data set with train ids, an output of `cityscapes-io prepare`.
+    #[arg(long)]
+    pub labels: PathBuf,
+    /// Directory to write `confusion.parquet` and `calibration.parquet` to.
+    #[arg(long)]
+    #[serde(skip)]
+    pub output: PathBuf,
+}
+
+/// Arguments of `ood-eval evaluate`.
+#[derive(clap::Args, Clone, Debug, Serialize)]
+pub struct EvaluateArgs {
+    /// Run to evaluate, once for each run: `NAME=DIR` with `DIR/segments/<dataset>` and, if they exist, `DIR/meta`,
+    /// `DIR/closed_set` and `DIR/benchmark`. `NAME=DIR0,DIR1,...` are runs that differ only in their seed: their mean and
+    /// standard deviation are shown too.
+    #[arg(long = "run", value_name = "NAME=DIR", required = true)]
+    pub runs: Vec<RunSpec>,
+    /// Directory to write the results to.
+    #[arg(long)]
+    #[serde(skip)]
+    pub output: PathBuf,
+    /// Leave images without out-of-distribution pixels out of the pixel metrics, as some published protocols do;
+    /// segment metrics always include all images.
+    #[arg(long)]
+    pub skip_without_ood: bool,
+    /// Add the pixel metrics of the entropy as the reference implementation computes them, from 100 bins, to
+    /// `results.json`.
+    #[arg(long)]
+    pub compat: bool,
+    /// Resampling of the images.
+    #[command(flatten)]
+    pub bootstrap: Bootstrap,
+}
+
+/// Arguments of `ood-eval compare`.
+#[derive(clap::Args, Clone, Debug, Serialize)]
+pub struct CompareArgs {
+    /// The runs, `NAME=DIR` twice: a difference is the value of the second minus that of the first.
+    #[arg(long = "run", value_name = "NAME=DIR", required = true)]
+    pub runs: Vec<RunSpec>,
+    /// Directory to write the comparison to.
+    #[arg(long)]
+    #[serde(skip)]
+    pub output: PathBuf,
+    /// Leave images without out-of-distribution pixels out of the pixel metrics.
+    #[arg(long)]
+    pub skip_without_ood: bool,
+    /// Resampling of the images.
+    #[command(flatten)]
+    pub bootstrap: Bootstrap,
+}
+
+/// Arguments of `ood-eval report`.
+#[derive(clap::Args, Clone, Debug, Serialize)]
+pub struct ReportArgs {
+    /// Which runs to evaluate.
+    #[command(flatten)]
+    pub evaluate: EvaluateArgs,
+    /// Folder with the labels of each data set, `LABELS/<dataset>`, for the gallery; without it there is no gallery.
+    #[arg(long)]
+    pub labels: Option<PathBuf>,
+    /// Samples per data set in the gallery, worst first: most missed objects in the last run, then most false alarms.
+    #[arg(long, default_value_t = 12)]
+    pub gallery: usize,
+    /// Published results to show beside those of their data sets in the main tables, TOML or JSON like
+    /// `docs/published.toml`.
+    #[arg(long, value_name = "FILE")]
+    pub published: Option<PathBuf>,
+    /// Title of the report.
+    #[arg(long, default_value = "Unknown objects in street scenes")]
+    pub title: String,
+}
+
+/// How the images of a data set are resampled for confidence intervals.
+#[derive(clap::Args, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bootstrap {
+    /// Bootstrap resamples of the images, for 95 % intervals; 0 for none.
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub resamples: u64,
+    /// Seed of the bootstrap.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// A run as given on the command line, `NAME=DIR`, or several that differ only in their seed, `NAME=DIR,DIR,...`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunSpec {
+    /// Name in tables and charts.
+    pub name: String,
+    /// Directories with `segments/<dataset>` and, if they exist, `logits/`, `meta/`, `closed_set/` and `benchmark/`: one
+    /// directory per seed.
+    pub paths: Vec<PathBuf>,
+}
+
+impl RunSpec {
+    /// Name and directory of each run: `NAME`, or `NAME #1`, `NAME #2` ... if there are several.
+    pub fn members(&self) -> impl Iterator<Item = (String, &Path)> {
+        let name = |number: usize| match self.paths.len() {
+            1 => self.name.clone(),
+            _ => format!("{} #{number}", self.name),
+        };
+        let paths = (1..).zip(&self.paths);
+        paths.map(move |(number, path)| (name(number), path.as_path()))
+    }
+
+    /// Refuses an empty list and names that occur twice.
+    ///
+    /// # Errors
+    /// Returns an error that names the run.
+    pub fn check(specs: &[Self]) -> Result<()> {
+        ensure!(!specs.is_empty(), "no run is given: use --run NAME=DIR");
+        let mut names = BTreeSet::new();
+        for (name, _) in specs.iter().flat_map(Self::members) {
+            ensure!(
+                names.insert(name.clone()),
+                "run {name:?} is given twice: choose another NAME"
+            );
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for RunSpec {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, path) = text
+            .split_once('=')
+            .filter(|(name, paths)| {
+                !name.trim().is_empty() && paths.split(',').all(|path| !path.is_empty())
+            })
+            .with_context(|| {
+                format!(
+                    "a run is written NAME=DIR, for example baseline=runs/baseline, not {text:?}"
+                )
+            })?;
+        Ok(Self {
+            name: name.trim().to_owned(),
+            paths: path.split(',').map(PathBuf::from).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_written_name_equals_dir() -> Result<()> {
+        let spec: RunSpec = "re-trained (ours)=runs/a=b".parse()?;
+        assert_eq!(spec.name, "re-trained (ours)");
+        assert_eq!(spec.paths, [Path::new("runs/a=b")]);
+        let seeds: RunSpec = "a=x,y".parse()?;
+        let names: Vec<_> = seeds.members().map(|(name, _)| name).collect();
+        assert_eq!(names, ["a #1", "a #2"]);
+        for bad in ["runs/a", "=runs/a", "a=", " =x", "a=x,,y"] {
+            assert!(bad.parse::<RunSpec>().is_err(), "{bad}");
+        }
+        assert!(RunSpec::check(&[spec.clone(), spec]).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,71 @@
+//! Arguments of `ood-eval export`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use artifacts::index::check_sample_id;
+use artifacts::score::Score;
+use serde::Serialize;
+use stage_cli::{Subset, one_of};
+
+/// Which scores to write, of which images and how.
+#[derive(clap::Args, Clone, Debug, Serialize)]
+pub struct ExportArgs {
+    /// Logits, an output of `seg-model infer`; without --labels and --folder, all of them are exported.
+    #[arg(long)]
+    #[serde(skip)]
+    pub logits: PathBuf,
+    /// Labels of which the logits are, an output of `cityscapes-io prepare`: its index names samples and images.
+    #[arg(long)]
+    #[serde(skip)]
+    pub labels: Option<PathBuf>,
+    /// Folder of images of which the logits are, as in `seg-model infer --folder`, instead of --labels.
+    #[arg(long, conflicts_with = "labels")]
+    #[serde(skip)]
+    pub folder: Option<PathBuf>,
+    /// Directory to write the files to, a folder for each format.
+    #[arg(long)]
+    #[serde(skip)]
+    pub output: PathBuf,
+    /// Score of each pixel, which grows with the suspicion that the pixel is out-of-distribution.
+    #[arg(long, default_value = "entropy", value_parser = one_of(&Score::ALL, Score::name))]
+    pub score: Score,
+    /// Formats, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',', required = true)]
+    pub format: Vec<Format>,
+    /// Upsample to the images' own size instead of that at which the labels were prepared.
+    #[arg(long)]
+    pub image_size: bool,
+    /// Name of the method in the benchmark's folders.
+    #[arg(long, default_value = "oodseg", value_parser = plain_name)]
+    pub method: String,
+    /// Name of the data set in the benchmark's folders, such as `ObstacleTrack-validation`; default: that of the index.
+    #[arg(long, value_parser = plain_name)]
+    pub dataset: Option<String>,
+    /// Which of the samples to export.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub subset: Subset,
+}
+
+/// How a score map is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// HDF5 in the folders of `SegmentMeIfYouCan`'s road-anomaly-benchmark: 16-bit floats, compressed.
+    Smiyc,
+    /// `NumPy`: 32-bit floats.
+    Npy,
+    /// TIFF: one channel of 32-bit floats.
+    Tiff,
+    /// PNG: 16-bit gray, 65535 times the score; for scores in [0, 1] only.
+    Png,
+    /// PNG to look at: the image under the score's heat map.
+    Overlay,
+}
+
+/// A name that can be a folder's: the rules of sample ids.
+pub(super) fn plain_name(text: &str) -> Result<String> {
+    check_sample_id(text).context("it becomes the name of a folder")?;
+    Ok(text.to_owned())
+}

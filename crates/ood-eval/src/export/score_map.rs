@@ -1,0 +1,28 @@
+//! The score of each pixel of an image, from logits.
+
+use artifacts::logits::Logits;
+use artifacts::score::Score;
+use measures::pixel_row::PixelRow;
+
+/// A score of each pixel of an image.
+pub(super) struct ScoreMap {
+    pub(super) score: Score,
+    pub(super) width: usize,
+    pub(super) height: usize,
+    /// `[height, width]`.
+    pub(super) values: Vec<f32>,
+}
+
+/// `score` of each pixel, `[H, W]` of the logits' output size.
+pub fn score_map(logits: &Logits, score: Score) -> Vec<f32> {
+    let (width, classes) = (logits.info.output_width, logits.info.num_classes);
+    let (mut reader, mut row_logits) = (logits.row_reader(), vec![0.0; classes * width]);
+    let mut row = PixelRow::new(classes, width);
+    let mut values = vec![0.0; width * logits.info.output_height];
+    for (y, values) in values.chunks_exact_mut(width).enumerate() {
+        reader.read(y, &mut row_logits);
+        row.fill_from_logits(&row_logits);
+        row.map_scores(score, values, |s| s);
+    }
+    values
+}

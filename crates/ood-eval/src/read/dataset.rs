@@ -1,0 +1,62 @@
+//! Tables of one data set of a run: segments, objects, pixel histograms and decisions.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use artifacts::score::Score;
+use measures::pixel_counts::Histogram;
+
+use super::detections::{Decision, Detections};
+use super::pixel_counts::read_histograms;
+use super::sample_pixels::{SamplePixels, read_sample_pixels};
+use super::thresholds::{AtThreshold, read_thresholds};
+
+/// Tables of one data set of a run.
+#[derive(Clone, Debug, Default)]
+pub struct RunDataset {
+    /// Output of `segment-metrics`.
+    pub dir: PathBuf,
+    /// Whether images without out-of-distribution pixels are left out of the pixel metrics.
+    pub only_with_ood: bool,
+    /// Segments and objects.
+    pub detections: Detections,
+    /// The meta classifier's decisions, one per segment, if it was run.
+    pub decisions: Option<Vec<Decision>>,
+    /// Histogram of each score over the pixels of all images.
+    pub pixels: BTreeMap<Score, Histogram>,
+    /// What is known of the pixels of each image, in the order of the detections' samples: every score of the first image, then
+    /// every score of the second ...; `None` if `sample_pixels.parquet` does not exist.
+    pub samples: Option<Vec<SamplePixels>>,
+    /// Segments at each threshold of the score, by ascending threshold; empty if there is only the main threshold.
+    pub thresholds: Vec<AtThreshold>,
+}
+
+impl RunDataset {
+    /// Reads an output of `segment-metrics` and, if it exists, one of `meta-clf`.
+    ///
+    /// `only_with_ood` leaves images without out-of-distribution pixels out of the pixel metrics.
+    ///
+    /// # Errors
+    /// Returns an error if a table is absent or damaged, or if the tables do not belong together.
+    pub fn read(segments: &Path, meta: Option<&Path>, only_with_ood: bool) -> Result<Self> {
+        let meta = meta.filter(|dir| dir.is_dir());
+        let detections = Detections::read(segments)?;
+        let decisions = meta.map(|dir| detections.read_decisions(dir)).transpose()?;
+        Ok(Self {
+            dir: segments.to_owned(),
+            only_with_ood,
+            thresholds: read_thresholds(segments, meta, (&detections, decisions.as_deref()))?,
+            pixels: read_histograms(segments, only_with_ood)?,
+            samples: read_sample_pixels(segments, &detections.sample_ids)?,
+            detections,
+            decisions,
+        })
+    }
+
+    /// Which segments remain, one value per segment: all, or those that the meta classifier does not reject.
+    pub fn kept(&self, with_meta: bool) -> Vec<bool> {
+        let decisions = self.decisions.as_deref().filter(|_| with_meta);
+        self.detections.kept(decisions)
+    }
+}

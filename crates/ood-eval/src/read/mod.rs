@@ -1,0 +1,10 @@
+//! The tables of a run, checked and in memory.
+
+pub mod benchmark;
+pub mod dataset;
+pub mod detections;
+pub mod known_classes;
+pub mod pixel_counts;
+pub mod runs;
+pub mod sample_pixels;
+pub mod thresholds;

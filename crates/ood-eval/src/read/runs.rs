@@ -1,0 +1,145 @@
+//! The directories of runs: which data sets a run has, and all their tables in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use artifacts::run_dir::RunFolder;
+use measures::calibration::Calibration;
+use measures::confusion::Confusion;
+use rayon::prelude::*;
+
+use super::benchmark::BenchmarkDataset;
+use super::dataset::RunDataset;
+use super::known_classes::{read_calibration, read_confusion};
+use crate::args::RunSpec;
+
+/// Tables of a run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Name in tables and charts.
+    pub name: String,
+    /// Directory of the run.
+    pub path: PathBuf,
+    /// Data sets with segments, by name.
+    pub datasets: BTreeMap<String, RunDataset>,
+    /// Confusion matrix of the known classes, by data set.
+    pub closed_set: BTreeMap<String, Confusion>,
+    /// Calibration on known classes, by data set; older outputs lack it.
+    pub calibration: BTreeMap<String, Calibration>,
+    /// Data sets with segments by the rules of `SegmentMeIfYouCan`, by name.
+    pub benchmarks: BTreeMap<String, BenchmarkDataset>,
+}
+
+/// Folders of a run that are read here.
+const FOLDERS: [RunFolder; 4] = [
+    RunFolder::Segments,
+    RunFolder::Meta,
+    RunFolder::ClosedSet,
+    RunFolder::Benchmark,
+];
+
+/// Stage directories of all runs, with names for messages and the manifest: `run NAME: STAGE/DATASET`.
+///
+/// # Errors
+/// Returns an error if a run is given twice, does not exist, or has neither `segments/` nor `closed_set/`.
+pub fn inputs(specs: &[RunSpec]) -> Result<Vec<(String, PathBuf)>> {
+    RunSpec::check(specs)?;
+    let members = specs.iter().flat_map(RunSpec::members);
+    let dirs = members.map(|(name, path)| stage_dirs(&name, path));
+    Ok(dirs.collect::<Result<Vec<_>>>()?.concat())
+}
+
+/// The same as [`StageDir`](artifacts::stage_dir::StageDir) takes them.
+pub fn borrowed(inputs: &[(String, PathBuf)]) -> Vec<(&str, &Path)> {
+    inputs
+        .iter()
+        .map(|(name, path)| (name.as_str(), path.as_path()))
+        .collect()
+}
+
+/// All stage directories of the run `name` that exist.
+fn stage_dirs(name: &str, path: &Path) -> Result<Vec<(String, PathBuf)>> {
+    ensure!(
+        path.is_dir(),
+        "directory {} of run {name:?} does not exist",
+        path.display()
+    );
+    let mut dirs = Vec::new();
+    for folder in FOLDERS {
+        for dataset in folder.datasets(path)? {
+            let name = format!("run {name}: {}/{dataset}", folder.name());
+            dirs.push((name, folder.dataset(path, &dataset)));
+        }
+    }
+    let is_evaluated =
+        |folder: RunFolder| dirs.iter().any(|(_, dir)| dir.starts_with(folder.of(path)));
+    ensure!(
+        is_evaluated(RunFolder::Segments) || is_evaluated(RunFolder::ClosedSet),
+        "run {name:?} has nothing to evaluate: {} does not exist; run `segment-metrics` first",
+        RunFolder::Segments.dataset(path, "<dataset>").display()
+    );
+    Ok(dirs)
+}
+
+/// Reads all tables of all runs.
+///
+/// `only_with_ood` leaves images without out-of-distribution pixels out of the pixel metrics, but not of those of the benchmark.
+///
+/// # Errors
+/// Returns an error if a table is absent or damaged.
+pub fn read_runs(specs: &[RunSpec], only_with_ood: bool) -> Result<Vec<Run>> {
+    let members = specs.iter().flat_map(RunSpec::members);
+    members
+        .map(|(name, path)| {
+            Run::read(&name, path, only_with_ood)
+                .with_context(|| format!("run {name:?} cannot be evaluated"))
+        })
+        .collect()
+}
+
+impl Run {
+    fn read(name: &str, path: &Path, only_with_ood: bool) -> Result<Self> {
+        let mut calibration = BTreeMap::new();
+        for dataset in RunFolder::ClosedSet.datasets(path)? {
+            let found = read_calibration(&RunFolder::ClosedSet.dataset(path, &dataset))?;
+            calibration.extend(found.map(|found| (dataset, found)));
+        }
+        let read_dataset = |dataset: &str, dir: &Path| {
+            let meta = RunFolder::Meta.dataset(path, dataset);
+            RunDataset::read(dir, Some(&meta), only_with_ood)
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            datasets: read_each(path, RunFolder::Segments, read_dataset)?,
+            closed_set: read_each(path, RunFolder::ClosedSet, |_, dir| read_confusion(dir))?,
+            calibration,
+            benchmarks: read_each(path, RunFolder::Benchmark, |_, dir| {
+                BenchmarkDataset::read(dir)
+            })?,
+        })
+    }
+}
+
+/// Calls `read` with the name and the folder of each data set in a folder of the directory `run`, in parallel.
+fn read_each<T: Send>(
+    run: &Path,
+    folder: RunFolder,
+    read: impl Fn(&str, &Path) -> Result<T> + Sync,
+) -> Result<BTreeMap<String, T>> {
+    let names = folder.datasets(run)?;
+    names
+        .into_par_iter()
+        .map(|name| {
+            let tables = read(&name, &folder.dataset(run, &name))?;
+            Ok((name, tables))
+        })
+        .collect()
+}
+
+/// Names of the data sets with segments of any run, sorted.
+pub fn all_datasets(runs: &[Run]) -> Vec<String> {
+    let names: BTreeSet<_> = runs.iter().flat_map(|r| r.datasets.keys()).collect();
+    names.into_iter().cloned().collect()
+}

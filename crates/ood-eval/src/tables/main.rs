@@ -1,0 +1,94 @@
+//! The tables of a data set: main metrics, their intervals, and all scores.
+
+use artifacts::score::Score;
+use measures::resampling::Interval;
+
+use super::columns::{Column, build, group_rows, named};
+use super::table::{Cell, Table};
+use super::text::{interval_text, score_label};
+use crate::metrics::metric::{Better, METRICS, Metric, of_scores};
+use crate::results::{ClosedSetResults, DatasetResults, Group, Results, row_name};
+
+/// The main table of a data set: every run, with and without its meta classifier. Rates are in percent.
+pub fn main_table(results: &Results, dataset: &DatasetResults) -> Table {
+    let rows = &dataset.rows;
+    let main = METRICS.into_iter().filter(|d| d.is_main);
+    let columns = main.map(|d| Column::of(d, rows.iter().map(|r| r.main_value(d)).collect()));
+    let columns: Vec<Column> = columns
+        .chain(closed_set_columns(results, dataset))
+        .collect();
+    let names = rows.iter().map(|r| row_name(&r.run, r.with_meta));
+    let mut table = build(&dataset.dataset, "run", names, &columns);
+    for with_meta in [false, true] {
+        let is_member = |row: usize, group: &Group| {
+            rows[row].with_meta == with_meta && group.runs.contains(&rows[row].run)
+        };
+        for (group, n, cells) in group_rows(&results.groups, &columns, rows.len(), is_member) {
+            let name = row_name(&group.name, with_meta);
+            let name = format!("{name}, mean of {n}");
+            table.rows.push(named(name, cells));
+        }
+    }
+    table
+}
+
+/// Metrics of the known classes beside the rows of `dataset`, if any run has them.
+fn closed_set_columns(results: &Results, dataset: &DatasetResults) -> Vec<Column> {
+    let column = |title, better, of: fn(&ClosedSetResults) -> Option<f64>| {
+        let closed = |run| results.closed_set_of(run, &dataset.dataset);
+        let values = dataset.rows.iter().map(|r| closed(&r.run).and_then(of));
+        Column::share(title, better, values.collect())
+    };
+    let columns = [
+        column("mIoU ↑", Better::Higher, |c| c.mean_iou),
+        column("ECE ↓", Better::Lower, |c| c.calibration_error),
+    ];
+    let has_any = |c: &Column| c.values.iter().any(Option::is_some);
+    columns.into_iter().filter(has_any).collect()
+}
+
+/// Bootstrap intervals of the metrics in [`main_table`]; `None` if there are none.
+pub fn interval_table(dataset: &DatasetResults) -> Option<Table> {
+    let main = METRICS.into_iter().filter(|d| d.is_main);
+    let metrics: Vec<_> = main.map(|d| Metric::of_score(d, Score::Entropy)).collect();
+    let rows = dataset.rows.iter().map(|r| {
+        let intervals = metrics.iter().map(|&m| r.interval(m)).collect();
+        (row_name(&r.run, r.with_meta), intervals)
+    });
+    intervals_of(&dataset.dataset, &metrics, rows.collect())
+}
+
+/// A table of rows with an interval of each metric; `None` if there is no interval at all.
+pub(super) fn intervals_of(
+    name: &str,
+    metrics: &[Metric],
+    rows: Vec<(String, Vec<Option<Interval>>)>,
+) -> Option<Table> {
+    let mut all = rows.iter().flat_map(|(_, intervals)| intervals);
+    let has_any = all.any(Option::is_some);
+    let titles = metrics.iter().map(|m| m.definition.title());
+    let text = |(interval, metric): (Option<Interval>, &Metric)| {
+        Cell::plain(interval_text(interval, metric.definition.unit))
+    };
+    let cells = |intervals: Vec<_>| intervals.into_iter().zip(metrics).map(text);
+    let rows = rows.into_iter();
+    has_any.then(|| Table {
+        title: format!("{name}: 95 % intervals over images"),
+        columns: std::iter::once("run".to_owned()).chain(titles).collect(),
+        rows: rows.map(|(name, i)| named(name, cells(i))).collect(),
+    })
+}
+
+/// All metrics of all scores and runs of a data set, in percent.
+pub fn score_table(dataset: &DatasetResults) -> Table {
+    let without_meta = dataset.rows.iter().filter(|r| !r.with_meta);
+    let rows = without_meta.flat_map(|r| r.pixels.iter().map(move |p| (r, p)));
+    let rows: Vec<_> = rows.collect();
+    let column = |d| Column::of(d, rows.iter().map(|(_, p)| p.values.get(d)).collect());
+    let columns: Vec<_> = of_scores().map(column).collect();
+    let names = rows
+        .iter()
+        .map(|(r, p)| format!("{}, {}", r.run, score_label(p.score)));
+    let title = format!("{}: all scores", dataset.dataset);
+    build(&title, "run, score", names, &columns)
+}

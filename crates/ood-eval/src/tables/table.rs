@@ -1,0 +1,161 @@
+//! A table of texts, for the terminal, as Markdown, as LaTeX and for the report.
+
+use std::fmt::Write;
+
+use comfy_table::{CellAlignment, presets};
+use serde::Serialize;
+
+/// A table of texts; the first column is its rows' names.
+#[derive(Clone, Debug, Serialize)]
+pub struct Table {
+    /// What the table shows.
+    pub title: String,
+    /// Column titles.
+    pub columns: Vec<String>,
+    /// Rows of cells.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+/// One cell.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cell {
+    /// Its text; `–` for a metric that is not defined.
+    pub text: String,
+    /// Whether no other row is better in this column.
+    pub is_best: bool,
+}
+
+impl Cell {
+    /// A cell that is not marked as the best.
+    pub fn plain(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            is_best: false,
+        }
+    }
+}
+
+impl Table {
+    /// As text with lines; `*` marks the best of a column.
+    pub fn terminal(&self) -> String {
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::UTF8_FULL_CONDENSED);
+        table.set_header(&self.columns);
+        for row in &self.rows {
+            table.add_row(row.iter().map(|c| {
+                if c.is_best {
+                    format!("{}*", c.text)
+                } else {
+                    c.text.clone()
+                }
+            }));
+        }
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        format!("{}\n{table}", self.title)
+    }
+
+    /// As a LaTeX table for the package `booktabs`; the best of a column is bold.
+    pub fn latex(&self) -> String {
+        let line = |cells: Vec<String>| format!("    {} \\\\\n", cells.join(" & "));
+        let header = self.columns.iter().map(|c| latex_text(c)).collect();
+        let cell = |c: &Cell| {
+            let text = latex_text(&c.text);
+            if c.is_best {
+                format!("\\textbf{{{text}}}")
+            } else {
+                text
+            }
+        };
+        let rows: String = self
+            .rows
+            .iter()
+            .map(|row| line(row.iter().map(cell).collect()))
+            .collect();
+        format!(
+            "\\begin{{table}}\n  \\centering\n  \\caption{{{}}}\n  \\begin{{tabular}}{{l{}}}\n    \\toprule\n{}    \\midrule\n{rows}    \\bottomrule\n  \\end{{tabular}}\n\\end{{table}}\n\n",
+            latex_text(&self.title),
+            "r".repeat(self.columns.len() - 1),
+            line(header),
+        )
+    }
+
+    /// As Markdown; the best of a column is bold.
+    pub fn markdown(&self) -> String {
+        let escape = |text: &str| text.replace('|', "\\|");
+        let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+        let mut text = format!("## {}\n\n", self.title);
+        text += &line(self.columns.iter().map(|c| escape(c)).collect());
+        let _ = writeln!(text, "|---|{}", "---:|".repeat(self.columns.len() - 1));
+        for row in &self.rows {
+            text += &line(
+                row.iter()
+                    .map(|c| {
+                        if c.is_best {
+                            format!("**{}**", escape(&c.text))
+                        } else {
+                            escape(&c.text)
+                        }
+                    })
+                    .collect(),
+            );
+        }
+        text
+    }
+}
+
+/// A text with everything escaped that LaTeX would take for a command.
+fn latex_text(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' => escaped += "\\textbackslash{}",
+            '~' => escaped += "\\textasciitilde{}",
+            '^' => escaped += "\\textasciicircum{}",
+            '&' | '%' | '$' | '#' | '_' | '{' | '}' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            '↑' => escaped += "$\\uparrow$",
+            '↓' => escaped += "$\\downarrow$",
+            '±' => escaped += "$\\pm$",
+            '–' => escaped += "--",
+            '−' => escaped += "$-$",
+            _ => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_valid_latex() {
+        let best = Cell {
+            text: "91.42".to_owned(),
+            is_best: true,
+        };
+        let table = Table {
+            title: "lost_and_found: 100 %".to_owned(),
+            columns: vec!["run".to_owned(), "AUROC ↑".to_owned()],
+            rows: vec![vec![Cell::plain("a & b \\ {c} ±–".to_owned()), best]],
+        };
+        let expected = r"\begin{table}
+  \centering
+  \caption{lost\_and\_found: 100 \%}
+  \begin{tabular}{lr}
+    \toprule
+    run & AUROC $\uparrow$ \\
+    \midrule
+    a \& b \textbackslash{} \{c\} $\pm$-- & \textbf{91.42} \\
+    \bottomrule
+  \end{tabular}
+\end{table}
+
+";
+        assert_eq!(table.latex(), expected);
+    }
+}
