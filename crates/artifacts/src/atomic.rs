@@ -1,4 +1,7 @@
-//! Files that are either whole or absent.
+//! Writing files so that a reader finds either the whole file or none.
+//!
+//! Everything is first written to a temporary file `.*.tmp` in the same folder, which is then renamed. A reader therefore never
+//! sees half a file, and a crash leaves at most a temporary file, which [`stage_dir`](crate::stage_dir) removes.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -8,11 +11,10 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
-/// Writes `path` through a sibling temporary file that is synced and renamed, so that no reader and no crash
-/// ever sees half of it.
+/// Writes `path` through a temporary file in the same folder that is synced to the disk and renamed.
 ///
 /// # Errors
-/// If `write` fails or the disk does; what stood at `path` before is then still there.
+/// Returns an error if `write` fails or the file cannot be written; what was at `path` before is then still there.
 pub fn write_atomic(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&File>) -> Result<()>,
@@ -28,11 +30,13 @@ pub fn write_atomic(
     inner().with_context(|| format!("could not write {}", path.display()))
 }
 
-/// Writes `path` as [`write_atomic`] does, but without waiting for the disk: until [`sync_folder`], a power cut may
-/// damage the file. Waiting once for many small files takes far less time than for each of them.
+/// Writes `path` as [`write_atomic`] does, but without waiting for the disk.
+///
+/// Until [`sync_folder`] is called, a power failure may damage the file. Waiting once for many small files takes far less time
+/// than waiting for each of them.
 ///
 /// # Errors
-/// As [`write_atomic`].
+/// Returns the errors of [`write_atomic`].
 pub fn write_whole(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&File>) -> Result<()>,
@@ -43,12 +47,12 @@ pub fn write_whole(
         .with_context(|| format!("could not write {}", path.display()))
 }
 
-/// Waits until all files in a folder and those below it are on the disk.
+/// Waits until all files in a folder and its subfolders are on the disk.
 ///
 /// # Errors
-/// If the folder cannot be read, or the disk fails.
+/// Returns an error if the folder cannot be read, or the disk reports a failure.
 pub fn sync_folder(dir: &Path) -> Result<()> {
-    /// From so many files on it is faster to wait for all that the file system has to write, also for others.
+    /// From this number of files on it is faster to let the file system write everything it has, also the files of others.
     const MANY: usize = 256;
     let mut paths = Vec::new();
     list(dir, &mut paths)?;
@@ -58,7 +62,7 @@ pub fn sync_folder(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// All files below a folder, folders after what is in them.
+/// Collects all files below a folder, and each folder after its content.
 fn list(dir: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(dir).with_context(|| format!("could not list {}", dir.display()))? {
         let entry = entry?;
@@ -72,7 +76,7 @@ fn list(dir: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Whether the file system could be asked to write everything, and did.
+/// Asks the file system to write everything; returns whether it can do that and did.
 #[cfg(target_os = "linux")]
 fn sync_file_system(dir: &Path) -> bool {
     File::open(dir).is_ok_and(|dir| rustix::fs::syncfs(dir).is_ok())
@@ -84,11 +88,11 @@ fn sync_file_system(_: &Path) -> bool {
 }
 
 fn sync_each(paths: &[PathBuf]) -> Result<()> {
-    /// So many requests keep a disk busy.
+    /// Number of requests at once that keep a disk busy.
     const N_WAITING: usize = 8;
     let sync = |path: &PathBuf| -> Result<()> {
         let synced = File::open(path).and_then(|file| file.sync_all());
-        synced.with_context(|| format!("could not write {} to the disk", path.display()))
+        synced.with_context(|| format!("could not sync {} to the disk", path.display()))
     };
     std::thread::scope(|scope| {
         let parts = paths.chunks(paths.len().div_ceil(N_WAITING).max(1));
@@ -97,7 +101,7 @@ fn sync_each(paths: &[PathBuf]) -> Result<()> {
             .collect();
         waiting.into_iter().try_for_each(|thread| {
             let result = thread.join();
-            result.unwrap_or_else(|_| bail!("a thread that waited for the disk died"))
+            result.unwrap_or_else(|_| bail!("a thread that synced files panicked"))
         })
     })
 }
@@ -107,7 +111,7 @@ fn folder(path: &Path) -> &Path {
     dir.unwrap_or(Path::new("."))
 }
 
-/// What `write` writes, in a temporary file beside `path`.
+/// A temporary file beside `path` with what `write` writes.
 fn temporary(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&File>) -> Result<()>,
@@ -124,7 +128,7 @@ fn temporary(
     Ok(temporary)
 }
 
-/// Temporary files are private by default; artifacts get the permissions that any new file would.
+/// Temporary files are readable by their owner alone; artifacts get the permissions of any new file.
 trait PermissionsLikeNewFiles {
     fn permissions_like_new_files(&mut self) -> &mut Self;
 }
@@ -155,7 +159,10 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     })
 }
 
-/// Reads `path` as JSON; the error names file, byte, line and column.
+/// Reads `path` as JSON.
+///
+/// # Errors
+/// Returns an error that names the file, and the byte, line and column at which it is damaged.
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
     serde_json::from_slice(&bytes).map_err(|error| {
@@ -164,7 +171,7 @@ pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     })
 }
 
-/// Position in `bytes` of what a JSON parser, which counts lines and the bytes in them, complains about.
+/// Position in `bytes` of an error of the JSON parser, which itself counts lines and the bytes in them.
 pub fn json_error_byte(bytes: &[u8], error: &serde_json::Error) -> usize {
     let lines = bytes.split_inclusive(|&b| b == b'\n').map(<[u8]>::len);
     let before: usize = lines.take(error.line().saturating_sub(1)).sum();

@@ -9,15 +9,15 @@ use crate::labels::IGNORE;
 pub struct Label {
     /// Name in polygon files.
     pub name: &'static str,
-    /// Value in `*_labelIds.png`; -1 is in polygon files only.
+    /// Value in `*_labelIds.png`; -1 for the label that occurs in polygon files only.
     pub id: i16,
-    /// Class index 0..=18 of the trained classes, 255 for void, -1 for labels without an own id.
+    /// Index 0..=18 of the trained classes, 255 for void, -1 for the label without an id.
     pub train_id: i16,
     /// Group of labels, e.g. `flat`.
     pub category: &'static str,
-    /// Whether single instances are told apart.
+    /// Whether instances are annotated separately.
     pub has_instances: bool,
-    /// Whether pixels of this label count in no metric.
+    /// Whether pixels of this label are left out of all metrics.
     pub ignore_in_eval: bool,
     /// Customary display color, RGB.
     pub color: [u8; 3],
@@ -95,7 +95,7 @@ pub fn label_of_name(name: &str) -> Option<&'static Label> {
     find(name).or_else(|| find(name.strip_suffix("group")?))
 }
 
-/// The trained class of a label id, [`IGNORE`] for void; nothing for values that are no label id.
+/// The train id of a label id, [`IGNORE`] for void; `None` for values that are not label ids.
 pub fn train_id(label_id: u8) -> Option<u8> {
     let label = label_of_id(label_id)?;
     Some(u8::try_from(label.train_id).unwrap_or(IGNORE))

@@ -1,4 +1,4 @@
-//! A folder of images without labels as an index, so that stages can work on any images.
+//! An index of any folder of images without labels.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,16 @@ use crate::index::{Index, Sample};
 use crate::labels::MaskKind;
 use crate::picture;
 
-/// Endings of image files, in lower case.
+/// File name extensions of images, in lower case.
 const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 
-/// All images below `folder`, but those below folders of `outputs` and hidden ones. Their sample ids are their paths without the
-/// ending, or with it where two differ in nothing else, and with `_` for what cannot be part of an id.
+/// Lists all images below `folder`, except hidden ones and those below the folders in `outputs`.
+///
+/// The sample id of an image is its path without the extension (or with it, where two images differ in nothing else), with `_`
+/// in place of characters that an id cannot have.
 ///
 /// # Errors
-/// If there are none, one cannot be read, or two get the same id.
+/// Returns an error if there are no images, one cannot be read, or two would get the same id.
 pub fn index(folder: &Path, outputs: &[&Path]) -> Result<Index> {
     let files = images(folder, outputs)?;
     ensure!(
@@ -40,7 +42,7 @@ pub fn index(folder: &Path, outputs: &[&Path]) -> Result<Index> {
         }
         if let Some(other) = samples.insert(id.clone(), file.clone()) {
             bail!(
-                "{} and {} would both be {id}: rename one of them",
+                "{} and {} would both get the sample id {id}: rename one of them",
                 other.display(),
                 file.display()
             );

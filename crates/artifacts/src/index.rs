@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic::{read_json, write_json};
 use crate::labels::MaskKind;
+use crate::mask::Mask;
 
 /// File name inside the stage's directory.
 pub const FILE_NAME: &str = "index.json";
@@ -75,7 +76,7 @@ impl Index {
     /// Sorts and checks samples into an index.
     ///
     /// # Errors
-    /// For a duplicate or unusable `sample_id`, and for paths that leave their folder.
+    /// Returns an error for a duplicate or unusable `sample_id`, and for paths that leave their folder.
     pub fn new(
         dataset: &str,
         split: &str,
@@ -99,7 +100,7 @@ impl Index {
     /// Reads `dir/index.json` and checks it.
     ///
     /// # Errors
-    /// If it is absent (naming the stage to run first), damaged, of another version, unsorted, names paths
+    /// Returns an error if it is absent (naming the stage to run first), damaged, of another version, unsorted, names paths
     /// outside of its folders, or an image's size in bytes changed. A missing image is an error where it is needed.
     pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE_NAME);
@@ -120,13 +121,20 @@ impl Index {
         write_json(&dir.join(FILE_NAME), self)
     }
 
+    /// `n` samples spread evenly over the index, in its order, the first one first; all samples if there are no more than `n`.
+    pub fn evenly_spaced(&self, n: usize) -> impl ExactSizeIterator<Item = &Sample> {
+        let n_samples = self.samples.len();
+        let n = n.min(n_samples);
+        (0..n).map(move |i| &self.samples[i * n_samples / n])
+    }
+
     /// Path of a sample's image; its presence and size are checked.
     ///
     /// Times of files are not looked at, as they do not survive copying; a picture that changed without changing
     /// its size is as good as impossible, since all formats are compressed.
     ///
     /// # Errors
-    /// If the file is absent, or changed since the index was made.
+    /// Returns an error if the file is absent, or changed since the index was made.
     pub fn image_path(&self, sample: &Sample) -> Result<PathBuf> {
         let path = self.image_root.join(&sample.image);
         let file = std::fs::metadata(&path).with_context(|| {
@@ -140,7 +148,7 @@ impl Index {
     /// Path of a sample's mask below `dir`, the folder the index was read from; its content is checked.
     ///
     /// # Errors
-    /// If the sample has no mask, the file cannot be read, or it changed since the index was made.
+    /// Returns an error if the sample has no mask, the file cannot be read, or it changed since the index was made.
     pub fn mask_path(&self, dir: &Path, sample: &Sample) -> Result<PathBuf> {
         let mask = sample
             .mask
@@ -155,6 +163,27 @@ impl Index {
             );
         }
         Ok(path)
+    }
+
+    /// Reads a sample's mask below `dir`, the folder the index was read from: labels of the index's [`MaskKind`],
+    /// `[sample.height, sample.width]`.
+    ///
+    /// # Errors
+    /// Returns an error that names the file if the sample has no mask, the file changed since the index was made, holds no
+    /// labels or values of another kind, or has another size than the index says.
+    pub fn read_mask(&self, dir: &Path, sample: &Sample) -> Result<Mask> {
+        let path = self.mask_path(dir, sample)?;
+        let mask = Mask::read(&path, self.mask_kind)?;
+        ensure!(
+            (mask.width, mask.height) == (sample.width as usize, sample.height as usize),
+            "{} has {}x{} pixels, but {}x{} in its index: prepare the data set again",
+            path.display(),
+            mask.width,
+            mask.height,
+            sample.width,
+            sample.height
+        );
+        Ok(mask)
     }
 
     /// Looks at all images that are there, so that a change is noticed before hours of work.
@@ -210,7 +239,7 @@ fn check_bytes(path: &Path, bytes: u64, sample: &Sample) -> Result<()> {
 /// The hash of a small file's content that [`Sample::mask_blake3`] is.
 ///
 /// # Errors
-/// If it cannot be read.
+/// Returns an error if it cannot be read.
 pub fn hash_file(path: &Path) -> Result<String> {
     let bytes =
         std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
@@ -220,7 +249,7 @@ pub fn hash_file(path: &Path) -> Result<String> {
 /// Refuses ids that could not be a file name everywhere.
 ///
 /// # Errors
-/// If `id` is empty or has characters other than letters, digits, `_`, `-`, `.`, or starts with a dot.
+/// Returns an error if `id` is empty or has characters other than letters, digits, `_`, `-`, `.`, or starts with a dot.
 pub fn check_sample_id(id: &str) -> Result<()> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     ensure!(
@@ -233,7 +262,7 @@ pub fn check_sample_id(id: &str) -> Result<()> {
 /// Refuses absolute paths and paths with `..`.
 ///
 /// # Errors
-/// If `path`, joined to a folder, could lead out of it.
+/// Returns an error if `path`, joined to a folder, could lead out of it.
 pub fn check_inside(path: &Path) -> Result<()> {
     let inside = path
         .components()
@@ -300,6 +329,50 @@ mod tests {
         let read = Index::read(dir.path()).map(drop);
         let path = index.mask_path(dir.path(), &index.samples[0]).map(drop);
         for (result, expected) in [(read, "b.png has 4 bytes, but 3"), (path, "m.png changed")] {
+            let text = format!("{:#}", result.expect_err(expected));
+            assert!(text.contains(expected), "{text}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_few_samples_are_spread_over_all() -> Result<()> {
+        let index = index(["a", "b", "c", "d", "e"].map(sample).to_vec())?;
+        let ids = |n: usize| -> Vec<&str> {
+            let spread = index.evenly_spaced(n);
+            spread.map(|s| s.sample_id.as_str()).collect()
+        };
+        assert_eq!(ids(0), [""; 0]);
+        assert_eq!(ids(2), ["a", "c"]);
+        assert_eq!(ids(3), ["a", "b", "d"]);
+        assert_eq!(ids(9), ["a", "b", "c", "d", "e"]);
+        Ok(())
+    }
+
+    #[test]
+    fn masks_are_of_the_kind_and_size_of_the_index() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("m.png");
+        let mut sample = sample("a");
+        sample.mask = Some("m.png".into());
+        let mut index = index(vec![sample])?;
+        let mask = Mask::filled(4, 2, 18);
+        mask.write(&path)?;
+        let wrong_kind = index.read_mask(dir.path(), &index.samples[0]);
+        index.mask_kind = MaskKind::TrainId;
+        assert_eq!(index.read_mask(dir.path(), &index.samples[0])?, mask);
+        Mask::filled(2, 4, 18).write(&path)?;
+        let wrong_size = index.read_mask(dir.path(), &index.samples[0]);
+        index.samples[0].mask_blake3 = Some(String::new());
+        let changed = index.read_mask(dir.path(), &index.samples[0]);
+        index.samples[0].mask = None;
+        let absent = index.read_mask(dir.path(), &index.samples[0]);
+        for (result, expected) in [
+            (wrong_kind, "m.png has the value 18"),
+            (wrong_size, "m.png has 2x4 pixels, but 4x2 in its index"),
+            (changed, "m.png changed since it was indexed"),
+            (absent, "a of toy has no mask"),
+        ] {
             let text = format!("{:#}", result.expect_err(expected));
             assert!(text.contains(expected), "{text}");
         }

@@ -1,7 +1,7 @@
-//! Label pictures: PNG files whose pixels are numbers, not colors.
+//! Label images: PNG files whose pixels are numbers, not colors.
 //!
-//! Labels become the numbers that are stored, as Pillow with numpy reads them: a palette's indices, not its colors. The
-//! common kind of PNG is decoded by the faster reader in `label_png`, the others by the `png` library here.
+//! Reading gives the numbers that are stored, as Pillow with `NumPy` does: the indices of a palette, not its colors. The
+//! common kind of PNG is decoded by the faster reader in `label_png`, all others by the `png` library here.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -16,10 +16,10 @@ use crate::mask::Mask;
 use crate::picture::{MAX_PIXELS, decode_rgb};
 
 impl Mask {
-    /// Reads a label picture without looking at its values, as [`read_labels`] does.
+    /// Reads a label image with any values, as [`read_labels`] does.
     ///
     /// # Errors
-    /// If the file cannot be decoded or holds no labels.
+    /// Returns an error if the file cannot be decoded or is not a label image.
     pub fn read_raw(path: &Path) -> Result<Self> {
         read_labels(path)
     }
@@ -27,7 +27,7 @@ impl Mask {
     /// Reads a mask and checks that all its values belong to `kind`.
     ///
     /// # Errors
-    /// As [`Mask::read_raw`], and for a value that `kind` does not have, with its first place.
+    /// Returns the errors of [`Mask::read_raw`], and an error that names the first pixel whose value `kind` does not have.
     pub fn read(path: &Path, kind: MaskKind) -> Result<Self> {
         let mask = Self::read_raw(path)?;
         if let Some(at) = mask.labels.iter().position(|&v| !kind.allows(v)) {
@@ -43,14 +43,14 @@ impl Mask {
     }
 }
 
-/// Decodes a label picture to the numbers that are stored.
+/// Decodes a label image to the numbers that are stored.
 ///
-/// Palette pictures give their indices; gray of 16 bits must be within 0 to 255; gray of 1 bit gives 0 and 1, of 2
-/// and 4 bits 0 to 255 in even steps (all as Pillow does); colors must be gray, of which one channel is taken.
+/// Palette images give their indices. Gray of 16 bits must be within 0 to 255; gray of 1 bit gives 0 and 1, of 2
+/// and 4 bits 0 to 255 in equal steps (as Pillow does). Color images must be gray everywhere; one channel is taken.
 ///
 /// # Errors
-/// If the file cannot be read, is damaged or cut off, is a JPEG (which blurs labels), or holds colors or greater
-/// numbers, naming their first place.
+/// Returns an error if the file cannot be read, is damaged or cut off, is a JPEG (which blurs labels), or holds colors or
+/// greater numbers, naming their first place.
 pub fn read_labels(path: &Path) -> Result<Mask> {
     std::fs::read(path)
         .map_err(anyhow::Error::from)
@@ -58,12 +58,12 @@ pub fn read_labels(path: &Path) -> Result<Mask> {
         .with_context(|| format!("{} cannot be used as labels", path.display()))
 }
 
-/// Decodes the bytes of a label picture as [`read_labels`] does.
+/// Decodes the bytes of a label image as [`read_labels`] does.
 ///
 /// # Errors
-/// As [`read_labels`].
+/// Returns the errors of [`read_labels`].
 pub fn decode_labels(bytes: &[u8]) -> Result<Mask> {
-    match image::guess_format(bytes).context("it is damaged or no picture")? {
+    match image::guess_format(bytes).context("it is damaged or not an image")? {
         ImageFormat::Png => label_png::decode(bytes).map_or_else(|| png_labels(bytes), Ok),
         ImageFormat::Jpeg => bail!("it is a JPEG, which blurs labels: get the PNG"),
         _ => {
@@ -94,14 +94,14 @@ fn png_labels(bytes: &[u8]) -> Result<Mask> {
     reader
         .next_frame(&mut samples)
         .context("it is a damaged PNG")?;
-    // what follows the pixels tells whether the file was cut off
+    // the chunks after the pixels show whether the file was cut off
     reader.finish().context("it is a damaged PNG")?;
     let (width, height) = (width as usize, height as usize);
     let labels = match (color, depth) {
         (ColorType::Grayscale | ColorType::Indexed, BitDepth::Eight) => samples,
         (ColorType::Grayscale, BitDepth::Sixteen) => narrow(&samples, width)?,
         (ColorType::Grayscale | ColorType::Indexed, _) => {
-            // 2 and 4 bits of gray are shades, 1 bit tells no from yes
+            // Pillow scales 2 and 4 bits of gray to 0..=255, but keeps 1 bit as 0 and 1
             let factor = match (color, depth) {
                 (ColorType::Grayscale, BitDepth::Two) => 85,
                 (ColorType::Grayscale, BitDepth::Four) => 17,
@@ -114,7 +114,7 @@ fn png_labels(bytes: &[u8]) -> Result<Mask> {
         (_, BitDepth::Eight) => {
             return gray_of_colors(&samples, width, height, color.samples());
         }
-        _ => bail!("it is a 16-bit color picture, not labels"),
+        _ => bail!("it is a 16-bit color image, not a label image"),
     };
     Ok(Mask {
         width,
@@ -123,7 +123,7 @@ fn png_labels(bytes: &[u8]) -> Result<Mask> {
     })
 }
 
-/// The numbers in a row of packed bits, times `factor`.
+/// The numbers in a row of packed bits, multiplied by `factor`.
 fn unpack(row: &[u8], width: usize, bits: usize, factor: u8) -> impl Iterator<Item = u8> + '_ {
     let per_byte = 8 / bits;
     (0..width).map(move |x| {
@@ -146,13 +146,13 @@ fn narrow(samples: &[u8], width: usize) -> Result<Vec<u8>> {
     Ok(pairs.iter().map(|pair| pair[1]).collect())
 }
 
-/// One channel of a picture whose color channels are the same everywhere; the fourth is transparency.
+/// One channel of an image whose color channels are equal everywhere; a fourth channel is transparency.
 fn gray_of_colors(samples: &[u8], width: usize, height: usize, channels: usize) -> Result<Mask> {
     let colors = if channels < 3 { 1 } else { 3 };
     let mut pixels = samples.chunks_exact(channels).map(|p| &p[..colors]);
     if let Some(at) = pixels.position(|p| p.iter().any(|&v| v != p[0])) {
         bail!(
-            "it has the color {:?} at row {}, column {}: a color picture is no labels, get the label file",
+            "it has the color {:?} at row {}, column {}: a color image is not a label image, get the label file",
             &samples[at * channels..][..3],
             at / width,
             at % width

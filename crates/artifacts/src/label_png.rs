@@ -1,16 +1,27 @@
-//! The usual PNG of labels, several times faster than any PNG: 8 bits a pixel, one channel, not interlaced.
+//! A fast reader of the usual label PNG: 8 bits a pixel, one channel, not interlaced.
 //!
-//! Encoders choose the Paeth filter for most rows of labels, and libraries undo it byte by byte, each of which waits for
-//! the one before; it is half of the time that preparing a data set takes. But labels come in areas: where eight bytes
-//! of a row hold no difference, and the row above does not change or agrees so far, the eight labels are the ones to
-//! the left or above. Whatever is unusual or damaged is left to the library, which also says what is wrong.
+//! PNG stores each row as differences from a prediction. Encoders choose the Paeth predictor for most rows of a label image:
+//! of the neighbors to the left, above, and above left it takes the one nearest to left + above − above left. Undoing it is a
+//! chain of dependent operations, because every byte needs the decoded byte before it; libraries go through this chain byte by
+//! byte, and that was half of the time of preparing a data set.
+//!
+//! Labels come in areas of equal values, so most differences are zero, and then eight bytes can be decoded at once:
+//!
+//! - If left equals above left at the start of the eight bytes, the predictor is `above` (left + above − above left = above).
+//!   With a zero difference the byte is `above`, which makes the same true of the next byte. So all eight bytes are those
+//!   above.
+//! - If the eight bytes above are all equal to the above-left one, the predictor is `left` for the same reason. With zero
+//!   differences all eight bytes are the one to the left.
+//!
+//! All other groups of eight are decoded byte by byte. Whatever is unusual or damaged is left to the library, which also
+//! reports what is wrong with it.
 
 use crate::mask::Mask;
 use crate::picture::MAX_PIXELS;
 
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 
-/// The values of a usual PNG of labels: gray, or indices of a palette. Nothing if it is unusual, damaged or cut off.
+/// Decodes a usual label PNG: gray values, or the indices of a palette. `None` if it is unusual, damaged or cut off.
 pub(crate) fn decode(bytes: &[u8]) -> Option<Mask> {
     let mut rest = bytes.strip_prefix(SIGNATURE)?;
     let (kind, header) = chunk(&mut rest)?;
@@ -34,7 +45,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Mask> {
     }
     let (width, height) = (width as usize, height as usize);
     let n_bytes = (width + 1) * height;
-    // its checksum is compared, which stands for those of the chunks
+    // the checksum of the zlib stream is compared; the ones of the chunks cover the same bytes
     let rows = fdeflate::decompress_to_vec_bounded(&compressed, n_bytes + 1).ok()?;
     if rows.len() != n_bytes {
         return None;
@@ -46,16 +57,16 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Mask> {
     })
 }
 
-/// Name and content of the next chunk.
+/// Type and content of the next chunk.
 fn chunk<'a>(rest: &mut &'a [u8]) -> Option<([u8; 4], &'a [u8])> {
     let (length, after) = rest.split_first_chunk::<4>()?;
     let (kind, after) = after.split_first_chunk::<4>()?;
     let (data, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-    *rest = after.get(4..)?; // without its checksum
+    *rest = after.get(4..)?; // skips its checksum
     Some((*kind, data))
 }
 
-/// Rows of differences, each after a byte that says from what, to rows of values.
+/// Decodes rows of differences, each of which begins with a byte that names its predictor.
 fn unfilter(rows: &[u8], width: usize, height: usize) -> Option<Vec<u8>> {
     let mut labels = vec![0; width * height];
     let first = vec![0; width];
@@ -99,7 +110,7 @@ fn add_average(differences: &[u8], above: &[u8], row: &mut [u8]) {
 }
 
 fn add_paeth(differences: &[u8], above: &[u8], row: &mut [u8]) {
-    // the last values to the left, and above it
+    // the decoded byte to the left, and the one above it
     let (mut left, mut corner) = (0, 0);
     let pieces = row
         .chunks_mut(8)
@@ -121,7 +132,7 @@ fn add_paeth(differences: &[u8], above: &[u8], row: &mut [u8]) {
     }
 }
 
-/// The neighbor that is nearest to left + above - corner; the first of equally near ones.
+/// The Paeth predictor: the neighbor nearest to left + above − corner, and of equally near ones the first.
 fn paeth(left: u8, above: u8, corner: u8) -> u8 {
     let to_left = above.abs_diff(corner);
     let to_above = left.abs_diff(corner);

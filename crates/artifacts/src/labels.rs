@@ -54,21 +54,21 @@ pub const CLASS_COLORS: [[u8; 3]; NUM_CLASSES] = [
 /// Void: no loss, no metric, never part of a segment.
 pub const IGNORE: u8 = 255;
 
-/// COCO object pixel in a training mask: the network shall be maximally uncertain there.
+/// Pixel of a COCO object in a training mask, where the network is trained to be maximally uncertain.
 pub const OOD_PROXY: u8 = 254;
 
-/// What a pixel counts as when out-of-distribution detection is evaluated.
+/// What a pixel counts as in the evaluation of out-of-distribution detection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum EvalLabel {
-    /// In-distribution: a false alarm if it is flagged.
+    /// In-distribution: a false positive if it is flagged.
     In = 0,
     /// Out-of-distribution: an unknown object.
     Out = 1,
-    /// Not rated per pixel, but not void either: a segment that lies here is a false positive.
+    /// Left out of pixel metrics, but not void: a segment that lies here is a false positive.
     ///
-    /// The reference treats pixels so whose id is neither in its in-list nor in its out-list nor void
-    /// (`LostAndFound`'s id 0).
+    /// The reference does this with pixels whose id is neither void nor in one of its two lists of ids
+    /// (id 0 of `LostAndFound`).
     Unrated = 2,
     /// Void: belongs to no segment, no object and no metric.
     Ignore = 255,

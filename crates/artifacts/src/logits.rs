@@ -1,7 +1,33 @@
 //! `logits/<dataset>/<sample_id>.safetensors`: a network's output before its last bilinear upsampling.
 //!
-//! One tensor `logits`, `[C, h, w]` f16 or f32, and in the metadata what a reader needs to bring it to the
-//! size of the mask. A [`RowReader`] upsamples a row at a time, so that no full-size volume ever exists.
+//! The file has one tensor `logits`, `[C, h, w]` f16 or f32; its metadata say how to upsample it to the size of the mask.
+//! A [`RowReader`] upsamples one row at a time, so the volume `[C, H, W]` of the full size is never in memory.
+//!
+//! ```
+//! use artifacts::logits::{Logits, LogitsInfo, Precision};
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let info = LogitsInfo {
+//!     sample_id: "frankfurt_000000_000294".into(),
+//!     network: "erfnet".into(),
+//!     output_height: 4,
+//!     output_width: 4,
+//!     align_corners: false,
+//!     num_classes: 2,
+//! };
+//! // two classes at half of the output's resolution
+//! let logits = Logits::new(info, [2, 2, 2], vec![0., 1., 2., 3., 5., 5., 5., 5.])?;
+//! let dir = tempfile::tempdir()?;
+//! let path = dir.path().join("frankfurt_000000_000294.safetensors");
+//! logits.write(&path, Precision::F16)?;
+//!
+//! let logits = Logits::read(&path)?;
+//! let mut row = vec![0.0; 2 * 4]; // [C, W]
+//! logits.row_reader().read(0, &mut row);
+//! assert_eq!(row, [0., 0.25, 0.75, 1., 5., 5., 5., 5.]);
+//! # Ok(())
+//! # }
+//! ```
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -19,33 +45,33 @@ use crate::vectorized;
 const TENSOR: &str = "logits";
 const FORMAT_VERSION: &str = "1";
 
-/// Everything about a logits file but the values.
+/// The metadata of a logits file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogitsInfo {
-    /// Sample to which the logits belong.
+    /// Id of the sample.
     pub sample_id: String,
-    /// Network that made them, e.g. `erfnet`.
+    /// Name of the network, e.g. `erfnet`.
     pub network: String,
     /// Rows after upsampling.
     pub output_height: usize,
     /// Columns after upsampling.
     pub output_width: usize,
-    /// How corners are aligned by the upsampling, as in `PyTorch`'s `interpolate`.
+    /// The flag `align_corners` of `PyTorch`'s `interpolate` with which the logits are upsampled.
     pub align_corners: bool,
-    /// The first so many channels are classes; a void channel may follow, and is not part of the softmax.
+    /// Number of classes: the first channels. Further channels (void) may follow; they are not part of the softmax.
     pub num_classes: usize,
 }
 
-/// How the values are stored.
+/// Number format in which the values are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
-    /// Half precision: relative error 2^-11; the default.
+    /// Half precision, with a relative error of 2^-11.
     F16,
     /// Single precision.
     F32,
 }
 
-/// Where the logits of a sample are in the directory `dir` of `seg-model infer`.
+/// Path of the logits of a sample in `dir`, an output of `seg-model infer`.
 pub fn logits_path(dir: &Path, sample_id: &str) -> PathBuf {
     dir.join(format!("{sample_id}.safetensors"))
 }
@@ -53,7 +79,7 @@ pub fn logits_path(dir: &Path, sample_id: &str) -> PathBuf {
 /// Logits of one sample in memory, `[C, h, w]`, as they are stored.
 #[derive(Clone, Debug)]
 pub struct Logits {
-    /// What the values are.
+    /// Sample, network and output size.
     pub info: LogitsInfo,
     /// Channels in the file, at least `num_classes`.
     pub channels: usize,
@@ -86,9 +112,9 @@ impl Values {
         }
     }
 
-    /// Position of the first value that is infinite or not a number, with that value.
+    /// Position and value of the first infinity or NaN.
     fn first_not_finite(&self) -> Option<(usize, f32)> {
-        // whole blocks are looked at first, as there is nearly never one
+        // there is nearly never one, so whole blocks are tested first: that loop has no branch
         const BLOCK: usize = 4096;
         match self {
             Self::Halves(values) => {
@@ -113,7 +139,7 @@ impl Logits {
     /// Wraps values `[channels, height, width]`.
     ///
     /// # Errors
-    /// If the length does not fit, there are fewer channels than classes, or a value is not finite.
+    /// Returns an error if the length does not fit, there are fewer channels than classes, or a value is not finite.
     pub fn new(info: LogitsInfo, shape: [usize; 3], values: Vec<f32>) -> Result<Self> {
         Self::of(info, shape, Values::Floats(values))
     }
@@ -122,7 +148,7 @@ impl Logits {
         let [channels, height, width] = shape;
         ensure!(
             values.len() == channels * height * width && values.len() > 0,
-            "{} values are no logits of shape {shape:?}",
+            "{} values are not logits of shape {shape:?}",
             values.len()
         );
         ensure!(
@@ -152,7 +178,7 @@ impl Logits {
     /// Reads and checks a logits file.
     ///
     /// # Errors
-    /// If it is absent, damaged, of another version, or holds values that are not finite.
+    /// Returns an error if it is absent, damaged, of another version, or holds values that are not finite.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).with_context(|| {
             format!(
@@ -162,17 +188,18 @@ impl Logits {
         })?;
         Self::parse(&bytes).with_context(|| {
             format!(
-                "{} is no usable logits file: remove it and run `seg-model infer` again",
+                "{} is not a usable logits file: remove it and run `seg-model infer` again",
                 path.display()
             )
         })
     }
 
-    /// Reads the logits of a sample in the directory `dir` of `seg-model infer`, and checks that they are its own, and of output
-    /// size (columns, rows) `size` if that is known.
+    /// Reads the logits of a sample in `dir`, an output of `seg-model infer`.
+    ///
+    /// The file must name this sample. If `size` (columns, rows) is given, it must be the output size.
     ///
     /// # Errors
-    /// As [`read`](Self::read), or if the file is that of another sample or size.
+    /// Returns the errors of [`read`](Self::read), and an error if the file is that of another sample or size.
     pub fn read_sample(dir: &Path, sample_id: &str, size: Option<(usize, usize)>) -> Result<Self> {
         let path = logits_path(dir, sample_id);
         let logits = Self::read(&path)?;
@@ -207,7 +234,7 @@ impl Logits {
         let number = |key: &str| -> Result<usize> {
             text(key)?
                 .parse()
-                .with_context(|| format!("metadata {key:?} is no number"))
+                .with_context(|| format!("metadata {key:?} is not a number"))
         };
         let version = text("format_version")?;
         ensure!(
@@ -258,7 +285,7 @@ impl Logits {
     /// Writes the file atomically.
     ///
     /// # Errors
-    /// If a value does not fit the precision, or the disk fails.
+    /// Returns an error if a value does not fit into the number format, or the file cannot be written.
     pub fn write(&self, path: &Path, precision: Precision) -> Result<()> {
         let info = &self.info;
         let (dtype, size) = match precision {
@@ -312,7 +339,7 @@ impl Logits {
         Ok(())
     }
 
-    /// A reader of rows from the top, which widens each source row only once.
+    /// A reader of upsampled rows. Read from the top down, it upsamples each source row only once.
     pub fn row_reader(&self) -> RowReader<'_> {
         let widened = || {
             (
@@ -329,7 +356,7 @@ impl Logits {
         }
     }
 
-    /// Source row `y` of all classes, upsampled to the output's width, into `out`; `narrow` is room for one class.
+    /// Upsamples source row `y` of all classes to the output's width, into `out`; `narrow` is a buffer for one class.
     fn widen(&self, y: usize, taps: Option<&[Tap]>, narrow: &mut [f32], out: &mut [f32]) {
         let rows = out.chunks_exact_mut(self.info.output_width);
         for (class, out) in rows.enumerate() {
@@ -345,7 +372,7 @@ impl Logits {
         }
     }
 
-    /// Source columns and weights of each output column, unless both have the same columns.
+    /// Source columns and weights of each output column; `None` if the output has the columns of the source.
     fn column_taps(&self) -> Option<Vec<Tap>> {
         let out_width = self.info.output_width;
         let taps: Vec<_> = (0..out_width)
@@ -356,23 +383,23 @@ impl Logits {
     }
 }
 
-/// Two source columns, and the weight of the second.
+/// Two neighboring source columns, and the weight of the second.
 type Tap = (usize, usize, f32);
 
-/// Rows of logits, upsampled bilinearly; fast when they are asked for in order.
+/// Reads rows of bilinearly upsampled logits; fast if they are read in order.
 #[derive(Clone, Debug)]
 pub struct RowReader<'a> {
     logits: &'a Logits,
     taps: Option<Vec<Tap>>,
-    /// Source rows above and below the last output row, with their numbers.
+    /// The two source rows around the last output row, widened, with their numbers.
     upper: (usize, Vec<f32>),
     lower: (usize, Vec<f32>),
-    /// One source row of one class.
+    /// Buffer for one source row of one class.
     narrow: Vec<f32>,
 }
 
 impl RowReader<'_> {
-    /// Class logits of output row `y` into `out` `[num_classes, output_width]`.
+    /// Writes the class logits of output row `y` to `out`, `[num_classes, output_width]`.
     pub fn read(&mut self, y: usize, out: &mut [f32]) {
         let Self {
             logits,
@@ -408,7 +435,7 @@ vectorized! {
     }
 }
 
-/// The two source positions of output position `i` and the weight of the second, as `PyTorch`'s `interpolate`.
+/// The two source positions of output position `i` and the weight of the second, as in `PyTorch`'s `interpolate`.
 fn source(i: usize, n_in: usize, n_out: usize, align_corners: bool) -> (usize, usize, f32) {
     let at = if align_corners {
         let scale = if n_out > 1 {

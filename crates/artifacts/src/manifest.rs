@@ -1,5 +1,6 @@
-//! `manifest.json`: what made a directory, from what. It is written last: its presence means that the directory
-//! is complete.
+//! `manifest.json`: which stage made a directory, with which arguments, from which inputs.
+//!
+//! It is written last, so its presence means that the directory is complete.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,7 +16,7 @@ pub const FILE_NAME: &str = "manifest.json";
 
 const FORMAT_VERSION: u32 = 1;
 
-/// Provenance of one stage's directory.
+/// The provenance of a directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -27,15 +28,15 @@ pub struct Manifest {
     pub tool_version: String,
     /// The stage's resolved arguments.
     pub arguments: serde_json::Value,
-    /// Files read, by the argument's name. A directory stands for its own manifest (or index).
+    /// Inputs by the name of their argument. A directory is represented by its own manifest.
     pub inputs: BTreeMap<String, Input>,
-    /// How many of what were written, e.g. `samples`.
+    /// Numbers of things written, e.g. `samples`.
     pub counts: BTreeMap<String, u64>,
-    /// Wall-clock time of the last call in seconds.
+    /// Wall-clock time of the call that completed the directory, in seconds.
     pub seconds: f64,
 }
 
-/// One input with its content.
+/// One input and the hash of its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
@@ -48,10 +49,10 @@ pub struct Input {
 }
 
 impl Input {
-    /// Hashes a file, or the manifest of a stage's directory, which in turn names its own inputs.
+    /// Hashes a file, or the manifest of a stage's directory, which in turn holds the hashes of its inputs.
     ///
     /// # Errors
-    /// If the file cannot be read, or the directory has no manifest because its stage did not finish.
+    /// Returns an error if the file cannot be read, or the directory has no manifest because its stage did not finish.
     pub fn of(path: &Path) -> Result<Self> {
         ensure!(
             path.exists(),
@@ -72,7 +73,7 @@ impl Input {
         })
     }
 
-    /// A finished directory is told by its manifest, but not by the time it took: the same work gives the same hash.
+    /// Hashes the manifest of a finished directory without the time it took, so that the same work has the same hash.
     fn of_stage(dir: &Path) -> Result<Self> {
         ensure!(
             dir.join(FILE_NAME).exists(),
@@ -93,7 +94,7 @@ impl Input {
 }
 
 impl Manifest {
-    /// A manifest of this version without counts.
+    /// A manifest of the present version, without counts.
     pub fn new(stage: &str, arguments: serde_json::Value, inputs: BTreeMap<String, Input>) -> Self {
         Self {
             format_version: FORMAT_VERSION,
@@ -109,7 +110,7 @@ impl Manifest {
     /// Reads a manifest file.
     ///
     /// # Errors
-    /// If it is absent, damaged or of another version.
+    /// Returns an error if it is absent, damaged or of another version.
     pub fn read_file(path: &Path) -> Result<Self> {
         let manifest: Self = read_json(path)?;
         ensure!(
@@ -124,10 +125,10 @@ impl Manifest {
     /// Reads `dir/manifest.json`.
     ///
     /// # Errors
-    /// If the directory is incomplete or of another version.
+    /// Returns an error if the directory is incomplete or of another version.
     pub fn read(dir: &Path) -> Result<Self> {
         Self::read_file(&dir.join(FILE_NAME))
-            .with_context(|| format!("{} is not a finished stage", dir.display()))
+            .with_context(|| format!("{} is not the output of a finished stage", dir.display()))
     }
 
     /// Writes the manifest to `path`.
@@ -135,7 +136,7 @@ impl Manifest {
         write_json(path, self)
     }
 
-    /// Whether `other` was made by the same stage and version from the same inputs with the same arguments.
+    /// Whether `other` is of the same stage and version, with the same arguments and inputs.
     pub fn same_work(&self, other: &Self) -> bool {
         let content = |m: &Self| -> Vec<(String, String)> {
             let pair = |(k, v): (&String, &Input)| (k.clone(), v.blake3.clone());

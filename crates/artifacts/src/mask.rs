@@ -1,4 +1,4 @@
-//! 8-bit label masks and 16-bit component maps, written as greyscale PNG.
+//! 8-bit label masks and 16-bit component maps, written as grayscale PNG.
 
 use std::path::Path;
 
@@ -11,16 +11,16 @@ use crate::atomic::write_whole;
 /// One label per pixel, row-major `[height, width]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mask {
-    /// Columns.
+    /// Number of columns.
     pub width: usize,
-    /// Rows.
+    /// Number of rows.
     pub height: usize,
     /// `height * width` labels.
     pub labels: Vec<u8>,
 }
 
 impl Mask {
-    /// A mask that is `label` everywhere.
+    /// A mask with the same `label` everywhere.
     pub fn filled(width: usize, height: usize, label: u8) -> Self {
         Self {
             width,
@@ -29,7 +29,7 @@ impl Mask {
         }
     }
 
-    /// Writes the mask as 8-bit greyscale PNG, as [`write_whole`] does.
+    /// Writes the mask as 8-bit grayscale PNG, as [`write_whole`] does.
     pub fn write(&self, path: &Path) -> Result<()> {
         write_luma::<u8>(path, self.width, self.height, &self.labels)
     }
@@ -61,21 +61,21 @@ pub fn nearest(i: usize, n_in: usize, n_out: usize) -> usize {
 /// Segment numbers per pixel, 0 outside, row-major; `components/<sample_id>.png`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComponentMap {
-    /// Columns.
+    /// Number of columns.
     pub width: usize,
-    /// Rows.
+    /// Number of rows.
     pub height: usize,
     /// `height * width` segment numbers; segments are numbered from 1 by their first pixel in row-major order.
     pub ids: Vec<u16>,
 }
 
 impl ComponentMap {
-    /// Reads a 16-bit greyscale PNG.
+    /// Reads a 16-bit grayscale PNG.
     ///
     /// # Errors
-    /// If the file cannot be decoded or is not 16-bit greyscale.
+    /// Returns an error if the file cannot be decoded or is not 16-bit grayscale.
     pub fn read(path: &Path) -> Result<Self> {
-        let unusable = || format!("{} is damaged or no picture", path.display());
+        let unusable = || format!("{} is damaged or not an image", path.display());
         let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
         let picture = reader.with_context(unusable)?.decode();
         match picture.with_context(unusable)? {
@@ -85,14 +85,14 @@ impl ComponentMap {
                 ids: map.into_raw(),
             }),
             other => bail!(
-                "{} is {:?}, but a component map is 16-bit greyscale",
+                "{} is {:?}, but a component map is 16-bit grayscale",
                 path.display(),
                 other.color()
             ),
         }
     }
 
-    /// Writes a 16-bit greyscale PNG, as [`write_whole`] does.
+    /// Writes a 16-bit grayscale PNG, as [`write_whole`] does.
     pub fn write(&self, path: &Path) -> Result<()> {
         write_luma::<u16>(path, self.width, self.height, &self.ids)
     }
@@ -106,7 +106,7 @@ where
 {
     ensure!(
         values.len() == width * height,
-        "{} values are no {width}x{height} mask for {}",
+        "{} values do not fill a {width}x{height} mask for {}",
         values.len(),
         path.display()
     );

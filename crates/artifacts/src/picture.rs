@@ -11,18 +11,20 @@ use anyhow::{Context, Result, ensure};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
-/// More pixels than any photograph; a guard against headers that only exhaust the memory.
+/// More pixels than any photograph has: a guard against damaged headers that would exhaust the memory.
 pub const MAX_PIXELS: u64 = 1 << 28;
 
 const JPEG_END: [u8; 2] = [0xFF, 0xD9];
 
-/// Width and height of a picture when it is upright. Of most files only the header is read; a JPEG must have its
-/// end.
+/// Width and height of an image when it is upright.
+///
+/// Only the header is read, except that a JPEG must have its end marker.
 ///
 /// # Errors
-/// If the file cannot be read, is no picture, is a JPEG that was cut off, or names an absurd size.
+/// Returns an error if the file cannot be read, is not an image, is a JPEG that was cut off, or has more than [`MAX_PIXELS`]
+/// pixels.
 pub fn size(path: &Path) -> Result<(u32, u32)> {
-    /// The header of most JPEGs is not longer.
+    /// Bytes in which the header of most JPEGs ends.
     const HEAD: usize = 1 << 14;
     let size = || -> Result<(u32, u32)> {
         let mut file = File::open(path)?;
@@ -46,21 +48,21 @@ pub fn size(path: &Path) -> Result<(u32, u32)> {
     size().with_context(|| unusable(path))
 }
 
-/// Decodes a picture to upright 8-bit RGB: 16-bit values are scaled, gray is repeated, palettes are looked up,
+/// Decodes an image to upright 8-bit RGB: 16-bit values are scaled, gray is repeated, palettes are looked up,
 /// transparency is dropped.
 ///
 /// # Errors
-/// As [`size()`], and if the content is damaged.
+/// Returns the errors of [`size()`], and an error if the content is damaged.
 pub fn read_rgb(path: &Path) -> Result<RgbImage> {
     read_whole(path)
         .and_then(|bytes| decode_rgb(&bytes))
         .with_context(|| unusable(path))
 }
 
-/// Decodes the bytes of a picture file as [`read_rgb`] does.
+/// Decodes the bytes of an image file as [`read_rgb`] does.
 ///
 /// # Errors
-/// If they are no whole picture.
+/// Returns an error if they are not a whole image.
 pub fn decode_rgb(bytes: &[u8]) -> Result<RgbImage> {
     ensure_whole(bytes)?;
     let (decoder, _, orientation) = open(Cursor::new(bytes))?;
@@ -70,7 +72,7 @@ pub fn decode_rgb(bytes: &[u8]) -> Result<RgbImage> {
 }
 
 fn unusable(path: &Path) -> String {
-    format!("{} is damaged or no picture", path.display())
+    format!("{} is damaged or not an image", path.display())
 }
 
 fn read_whole(path: &Path) -> Result<Vec<u8>> {
@@ -92,8 +94,8 @@ fn is_jpeg(bytes: &[u8]) -> bool {
     image::guess_format(bytes).is_ok_and(|f| f == ImageFormat::Jpeg)
 }
 
-/// Width and height of an upright JPEG by its first bytes, without the tables of codes that a decoder would build.
-/// Nothing if they do not say it, or anything is unusual.
+/// Width and height of an upright JPEG from its first bytes, without building the code tables of a decoder.
+/// `None` if they do not contain the size, or anything is unusual.
 fn jpeg_size(head: &[u8]) -> Option<(u32, u32)> {
     let mut rest = head.strip_prefix(&[0xFF, 0xD8])?;
     let mut orientation = None;
@@ -118,7 +120,7 @@ fn jpeg_size(head: &[u8]) -> Option<(u32, u32)> {
                     return None;
                 }
             }
-            // notes, and the tables that come before
+            // comments and other application data, and tables that precede the frame
             (0xDB | 0xC4 | 0xDD | 0xE0..=0xEF | 0xFE, _) => {}
             _ => return None,
         }
@@ -126,8 +128,8 @@ fn jpeg_size(head: &[u8]) -> Option<(u32, u32)> {
     }
 }
 
-/// Whether the end marker of a JPEG is there: as its last bytes, or before something else that was appended.
-/// Segments are skipped then, as the small pictures in them have ends too.
+/// Whether a JPEG has its end marker: as the last bytes, or before other data that was appended.
+/// Segments are skipped, because the thumbnails in them have end markers of their own.
 fn jpeg_ends(bytes: &[u8]) -> bool {
     if bytes.ends_with(&JPEG_END) {
         return true;
@@ -137,7 +139,7 @@ fn jpeg_ends(bytes: &[u8]) -> bool {
         rest = &rest[at + 1..];
         match rest.first() {
             Some(0xD9) => return true,
-            // filled up, a literal 0xFF of the compressed data, restart and start markers stand alone
+            // padding, a literal 0xFF in the compressed data, restart and start markers have no length
             Some(0xFF | 0 | 1 | 0xD0..=0xD8) => {}
             Some(_) => {
                 let Some(&[_, high, low]) = rest.first_chunk::<3>() else {
@@ -158,12 +160,12 @@ fn open<'a, R: BufRead + Seek + 'a>(
     upright(ImageReader::new(reader).with_guessed_format()?)
 }
 
-/// A decoder, the picture's size when it is upright, and how it is turned.
+/// A decoder, the size of the upright image, and the orientation in which it is stored.
 fn upright<'a, R: BufRead + Seek + 'a>(
     reader: ImageReader<R>,
 ) -> Result<(impl ImageDecoder + 'a, (u32, u32), Orientation)> {
     let mut decoder = reader.into_decoder()?;
-    // damaged notes on the camera are no reason to refuse a picture
+    // damaged EXIF data is no reason to refuse an image
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let (width, height) = decoder.dimensions();
     let pixels = u64::from(width) * u64::from(height);
@@ -175,7 +177,7 @@ fn upright<'a, R: BufRead + Seek + 'a>(
     Ok((decoder, size, orientation))
 }
 
-/// The size of an upright picture, given the one that is stored.
+/// The size of the upright image, given the stored size.
 fn oriented((width, height): (u32, u32), orientation: Orientation) -> (u32, u32) {
     match orientation {
         Orientation::Rotate90

@@ -1,14 +1,24 @@
-//! Splitting the samples of a stage over machines.
+//! Splitting the samples of a stage among machines.
+//!
+//! ```
+//! use artifacts::shard::Shard;
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let shard: Shard = "1/3".parse()?;
+//! assert_eq!(shard.select(["a", "b", "c", "d", "e"]), ["b", "e"]);
+//! # Ok(())
+//! # }
+//! ```
 
 use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-/// Part `index` of `count` of a sorted list of samples, written `i/n` with `i` in 0..n.
+/// Part `index` of `count` of a sorted list of samples, written `I/N` with `I` in `0..N`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
-    /// Which part, from 0.
+    /// Number of the part, from 0.
     pub index: usize,
     /// Number of parts, at least 1.
     pub count: usize,
@@ -21,7 +31,7 @@ impl Default for Shard {
 }
 
 impl Shard {
-    /// Every `count`-th element from `index` on: all parts together are the whole, none overlap.
+    /// Every `count`-th item, from number `index` on. The parts do not overlap, and together they are all items.
     pub fn select<T>(self, items: impl IntoIterator<Item = T>) -> Vec<T> {
         items
             .into_iter()
@@ -46,10 +56,10 @@ impl FromStr for Shard {
             Some((index.parse().ok()?, count.parse().ok()?))
         };
         let (index, count) = parse()
-            .with_context(|| format!("a shard is written i/n, for example 0/4, not {text:?}"))?;
+            .with_context(|| format!("a shard is written I/N, for example 0/4, not {text:?}"))?;
         ensure!(
             index < count,
-            "shard {text} does not exist: parts of {count} are numbered 0 to {}",
+            "shard {text} does not exist: {count} shards are numbered 0 to {}",
             count.saturating_sub(1)
         );
         Ok(Self { index, count })

@@ -1,4 +1,4 @@
-//! The directory that a stage writes: started, continued after an interruption, or already done.
+//! The output directory of a stage: new, interrupted and to be continued, or complete.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,10 +11,10 @@ use serde::Serialize;
 use crate::atomic::sync_folder;
 use crate::manifest::{FILE_NAME, Input, Manifest};
 
-/// Names the work in progress; becomes `manifest.json` when all is written.
+/// The manifest of work in progress; `manifest.json` takes its place when all is written.
 const IN_PROGRESS: &str = "manifest.in-progress.json";
 
-/// A stage's output directory while it is being written.
+/// The output directory of a stage that is at work.
 #[derive(Debug)]
 pub struct StageDir {
     path: PathBuf,
@@ -22,26 +22,27 @@ pub struct StageDir {
     started: Instant,
 }
 
-/// What to do with an output directory.
+/// The state of an output directory.
 #[derive(Debug)]
 pub enum Opened {
-    /// It is complete and made by the same work.
+    /// It is complete and was made by the same work.
     Done(Box<Manifest>),
-    /// It is to be written; samples that are already there belong to the same work and can be kept.
+    /// It is to be written. Samples that are already there were made by the same work and can be kept.
     Work(StageDir),
 }
 
 impl StageDir {
     /// Opens `path` for the work that `stage`, `arguments` and `inputs` describe.
     ///
-    /// Complete and made by the same work: [`Opened::Done`]. Interrupted in the same work: what is there stays,
-    /// so that the stage goes on with what is missing. Made by other work, or `force`: emptied first.
+    /// If it is complete and was made by the same work, this is [`Opened::Done`]. If the same work was interrupted, its files
+    /// stay, so that the stage continues with what is missing. If it was made by other work, or with `force`, it is emptied
+    /// first.
     ///
-    /// `inputs` are pairs of argument name and path; directories stand for their manifest.
+    /// `inputs` are pairs of argument name and path; a directory is represented by its manifest.
     /// Arguments that do not change the result (threads, verbosity, force) must not be serialized.
     ///
     /// # Errors
-    /// If an input is missing or incomplete, or `path` holds files that no stage wrote.
+    /// Returns an error if an input is missing or incomplete, or `path` holds files that no stage wrote.
     pub fn open(
         path: &Path,
         stage: &str,
@@ -61,14 +62,14 @@ impl StageDir {
     }
 
     /// Opens `path` for the work of a manifest without counts, as [`open`](Self::open) does; the manifest's inputs are not
-    /// looked at.
+    /// read.
     ///
     /// # Errors
-    /// If `path` holds files that no stage wrote.
+    /// Returns an error if `path` holds files that no stage wrote.
     pub fn open_for(path: &Path, manifest: Manifest, force: bool) -> Result<Opened> {
         let (complete, partial) = (path.join(FILE_NAME), path.join(IN_PROGRESS));
         if complete.exists() && !force {
-            // a manifest of another version is other work
+            // a manifest of another version counts as other work
             if let Some(old) = Manifest::read_file(&complete)
                 .ok()
                 .filter(|m| m.same_work(&manifest))
@@ -92,40 +93,40 @@ impl StageDir {
         }))
     }
 
-    /// The directory.
+    /// Path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Creates and returns a sub-folder.
+    /// Creates a subfolder and returns its path.
     pub fn subdir(&self, name: &str) -> Result<PathBuf> {
         let dir = self.path.join(name);
         create_dir(&dir)?;
         Ok(dir)
     }
 
-    /// Declares the directory complete.
+    /// Writes the manifest, which declares the directory complete. `counts`: numbers of things written, by name.
     pub fn finish(mut self, counts: &[(&str, u64)]) -> Result<Manifest> {
         self.manifest.counts = counts.iter().map(|&(k, v)| (k.to_owned(), v)).collect();
-        // a power cut must not leave a manifest without what it declares complete
+        // a power failure must not leave a manifest without the files that it declares complete
         sync_folder(&self.path)?;
         self.manifest.seconds = self.started.elapsed().as_secs_f64();
         self.manifest.write_file(&self.path.join(FILE_NAME))?;
         fs::remove_file(self.path.join(IN_PROGRESS))
-            .context("could not end the work in progress")?;
+            .context("could not remove the manifest of the work in progress")?;
         Ok(self.manifest)
     }
 }
 
-/// Creates a folder and those it is in, as far as they are not there.
+/// Creates a folder, and its parents where they are missing.
 ///
 /// # Errors
-/// If the disk fails, naming the folder.
+/// Returns an error that names the folder if it cannot be created.
 pub fn create_dir(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("could not create {}", dir.display()))
 }
 
-/// Removes what [`write_atomic`](crate::atomic::write_atomic) was writing when the stage was killed.
+/// Removes the temporary files that [`write_atomic`](crate::atomic::write_atomic) leaves when the process is killed.
 fn remove_temporaries(dir: &Path) -> Result<()> {
     let list = || format!("could not clean {}", dir.display());
     for entry in fs::read_dir(dir).with_context(list)? {
@@ -141,7 +142,7 @@ fn remove_temporaries(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Empties a directory that a stage wrote; refuses any other.
+/// Removes a directory that a stage wrote, and refuses to remove any other.
 fn clear(path: &Path, is_ours: bool) -> Result<()> {
     if !path.exists() {
         return Ok(());

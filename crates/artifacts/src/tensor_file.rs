@@ -1,6 +1,6 @@
-//! Headers of safetensors files: the same tensors and metadata give the same bytes on every run.
+//! Headers of safetensors files, with the same bytes for the same tensors and metadata.
 //!
-//! The library's own writer takes metadata from a hash map, whose order changes from run to run.
+//! The writer of the safetensors library takes the metadata from a hash map, whose order changes from run to run.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -9,10 +9,10 @@ use anyhow::Result;
 use safetensors::tensor::Dtype;
 use serde_json::{Map, Value, json};
 
-/// A tensor whose values follow the header.
+/// One tensor of the file.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
-    /// Name; a file has each once.
+    /// Name, unique in the file.
     pub name: &'a str,
     /// Type of the values.
     pub dtype: Dtype,
@@ -22,7 +22,7 @@ pub struct Entry<'a> {
     pub n_bytes: usize,
 }
 
-/// Writes length and header of a file; the entries' values must follow in the same order, little-endian.
+/// Writes the length of the header and the header. The values must follow, little-endian, in the order of the entries.
 pub fn write_header<'a>(
     w: &mut impl Write,
     metadata: &BTreeMap<&str, String>,

@@ -1,4 +1,4 @@
-//! `threshold.json`: at which threshold the segments of a benchmark were made.
+//! `threshold.json`: the rules and the threshold with which the segments of a benchmark were made.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ pub const FILE_NAME: &str = "threshold.json";
 
 const FORMAT_VERSION: u32 = 1;
 
-/// A track of `SegmentMeIfYouCan`, which says how small segments and objects may be.
+/// A track of `SegmentMeIfYouCan`, which sets the smallest sizes of segments and objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Track {
@@ -24,7 +24,7 @@ pub enum Track {
 }
 
 impl Track {
-    /// Both.
+    /// Both tracks.
     pub const ALL: [Self; 2] = [Self::Anomaly, Self::Obstacle];
 
     /// Name on the command line and in tables.
@@ -35,7 +35,7 @@ impl Track {
         }
     }
 
-    /// Predicted segments of fewer pixels are dropped.
+    /// Smallest predicted segment in pixels; smaller ones are dropped.
     pub fn min_size(self) -> u64 {
         match self {
             Self::Anomaly => 500,
@@ -43,7 +43,7 @@ impl Track {
         }
     }
 
-    /// True objects of fewer pixels leave the evaluation of segments, with their pixels.
+    /// Smallest true object in pixels; smaller ones and their pixels are left out of the evaluation of segments.
     pub fn min_object_size(self) -> u64 {
         match self {
             Self::Anomaly => 100,
@@ -52,7 +52,7 @@ impl Track {
     }
 }
 
-/// How the segments in a directory were made.
+/// The content of `threshold.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Threshold {
@@ -60,20 +60,20 @@ pub struct Threshold {
     pub format_version: u32,
     /// Track whose rules were followed.
     pub track: Track,
-    /// Score that is cut.
+    /// Score that is thresholded.
     pub score: Score,
-    /// Pixels are flagged where the score is at least this.
+    /// Pixels are flagged where the score is at least this threshold.
     pub threshold: f32,
-    /// F1 of the pixels at the threshold, the best of all thresholds; `None` if the threshold was given.
+    /// F1 of the pixels at the threshold, which is the best of all thresholds; `None` if the threshold was given by the user.
     pub best_f1: Option<f64>,
-    /// Segments of fewer pixels were dropped.
+    /// Smallest segment in pixels; smaller ones were dropped.
     pub min_size: u64,
-    /// Objects of fewer pixels left the evaluation.
+    /// Smallest object in pixels; smaller ones were left out.
     pub min_object_size: u64,
 }
 
 impl Threshold {
-    /// Of this version of the format.
+    /// A threshold with the sizes of `track`, in the present version of the format.
     pub fn new(track: Track, score: Score, threshold: f32, best_f1: Option<f64>) -> Self {
         Self {
             format_version: FORMAT_VERSION,
@@ -89,7 +89,7 @@ impl Threshold {
     /// Reads `dir/threshold.json`.
     ///
     /// # Errors
-    /// If it is absent, damaged or of another version.
+    /// Returns an error if it is absent, damaged or of another version.
     pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE_NAME);
         let again = "run `segment-metrics` with --track again";

@@ -1,4 +1,4 @@
-//! Whether a network is as sure of its classes as it is right.
+//! Calibration: whether the confidence of a network agrees with how often it is right.
 //!
 //! The expected calibration error (Guo et al. 2017, Eq. 3): pixels are put into 15 equal bins of their confidence, the
 //! largest softmax probability; the error is the mean over pixels of |share of right pixels − mean confidence| of their

@@ -1,9 +1,9 @@
-//! Pixels per pair of true and predicted class, and what follows from them.
+//! The confusion matrix of the known classes, and the accuracy and `IoU` that follow from it.
 
 use anyhow::{Context, Result, ensure};
 use artifacts::labels::IGNORE;
 
-/// Pixels `[true class][predicted class]`; void pixels are in none.
+/// Numbers of pixels per pair of true and predicted class; void pixels are not counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confusion {
     num_classes: usize,
@@ -56,12 +56,12 @@ impl Confusion {
         self
     }
 
-    /// Pixels of `truth` that are predicted as `predicted`.
+    /// Number of pixels of class `truth` that are predicted as `predicted`.
     pub fn pixels(&self, truth: usize, predicted: usize) -> u64 {
         self.counts[truth * self.num_classes + predicted]
     }
 
-    /// Pixels of `truth`.
+    /// Number of pixels of class `truth`.
     pub fn true_pixels(&self, truth: usize) -> u64 {
         (0..self.num_classes).map(|p| self.pixels(truth, p)).sum()
     }
@@ -72,7 +72,7 @@ impl Confusion {
             .sum()
     }
 
-    /// Share of pixels whose class is right; `None` without pixels.
+    /// Share of pixels whose class is predicted correctly, in [0, 1]; `None` without pixels.
     pub fn pixel_accuracy(&self) -> Option<f64> {
         let right: u64 = (0..self.num_classes).map(|c| self.pixels(c, c)).sum();
         ratio(right, self.counts.iter().sum())

@@ -1,12 +1,27 @@
-//! ROC and precision-recall figures from histograms of pixel scores.
+//! ROC and precision-recall curves, and their summary figures, from histograms of pixel scores.
 //!
-//! Pixels of one bin are tied: they pass every threshold together. A bin of [`score_bins`](crate::score_bins) is so narrow
-//! that the areas agree with those of an exact sort.
+//! Pixels of one bin count as tied: every threshold separates bins, not pixels within one. The bins of
+//! [`score_bins`](crate::score_bins) are so narrow that the areas agree with those of an exact sort to 1e-5.
+//!
+//! ```
+//! use measures::curves::{auprc, auroc, fpr95};
+//! use measures::pixel_counts::BinCount;
+//!
+//! // by growing score: 90 in-distribution pixels, then 10 and 5 out-of-distribution, then 15
+//! let histogram = [
+//!     BinCount { bin: 0, n_in: 90, n_out: 0 },
+//!     BinCount { bin: 1, n_in: 10, n_out: 5 },
+//!     BinCount { bin: 2, n_in: 0, n_out: 15 },
+//! ];
+//! assert_eq!(auroc(&histogram), Some(0.9875));
+//! assert_eq!(fpr95(&histogram), Some(0.1));
+//! assert!((auprc(&histogram).unwrap() - (0.75 + 0.25 * 20.0 / 30.0)).abs() < 1e-12);
+//! ```
 
 use crate::pixel_counts::{BinCount, totals};
 use crate::score_bins::smallest_of;
 
-/// What remains true when the threshold is lowered to the score of a bin.
+/// One point of both curves: the rates when all pixels of a bin and of higher ones are flagged.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CurvePoint {
     /// Share of in-distribution pixels at or above the threshold.
@@ -17,7 +32,7 @@ pub struct CurvePoint {
     pub precision: f64,
 }
 
-/// Totals, or nothing if a rate would be 0/0.
+/// The totals; `None` if one of them is zero, so that a rate would be 0/0.
 fn both_present(histogram: &[BinCount]) -> Option<(u64, u64)> {
     Some(totals(histogram)).filter(|&(n_in, n_out)| n_in > 0 && n_out > 0)
 }

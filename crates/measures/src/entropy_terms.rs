@@ -1,18 +1,20 @@
-//! −x ln x in double precision, rounded once: what entropies are sums of.
+//! The terms −x ln x of an entropy, computed in double precision and rounded once to f32.
 //!
-//! Rounding to f32 hides most bits of the logarithm. One of 45 bits is enough unless the product is so close to the middle between
-//! two floats that the bits left out decide; then, for one number in 2¹⁸, and for subnormal ones [`ln`] computes all that are computed
-//! together. So all results are those of [`ln`].
+//! The reference computes these terms with a full double-precision logarithm, and the entropy mask must agree with it bit for
+//! bit. But rounding the product to f32 discards 29 of its 52 mantissa bits, so a logarithm with 45 good bits, which is much
+//! cheaper, gives the same f32 unless the product is so close to the middle between two floats that its error could decide the
+//! rounding. That happens for about one number in 2¹⁸. It is detected from the discarded bits, and then [`ln`] computes the
+//! whole group again, as it does for groups with subnormal numbers. So all results are those of [`ln`].
 
 use crate::vector::{exponent_and_fraction, ln};
 
-/// Numbers that are in registers together; `N` is a multiple of it.
+/// Numbers that are kept in registers together; `N` must be a multiple of it.
 const CHUNK: usize = 16;
 
-/// −x ln x of numbers in [0, 1], the same bits as `-(x * ln(x)) as f32`: 0 for 0, −0 for 1. `N` is a multiple of 16.
+/// −x ln x of numbers in [0, 1], with the bits of `-(x * ln(x)) as f32`: 0 for 0, −0 for 1. `N` is a multiple of 16.
 ///
-/// `fused`: whether products and sums are instructions of one rounding, which is faster if the processor has them and slow if not;
-/// results are the same.
+/// `fused`: whether products and sums are instructions of one rounding, which is faster if the processor has them and slow if
+/// not; results are the same.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
 pub fn neg_x_ln_x<const N: usize>(x: &[f32; N], fused: bool) -> [f32; N] {
@@ -27,8 +29,8 @@ pub fn neg_x_ln_x<const N: usize>(x: &[f32; N], fused: bool) -> [f32; N] {
 
 /// −x ln x of relative error below 2⁻⁴⁴; 0 for 0.
 ///
-/// The numbers n and s are those of [`ln`]: −ln x = −n ln 2 + s P(s²), where P is the best approximation (Remez) of −2 artanh(s) / s,
-/// with a relative error of 2⁻⁴⁵.
+/// The numbers n and s are those of [`ln`]: −ln x = −n ln 2 + s P(s²), where P is the best approximation (Remez) of −2
+/// artanh(s) / s, with a relative error of 2⁻⁴⁵.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
 fn products<const N: usize>(x: &[f32; N], fused: bool) -> [f64; N] {
@@ -57,8 +59,8 @@ fn products<const N: usize>(x: &[f32; N], fused: bool) -> [f64; N] {
     products
 }
 
-/// Whether no product is so close to the middle between two floats that its error could matter, and no number is subnormal, whose
-/// products may be too: then other bits are rounded off.
+/// Whether no product is so close to the middle between two floats that its error could matter, and no number is subnormal,
+/// whose products may be too: then other bits are rounded off.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
 fn are_decided<const N: usize>(x: &[f32; N], products: &[f64; N]) -> bool {

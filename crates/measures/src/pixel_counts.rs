@@ -1,8 +1,8 @@
 //! How many in-distribution and out-of-distribution pixels have which score.
 //!
-//! Everything that is said of pixel scores follows from these counts: curves, areas, thresholds and their uncertainty. There are
-//! two forms. [`PixelCounts`] has a place for every bin of [`score_bins`](crate::score_bins) and is what pixels are counted in;
-//! a [`Histogram`] lists the bins that have pixels and is what figures are computed from.
+//! Everything that is said of pixel scores follows from these counts: curves, areas, thresholds and their uncertainty. There
+//! are two forms. [`PixelCounts`] has a place for every bin of [`score_bins`](crate::score_bins) and is what pixels are counted
+//! in; a [`Histogram`] lists the bins that have pixels and is what figures are computed from.
 
 use std::ops::AddAssign;
 

@@ -1,7 +1,20 @@
-//! From a row of logits to softmax, entropy and the other uncertainty scores.
+//! From a row of logits to softmax probabilities, the entropy and the other scores of its pixels.
 //!
 //! All rows are class-major: `[C, W]`, class `c` of column `x` at `c * W + x`. Every stage uses these functions,
-//! so that every stage sees the same numbers.
+//! so every stage sees the same numbers.
+//!
+//! ```
+//! use artifacts::score::Score;
+//! use measures::pixel_row::PixelRow;
+//!
+//! // two pixels of three classes: one uncertain, one nearly certain of class 1
+//! let logits = [2.0, 0.0, 2.0, 30.0, 2.0, 0.0];
+//! let mut row = PixelRow::new(3, 2);
+//! row.fill_from_logits(&logits);
+//! assert!(row.score(Score::Entropy, 0) > 0.999);
+//! assert!(row.score(Score::Entropy, 1) < 1e-6);
+//! assert_eq!(row.class, [0, 1]);
+//! ```
 
 use artifacts::score::Score;
 use artifacts::vectorized;
@@ -11,12 +24,12 @@ use crate::entropy_terms::neg_x_ln_x;
 use crate::score_bins::bin_of_number;
 use crate::vector::{exp, ln};
 
-/// What is known of each pixel of one row. Buffers are reused from row to row.
+/// Probabilities and scores of the pixels of one row. The buffers are reused from row to row.
 #[derive(Clone, Debug)]
 pub struct PixelRow {
-    /// Number of classes C.
+    /// Number of classes, C.
     pub num_classes: usize,
-    /// Columns W.
+    /// Number of columns, W.
     pub width: usize,
     /// Softmax probabilities, `[C, W]`.
     pub probs: Vec<f32>,
@@ -35,7 +48,7 @@ pub struct PixelRow {
 }
 
 impl PixelRow {
-    /// Buffers for `width` columns.
+    /// Buffers for rows of `width` columns.
     pub fn new(num_classes: usize, width: usize) -> Self {
         let row = || vec![0.0; width];
         Self {
@@ -51,13 +64,13 @@ impl PixelRow {
         }
     }
 
-    /// Fills everything from a row of logits, `[C, W]`.
+    /// Computes everything from a row of logits, `[C, W]`.
     pub fn fill_from_logits(&mut self, logits: &[f32]) {
         fill_row(self, logits);
     }
 
-    /// `of` of each column's score into `out`, `[W]`. In a function of [`vectorized!`] it is a loop of vector
-    /// instructions, unlike one over [`score`](Self::score).
+    /// Writes `of` of each column's score to `out`, `[W]`. Inside of [`vectorized!`] this is a loop of vector instructions,
+    /// which a loop over [`score`](Self::score) is not.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
     pub fn map_scores<T>(&self, score: Score, out: &mut [T], of: impl Fn(f32) -> T) {
@@ -71,12 +84,12 @@ impl PixelRow {
         }
     }
 
-    /// The bin of each column's `score`, `[W]`, see [`score_bins`](crate::score_bins).
+    /// Writes the bin of each column's `score` to `bins`, `[W]`, see [`score_bins`](crate::score_bins).
     pub fn fill_bins(&self, score: Score, bins: &mut [u32]) {
         fill_bins(self, score, bins);
     }
 
-    /// `score` of column `x`.
+    /// The `score` of column `x`.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
     pub fn score(&self, score: Score, x: usize) -> f32 {
@@ -184,13 +197,13 @@ pub fn top_two_row(
     }
 }
 
-/// Columns that are computed together: enough for any vector register, and few enough for the first cache.
+/// Columns that are computed together: enough to fill vector registers, and few enough for the first-level cache.
 const LANES: usize = 64;
 
-/// One value of each of these columns.
+/// One value for each of these columns.
 type Lanes = [f32; LANES];
 
-/// Copies columns from `x` on; lanes beyond the row repeat what was there, and their results are not used.
+/// Copies columns from `x` on. Lanes beyond the end of the row keep their old values; their results are not used.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
 fn load_block(rows: &[f32], width: usize, x: usize, block: &mut [Lanes]) {
@@ -256,8 +269,8 @@ fn entropy(block: &[Lanes], log_classes: f32, fused: bool) -> Lanes {
 
 /// See [`top_two_row`].
 ///
-/// Probabilities are ordered as their bits, for they are not negative. Every turn writes every number: what stays as it is in some columns
-/// would become a masked store, which is slow on some processors.
+/// Probabilities are compared by their bits, which grow with the value because none is negative. Every iteration writes every
+/// lane: a conditional write would become a masked store, which is slow on some processors.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
 fn top_two(block: &[Lanes]) -> (Lanes, Lanes, [u8; LANES]) {

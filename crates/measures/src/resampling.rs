@@ -1,7 +1,7 @@
 //! Bootstrap over images: how far a figure would be off with other images of the same kind.
 //!
-//! Pixels and segments of one image are not independent, so whole images are drawn, as many as there are, with replacement. What
-//! a figure needs of an image usually adds up over images, so a resample is a weighted sum.
+//! Pixels and segments of one image are not independent, so whole images are drawn, as many as there are, with replacement.
+//! What a figure needs of an image usually adds up over images, so a resample is a weighted sum.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

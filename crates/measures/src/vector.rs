@@ -1,6 +1,6 @@
 //! Elementary functions that the compiler turns into vector instructions.
 //!
-//! There are no branches, calls or fused products in them, so that every processor gives the same bits.
+//! They have no branches, calls or fused multiply-adds, so every processor gives the same bits.
 
 /// eˣ for x ≤ 88, to [`EXP_ULP`]; 0 below −87, where the result would be 10⁻³⁸.
 ///

@@ -6,9 +6,6 @@ use std::str::FromStr;
 use anyhow::{Context, Error, Result};
 use serde::Serialize;
 
-/// Longest side in pixels, far beyond any camera. Larger values are treated as typing errors.
-const MAX_SIDE: u32 = 32_768;
-
 /// Width and height in pixels, written `WIDTHxHEIGHT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ImageSize {
@@ -18,11 +15,20 @@ pub struct ImageSize {
     pub height: u32,
 }
 
+impl ImageSize {
+    /// Longest side in pixels, far beyond any camera. Larger values are treated as typing errors.
+    pub const MAX_SIDE: u32 = 32_768;
+}
+
 impl FromStr for ImageSize {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let side = |text: &str| text.parse().ok().filter(|n| (1..=MAX_SIDE).contains(n));
+        let side = |text: &str| {
+            text.parse()
+                .ok()
+                .filter(|n| (1..=Self::MAX_SIDE).contains(n))
+        };
         let size = text.split_once('x').and_then(|(width, height)| {
             Some(Self {
                 width: side(width)?,
@@ -30,7 +36,8 @@ impl FromStr for ImageSize {
             })
         });
         size.with_context(|| {
-            format!("a size is WIDTHxHEIGHT with sides from 1 to {MAX_SIDE} pixels, for example 1024x512, not {text:?}")
+            let max = Self::MAX_SIDE;
+            format!("a size is WIDTHxHEIGHT with sides from 1 to {max} pixels, for example 1024x512, not {text:?}")
         })
     }
 }

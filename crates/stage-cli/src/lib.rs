@@ -19,24 +19,24 @@ pub use open::{open, open_for};
 pub use progress::Progress;
 pub use subset::{Limit, Subset};
 
-/// Flags that every stage has. They never change what is computed, so they are not part of the manifest.
+/// Flags that every stage has. They do not change what is computed, so they are not part of the manifest.
 #[derive(Args, Clone, Debug, Default, Serialize)]
 pub struct Common {
-    /// Worker threads; 0 takes one per core. Results do not depend on it.
+    /// Number of worker threads; 0 for one per core. Results do not depend on it.
     #[arg(long, default_value_t = 0, env = "OODSEG_THREADS", global = true)]
     pub threads: usize,
-    /// Only errors and results.
+    /// Print only errors and results.
     #[arg(long, short, conflicts_with = "verbose", global = true)]
     pub quiet: bool,
-    /// More detail; twice for all.
+    /// Print more log lines; -vv prints all.
     #[arg(long, short, action = clap::ArgAction::Count, global = true)]
     pub verbose: u8,
-    /// Do the work again even if the output is complete.
+    /// Do the work again even if the output is up to date.
     #[arg(long, global = true)]
     pub force: bool,
 }
 
-/// Runs a stage: sets up logging and threads, reports an error in one line and gives the exit status.
+/// Runs a stage: sets up logging and threads, reports an error in one line, and returns the exit status.
 pub fn main(common: &Common, run: impl FnOnce() -> Result<()>) -> ExitCode {
     match set_up(common).and_then(|()| run()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -69,7 +69,7 @@ fn set_up(common: &Common) -> Result<()> {
         .context("could not start the worker threads")
 }
 
-/// Parses an argument that is one of `all`, by its name.
+/// A parser of an argument that is the name of one of `all`.
 pub fn one_of<T: Copy + Send + Sync + 'static>(
     all: &'static [T],
     name: fn(T) -> &'static str,
@@ -80,7 +80,7 @@ pub fn one_of<T: Copy + Send + Sync + 'static>(
     })
 }
 
-/// Prints a result line to stdout; a closed pipe is no error.
+/// Prints a result line to stdout. A closed pipe is not an error.
 pub fn print_result(text: impl std::fmt::Display) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{text}");

@@ -1,4 +1,4 @@
-//! Progress on stderr: a bar on a terminal, a line every few seconds elsewhere.
+//! Progress on stderr: a bar on a terminal, one line every few seconds elsewhere.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 static QUIET: AtomicBool = AtomicBool::new(false);
 
-/// Time between lines when stderr is no terminal.
+/// Time between lines when stderr is not a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 pub(crate) fn set_quiet(quiet: bool) {
@@ -22,7 +22,7 @@ fn bars() -> &'static MultiProgress {
     BARS.get_or_init(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()))
 }
 
-/// Progress of a known number of steps; may be used from several threads.
+/// Displays the progress of a known number of steps; may be used from several threads.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
@@ -32,7 +32,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Starts the display of `total` steps of `name` (for example `infer`), each one `unit` (for example `images`).
+    /// Starts the display of `total` steps of `name` (for example `infer`), counted in `unit` (for example `images`).
     pub fn new(name: &str, total: u64, unit: &str) -> Self {
         let quiet = QUIET.load(Ordering::Relaxed);
         let terminal = std::io::stderr().is_terminal();
@@ -42,7 +42,7 @@ impl Progress {
             ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden())
         };
         let template = format!(
-            "{name} {{bar:30}} {{pos}}/{{len}} {unit} {{per_sec}} {{elapsed}}, {{eta}} to go  {{msg}}"
+            "{name} {{bar:30}} {{pos}}/{{len}} {unit} {{per_sec}} {{elapsed}}, {{eta}} left  {{msg}}"
         );
         if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style);
@@ -55,7 +55,7 @@ impl Progress {
         }
     }
 
-    /// Counts `steps` more as done.
+    /// Counts `steps` more steps as done.
     pub fn advance(&self, steps: u64) {
         self.bar.inc(steps);
         let Some(last_line) = &self.last_line else {
@@ -66,7 +66,7 @@ impl Progress {
             *last = Instant::now();
             let eta = self.bar.eta().as_secs();
             eprintln!(
-                "{}: {}/{}, {eta} s to go  {}",
+                "{}: {}/{}, {eta} s left  {}",
                 self.name,
                 self.bar.position(),
                 self.total,
@@ -75,7 +75,7 @@ impl Progress {
         }
     }
 
-    /// Shows a short text behind the numbers, for example the loss.
+    /// Shows a short text after the numbers, for example the loss.
     pub fn message(&self, text: impl Into<String>) {
         self.bar.set_message(text.into());
     }
@@ -95,7 +95,7 @@ impl Progress {
     }
 }
 
-/// Writes log lines above the bars instead of through them.
+/// Writes log lines above the progress bars.
 #[derive(Debug, Default)]
 pub(crate) struct LogWriter;
 

@@ -22,8 +22,8 @@ pub fn golden_or_committed(name: &str) -> PathBuf {
     }
 }
 
-/// `path` below the folder of real data, `OODSEG_REAL_DATA` or the one beside the checkout; `None`, with a note on stderr, if it
-/// is not there.
+/// `path` below the folder of real data, `OODSEG_REAL_DATA` or the one beside the checkout; `None`, with a note on stderr, if
+/// it is not there.
 pub fn real(path: &str) -> Option<PathBuf> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/real");
     let root = std::env::var_os("OODSEG_REAL_DATA").map_or_else(|| beside.into(), PathBuf::from);

@@ -1,6 +1,6 @@
 //! Colors of pictures and charts for people.
 
-/// Matplotlib's inferno at ten equal steps: dark is certain, bright is uncertain, also without colors.
+/// Matplotlib's color map inferno at ten equal steps. It grows in brightness, so it can be read without colors too.
 pub const INFERNO: [[u8; 3]; 10] = [
     [0, 0, 4],
     [27, 12, 65],
@@ -39,7 +39,7 @@ pub fn line(number: usize) -> [u8; 3] {
     LINES[number % LINES.len()]
 }
 
-/// Color of `value` in [0, 1]; values outside take the nearest end.
+/// Color of `value` in [0, 1] in the color map [`INFERNO`]; values outside of the range get the color of its nearest end.
 pub fn heat(value: f32) -> [u8; 3] {
     let at = value.clamp(0.0, 1.0) * (INFERNO.len() - 1) as f32;
     let low = (at as usize).min(INFERNO.len() - 2);

@@ -1,4 +1,4 @@
-//! Sheets of pictures with the outlines of unknown objects, to be looked at.
+//! Contact sheets of images, with the outlines of unknown objects.
 
 use std::path::Path;
 
@@ -13,12 +13,12 @@ use crate::mask::Mask;
 /// Magenta, which photographs hardly have.
 const LINE: Rgb<u8> = Rgb([255, 0, 255]);
 
-/// Writes a PNG of pictures, about as many tiles wide as high, each in the middle of its tile.
+/// Writes a PNG with all `pictures` in tiles, about as many tiles wide as high, each picture centered in its tile.
 ///
-/// Pictures larger than `tile` (width and height in pixels) are cut off by their neighbors.
+/// Neighboring tiles cover what of a picture is larger than `tile` (width and height in pixels).
 ///
 /// # Errors
-/// If it cannot be written.
+/// Returns an error if the file cannot be written.
 pub fn write_sheet(path: &Path, pictures: &[RgbImage], tile: (u32, u32)) -> Result<()> {
     let sheet = contact_sheet(pictures, tile);
     write_atomic(path, |w| Ok(sheet.write_with_encoder(PngEncoder::new(w))?))
@@ -40,7 +40,7 @@ fn contact_sheet(pictures: &[RgbImage], tile: (u32, u32)) -> RgbImage {
     sheet
 }
 
-/// Colors all pixels with a neighbor of the other kind: a line two pixels wide. Both have the same size.
+/// Draws the outlines of the objects ([`OOD_PROXY`]) of `mask`, two pixels wide. Image and mask have the same size.
 pub fn draw_outlines(image: &mut RgbImage, mask: &Mask) {
     let (width, height) = (mask.width, mask.height);
     let is_object = |x: usize, y: usize| mask.labels[y * width + x] == OOD_PROXY;
