@@ -145,12 +145,17 @@ pub struct RunSpec {
 impl RunSpec {
     /// Name and directory of each run: `NAME`, or `NAME #1`, `NAME #2` ... if there are several.
     pub fn members(&self) -> impl Iterator<Item = (String, &Path)> {
-        let name = |number: usize| match self.paths.len() {
-            1 => self.name.clone(),
-            _ => format!("{} #{number}", self.name),
-        };
         let paths = (1..).zip(&self.paths);
-        paths.map(move |(number, path)| (name(number), path.as_path()))
+        paths.map(|(number, path)| (self.member_name(number), path.as_path()))
+    }
+
+    /// Name of the run with this number, from 1.
+    fn member_name(&self, number: usize) -> String {
+        if self.paths.len() == 1 {
+            self.name.clone()
+        } else {
+            format!("{} #{number}", self.name)
+        }
     }
 
     /// Refuses an empty list and names that occur twice.

@@ -56,15 +56,14 @@ pub(crate) fn run(args: &ClosedSetArgs, force: bool) -> Result<()> {
 
 fn count_all(index: &Index, args: &ClosedSetArgs) -> Result<(Confusion, Calibration)> {
     let progress = Progress::new("closed-set", index.samples.len() as u64, "images");
-    let count = |sample: &Sample| {
-        let counts = count_sample(index, sample, args);
-        progress.advance(1);
-        counts
-    };
     let total = index
         .samples
         .par_iter()
-        .map(count)
+        .map(|sample| {
+            let counts = count_sample(index, sample, args);
+            progress.advance(1);
+            counts
+        })
         .try_reduce(empty, |a, b| Ok((a.0.merge(&b.0), a.1.merge(&b.1))))?;
     progress.finish();
     Ok(total)

@@ -237,12 +237,15 @@ fn tables(comparison: &Comparison) -> Vec<Table> {
         "95 %",
         second,
     ];
-    let table = |d: &DatasetComparison| Table {
-        title: format!("{}, {} images", d.dataset, d.n_images),
-        columns: columns.map(str::to_owned).to_vec(),
-        rows: d.rows.iter().map(cells).collect(),
-    };
-    comparison.datasets.iter().map(table).collect()
+    let mut tables = Vec::new();
+    for d in &comparison.datasets {
+        tables.push(Table {
+            title: format!("{}, {} images", d.dataset, d.n_images),
+            columns: columns.map(str::to_owned).to_vec(),
+            rows: d.rows.iter().map(cells).collect(),
+        });
+    }
+    tables
 }
 
 fn cells(row: &ComparedMetric) -> Vec<Cell> {

@@ -40,18 +40,46 @@ pub fn resampled(
         None
     };
     let images = SegmentTotals::of_images(&data.detections, &data.kept(with_meta));
-    let resample = |number: u64| -> Vec<Option<f64>> {
-        let weights = draw(images.len(), bootstrap.seed, number);
-        let segments = weighted_sum(&images, &weights);
-        let value = |(&metric, &value): (&Metric, &Option<f64>)| match metric.definition.formula {
-            Formula::Pixels(_) => unbiased(pixels.as_ref()?, number, metric, value?),
-            Formula::Images(formula) => formula(&images_of(data, metric.score?, &weights)?),
-            Formula::Segments(formula) => formula(&segments),
-        };
-        metrics.iter().zip(values).map(value).collect()
-    };
     let numbers = (0..bootstrap.resamples).into_par_iter();
-    Ok(numbers.map(resample).collect())
+    let resamples = numbers.map(|number| {
+        let weights = draw(images.len(), bootstrap.seed, number);
+        let resample = Resample {
+            data,
+            number,
+            segments: weighted_sum(&images, &weights),
+            weights,
+            pixels: pixels.as_ref(),
+        };
+        let values = metrics.iter().zip(values);
+        values
+            .map(|(&m, &value)| resample.value(m, value))
+            .collect()
+    });
+    Ok(resamples.collect())
+}
+
+/// One resample of the images of a data set.
+struct Resample<'a> {
+    data: &'a RunDataset,
+    number: u64,
+    /// How often each image was drawn.
+    weights: Vec<u8>,
+    segments: SegmentTotals,
+    /// Metrics of pixels of all resamples, if the pixels of single images are known.
+    pixels: Option<&'a PixelResamples>,
+}
+
+impl Resample<'_> {
+    /// A metric whose value on the data set as it is is `value`.
+    fn value(&self, metric: Metric, value: Option<f64>) -> Option<f64> {
+        match metric.definition.formula {
+            Formula::Pixels(_) => unbiased(self.pixels?, self.number, metric, value?),
+            Formula::Images(formula) => {
+                formula(&images_of(self.data, metric.score?, &self.weights)?)
+            }
+            Formula::Segments(formula) => formula(&self.segments),
+        }
+    }
 }
 
 /// A metric of pixels in a resample, corrected by the difference between exact `value` and coarse value on all images.

@@ -1,6 +1,7 @@
 //! Values of metrics and their confidence intervals.
 
 use anyhow::Result;
+use artifacts::score::Score;
 use measures::resampling::Interval;
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,6 @@ use super::metric::{Formula, Metric, MetricValues, of_scores};
 use super::segment_totals::SegmentTotals;
 use crate::args::Bootstrap;
 use crate::read::dataset::RunDataset;
-use artifacts::score::Score;
 
 /// A metric, and the interval that contains 95 % of its bootstrap resamples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,13 +35,16 @@ pub struct ScoreMetrics {
 impl ScoreMetrics {
     /// Metrics of every score whose pixels were counted.
     pub fn of_all(data: &RunDataset) -> Vec<Self> {
-        let of_score = |&score| Self {
+        let scores = data.pixels.keys();
+        scores.map(|&score| Self::of(data, score)).collect()
+    }
+
+    fn of(data: &RunDataset, score: Score) -> Self {
+        let value = |d| score_value(data, Metric::of_score(d, score));
+        Self {
             score,
-            values: MetricValues::of(of_scores(), |d| {
-                score_value(data, Metric::of_score(d, score))
-            }),
-        };
-        data.pixels.keys().map(of_score).collect()
+            values: MetricValues::of(of_scores(), value),
+        }
     }
 }
 
@@ -81,9 +84,10 @@ pub fn intervals(
 ) -> Result<Vec<MetricInterval>> {
     let values = metric_values(data, with_meta, metrics);
     let resamples = resampled(data, with_meta, metrics, &values, bootstrap)?;
-    let interval = |(i, &metric): (usize, &Metric)| {
-        let interval = Interval::of(resamples.iter().map(|r| r[i]))?;
-        Some(MetricInterval { metric, interval })
-    };
-    Ok(metrics.iter().enumerate().filter_map(interval).collect())
+    let mut intervals = Vec::new();
+    for (i, &metric) in metrics.iter().enumerate() {
+        let interval = Interval::of(resamples.iter().map(|r| r[i]));
+        intervals.extend(interval.map(|interval| MetricInterval { metric, interval }));
+    }
+    Ok(intervals)
 }

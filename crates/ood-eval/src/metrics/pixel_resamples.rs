@@ -110,14 +110,15 @@ impl WeightedSums {
 }
 
 fn score_values(counts: &[PixelCounts]) -> ScoreValues {
-    let of_score = |counts: &PixelCounts| {
+    let mut values = Vec::new();
+    for counts in counts {
         let histogram = counts.histogram();
-        of_scores().map(move |definition| match definition.formula {
+        values.extend(of_scores().map(|definition| match definition.formula {
             Formula::Pixels(formula) => formula(&histogram),
             Formula::Images(_) | Formula::Segments(_) => None,
-        })
-    };
-    counts.iter().flat_map(of_score).collect()
+        }));
+    }
+    values
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Errors of segments for any subset of kept segments, from the tables alone: of each object, of each image, and in total.
 
-use crate::read::detections::{Detections, Object};
+use crate::read::detections::Detections;
 
 /// Number of sIoU thresholds of the averaged F1.
 const NUM_THRESHOLDS: usize = 11;
@@ -118,7 +118,7 @@ fn sum_up(
     }
 }
 
-/// Errors in one sample.
+/// Errors in one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SampleErrors {
     /// Kept segments.
@@ -127,13 +127,13 @@ pub struct SampleErrors {
     pub n_rejected: u64,
     /// True objects.
     pub n_objects: u64,
-    /// Kept segments that meet no object.
+    /// Kept segments without any out-of-distribution pixel.
     pub false_positives: u64,
-    /// Objects that no kept segment meets.
+    /// Objects without any pixel in a kept segment.
     pub false_negatives: u64,
 }
 
-/// Errors of each sample, in the order of `all.sample_ids`.
+/// Errors in each image, in the order of `all.sample_ids`; `kept` has one entry per segment.
 pub fn sample_errors(all: &Detections, kept: &[bool]) -> Vec<SampleErrors> {
     let mut errors = vec![SampleErrors::default(); all.sample_ids.len()];
     for (segment, &kept) in all.segments.iter().zip(kept) {
@@ -154,11 +154,16 @@ pub fn sample_errors(all: &Detections, kept: &[bool]) -> Vec<SampleErrors> {
     errors
 }
 
-/// sIoU of each object with the kept segments that meet it: |g ∩ P| / (|P| + |g| − |g ∩ P| − |P ∩ other objects|).
+/// sIoU of each object, in [0, 1]; `kept` has one entry per segment.
+///
+/// With g the pixels of the object and P those of all kept segments that overlap it, this is
+/// |g ∩ P| / (|P ∪ g| − |P ∩ other objects|): pixels that belong to other objects do not count against it.
+///
+/// Source: Chan et al. 2021, `SegmentMeIfYouCan`, section 4.2.
 pub fn object_sious(all: &Detections, kept: &[bool]) -> Vec<f64> {
     let covered = covered_pixels(all);
     let mut intersections = vec![0; all.objects.len()];
-    // pixels of P that belong to no object at all
+    // pixels of P outside all objects
     let mut outside = vec![0; all.objects.len()];
     for o in all.overlaps.iter().filter(|o| kept[o.segment]) {
         intersections[o.object] += o.n_pixels;
@@ -166,14 +171,16 @@ pub fn object_sious(all: &Detections, kept: &[bool]) -> Vec<f64> {
             .size
             .saturating_sub(covered[o.segment]);
     }
-    let siou = |((object, &both), &outside): ((&Object, &u64), &u64)| {
-        both as f64 / (object.size + outside) as f64
-    };
-    let objects = all.objects.iter().zip(&intersections).zip(&outside);
-    objects.map(siou).collect()
+    // |P ∪ g| without other objects: all of the object, and what the segments have outside of objects
+    let unions = all.objects.iter().zip(outside).map(|(o, n)| o.size + n);
+    intersections
+        .into_iter()
+        .zip(unions)
+        .map(|(both, union)| both as f64 / union as f64)
+        .collect()
 }
 
-/// Positive predictive value of each kept segment: its share of pixels that belong to an object.
+/// Positive predictive value of each kept segment, in [0, 1]: its share of pixels that belong to an object.
 pub fn segment_ppvs(all: &Detections, kept: &[bool]) -> Vec<f64> {
     let segments = all.segments.iter().zip(covered_pixels(all)).zip(kept);
     segments
@@ -182,7 +189,7 @@ pub fn segment_ppvs(all: &Detections, kept: &[bool]) -> Vec<f64> {
         .collect()
 }
 
-/// Pixels of each segment that belong to an object.
+/// Number of pixels of each segment that belong to an object.
 fn covered_pixels(all: &Detections) -> Vec<u64> {
     let mut covered = vec![0; all.segments.len()];
     for o in &all.overlaps {
@@ -194,7 +201,7 @@ fn covered_pixels(all: &Detections) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::detections::{Distance, Overlap, Segment};
+    use crate::read::detections::{Distance, Object, Overlap, Segment};
 
     /// One image: object 1 (100 px) is met by segments 1 (50 px, 40 in it) and 2 (30 px, 10 in it, 20 in object 2 of
     /// 20 px); segment 3 meets nothing.

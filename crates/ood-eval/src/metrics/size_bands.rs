@@ -1,34 +1,34 @@
-//! Errors of small and of large objects and segments.
+//! Errors by the size of objects and segments.
 
 use serde::{Deserialize, Serialize};
 
 use super::segment_totals::object_sious;
 use crate::read::detections::Detections;
 
-/// Least size of each band, in pixels; it ends where the next one starts.
+/// Smallest size of each band, in pixels; a band ends where the next one starts.
 pub const MIN_SIZES: [u64; 4] = [0, 100, 1_000, 10_000];
 
 /// Objects and kept segments of one band of sizes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SizeBand {
-    /// Least size, in pixels.
+    /// Smallest size, in pixels.
     pub min_size: u64,
     /// True objects.
     pub n_objects: u64,
-    /// Objects that no kept segment meets.
+    /// Objects without any pixel in a kept segment.
     pub false_negatives: u64,
-    /// Mean sIoU of the objects; `None` without any.
+    /// Mean sIoU of the objects, in [0, 1]; `None` without objects.
     pub siou: Option<f64>,
     /// Kept segments.
     pub n_kept: u64,
-    /// Kept segments that meet no object.
+    /// Kept segments without any out-of-distribution pixel.
     pub false_positives: u64,
 }
 
 /// Bands of all sizes, small ones first; `kept` has one entry per segment.
 ///
-/// Objects are in the band of their own size, whatever the size of the segments that meet them.
+/// Objects are in the band of their own size, whatever the size of the segments that overlap them.
 pub fn size_bands(all: &Detections, kept: &[bool]) -> Vec<SizeBand> {
     let mut bands = MIN_SIZES.map(|min_size| SizeBand {
         min_size,
@@ -39,7 +39,7 @@ pub fn size_bands(all: &Detections, kept: &[bool]) -> Vec<SizeBand> {
     for (object, siou) in all.objects.iter().zip(object_sious(all, kept)) {
         let at = band_of(object.size);
         bands[at].n_objects += 1;
-        // segments that meet an object share at least a pixel with it
+        // a segment that overlaps an object shares at least one pixel with it, so its sIoU is above 0
         bands[at].false_negatives += u64::from(siou == 0.0);
         sums[at] += siou;
     }

@@ -7,16 +7,16 @@ use artifacts::tables::{read_table, schema};
 use polars::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
 
-/// Everything segment-level that `segment-metrics` found; indices take the place of keys.
+/// Everything that `segment-metrics` wrote about segments and objects; indices take the place of keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Detections {
-    /// Samples, sorted.
+    /// Ids of the samples, sorted.
     pub sample_ids: Vec<String>,
     /// Predicted segments, sorted by sample and number.
     pub segments: Vec<Segment>,
     /// True objects, sorted by sample and number.
     pub objects: Vec<Object>,
-    /// Intersections that are not empty.
+    /// Pairs of a segment and an object that share pixels.
     pub overlaps: Vec<Overlap>,
 }
 
@@ -25,11 +25,11 @@ pub struct Detections {
 pub struct Segment {
     /// Index of its sample.
     pub sample: usize,
-    /// Number in the component map.
+    /// Number in the component map, from 1.
     pub id: u32,
-    /// Pixels.
+    /// Number of pixels, at least 1.
     pub size: u64,
-    /// Whether it meets no object.
+    /// Whether none of its pixels is out-of-distribution.
     pub is_false_positive: bool,
 }
 
@@ -38,15 +38,15 @@ pub struct Segment {
 pub struct Object {
     /// Index of its sample.
     pub sample: usize,
-    /// Number.
+    /// Number within the sample, from 1.
     pub id: u32,
-    /// Pixels.
+    /// Number of pixels.
     pub size: u64,
-    /// How far away it seems to be.
+    /// Its apparent distance.
     pub distance: Distance,
 }
 
-/// Third of the image where an object's centroid is.
+/// Third of the image that contains an object's centroid, which stands for its distance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Distance {
@@ -59,10 +59,10 @@ pub enum Distance {
 }
 
 impl Distance {
-    /// All, far ones first.
+    /// All distances, far ones first.
     pub const ALL: [Self; 3] = [Self::Far, Self::Middle, Self::Near];
 
-    /// Of a mean row, in pixels from the top, in an image of `height` rows.
+    /// The distance of an object whose centroid is in the row `centroid_row`, in pixels from the top, of an image of `height` rows.
     pub fn of(centroid_row: f64, height: u32) -> Self {
         // rows are counted at their centers
         let thirds = 3.0 * (centroid_row + 0.5) / f64::from(height);
@@ -75,7 +75,7 @@ impl Distance {
         }
     }
 
-    /// For people.
+    /// Name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Far => "far (upper third)",
@@ -92,14 +92,14 @@ pub struct Overlap {
     pub segment: usize,
     /// Index of the object.
     pub object: usize,
-    /// Pixels, at least 1.
+    /// Number of shared pixels, at least 1.
     pub n_pixels: u64,
 }
 
-/// What the meta classifier says of a segment.
+/// The meta classifier's decision on a segment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decision {
-    /// Probability that the segment is a false positive.
+    /// Probability that the segment is a false positive, in [0, 1].
     pub false_positive_prob: f64,
     /// Whether it is dropped.
     pub is_rejected: bool,
@@ -109,40 +109,40 @@ impl Detections {
     /// Reads the tables of `dir`, an output of `segment-metrics`.
     ///
     /// # Errors
-    /// If a table is absent, damaged, unsorted, or names a sample, segment or object that the others do not have.
+    /// Returns an error if a table is absent, damaged or unsorted, or names a sample, segment or object that the others do not have.
     pub fn read(dir: &Path) -> Result<Self> {
-        let read = |table: &schema::Table| read_table(&dir.join(table.file_name()), table);
-        let samples = read(&schema::samples())?;
-        let sample_ids: Vec<String> = strings(&samples, "sample_id")?.map(str::to_owned).collect();
+        let samples = read(dir, &schema::samples())?;
+        let sample_ids = strings(&samples, "sample_id")?.map(str::to_owned);
         let mut all = Self {
-            sample_ids,
+            sample_ids: sample_ids.collect(),
             ..Self::default()
         };
-        let parse = || -> Result<Self> {
-            ensure!(
-                all.sample_ids.is_sorted_by(|a, b| a < b),
-                "samples.parquet is not sorted by sample_id, or names one twice"
-            );
-            // the columns of classes are not needed, so any number of classes will do
-            all.read_segments(&read(&schema::segments(0))?)?;
-            let heights = samples.column("height")?.u32()?.into_no_null_iter();
-            let heights: Vec<u32> = heights.collect();
-            all.read_objects(&read(&schema::objects())?, &heights)?;
-            all.read_overlaps(&read(&schema::overlaps())?)?;
-            Ok(all)
-        };
-        parse().with_context(|| {
+        all.read_regions(dir, &samples).with_context(|| {
             format!(
                 "the tables in {} cannot be used (if they do not fit together, run `segment-metrics` again with --force)",
                 dir.display()
             )
-        })
+        })?;
+        Ok(all)
+    }
+
+    fn read_regions(&mut self, dir: &Path, samples: &DataFrame) -> Result<()> {
+        ensure!(
+            self.sample_ids.is_sorted_by(|a, b| a < b),
+            "samples.parquet is not sorted by sample_id, or names one twice"
+        );
+        // the columns of classes are not needed, so any number of classes will do
+        self.read_segments(&read(dir, &schema::segments(0))?)?;
+        let heights = samples.column("height")?.u32()?.into_no_null_iter();
+        let heights: Vec<u32> = heights.collect();
+        self.read_objects(&read(dir, &schema::objects())?, &heights)?;
+        self.read_overlaps(&read(dir, &schema::overlaps())?)
     }
 
     /// Reads `decisions.parquet` of `dir`, an output of `meta-clf`: one decision per segment, in their order.
     ///
     /// # Errors
-    /// If the table is absent or damaged, or was not made from these segments.
+    /// Returns an error if the table is absent or damaged, or was not made from these segments.
     pub fn read_decisions(&self, dir: &Path) -> Result<Vec<Decision>> {
         let table = schema::decisions();
         let path = dir.join(table.file_name());
@@ -160,15 +160,13 @@ impl Detections {
         );
         let probs = frame.column("false_positive_prob")?.f64()?;
         let rejected = bools(&frame, "is_rejected")?;
-        let decisions =
-            probs
-                .into_no_null_iter()
-                .zip(rejected)
-                .map(|(false_positive_prob, is_rejected)| Decision {
-                    false_positive_prob,
-                    is_rejected,
-                });
-        Ok(decisions.collect())
+        let decisions = probs.into_no_null_iter().zip(rejected);
+        Ok(decisions
+            .map(|(false_positive_prob, is_rejected)| Decision {
+                false_positive_prob,
+                is_rejected,
+            })
+            .collect())
     }
 
     /// Which segments remain, one value per segment: those that `decisions` do not reject, all without decisions.
@@ -199,18 +197,19 @@ impl Detections {
         Ok(())
     }
 
-    /// `heights`: rows of each sample.
+    /// `heights`: number of rows of each sample.
     fn read_objects(&mut self, frame: &DataFrame, heights: &[u32]) -> Result<()> {
         let keys = self.known_keys(frame, "object_id", "objects")?;
         let sizes = frame.column("size")?.u64()?.into_no_null_iter();
         let rows = frame.column("centroid_row")?.f64()?.into_no_null_iter();
-        let object = |(((sample, id), size), row): (((usize, u32), u64), f64)| Object {
-            sample,
-            id,
-            size,
-            distance: Distance::of(row, heights[sample]),
-        };
-        self.objects = keys.into_iter().zip(sizes).zip(rows).map(object).collect();
+        for (((sample, id), size), row) in keys.into_iter().zip(sizes).zip(rows) {
+            self.objects.push(Object {
+                sample,
+                id,
+                size,
+                distance: Distance::of(row, heights[sample]),
+            });
+        }
         Ok(())
     }
 
@@ -219,14 +218,8 @@ impl Detections {
         let objects = self.keys(frame, "object_id")?;
         let pixels = frame.column("n_pixels")?.u64()?.into_no_null_iter();
         for (row, ((s, o), n_pixels)) in segments.into_iter().zip(objects).zip(pixels).enumerate() {
-            let segment = s.and_then(|key| {
-                let order = |s: &Segment| (s.sample, s.id).cmp(&key);
-                self.segments.binary_search_by(order).ok()
-            });
-            let object = o.and_then(|key| {
-                let order = |o: &Object| (o.sample, o.id).cmp(&key);
-                self.objects.binary_search_by(order).ok()
-            });
+            let segment = s.and_then(|key| self.segment_at(key));
+            let object = o.and_then(|key| self.object_at(key));
             let (segment, object) = segment.zip(object).with_context(|| {
                 format!("row {row} of overlaps.parquet names an unknown sample, segment or object")
             })?;
@@ -246,19 +239,32 @@ impl Detections {
         Ok(())
     }
 
-    /// Keys (sample index, number) of a table's rows; `None` for an unknown sample.
-    fn keys(&self, frame: &DataFrame, number: &str) -> Result<Vec<Option<(usize, u32)>>> {
-        let index = |id: &str| {
-            self.sample_ids
-                .binary_search_by(|s| s.as_str().cmp(id))
-                .ok()
-        };
-        let numbers = frame.column(number)?.u32()?.into_no_null_iter();
-        let keys = strings(frame, "sample_id")?.zip(numbers);
-        Ok(keys.map(|(id, n)| Some((index(id)?, n))).collect())
+    /// Index of the segment with the key (sample index, number).
+    fn segment_at(&self, key: (usize, u32)) -> Option<usize> {
+        let order = |s: &Segment| (s.sample, s.id).cmp(&key);
+        self.segments.binary_search_by(order).ok()
     }
 
-    /// As [`Self::keys`], for a table whose keys must be known, sorted and unique.
+    /// Index of the object with the key (sample index, number).
+    fn object_at(&self, key: (usize, u32)) -> Option<usize> {
+        let order = |o: &Object| (o.sample, o.id).cmp(&key);
+        self.objects.binary_search_by(order).ok()
+    }
+
+    /// Index of a sample, if there is one with this id.
+    pub fn sample_at(&self, id: &str) -> Option<usize> {
+        let ids = &self.sample_ids;
+        ids.binary_search_by(|s| s.as_str().cmp(id)).ok()
+    }
+
+    /// Keys (sample index, number) of a table's rows; `None` for an unknown sample.
+    fn keys(&self, frame: &DataFrame, number: &str) -> Result<Vec<Option<(usize, u32)>>> {
+        let numbers = frame.column(number)?.u32()?.into_no_null_iter();
+        let keys = strings(frame, "sample_id")?.zip(numbers);
+        Ok(keys.map(|(id, n)| Some((self.sample_at(id)?, n))).collect())
+    }
+
+    /// The same as [`Self::keys`] for a table whose keys must be known, sorted and unique.
     fn known_keys(
         &self,
         frame: &DataFrame,
@@ -278,7 +284,11 @@ impl Detections {
     }
 }
 
-/// Values of a text column without missing ones, as the schema's check made sure.
+fn read(dir: &Path, table: &schema::Table) -> Result<DataFrame> {
+    read_table(&dir.join(table.file_name()), table)
+}
+
+/// Values of a text column, none of which is missing: the schema was checked.
 pub(crate) fn strings<'a>(
     frame: &'a DataFrame,
     name: &str,
@@ -286,7 +296,7 @@ pub(crate) fn strings<'a>(
     Ok(frame.column(name)?.str()?.iter().flatten())
 }
 
-/// Values of a truth column without missing ones, as the schema's check made sure.
+/// Values of a Boolean column, none of which is missing: the schema was checked.
 pub(crate) fn bools<'a>(
     frame: &'a DataFrame,
     name: &str,

@@ -21,17 +21,18 @@ pub fn write_confusion(dir: &Path, confusion: &Confusion) -> Result<()> {
         .flat_map(|t| classes.clone().map(move |p| (t, p)));
     let pixels: Vec<u64> = pairs.clone().map(|(t, p)| confusion.pixels(t, p)).collect();
     let (truth, predicted): (Vec<u8>, Vec<u8>) = pairs.map(|(t, p)| (t as u8, p as u8)).unzip();
-    let bytes = |name: &str, values| {
-        UInt8Chunked::from_vec(name.into(), values)
-            .into_series()
-            .into_column()
-    };
     let frame = DataFrame::new_infer_height(vec![
-        bytes("true_class", truth),
-        bytes("predicted_class", predicted),
+        byte_column("true_class", truth),
+        byte_column("predicted_class", predicted),
         Column::new("n_pixels".into(), &pixels),
     ])?;
     write_table(&dir.join(table.file_name()), &table, &frame)
+}
+
+fn byte_column(name: &str, values: Vec<u8>) -> Column {
+    UInt8Chunked::from_vec(name.into(), values)
+        .into_series()
+        .into_column()
 }
 
 /// Reads `confusion.parquet` of `dir`.
@@ -66,20 +67,21 @@ pub fn read_confusion(dir: &Path) -> Result<Confusion> {
 /// Returns an error if the file cannot be written.
 pub fn write_calibration(dir: &Path, calibration: &Calibration) -> Result<()> {
     let table = schema::calibration();
-    let column = |name: &str, of: fn(&Bin) -> u64| {
-        let values: Vec<u64> = calibration.bins.iter().map(of).collect();
-        Column::new(name.into(), values)
-    };
     let frame = DataFrame::new_infer_height(vec![
         Column::new("bin".into(), (0..NUM_BINS as u32).collect::<Vec<_>>()),
-        column("n_pixels", |b| b.n_pixels),
-        column("n_right", |b| b.n_right),
-        column("confidence", |b| b.confidence),
+        bin_column(calibration, "n_pixels", |b| b.n_pixels),
+        bin_column(calibration, "n_right", |b| b.n_right),
+        bin_column(calibration, "confidence", |b| b.confidence),
     ])?;
     write_table(&dir.join(table.file_name()), &table, &frame)
 }
 
-/// Reads `calibration.parquet` of `dir`; `None` if it is not there: older directories lack it.
+fn bin_column(calibration: &Calibration, name: &str, of: fn(&Bin) -> u64) -> Column {
+    let values: Vec<u64> = calibration.bins.iter().map(of).collect();
+    Column::new(name.into(), values)
+}
+
+/// Reads `calibration.parquet` of `dir`; `None` if it does not exist: older directories lack it.
 ///
 /// # Errors
 /// Returns an error if it is damaged or has other bins.

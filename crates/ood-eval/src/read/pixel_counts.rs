@@ -1,4 +1,4 @@
-//! `pixel_counts.parquet` to one histogram per score.
+//! `pixel_counts.parquet`: how many in- and out-of-distribution pixels have which score.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +17,8 @@ use measures::pixel_counts::{BinCount, Histogram, PixelCounts, totals};
 /// `only_with_ood` leaves out the images that have no out-of-distribution pixel, as some published protocols do.
 ///
 /// # Errors
-/// If the table is absent or damaged, or has an unknown score or bin.
+/// Returns an error if the table is absent or damaged, has an unknown score or bin, or counts other pixels for one score than for
+/// another.
 pub fn read_histograms(dir: &Path, only_with_ood: bool) -> Result<BTreeMap<Score, Histogram>> {
     let table = schema::pixel_counts();
     let path = dir.join(table.file_name());
@@ -32,7 +33,7 @@ pub fn read_histograms(dir: &Path, only_with_ood: bool) -> Result<BTreeMap<Score
         .into_iter()
         .map(|(score, counts)| (score, counts.histogram()))
         .collect();
-    // every score rates the same pixels
+    // every score is computed for the same pixels
     let mut sizes = histograms.values().map(|h| totals(h));
     let first = sizes.next();
     ensure!(
@@ -67,9 +68,9 @@ fn add_part(
     Ok(())
 }
 
-/// Pixels in each of `n` equal bins of the normalised entropy in [0, 1], lowest first: `(in, out)`.
+/// Numbers of in- and out-of-distribution pixels in each of `n` equal bins of the normalized entropy in [0, 1], lowest first.
 ///
-/// Bins of the file stand for their least score, which moves at most a 2^-12 part of the pixels at an edge.
+/// All pixels of a bin of the file are counted at its smallest score, so a few pixels just above an edge are in the bin below it.
 pub fn entropy_shares(histogram: &[BinCount], n: usize) -> Vec<(u64, u64)> {
     let mut shares = vec![(0, 0); n];
     for b in histogram {

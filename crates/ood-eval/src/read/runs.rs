@@ -105,14 +105,13 @@ impl Run {
             let found = read_calibration(&RunFolder::ClosedSet.dataset(path, &dataset))?;
             calibration.extend(found.map(|found| (dataset, found)));
         }
-        let read_dataset = |dataset: &str, dir: &Path| {
-            let meta = RunFolder::Meta.dataset(path, dataset);
-            RunDataset::read(dir, Some(&meta), only_with_ood)
-        };
         Ok(Self {
             name: name.to_owned(),
             path: path.to_owned(),
-            datasets: read_each(path, RunFolder::Segments, read_dataset)?,
+            datasets: read_each(path, RunFolder::Segments, |dataset, dir| {
+                let meta = RunFolder::Meta.dataset(path, dataset);
+                RunDataset::read(dir, Some(&meta), only_with_ood)
+            })?,
             closed_set: read_each(path, RunFolder::ClosedSet, |_, dir| read_confusion(dir))?,
             calibration,
             benchmarks: read_each(path, RunFolder::Benchmark, |_, dir| {

@@ -7,7 +7,7 @@ use artifacts::score::Score;
 use artifacts::tables::{read_table_parts, schema};
 use measures::pixel_counts::{BinCount, Histogram, totals};
 use measures::score_bins::{BINS_PER_COARSE_BIN, NUM_BINS};
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, Series};
 
 use super::detections::strings;
 
@@ -138,27 +138,30 @@ fn read_part(
 }
 
 fn read_numbers(frame: &DataFrame, score: Score, at: usize) -> Result<SamplePixels> {
-    let count = |name: &str| {
-        let count = frame.column(name)?.u64()?.get(at);
-        count.with_context(|| format!("row {at} has no {name}"))
-    };
     let number = |name: &str| -> Result<_> { Ok(frame.column(name)?.f64()?.get(at)) };
     Ok(SamplePixels {
         score,
-        n_in: count("n_in")?,
-        n_out: count("n_out")?,
+        n_in: count(frame, "n_in", at)?,
+        n_out: count(frame, "n_out", at)?,
         auroc: number("auroc")?,
         auprc: number("auprc")?,
         fpr95: number("fpr95")?,
     })
 }
 
+fn count(frame: &DataFrame, name: &str, at: usize) -> Result<u64> {
+    let count = frame.column(name)?.u64()?.get(at);
+    count.with_context(|| format!("row {at} has no {name}"))
+}
+
+fn list(frame: &DataFrame, name: &str, at: usize) -> Result<Series> {
+    let list = frame.column(name)?.list()?.get_as_series(at);
+    list.with_context(|| format!("row {at} has no {name}"))
+}
+
 fn read_histogram(frame: &DataFrame, at: usize) -> Result<Histogram> {
-    let list = |name: &str| {
-        let list = frame.column(name)?.list()?.get_as_series(at);
-        list.with_context(|| format!("row {at} has no {name}"))
-    };
-    let (bins, bins_in, bins_out) = (list("coarse_bins")?, list("bins_in")?, list("bins_out")?);
+    let bins = list(frame, "coarse_bins", at)?;
+    let (bins_in, bins_out) = (list(frame, "bins_in", at)?, list(frame, "bins_out", at)?);
     let counts = bins_in
         .u64()?
         .into_no_null_iter()

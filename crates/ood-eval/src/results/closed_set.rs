@@ -58,6 +58,16 @@ pub(super) fn closed_set_results(runs: &[Run]) -> Vec<ClosedSetResults> {
     all
 }
 
+impl ClassResults {
+    fn of(class: usize, confusion: &Confusion) -> Self {
+        Self {
+            class: CLASS_NAMES[class].to_owned(),
+            iou: confusion.iou(class),
+            n_true: confusion.true_pixels(class),
+        }
+    }
+}
+
 impl ClosedSetResults {
     fn of(
         dataset: &str,
@@ -65,11 +75,6 @@ impl ClosedSetResults {
         confusion: &Confusion,
         calibration: Option<&Calibration>,
     ) -> Self {
-        let class = |class: usize| ClassResults {
-            class: CLASS_NAMES[class].to_owned(),
-            iou: confusion.iou(class),
-            n_true: confusion.true_pixels(class),
-        };
         Self {
             dataset: dataset.to_owned(),
             run: run.to_owned(),
@@ -77,7 +82,9 @@ impl ClosedSetResults {
             mean_iou: confusion.mean_iou(),
             mean_iou_with_absent: confusion.mean_iou_with_absent(),
             calibration_error: calibration.and_then(Calibration::error),
-            classes: (0..NUM_CLASSES).map(class).collect(),
+            classes: (0..NUM_CLASSES)
+                .map(|class| ClassResults::of(class, confusion))
+                .collect(),
         }
     }
 }

@@ -9,17 +9,13 @@ use crate::metrics::metric::Better;
 
 /// `IoU` of every class, one column per confusion, in percent.
 pub fn class_table(confusions: &[(&str, &Confusion)]) -> Table {
-    let column = |&(name, c): &(&str, &Confusion)| {
-        let ious = (0..NUM_CLASSES).map(|class| c.iou(class).filter(|_| c.true_pixels(class) > 0));
-        let values = ious.chain([c.mean_iou(), c.pixel_accuracy()]).collect();
-        Column::share(name, Better::Higher, values)
-    };
-    let columns: Vec<_> = confusions.iter().map(column).collect();
+    let columns = confusions.iter().map(|(name, c)| column(name, c));
+    let columns: Vec<_> = columns.collect();
     let names = CLASS_NAMES
         .into_iter()
         .chain(["mean IoU", "pixel accuracy"]);
     let mut table = build("known classes", "class", names.map(str::to_owned), &columns);
-    // here the runs to compare stand beside each other, not below
+    // other tables mark the best of a column, but here each run is a column
     for (row, cells) in table.rows.iter_mut().enumerate() {
         let values: Vec<_> = columns.iter().map(|c| c.values[row]).collect();
         let best = values.iter().flatten().copied().fold(f64::MIN, f64::max);
@@ -29,4 +25,16 @@ pub fn class_table(confusions: &[(&str, &Confusion)]) -> Table {
         }
     }
     table
+}
+
+/// A class without true pixels has no value.
+fn column(name: &str, confusion: &Confusion) -> Column {
+    let iou = |class| {
+        confusion
+            .iou(class)
+            .filter(|_| confusion.true_pixels(class) > 0)
+    };
+    let means = [confusion.mean_iou(), confusion.pixel_accuracy()];
+    let values = (0..NUM_CLASSES).map(iou).chain(means).collect();
+    Column::share(name, Better::Higher, values)
 }

@@ -96,10 +96,13 @@ pub(super) fn group_rows<'a>(
     n_rows: usize,
     is_member: impl Fn(usize, &Group) -> bool,
 ) -> Vec<(&'a Group, usize, Vec<Cell>)> {
-    let of_group = |group: &'a Group| {
+    let mut rows = Vec::new();
+    for group in groups {
         let members: Vec<usize> = (0..n_rows).filter(|&row| is_member(row, group)).collect();
-        let cells = columns.iter().map(|c| c.spread(&members)).collect();
-        (!members.is_empty()).then_some((group, members.len(), cells))
-    };
-    groups.iter().filter_map(of_group).collect()
+        if !members.is_empty() {
+            let cells = columns.iter().map(|c| c.spread(&members)).collect();
+            rows.push((group, members.len(), cells));
+        }
+    }
+    rows
 }

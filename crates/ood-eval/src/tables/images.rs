@@ -3,7 +3,7 @@
 use anyhow::Result;
 use artifacts::score::Score;
 use artifacts::tables::schema;
-use polars::prelude::{Column, DataFrame};
+use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 
 use super::csv::{csv_line, csv_number, csv_text};
 use crate::read::runs::Run;
@@ -42,26 +42,25 @@ pub fn image_rows(runs: &[Run]) -> Vec<ImageRow<'_>> {
 /// # Errors
 /// Returns an error if the columns do not fit together.
 pub fn images_frame(rows: &[ImageRow<'_>]) -> Result<DataFrame> {
-    let texts = |name: &str, of: fn(&ImageRow<'_>) -> String| {
-        Column::new(name.into(), rows.iter().map(of).collect::<Vec<_>>())
-    };
-    let counts = |name: &str, of: fn(&SamplePixels) -> u64| {
-        let values = rows.iter().map(|r| of(r.pixels));
-        Column::new(name.into(), values.collect::<Vec<_>>())
-    };
     let mut columns = vec![
-        texts("run", |r| r.run.to_owned()),
-        texts("dataset", |r| r.dataset.to_owned()),
-        texts("sample_id", |r| r.sample_id.to_owned()),
-        texts("score", |r| r.pixels.score.name().to_owned()),
-        counts("n_in", |p| p.n_in),
-        counts("n_out", |p| p.n_out),
+        column("run", rows, |r| r.run),
+        column("dataset", rows, |r| r.dataset),
+        column("sample_id", rows, |r| r.sample_id),
+        column("score", rows, |r| r.pixels.score.name()),
+        column("n_in", rows, |r| r.pixels.n_in),
+        column("n_out", rows, |r| r.pixels.n_out),
     ];
     for (name, of) in SamplePixels::COLUMNS {
-        let values = rows.iter().map(|r| of(r.pixels));
-        columns.push(Column::new(name.into(), values.collect::<Vec<_>>()));
+        columns.push(column(name, rows, |r| of(r.pixels)));
     }
     Ok(DataFrame::new_infer_height(columns)?)
+}
+
+fn column<'a, T>(name: &str, rows: &'a [ImageRow<'_>], of: impl Fn(&'a ImageRow<'_>) -> T) -> Column
+where
+    Series: NamedFrom<Vec<T>, [T]>,
+{
+    Series::new(name.into(), rows.iter().map(of).collect::<Vec<T>>()).into()
 }
 
 /// The same as CSV.

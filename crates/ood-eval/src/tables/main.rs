@@ -7,7 +7,7 @@ use super::columns::{Column, build, group_rows, named};
 use super::table::{Cell, Table};
 use super::text::{interval_text, score_label};
 use crate::metrics::metric::{Better, METRICS, Metric, of_scores};
-use crate::results::{ClosedSetResults, DatasetResults, Group, Results, row_name};
+use crate::results::{ClosedSetResults, DatasetResults, Group, Results, RowResults, row_name};
 
 /// The main table of a data set: every run, with and without its meta classifier. Rates are in percent.
 pub fn main_table(results: &Results, dataset: &DatasetResults) -> Table {
@@ -34,14 +34,13 @@ pub fn main_table(results: &Results, dataset: &DatasetResults) -> Table {
 
 /// Metrics of the known classes beside the rows of `dataset`, if any run has them.
 fn closed_set_columns(results: &Results, dataset: &DatasetResults) -> Vec<Column> {
-    let column = |title, better, of: fn(&ClosedSetResults) -> Option<f64>| {
-        let closed = |run| results.closed_set_of(run, &dataset.dataset);
-        let values = dataset.rows.iter().map(|r| closed(&r.run).and_then(of));
-        Column::share(title, better, values.collect())
+    let closed = |row: &RowResults| results.closed_set_of(&row.run, &dataset.dataset);
+    let values = |of: fn(&ClosedSetResults) -> Option<f64>| {
+        dataset.rows.iter().map(|r| of(closed(r)?)).collect()
     };
     let columns = [
-        column("mIoU ↑", Better::Higher, |c| c.mean_iou),
-        column("ECE ↓", Better::Lower, |c| c.calibration_error),
+        Column::share("mIoU ↑", Better::Higher, values(|c| c.mean_iou)),
+        Column::share("ECE ↓", Better::Lower, values(|c| c.calibration_error)),
     ];
     let has_any = |c: &Column| c.values.iter().any(Option::is_some);
     columns.into_iter().filter(has_any).collect()

@@ -33,6 +33,23 @@ impl Cell {
             is_best: false,
         }
     }
+
+    fn escaped(&self, escape: fn(&str) -> String) -> Self {
+        Self {
+            text: escape(&self.text),
+            is_best: self.is_best,
+        }
+    }
+
+    /// The text, between the marks if it is the best.
+    fn marked(&self, before: &str, after: &str) -> String {
+        let text = &self.text;
+        if self.is_best {
+            format!("{before}{text}{after}")
+        } else {
+            text.clone()
+        }
+    }
 }
 
 impl Table {
@@ -42,13 +59,7 @@ impl Table {
         table.load_style(presets::UTF8_FULL_CONDENSED);
         table.set_header(&self.columns);
         for row in &self.rows {
-            table.add_row(row.iter().map(|c| {
-                if c.is_best {
-                    format!("{}*", c.text)
-                } else {
-                    c.text.clone()
-                }
-            }));
+            table.add_row(row.iter().map(|c| c.marked("", "*")));
         }
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -60,14 +71,7 @@ impl Table {
     pub fn latex(&self) -> String {
         let line = |cells: Vec<String>| format!("    {} \\\\\n", cells.join(" & "));
         let header = self.columns.iter().map(|c| latex_text(c)).collect();
-        let cell = |c: &Cell| {
-            let text = latex_text(&c.text);
-            if c.is_best {
-                format!("\\textbf{{{text}}}")
-            } else {
-                text
-            }
-        };
+        let cell = |c: &Cell| c.escaped(latex_text).marked("\\textbf{", "}");
         let rows: String = self
             .rows
             .iter()
@@ -83,29 +87,23 @@ impl Table {
 
     /// As Markdown; the best of a column is bold.
     pub fn markdown(&self) -> String {
-        let escape = |text: &str| text.replace('|', "\\|");
         let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+        let cell = |c: &Cell| c.escaped(markdown_text).marked("**", "**");
         let mut text = format!("## {}\n\n", self.title);
-        text += &line(self.columns.iter().map(|c| escape(c)).collect());
+        text += &line(self.columns.iter().map(|c| markdown_text(c)).collect());
         let _ = writeln!(text, "|---|{}", "---:|".repeat(self.columns.len() - 1));
         for row in &self.rows {
-            text += &line(
-                row.iter()
-                    .map(|c| {
-                        if c.is_best {
-                            format!("**{}**", escape(&c.text))
-                        } else {
-                            escape(&c.text)
-                        }
-                    })
-                    .collect(),
-            );
+            text += &line(row.iter().map(cell).collect());
         }
         text
     }
 }
 
-/// A text with everything escaped that LaTeX would take for a command.
+fn markdown_text(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+/// A text in which everything is escaped that LaTeX would read as a command.
 fn latex_text(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
