@@ -15,7 +15,7 @@ use crate::tables::results_csv::results_csv;
 use crate::tables::table::Table;
 use crate::tables::text::UNDEFINED;
 use crate::tables::thresholds::thresholds_csv;
-use crate::tables::{all_tables, benchmark_tables, interval_table, main_table};
+use crate::tables::{all_tables, benchmark_tables, main_interval_table, main_table};
 
 /// Evaluates runs, or shows the results if they are up to date.
 pub(crate) fn run(args: &EvaluateArgs, force: bool) -> Result<()> {
@@ -69,7 +69,7 @@ fn write_images(runs: &[Run], dir: &Path) -> Result<()> {
 pub(crate) fn print(results: &Results) {
     for dataset in &results.datasets {
         print_result(main_table(results, dataset).terminal());
-        if let Some(table) = interval_table(dataset) {
+        if let Some(table) = main_interval_table(dataset) {
             print_result(table.terminal());
         }
     }

@@ -26,11 +26,14 @@ pub struct Definition {
     pub name: &'static str,
     /// Name in tables and charts.
     pub label: &'static str,
+    /// What it means, for readers of the report who are new to the field. There, pixels and objects are unknown or known.
+    pub meaning: &'static str,
     /// Whether higher or lower values are better.
     pub better: Better,
     /// What the values are.
     pub unit: Unit,
-    /// Whether it has a column in the main table of a data set; other metrics of pixel scores are in the table of all scores.
+    /// Whether it has a column in the main table of a data set and on the terminal. All metrics of scores are in the table of all
+    /// scores, all intervals in the table of intervals.
     pub is_main: bool,
     /// Columns of files are sorted by this; tables follow the order of [`METRICS`].
     pub column: u8,
@@ -81,6 +84,7 @@ pub struct Image<'a> {
 pub static AUROC: Definition = Definition {
     name: "auroc",
     label: "AUROC",
+    meaning: "Probability that an unknown pixel has a higher score than a known one. 50 % is guessing. Insensitive to how rare unknown pixels are.",
     better: Better::Higher,
     unit: Unit::Share,
     is_main: true,
@@ -93,6 +97,7 @@ pub static AUROC: Definition = Definition {
 pub static FPR95: Definition = Definition {
     name: "fpr95",
     label: "FPR95",
+    meaning: "Share of known pixels that are flagged at the first threshold at which 95 % of the unknown pixels are.",
     better: Better::Lower,
     unit: Unit::Share,
     is_main: true,
@@ -105,6 +110,7 @@ pub static FPR95: Definition = Definition {
 pub static AUPRC: Definition = Definition {
     name: "auprc",
     label: "AUPRC",
+    meaning: "Average precision: precision averaged over recall. Guessing gives the share of unknown pixels, so the scale differs between data sets.",
     better: Better::Higher,
     unit: Unit::Share,
     is_main: true,
@@ -116,6 +122,7 @@ pub static AUPRC: Definition = Definition {
 pub static FALSE_POSITIVES: Definition = Definition {
     name: "false_positives",
     label: "FP",
+    meaning: "False positives: kept segments, which are connected regions of flagged pixels, without any unknown pixel.",
     better: Better::Lower,
     unit: Unit::Count,
     is_main: true,
@@ -127,6 +134,7 @@ pub static FALSE_POSITIVES: Definition = Definition {
 pub static FALSE_NEGATIVES: Definition = Definition {
     name: "false_negatives",
     label: "FN",
+    meaning: "False negatives: unknown objects without any pixel in a kept segment.",
     better: Better::Lower,
     unit: Unit::Count,
     is_main: true,
@@ -140,6 +148,7 @@ pub static FALSE_NEGATIVES: Definition = Definition {
 pub static SIOU: Definition = Definition {
     name: "siou",
     label: "sIoU",
+    meaning: "Intersection over union of an object with the segments that overlap it, where pixels of other objects do not count against it; mean over objects.",
     better: Better::Higher,
     unit: Unit::Share,
     is_main: true,
@@ -154,6 +163,7 @@ pub static SIOU: Definition = Definition {
 pub static PPV: Definition = Definition {
     name: "ppv",
     label: "PPV",
+    meaning: "Share of a kept segment's pixels that are unknown; mean over segments.",
     better: Better::Higher,
     unit: Unit::Share,
     is_main: true,
@@ -168,6 +178,7 @@ pub static PPV: Definition = Definition {
 pub static F1: Definition = Definition {
     name: "f1",
     label: "F1*",
+    meaning: "F1 averaged over the sIoU thresholds 0.25, 0.30 … 0.75: an object counts as found if its sIoU reaches the threshold, a segment as false alarm if its PPV does not.",
     better: Better::Higher,
     unit: Unit::Share,
     is_main: true,

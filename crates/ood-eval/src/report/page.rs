@@ -13,7 +13,7 @@ use super::provenance::StageView;
 use super::published::{PublishedFile, PublishedView};
 use super::text::{grouped, millions, share};
 use crate::metrics::metric::{
-    AUPRC, Better, Definition, F1, FALSE_NEGATIVES, FALSE_POSITIVES, FPR95, Unit,
+    AUPRC, Better, Definition, F1, FALSE_NEGATIVES, FALSE_POSITIVES, FPR95, METRICS, Unit,
 };
 use crate::read::runs::Run;
 use crate::results::{DatasetResults, Results, RowResults, row_name};
@@ -40,6 +40,8 @@ struct Page<'a> {
     datasets: Vec<DatasetView>,
     known: Vec<KnownView>,
     benchmarks: Vec<Table>,
+    /// Labels of the metrics, and what they mean.
+    metrics: Vec<(&'a str, &'a str)>,
     /// Names and colours.
     classes: Vec<(&'a str, String)>,
     /// Colour bar of the entropy.
@@ -171,6 +173,7 @@ pub(super) fn render(
         datasets,
         known: known.collect(),
         benchmarks: benchmark_tables(results),
+        metrics: METRICS.iter().map(|d| (d.label, d.meaning)).collect(),
         classes: (0..NUM_CLASSES)
             .map(|c| (CLASS_NAMES[c], css(CLASS_COLORS[c])))
             .collect(),

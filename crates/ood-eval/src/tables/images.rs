@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use artifacts::score::Score;
-use artifacts::tables::schema;
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 
 use super::csv::{csv_line, csv_number, csv_text};
@@ -37,7 +36,7 @@ pub fn image_rows(runs: &[Run]) -> Vec<ImageRow<'_>> {
     rows
 }
 
-/// The table [`schema::images`].
+/// The table [`images`](artifacts::tables::schema::images).
 ///
 /// # Errors
 /// Returns an error if the columns do not fit together.
@@ -65,8 +64,11 @@ where
 
 /// The same as CSV.
 pub fn images_csv(rows: &[ImageRow<'_>]) -> String {
-    let columns = schema::images().columns.into_iter();
-    let mut text = csv_line(columns.map(|field| field.name));
+    let keys = ["run", "dataset", "sample_id", "score", "n_in", "n_out"];
+    let names = keys
+        .into_iter()
+        .chain(SamplePixels::COLUMNS.map(|(name, _)| name));
+    let mut text = csv_line(names.map(str::to_owned));
     for row in rows {
         let p = row.pixels;
         let keys = [

@@ -6,7 +6,7 @@ use measures::resampling::Interval;
 use super::columns::{Column, build, group_rows, named};
 use super::table::{Cell, Table};
 use super::text::{interval_text, score_label};
-use crate::metrics::metric::{Better, METRICS, Metric, of_scores};
+use crate::metrics::metric::{Better, Definition, METRICS, Metric, of_scores};
 use crate::results::{ClosedSetResults, DatasetResults, Group, Results, RowResults, row_name};
 
 /// The main table of a data set: every run, with and without its meta classifier. Rates are in percent.
@@ -46,10 +46,22 @@ fn closed_set_columns(results: &Results, dataset: &DatasetResults) -> Vec<Column
     columns.into_iter().filter(has_any).collect()
 }
 
-/// Bootstrap intervals of the metrics in [`main_table`]; `None` if there are none.
+/// Bootstrap intervals of all metrics of the entropy and of segments; `None` if there are none.
 pub fn interval_table(dataset: &DatasetResults) -> Option<Table> {
-    let main = METRICS.into_iter().filter(|d| d.is_main);
-    let metrics: Vec<_> = main.map(|d| Metric::of_score(d, Score::Entropy)).collect();
+    interval_columns(dataset, METRICS.into_iter())
+}
+
+/// Bootstrap intervals of the metrics in [`main_table`]; `None` if there are none.
+pub fn main_interval_table(dataset: &DatasetResults) -> Option<Table> {
+    interval_columns(dataset, METRICS.into_iter().filter(|d| d.is_main))
+}
+
+fn interval_columns(
+    dataset: &DatasetResults,
+    definitions: impl Iterator<Item = &'static Definition>,
+) -> Option<Table> {
+    let metrics = definitions.map(|d| Metric::of_score(d, Score::Entropy));
+    let metrics: Vec<_> = metrics.collect();
     let rows = dataset.rows.iter().map(|r| {
         let intervals = metrics.iter().map(|&m| r.interval(m)).collect();
         (row_name(&r.run, r.with_meta), intervals)

@@ -15,7 +15,7 @@ pub mod thresholds;
 pub use bands::{distance_table, size_table};
 pub use benchmark::benchmark_tables;
 pub use classes::class_table;
-pub use main::{interval_table, main_table, score_table};
+pub use main::{interval_table, main_interval_table, main_table, score_table};
 pub use thresholds::threshold_table;
 
 use self::table::Table;
