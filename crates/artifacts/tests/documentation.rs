@@ -53,39 +53,39 @@ fn table_text(table: &Table, features: &[Feature]) -> String {
     );
     let line = |f: &Field| format!("| `{}` | {} | {} |\n", f.name, type_name(f), f.meaning);
     text.extend(table.columns.iter().filter(|f| !is_metric(f)).map(line));
-    if let Some(metric) = table.columns.iter().find(is_metric) {
-        let meaning = match table.name {
-            "segments" => "the metrics of the segment",
-            _ => metric.meaning.as_str(),
-        };
-        let link = "one column for each [segment metric](#segment-metrics)";
-        text += &format!("| {link} | {} | {meaning} |\n", type_name(metric));
-    }
-    text
+    let Some(metric) = table.columns.iter().find(is_metric) else {
+        return text;
+    };
+    let meaning = match table.name {
+        "segments" => "the metrics of the segment",
+        _ => metric.meaning.as_str(),
+    };
+    let link = "one column for each [segment metric](#segment-metrics)";
+    text + &format!("| {link} | {} | {meaning} |\n", type_name(metric))
 }
 
 /// One line for each metric, but a single one for the metrics that exist for each class.
 fn metrics_text(features: &[Feature]) -> String {
-    let mut text = "| column | reference | meaning |\n|---|---|---|\n".to_owned();
     let stem = |f: &Feature| {
         f.name
             .trim_end_matches(|c: char| c.is_ascii_digit())
             .to_owned()
     };
-    for group in features.chunk_by(|a, b| stem(a) == stem(b)) {
-        let (first, last) = (&group[0], &group[group.len() - 1]);
-        let [name, reference, meaning] = [&first.name, &first.reference_name, &first.meaning];
-        text += &if group.len() == 1 {
-            format!("| `{name}` | `{reference}` | {meaning} |\n")
-        } else {
-            let meaning = meaning.replace("class 0", "the class");
-            let (last, last_reference) = (&last.name, &last.reference_name);
-            format!(
-                "| `{name}` ... `{last}` | `{reference}` ... `{last_reference}` | {meaning} |\n"
-            )
-        };
+    let groups = features.chunk_by(|a, b| stem(a) == stem(b));
+    let head = "| column | reference | meaning |\n|---|---|---|\n".to_owned();
+    groups.fold(head, |text, group| text + &metrics_line(group))
+}
+
+/// A metric, or the metrics of all classes.
+fn metrics_line(group: &[Feature]) -> String {
+    let (first, last) = (&group[0], &group[group.len() - 1]);
+    let (name, reference) = (&first.name, &first.reference_name);
+    if group.len() == 1 {
+        return format!("| `{name}` | `{reference}` | {} |\n", first.meaning);
     }
-    text
+    let meaning = first.meaning.replace("class 0", "the class");
+    let (last, last_reference) = (&last.name, &last.reference_name);
+    format!("| `{name}` ... `{last}` | `{reference}` ... `{last_reference}` | {meaning} |\n")
 }
 
 /// Replaces what is between the marks of the block `name`.
@@ -157,10 +157,14 @@ fn source_files() -> Result<BTreeSet<String>> {
     Ok(files)
 }
 
+fn has_extension(name: &str, extension: &str) -> bool {
+    Path::new(name).extension().is_some_and(|e| e == extension)
+}
+
 /// Text of all Rust sources of the workspace.
 fn rust_sources() -> Result<String> {
     let mut text = String::new();
-    for name in source_files()?.iter().filter(|f| f.ends_with(".rs")) {
+    for name in source_files()?.iter().filter(|f| has_extension(f, "rs")) {
         text += &std::fs::read_to_string(root().join(name))?;
     }
     Ok(text)
@@ -189,9 +193,8 @@ fn is_source_path(word: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-{},".contains(c);
     let folders = ["crates/", "tests/", "docs/", "data-manifests/"];
     let is_placeholder = |part: &str| part.chars().any(|c| c.is_ascii_uppercase());
-    let files = [".rs", ".py"];
     word.chars().all(is_plain)
-        && (folders.iter().any(|f| word.starts_with(f)) || files.iter().any(|f| word.ends_with(f)))
+        && (folders.iter().any(|f| word.starts_with(f)) || ["rs", "py"].iter().any(|e| has_extension(word, e)))
         // `nets/NAME.rs` is a file to be made
         && !word.split(['/', '.']).any(|part| is_placeholder(part) && part != "README")
 }

@@ -1,26 +1,26 @@
-//! Names of the hand-crafted segment metrics, ours and the reference's.
+//! Names of the hand-crafted segment metrics, here and in the reference implementation.
 
 use polars::prelude::DataFrame;
 
 /// One metric of a predicted segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Feature {
-    /// Column name.
+    /// Column name in the table `segments`.
     pub name: String,
     /// Name in the reference's tables, e.g. `E_rel_in`.
     pub reference_name: String,
-    /// What it measures, with its unit.
+    /// What it measures, with its unit. It is written into the table and into docs/ARTIFACTS.md.
     pub meaning: String,
 }
 
-/// Heat maps, with the reference's letter.
+/// Pixel maps over which metrics are computed: name, the reference's letter, formula in docs/ARTIFACTS.md.
 pub const HEATS: [(&str, &str, &str); 3] = [
     ("prob_margin", "D", "1 − p₁ + p₂"),
     ("entropy", "E", "softmax entropy / ln C"),
     ("variation_ratio", "V", "1 − p₁"),
 ];
 
-/// Statistics of a heat map over a segment: suffix, reference suffix, meaning.
+/// Statistics of a pixel map over a segment: suffix, the reference's suffix, meaning with `{}` for the formula.
 const STATISTICS: [(&str, &str, &str); 10] = [
     ("mean", "", "mean of {}"),
     ("mean_boundary", "_bd", "mean of {} over the boundary"),
@@ -54,10 +54,11 @@ const STATISTICS: [(&str, &str, &str); 10] = [
     ),
 ];
 
+/// Metrics of a segment's shape: name, the reference's name, meaning.
 const SIZES: [(&str, &str, &str); 5] = [
-    ("size", "S", "pixels"),
-    ("size_boundary", "S_bd", "boundary pixels"),
-    ("size_interior", "S_in", "interior pixels"),
+    ("size", "S", "number of pixels"),
+    ("size_boundary", "S_bd", "number of boundary pixels"),
+    ("size_interior", "S_in", "number of interior pixels"),
     ("size_rel", "S_rel", "size / size_boundary"),
     (
         "size_rel_interior",
@@ -66,10 +67,10 @@ const SIZES: [(&str, &str, &str); 5] = [
     ),
 ];
 
-/// What the columns of mean class probabilities begin with.
+/// Prefix of the columns of mean class probabilities.
 const CLASS_PROB: &str = "class_prob_";
 
-/// All metrics of a predicted segment for `num_classes` classes, in the order of the columns: 75 for 19 classes.
+/// All metrics of a predicted segment in the order of the columns: 37 + 2 `num_classes`, which is 75 for 19 classes.
 pub fn segment_features(num_classes: usize) -> Vec<Feature> {
     let mut features = Vec::new();
     let mut push = |name: String, reference_name: String, meaning: String| {
@@ -112,13 +113,13 @@ pub fn segment_features(num_classes: usize) -> Vec<Feature> {
         push(
             format!("neighbor_class_{class:02}"),
             format!("ndist{class}"),
-            format!("share of adjacent outside pixels predicted as class {class}"),
+            format!("share of the pixels around the segment that are predicted as class {class}"),
         );
     }
     features
 }
 
-/// Number of classes whose metrics a table of segments has.
+/// Number of classes for which the table `segments` has metrics.
 pub fn num_classes(segments: &DataFrame) -> usize {
     let columns = segments.get_column_names();
     columns

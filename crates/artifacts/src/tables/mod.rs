@@ -1,7 +1,8 @@
-//! Parquet tables: one schema for each, checked when written and when read.
+//! Parquet tables: one schema for each, checked when the table is written and when it is read.
 //!
 //! Rows are sorted by their keys, so that the same results are the same bytes.
 
+pub mod columns;
 pub mod features;
 mod parquet;
 pub mod schema;

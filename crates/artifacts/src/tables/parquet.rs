@@ -5,19 +5,19 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use polars::prelude::{
-    Column, DataFrame, DataType, KeyValueMetadata, ParquetCompression, ParquetReader,
-    ParquetWriter, SerReader,
+    Column, DataFrame, KeyValueMetadata, ParquetCompression, ParquetReader, ParquetWriter,
+    SerReader,
 };
 
+use super::columns::ADJUSTED_IOU;
 use super::schema::{Field, Table};
 use crate::atomic::write_atomic;
 
-/// Rows of a row group, which is what is in memory of a table that is written or read in parts.
+/// Rows in a row group: this much of a table is in memory when it is written or read in parts.
 ///
-/// Tables with lists have far larger rows than others.
+/// Rows of tables with lists are far larger than others, so their row groups have fewer rows.
 fn rows_per_group(table: &Table) -> usize {
-    let is_list = |f: &Field| matches!(f.dtype, DataType::List(_));
-    if table.columns.iter().any(is_list) {
+    if table.columns.iter().any(Field::is_list) {
         1 << 9
     } else {
         1 << 16
@@ -27,17 +27,19 @@ fn rows_per_group(table: &Table) -> usize {
 /// Writes `frame` atomically as zstd-compressed parquet, with the table's name and version in the metadata.
 ///
 /// # Errors
-/// If the frame lacks a column of the table or has one of another type, or the disk fails.
+/// Returns an error if the frame lacks a column of the table or has one of another type, or if the file cannot be written.
 pub fn write_table(path: &Path, table: &Table, frame: &DataFrame) -> Result<()> {
     write_table_parts(path, table, [Ok(frame.clone())])
 }
 
-/// The same for a table that comes in `parts`, one below the other, of which only some are in memory at a time.
+/// Writes a table like [`write_table`] from consecutive `parts`, of which only a few are in memory at a time.
 ///
-/// The file depends on the rows alone, not on where the parts begin.
+/// The bytes of the file depend on the rows only, not on how they are divided into parts: rows are collected until a row group is
+/// full.
 ///
 /// # Errors
-/// If there is no part, one cannot be had, has other columns than the first or lacks one of the table, or the disk fails.
+/// Returns an error if there is no part, if a part is an error, has other columns than the first or lacks one of the table, or if
+/// the file cannot be written.
 pub fn write_table_parts(
     path: &Path,
     table: &Table,
@@ -84,21 +86,23 @@ pub fn write_table_parts(
     })
 }
 
-/// Columns of older tables and their present names.
-const RENAMED: [(&str, &str); 1] = [("siou", "adjusted_iou")];
+/// Columns of older tables with their present names.
+const RENAMED: [(&str, &str); 1] = [("siou", ADJUSTED_IOU)];
 
-/// Reads and checks a table.
+/// Reads a table and checks its columns: their names, types and missing values.
 ///
 /// # Errors
-/// If the file is absent (naming the stage that writes it), damaged, or lacks a column.
+/// Returns an error if the file does not exist (the message names the stage that writes it), is damaged, or lacks a column.
 pub fn read_table(path: &Path, table: &Table) -> Result<DataFrame> {
     read_rows(path, table, None)
 }
 
-/// Reads and checks a table in parts of some rows, so that it never is in memory as a whole.
+/// Reads a table like [`read_table`], but in consecutive parts, so that the whole table is never in memory.
+///
+/// A table without rows gives one part, which has the columns.
 ///
 /// # Errors
-/// As [`read_table`], each part for itself.
+/// Returns an error if the file does not exist or is damaged. Each part is an error if it lacks a column.
 pub fn read_table_parts(
     path: &Path,
     table: &Table,
@@ -106,12 +110,12 @@ pub fn read_table_parts(
     let n_rows = reader(path, table)?.num_rows();
     let n_rows = n_rows.with_context(|| damaged(path, table))?;
     let (path, table, step) = (path.to_owned(), table.clone(), rows_per_group(table));
-    // a table without rows has columns all the same
+    // a table without rows still has columns to be checked
     let parts = (0..n_rows.max(1)).step_by(step);
     Ok(parts.map(move |from| read_rows(&path, &table, Some((from, step)))))
 }
 
-/// The rows of `slice`, first and number, or all.
+/// Reads and checks the rows of `slice` (first row and number of rows), or all rows.
 fn read_rows(path: &Path, table: &Table, slice: Option<(usize, usize)>) -> Result<DataFrame> {
     let rows = reader(path, table)?.with_slice(slice).finish();
     let mut frame = rows.with_context(|| damaged(path, table))?;
@@ -181,7 +185,7 @@ mod tests {
     use super::super::schema;
     use super::*;
 
-    /// So many rows from number `from` on.
+    /// Rows number `from` to `from + n - 1` of an endless table.
     fn rows(from: usize, n: usize) -> Result<DataFrame> {
         let numbers = || from..from + n;
         let names: Vec<_> = numbers().map(|i| format!("sample {}", i / 3)).collect();

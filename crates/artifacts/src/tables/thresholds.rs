@@ -1,21 +1,21 @@
-//! Tables at further thresholds: `thresholds/<T>/` below the directory of a stage, `<T>` the shortest decimal number.
+//! Tables at additional thresholds are in `thresholds/<T>/` of a stage's directory, with `<T>` the shortest decimal number.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// Folder with a folder for each further threshold.
+/// Folder that has one folder for each additional threshold.
 pub const THRESHOLDS: &str = "thresholds";
 
-/// Where the tables at `threshold` are below `dir`.
+/// Folder of the tables at `threshold` in the stage directory `dir`.
 pub fn threshold_folder(dir: &Path, threshold: f64) -> PathBuf {
     dir.join(THRESHOLDS).join(threshold.to_string())
 }
 
-/// Further thresholds that `dir` has tables of, ascending.
+/// Additional thresholds for which the stage directory `dir` has tables, ascending; none if it has no such folder.
 ///
 /// # Errors
-/// If the folder cannot be listed.
+/// Returns an error if the folder cannot be listed.
 pub fn thresholds_in(dir: &Path) -> Result<Vec<f64>> {
     let folder = dir.join(THRESHOLDS);
     if !folder.is_dir() {
@@ -26,7 +26,7 @@ pub fn thresholds_in(dir: &Path) -> Result<Vec<f64>> {
     for entry in std::fs::read_dir(&folder).with_context(list)? {
         let name = entry.with_context(list)?.file_name();
         let number = name.to_str().and_then(|n| n.parse::<f64>().ok());
-        // other spellings of a number are not ours
+        // folders that are named otherwise, such as `0.30` or `partial`, were not made by `threshold_folder`
         thresholds.extend(number.filter(|n| n.to_string().as_str() == name));
     }
     thresholds.sort_by(f64::total_cmp);

@@ -1,0 +1,101 @@
+//! What a schema consists of.
+
+use polars::prelude::DataType;
+
+/// A table's schema.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Name, which is also the stem of the file's name.
+    pub name: &'static str,
+    /// Command that writes the table, named by the error messages of its readers.
+    pub written_by: &'static str,
+    /// What a row is and how the rows are sorted, for docs/ARTIFACTS.md.
+    pub rows: &'static str,
+    /// Columns in order; a file may have more columns after these.
+    pub columns: Vec<Field>,
+}
+
+/// One column.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Column name.
+    pub name: String,
+    /// Type of the values.
+    pub dtype: DataType,
+    /// Whether values may be missing.
+    pub nullable: bool,
+    /// What the column holds, with its unit or range. It is written into the file and into docs/ARTIFACTS.md.
+    pub meaning: String,
+}
+
+impl Field {
+    fn new(name: &str, dtype: DataType, meaning: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            dtype,
+            nullable: false,
+            meaning: meaning.to_owned(),
+        }
+    }
+
+    /// A column of texts.
+    pub(super) fn string(name: &str, meaning: &str) -> Self {
+        Self::new(name, DataType::String, meaning)
+    }
+
+    /// A column of truth values.
+    pub(super) fn bool(name: &str, meaning: &str) -> Self {
+        Self::new(name, DataType::Boolean, meaning)
+    }
+
+    /// A column of class indices.
+    pub(super) fn u8(name: &str, meaning: &str) -> Self {
+        Self::new(name, DataType::UInt8, meaning)
+    }
+
+    /// A column of numbers that identify something, or of sizes of an image.
+    pub(super) fn u32(name: &str, meaning: &str) -> Self {
+        Self::new(name, DataType::UInt32, meaning)
+    }
+
+    /// A column of counts that may be summed over a data set.
+    pub(super) fn u64(name: &str, meaning: &str) -> Self {
+        Self::new(name, DataType::UInt64, meaning)
+    }
+
+    /// A column of double-precision numbers.
+    pub(super) fn f64(name: &str, meaning: &str) -> Self {
+        Self::new(name, DataType::Float64, meaning)
+    }
+
+    /// A column of double-precision numbers, some of which may be missing.
+    pub(super) fn optional_f64(name: &str, meaning: &str) -> Self {
+        Self {
+            nullable: true,
+            ..Self::f64(name, meaning)
+        }
+    }
+
+    /// A column of lists of values of the type `inner`.
+    pub(super) fn list(name: &str, inner: DataType, meaning: &str) -> Self {
+        Self::new(name, DataType::List(Box::new(inner)), meaning)
+    }
+
+    /// Whether each value is a list.
+    pub fn is_list(&self) -> bool {
+        matches!(self.dtype, DataType::List(_))
+    }
+}
+
+impl Table {
+    /// File name, e.g. `segments.parquet`.
+    pub fn file_name(&self) -> String {
+        format!("{}.parquet", self.name)
+    }
+
+    /// One line for each column: name, type, meaning.
+    pub fn description(&self) -> String {
+        let line = |f: &Field| format!("{} ({}): {}", f.name, f.dtype, f.meaning);
+        self.columns.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+}
