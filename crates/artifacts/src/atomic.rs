@@ -19,15 +19,17 @@ pub fn write_atomic(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&File>) -> Result<()>,
 ) -> Result<()> {
-    let inner = || -> Result<()> {
-        let temporary = temporary(path, write)?;
-        temporary.as_file().sync_all()?;
-        temporary.persist(path)?;
-        // the rename itself must survive a power cut
-        File::open(folder(path))?.sync_all()?;
-        Ok(())
-    };
-    inner().with_context(|| format!("could not write {}", path.display()))
+    temporary(path, write)
+        .and_then(|temporary| persist_synced(temporary, path))
+        .with_context(|| format!("could not write {}", path.display()))
+}
+
+fn persist_synced(temporary: NamedTempFile, path: &Path) -> Result<()> {
+    temporary.as_file().sync_all()?;
+    temporary.persist(path)?;
+    // the rename itself must survive a power failure
+    File::open(folder(path))?.sync_all()?;
+    Ok(())
 }
 
 /// Writes `path` as [`write_atomic`] does, but without waiting for the disk.
@@ -90,20 +92,21 @@ fn sync_file_system(_: &Path) -> bool {
 fn sync_each(paths: &[PathBuf]) -> Result<()> {
     /// Number of requests at once that keep a disk busy.
     const N_WAITING: usize = 8;
-    let sync = |path: &PathBuf| -> Result<()> {
-        let synced = File::open(path).and_then(|file| file.sync_all());
-        synced.with_context(|| format!("could not sync {} to the disk", path.display()))
-    };
     std::thread::scope(|scope| {
         let parts = paths.chunks(paths.len().div_ceil(N_WAITING).max(1));
         let waiting: Vec<_> = parts
-            .map(|part| scope.spawn(move || part.iter().try_for_each(sync)))
+            .map(|part| scope.spawn(move || part.iter().try_for_each(|path| sync(path))))
             .collect();
         waiting.into_iter().try_for_each(|thread| {
             let result = thread.join();
             result.unwrap_or_else(|_| bail!("a thread that synced files panicked"))
         })
     })
+}
+
+fn sync(path: &Path) -> Result<()> {
+    let synced = File::open(path).and_then(|file| file.sync_all());
+    synced.with_context(|| format!("could not sync {} to the disk", path.display()))
 }
 
 fn folder(path: &Path) -> &Path {

@@ -59,14 +59,9 @@ pub fn index(folder: &Path, outputs: &[&Path]) -> Result<Index> {
 fn images(folder: &Path, outputs: &[&Path]) -> Result<Vec<PathBuf>> {
     let outputs = outputs.iter().map(std::path::absolute);
     let outputs = outputs.collect::<std::io::Result<Vec<_>>>()?;
-    let is_searched = |entry: &DirEntry| {
-        let is_output = std::path::absolute(entry.path()).is_ok_and(|path| outputs.contains(&path));
-        let is_hidden = entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.');
-        !is_output && !is_hidden
-    };
     let mut files = Vec::new();
-    let walk = WalkDir::new(folder).follow_links(true);
-    for entry in walk.into_iter().filter_entry(is_searched) {
+    let walk = WalkDir::new(folder).follow_links(true).into_iter();
+    for entry in walk.filter_entry(|entry| !is_hidden(entry) && !is_one_of(&outputs, entry)) {
         let entry = entry.with_context(|| format!("could not list {}", folder.display()))?;
         if entry.file_type().is_file() && is_image(entry.path()) {
             files.push(entry.path().strip_prefix(folder)?.to_owned());
@@ -74,6 +69,15 @@ fn images(folder: &Path, outputs: &[&Path]) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+/// Whether the name of a file or folder below the searched one begins with a dot.
+fn is_hidden(entry: &DirEntry) -> bool {
+    entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.')
+}
+
+fn is_one_of(folders: &[PathBuf], entry: &DirEntry) -> bool {
+    std::path::absolute(entry.path()).is_ok_and(|path| folders.contains(&path))
 }
 
 fn is_image(path: &Path) -> bool {

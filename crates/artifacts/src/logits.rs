@@ -225,31 +225,20 @@ impl Logits {
     fn parse(bytes: &[u8]) -> Result<Self> {
         let (_, header) = SafeTensors::read_metadata(bytes)?;
         let metadata = header.metadata().as_ref().context("it has no metadata")?;
-        let text = |key: &str| {
-            metadata
-                .get(key)
-                .map(String::as_str)
-                .with_context(|| format!("metadata {key:?} is missing"))
-        };
-        let number = |key: &str| -> Result<usize> {
-            text(key)?
-                .parse()
-                .with_context(|| format!("metadata {key:?} is not a number"))
-        };
-        let version = text("format_version")?;
+        let version = text(metadata, "format_version")?;
         ensure!(
             version == FORMAT_VERSION,
             "format version {version} is not {FORMAT_VERSION}"
         );
         let info = LogitsInfo {
-            sample_id: text("sample_id")?.to_owned(),
-            network: text("network")?.to_owned(),
-            output_height: number("output_height")?,
-            output_width: number("output_width")?,
-            align_corners: text("align_corners")?
+            sample_id: text(metadata, "sample_id")?.to_owned(),
+            network: text(metadata, "network")?.to_owned(),
+            output_height: number(metadata, "output_height")?,
+            output_width: number(metadata, "output_width")?,
+            align_corners: text(metadata, "align_corners")?
                 .parse()
                 .context("metadata \"align_corners\" is neither true nor false")?,
-            num_classes: number("num_classes")?,
+            num_classes: number(metadata, "num_classes")?,
         };
         ensure!(
             info.output_height > 0 && info.output_width > 0,
@@ -341,17 +330,15 @@ impl Logits {
 
     /// A reader of upsampled rows. Read from the top down, it upsamples each source row only once.
     pub fn row_reader(&self) -> RowReader<'_> {
-        let widened = || {
-            (
-                usize::MAX,
-                vec![0.0; self.info.num_classes * self.info.output_width],
-            )
-        };
+        let no_row = (
+            usize::MAX,
+            vec![0.0; self.info.num_classes * self.info.output_width],
+        );
         RowReader {
             logits: self,
             taps: self.column_taps(),
-            upper: widened(),
-            lower: widened(),
+            upper: no_row.clone(),
+            lower: no_row,
             narrow: vec![0.0; self.width],
         }
     }
@@ -381,6 +368,18 @@ impl Logits {
         let is_identity = taps.iter().enumerate().all(|(x, t)| t.0 == x && t.2 == 0.0);
         (!is_identity || self.width != out_width).then_some(taps)
     }
+}
+
+type Metadata = std::collections::HashMap<String, String>;
+
+fn text<'a>(metadata: &'a Metadata, key: &str) -> Result<&'a str> {
+    let value = metadata.get(key).map(String::as_str);
+    value.with_context(|| format!("metadata {key:?} is missing"))
+}
+
+fn number(metadata: &Metadata, key: &str) -> Result<usize> {
+    let value = text(metadata, key)?.parse();
+    value.with_context(|| format!("metadata {key:?} is not a number"))
 }
 
 /// Two neighboring source columns, and the weight of the second.

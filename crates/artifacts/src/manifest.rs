@@ -136,15 +136,17 @@ impl Manifest {
         write_json(path, self)
     }
 
+    /// Names of the inputs with the hashes of their contents.
+    fn contents(&self) -> impl Iterator<Item = (&str, &str)> {
+        let inputs = self.inputs.iter();
+        inputs.map(|(name, input)| (name.as_str(), input.blake3.as_str()))
+    }
+
     /// Whether `other` is of the same stage and version, with the same arguments and inputs.
     pub fn same_work(&self, other: &Self) -> bool {
-        let content = |m: &Self| -> Vec<(String, String)> {
-            let pair = |(k, v): (&String, &Input)| (k.clone(), v.blake3.clone());
-            m.inputs.iter().map(pair).collect()
-        };
         self.stage == other.stage
             && self.tool_version == other.tool_version
             && self.arguments == other.arguments
-            && content(self) == content(other)
+            && self.contents().eq(other.contents())
     }
 }

@@ -24,28 +24,29 @@ const JPEG_END: [u8; 2] = [0xFF, 0xD9];
 /// Returns an error if the file cannot be read, is not an image, is a JPEG that was cut off, or has more than [`MAX_PIXELS`]
 /// pixels.
 pub fn size(path: &Path) -> Result<(u32, u32)> {
+    read_size(path).with_context(|| unusable(path))
+}
+
+fn read_size(path: &Path) -> Result<(u32, u32)> {
     /// Bytes in which the header of most JPEGs ends.
     const HEAD: usize = 1 << 14;
-    let size = || -> Result<(u32, u32)> {
-        let mut file = File::open(path)?;
-        let mut head = Vec::with_capacity(HEAD);
-        file.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
-        if !is_jpeg(&head) {
-            file.rewind()?;
-            let reader = ImageReader::new(BufReader::new(file)).with_guessed_format()?;
-            return Ok(upright(reader)?.1);
-        }
-        let mut end = [0; 2];
-        file.seek(SeekFrom::End(-2))?;
-        file.read_exact(&mut end)?;
-        if end == JPEG_END
-            && let Some(size) = jpeg_size(&head)
-        {
-            return Ok(size);
-        }
-        Ok(open(Cursor::new(read_whole(path)?))?.1)
-    };
-    size().with_context(|| unusable(path))
+    let mut file = File::open(path)?;
+    let mut head = Vec::with_capacity(HEAD);
+    file.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
+    if !is_jpeg(&head) {
+        file.rewind()?;
+        let reader = ImageReader::new(BufReader::new(file)).with_guessed_format()?;
+        return Ok(upright(reader)?.1);
+    }
+    let mut end = [0; 2];
+    file.seek(SeekFrom::End(-2))?;
+    file.read_exact(&mut end)?;
+    if end == JPEG_END
+        && let Some(size) = jpeg_size(&head)
+    {
+        return Ok(size);
+    }
+    Ok(open(Cursor::new(read_whole(path)?))?.1)
 }
 
 /// Decodes an image to upright 8-bit RGB: 16-bit values are scaled, gray is repeated, palettes are looked up,

@@ -51,11 +51,9 @@ impl FromStr for Shard {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let parse = || -> Option<(usize, usize)> {
-            let (index, count) = text.split_once('/')?;
-            Some((index.parse().ok()?, count.parse().ok()?))
-        };
-        let (index, count) = parse()
+        let numbers = text.split_once('/');
+        let numbers = numbers.and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        let (index, count): (usize, usize) = numbers
             .with_context(|| format!("a shard is written I/N, for example 0/4, not {text:?}"))?;
         ensure!(
             index < count,

@@ -60,11 +60,16 @@ impl Calibration {
     /// Mean confidence and share of right pixels of each bin that has pixels, from low to high confidence.
     pub fn reliability(&self) -> Vec<(f64, f64)> {
         let bins = self.bins.iter().filter(|b| b.n_pixels > 0);
-        let point = |b: &Bin| {
-            let n = b.n_pixels as f64;
-            (b.confidence as f64 / UNITS / n, b.n_right as f64 / n)
-        };
-        bins.map(point).collect()
+        bins.map(Bin::means).collect()
+    }
+}
+
+impl Bin {
+    /// Mean confidence and share of right pixels; there is at least one pixel.
+    fn means(&self) -> (f64, f64) {
+        let n = self.n_pixels as f64;
+        let confidence = self.confidence as f64 / UNITS / n;
+        (confidence, self.n_right as f64 / n)
     }
 }
 

@@ -43,16 +43,17 @@ pub fn points(histogram: &[BinCount]) -> Vec<CurvePoint> {
         return Vec::new();
     };
     let (mut false_positives, mut true_positives) = (0, 0);
-    let mut point = |b: &BinCount| {
+    let mut points = Vec::with_capacity(histogram.len());
+    for b in histogram.iter().rev() {
         false_positives += b.n_in;
         true_positives += b.n_out;
-        CurvePoint {
+        points.push(CurvePoint {
             false_positive_rate: false_positives as f64 / n_in as f64,
             true_positive_rate: true_positives as f64 / n_out as f64,
             precision: true_positives as f64 / (false_positives + true_positives).max(1) as f64,
-        }
-    };
-    histogram.iter().rev().map(&mut point).collect()
+        });
+    }
+    points
 }
 
 /// Area under the ROC curve: the probability that an out-of-distribution pixel scores higher than an

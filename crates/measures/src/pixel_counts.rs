@@ -11,7 +11,7 @@ use artifacts::labels::EvalLabel;
 use artifacts::score::Score;
 
 use crate::pixel_row::PixelRow;
-use crate::score_bins::{NUM_BINS, ZERO_BIN};
+use crate::score_bins::{NUM_BINS, ZERO_BIN, score_of};
 
 /// The pixels of one bin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,25 @@ pub fn totals(histogram: &[BinCount]) -> (u64, u64) {
     histogram
         .iter()
         .fold((0, 0), |(n_in, n_out), b| (n_in + b.n_in, n_out + b.n_out))
+}
+
+/// The highest score of the pixels, as the score that represents its bin, which is within a factor of 1 + 2⁻¹⁵ for usual scores
+/// (see [`score_bins`](crate::score_bins)). `None` without pixels.
+pub fn max_score(histogram: &[BinCount]) -> Option<f64> {
+    let highest = histogram.iter().rev().find(|b| b.n_in + b.n_out > 0)?;
+    score_of(highest.bin).ok().map(f64::from)
+}
+
+/// The mean score of the pixels, each as the score that represents its bin. `None` without pixels.
+///
+/// The sum is made bin by bin in f64, so it does not depend on the order in which pixels were counted.
+pub fn mean_score(histogram: &[BinCount]) -> Option<f64> {
+    let (n_in, n_out) = totals(histogram);
+    let mut sum = 0.0;
+    for b in histogram {
+        sum += (b.n_in + b.n_out) as f64 * f64::from(score_of(b.bin).ok()?);
+    }
+    (n_in + n_out > 0).then(|| sum / (n_in + n_out) as f64)
 }
 
 /// A number of pixels: `u32` for one image, which has fewer pixels than that, `u64` for many.
@@ -244,6 +263,34 @@ mod tests {
             }
         }
         assert!(sums == weighted);
+        Ok(())
+    }
+
+    #[test]
+    fn scores_of_an_image_are_within_a_bin_of_those_of_its_pixels() -> Result<()> {
+        assert_eq!((max_score(&[]), mean_score(&[])), (None, None));
+        let scores = [(-3.25_f32, 0), (0.7, 3), (0.123_456, 1), (21.0, 2)];
+        let mut counts = PixelCounts::<u64>::of_score(Score::MaxLogit);
+        for (score, n_out) in scores {
+            let bin = bin_of(score)?;
+            counts.add_bin(
+                BinCount {
+                    bin,
+                    n_in: 1,
+                    n_out,
+                },
+                1,
+            )?;
+        }
+        let histogram = counts.histogram();
+        assert_eq!(max_score(&histogram), Some(21.0));
+        let n = 10.0;
+        let sum: f64 = scores
+            .iter()
+            .map(|&(s, n)| f64::from(s) * (1 + n) as f64)
+            .sum();
+        let close = |mean: f64| (mean - sum / n).abs() < 1e-4;
+        assert!(mean_score(&histogram).is_some_and(close));
         Ok(())
     }
 

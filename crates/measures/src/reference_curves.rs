@@ -88,18 +88,23 @@ fn cumulated(n_in: &[u64; NUM_BINS], n_out: &[u64; NUM_BINS]) -> Vec<(u64, u64)>
 fn roc_points(n_in: &[u64; NUM_BINS], n_out: &[u64; NUM_BINS]) -> Option<Vec<(f64, f64)>> {
     let all = cumulated(n_in, n_out);
     let &(total_in, total_out) = all.last().filter(|&&(i, o)| i > 0 && o > 0)?;
-    let bends = |i: usize| {
-        let (a, b, c) = (all[i - 1], all[i], all[i + 1]);
-        a.0 + c.0 != 2 * b.0 || a.1 + c.1 != 2 * b.1
-    };
-    let kept = (0..all.len()).filter(|&i| i == 0 || i == all.len() - 1 || bends(i));
-    let rate = |i: usize| {
-        (
-            all[i].0 as f64 / total_in as f64,
-            all[i].1 as f64 / total_out as f64,
-        )
-    };
-    Some(std::iter::once((0.0, 0.0)).chain(kept.map(rate)).collect())
+    let last = all.len() - 1;
+    let mut points = vec![(0.0, 0.0)];
+    for (i, &(n_in, n_out)) in all.iter().enumerate() {
+        if i == 0 || i == last || bends(&all[i - 1..=i + 1]) {
+            points.push((
+                n_in as f64 / total_in as f64,
+                n_out as f64 / total_out as f64,
+            ));
+        }
+    }
+    Some(points)
+}
+
+/// Whether the middle one of three points is not in the middle of the line between the others.
+fn bends(points: &[(u64, u64)]) -> bool {
+    let (a, b, c) = (points[0], points[1], points[2]);
+    a.0 + c.0 != 2 * b.0 || a.1 + c.1 != 2 * b.1
 }
 
 fn area(points: &[(f64, f64)]) -> f64 {
@@ -119,13 +124,13 @@ fn nearest_fpr95(points: &[(f64, f64)]) -> f64 {
 fn average_precision(n_in: &[u64; NUM_BINS], n_out: &[u64; NUM_BINS]) -> Option<f64> {
     let all = cumulated(n_in, n_out);
     let total = all.last().map(|l| l.1).filter(|&o| o > 0)? as f64;
-    let mut last = 0;
-    let step = |&(i, o): &(u64, u64)| {
-        let gain = (o - last) as f64 / total;
-        last = o;
-        gain * (o as f64 / (i + o) as f64)
-    };
-    Some(all.iter().map(step).sum())
+    let (mut last, mut sum) = (0, 0.0);
+    for (n_in, n_out) in all {
+        let gain = (n_out - last) as f64 / total;
+        last = n_out;
+        sum += gain * (n_out as f64 / (n_in + n_out) as f64);
+    }
+    Some(sum)
 }
 
 #[cfg(test)]

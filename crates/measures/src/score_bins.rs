@@ -87,19 +87,21 @@ pub fn score_of(bin: u32) -> Result<f32> {
         bin < NUM_BINS,
         "bin {bin} does not exist: there are {NUM_BINS}"
     );
-    let magnitude = |step: u32| {
-        f32::from_bits(if step < FINE_STEP {
-            SMALLEST + (step << COARSE_SHIFT)
-        } else if step < LARGE_STEP {
-            FINE_FROM + ((step - FINE_STEP) << FINE_SHIFT)
-        } else {
-            FINE_TO + ((step - LARGE_STEP) << COARSE_SHIFT)
-        })
-    };
     Ok(match bin.cmp(&PER_SIGN) {
         std::cmp::Ordering::Less => -magnitude(PER_SIGN - 1 - bin),
         std::cmp::Ordering::Equal => 0.0,
         std::cmp::Ordering::Greater => magnitude(bin - PER_SIGN - 1),
+    })
+}
+
+/// The smallest magnitude of a step away from zero.
+fn magnitude(step: u32) -> f32 {
+    f32::from_bits(if step < FINE_STEP {
+        SMALLEST + (step << COARSE_SHIFT)
+    } else if step < LARGE_STEP {
+        FINE_FROM + ((step - FINE_STEP) << FINE_SHIFT)
+    } else {
+        FINE_TO + ((step - LARGE_STEP) << COARSE_SHIFT)
     })
 }
 
