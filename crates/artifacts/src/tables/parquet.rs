@@ -124,6 +124,12 @@ fn read_rows(path: &Path, table: &Table, slice: Option<(usize, usize)>) -> Resul
             frame.rename(old, new.into())?;
         }
     }
+    for field in table.columns.iter().filter(|field| field.is_added) {
+        if frame.column(&field.name).is_err() {
+            let missing = Column::full_null((&field.name).into(), frame.height(), &field.dtype);
+            frame.with_column(missing)?;
+        }
+    }
     check(table, &frame).with_context(|| {
         format!(
             "{} cannot be used: run `{}` again with --force",
@@ -239,6 +245,23 @@ mod tests {
         let parts: Vec<_> = read_table_parts(&path, &table)?.collect::<Result<_>>()?;
         assert_eq!((parts.len(), parts[0].height()), (1, 0));
         assert!(write_table_parts(&path, &table, []).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn columns_that_older_files_lack_have_no_values() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let old = schema::sample_pixels();
+        let path = dir.path().join(old.file_name());
+        write_table(&path, &old, &rows(0, 5)?)?;
+        let mut new = old.clone();
+        let rate = new.columns.iter().find(|field| field.nullable);
+        let mut added = rate.context("there are rates")?.clone();
+        (added.name, added.is_added) = ("later".to_owned(), true);
+        new.columns.push(added);
+        let frame = read_table(&path, &new)?;
+        assert_eq!(frame.column("later")?.null_count(), 5);
+        assert!(write_table(&path, &new, &rows(0, 5)?).is_err());
         Ok(())
     }
 

@@ -24,6 +24,8 @@ pub struct Field {
     pub dtype: DataType,
     /// Whether values may be missing.
     pub nullable: bool,
+    /// Whether older files lack the column: then all its values are missing when such a file is read.
+    pub is_added: bool,
     /// What the column holds, with its unit or range. It is written into the file and into docs/ARTIFACTS.md.
     pub meaning: String,
 }
@@ -34,6 +36,7 @@ impl Field {
             name: name.to_owned(),
             dtype,
             nullable: false,
+            is_added: false,
             meaning: meaning.to_owned(),
         }
     }
