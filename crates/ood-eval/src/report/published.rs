@@ -1,4 +1,4 @@
-//! Published results to stand beside those that were computed here.
+//! Published results of other methods, shown next to the results that were computed here.
 
 use std::fs;
 use std::path::Path;
@@ -6,11 +6,11 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::metric::Unit;
+use crate::metrics::metric::{AUPRC, Definition, F1, FPR95, PPV, SIOU, Unit};
 use crate::tables::table::Table;
 use crate::tables::text::value_text;
 
-/// A file of published results, TOML or, with the extension `json`, JSON.
+/// A file of published results: JSON if its extension is `json`, else TOML.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PublishedFile {
@@ -18,15 +18,15 @@ pub(super) struct PublishedFile {
     result: Vec<Published>,
 }
 
-/// One row of a published table, in percent.
+/// One row of a published table. Values are in percent.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Published {
-    /// Method.
+    /// Name of the method.
     name: String,
-    /// Data sets beside whose figures it is shown.
+    /// Names of the data sets with whose results the row is shown.
     datasets: Vec<String>,
-    /// Where it is published, and on which images.
+    /// Where it is published, and for which images.
     source: String,
     auprc: f64,
     fpr95: f64,
@@ -35,37 +35,39 @@ struct Published {
     f1: Option<f64>,
 }
 
-/// Published rows below a table of a data set.
+/// Published rows below the table of a data set.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct PublishedView {
-    /// As many texts as the table has columns.
-    pub(super) rows: Vec<Vec<String>>,
-    /// Where the rows are from, each once.
-    pub(super) sources: Vec<String>,
+    /// Each row has as many texts as the table has columns.
+    rows: Vec<Vec<String>>,
+    /// Where the rows were published, without repetitions.
+    sources: Vec<String>,
 }
 
 impl PublishedFile {
     /// Reads a file.
     ///
     /// # Errors
-    /// If it is absent or damaged, or a figure is no percentage.
+    /// Returns an error if the file is absent or damaged, or if a value is not a percentage.
     pub(super) fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path)
             .with_context(|| format!("could not read {}", path.display()))?;
         let is_json = path.extension().is_some_and(|e| e == "json");
-        let parse = || -> Result<Self> {
-            let file: Self = if is_json {
-                serde_json::from_str(&text)?
-            } else {
-                toml::from_str(&text)?
-            };
-            file.result.iter().try_for_each(Published::check)?;
-            Ok(file)
-        };
-        parse().with_context(|| format!("{} is no list of published results", path.display()))
+        Self::parse(&text, is_json)
+            .with_context(|| format!("{} is not a list of published results", path.display()))
     }
 
-    /// Rows of `dataset`, fitted to the columns of `table`.
+    fn parse(text: &str, is_json: bool) -> Result<Self> {
+        let file: Self = if is_json {
+            serde_json::from_str(text)?
+        } else {
+            toml::from_str(text)?
+        };
+        file.result.iter().try_for_each(Published::check)?;
+        Ok(file)
+    }
+
+    /// Rows of `dataset` with the columns of `table`.
     pub(super) fn view(&self, dataset: &str, table: &Table) -> PublishedView {
         let mut view = PublishedView::default();
         let of_dataset = |r: &&Published| r.datasets.iter().any(|d| d == dataset);
@@ -80,44 +82,47 @@ impl PublishedFile {
 }
 
 impl Published {
+    /// Metrics that can be published, with their values in percent.
+    fn values(&self) -> [(&'static Definition, Option<f64>); 5] {
+        [
+            (&AUPRC, Some(self.auprc)),
+            (&FPR95, Some(self.fpr95)),
+            (&SIOU, self.siou),
+            (&PPV, self.ppv),
+            (&F1, self.f1),
+        ]
+    }
+
     fn check(&self) -> Result<()> {
-        let figures = [
-            Some(self.auprc),
-            Some(self.fpr95),
-            self.siou,
-            self.ppv,
-            self.f1,
-        ];
-        for figure in figures.into_iter().flatten() {
+        for (definition, value) in self.values() {
             ensure!(
-                (0.0..=100.0).contains(&figure),
-                "{:?} has a figure of {figure}, but figures are percentages from 0 to 100",
-                self.name
+                value.is_none_or(|v| (0.0..=100.0).contains(&v)),
+                "{} of {:?} is {}, but values must be percentages from 0 to 100",
+                definition.name,
+                self.name,
+                value.unwrap_or_default()
             );
         }
         ensure!(
             !self.source.trim().is_empty(),
-            "{:?} does not say its source",
+            "{:?} has an empty source: say where it is published",
             self.name
         );
         Ok(())
     }
 
-    /// A text for each column; nothing where no figure is published.
+    /// The name, and a text for each other column of `table`, which is empty if the value is not published.
     fn cells(&self, table: &Table) -> Vec<String> {
-        let figure = |title: &String| match title.split(' ').next() {
-            Some("AUPRC") => Some(self.auprc),
-            Some("FPR95") => Some(self.fpr95),
-            Some("sIoU") => self.siou,
-            Some("PPV") => self.ppv,
-            Some("F1*") => self.f1,
-            _ => None,
-        };
-        let share = |title| figure(title).map(|f| f / 100.0);
-        let text =
-            |title| share(title).map_or_else(String::new, |s| value_text(Some(s), Unit::Share));
-        let figures = table.columns.iter().skip(1).map(text);
-        std::iter::once(self.name.clone()).chain(figures).collect()
+        let values = table.columns.iter().skip(1).map(|title| self.cell(title));
+        std::iter::once(self.name.clone()).chain(values).collect()
+    }
+
+    /// The text in the column with this title.
+    fn cell(&self, title: &str) -> String {
+        let values = self.values();
+        let value = values.into_iter().find(|(d, _)| d.title() == title);
+        let value = value.and_then(|(_, value)| value);
+        value.map_or_else(String::new, |v| value_text(Some(v / 100.0), Unit::Share))
     }
 }
 
