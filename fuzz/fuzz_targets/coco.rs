@@ -1,4 +1,4 @@
-//! Any bytes as COCO annotations: they are refused, or their shapes are drawn within their images.
+//! Any bytes as COCO annotations: they are refused, or their shapes are rasterized within their images.
 
 #![no_main]
 
@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 
 use artifacts::label_picture::decode_labels;
 use coco_proxy::objects::Objects;
-use coco_proxy::{mask_png, rasterize, select};
+use coco_proxy::{dataset, mask_png, rasterize};
 use libfuzzer_sys::fuzz_target;
 
-/// In memory where there is such a folder.
+/// The annotation file: in memory, where the system has a folder for that.
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
     let memory = PathBuf::from("/dev/shm");
     let folder = if memory.is_dir() { memory } else { std::env::temp_dir() };
@@ -19,12 +19,12 @@ static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
 
 fuzz_target!(|bytes: &[u8]| {
     std::fs::write(&*FILE, bytes).expect("scratch can be written");
-    let Ok(dataset) = select::read_dataset(&FILE) else {
+    let Ok(dataset) = dataset::read(&FILE) else {
         return;
     };
     for image in &dataset.images {
         let n_pixels = u64::from(image.width) * u64::from(image.height);
-        if select::check_record(image).is_err() || n_pixels > 1 << 16 {
+        if dataset::check_record(image).is_err() || n_pixels > 1 << 16 {
             continue;
         }
         let annotations = dataset.annotations.iter();

@@ -1,4 +1,4 @@
-//! `--check`: all that is wrong with a COCO download, in one pass.
+//! `coco-proxy check`: everything that is wrong with a COCO download, in one pass.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,33 +7,40 @@ use hotcoco::types::{Annotation, Dataset, Image};
 use rayon::prelude::*;
 use stage_cli::{Progress, print_result};
 
-use crate::Args;
-use crate::rasterize;
-use crate::select::{Folder, Missing, check_picture, check_record, read_dataset};
+use crate::args::Source;
+use crate::dataset::{check_image_file, check_record};
+use crate::image_folder::{ImageFolder, Missing};
+use crate::{dataset, rasterize};
 
 /// Prints one line for each fault, then a summary.
 ///
-/// Looks at the records of all images and annotations, whether they qualify as proxies or not, and at all image
-/// files: a missing one is a fault unless `--images` names a folder or there is none.
+/// Checks the records of all images and annotations, whether they qualify as proxies or not, and all image files. A
+/// missing file is a fault only in the complete folder of COCO's layout, see [`Missing`].
 ///
 /// # Errors
-/// If there is any fault.
-pub fn run(args: &Args) -> Result<()> {
-    let file = args.annotations.display();
-    let dataset = read_dataset(&args.annotations)?;
-    let folder = Folder::new(&args.annotations, args.images.as_deref())?;
+/// Returns an error if there is any fault.
+pub fn run(source: &Source) -> Result<()> {
+    let annotations = source.annotations()?;
+    let file = annotations.display();
+    let dataset = dataset::read(annotations)?;
+    let folder = ImageFolder::new(annotations, source.images())?;
     let mut faults = image_faults(&dataset, &folder);
-    let n_pictures = dataset.images.len() as u64;
-    faults.extend(annotation_faults(&dataset).map(|fault| format!("{file}: {fault}")));
+    let faulty_annotations = annotation_faults(&dataset);
+    faults.extend(
+        faulty_annotations
+            .iter()
+            .map(|fault| format!("{file}: {fault}")),
+    );
     for fault in &faults {
         print_result(fault);
     }
-    let shown = match folder.missing {
-        Missing::Expected => "no images there".to_owned(),
-        Missing::Error | Missing::Skip => folder.path.display().to_string(),
+    let folder = match folder.missing {
+        Missing::NotRead => "no images there".to_owned(),
+        Missing::Fault | Missing::Skipped => folder.path.display().to_string(),
     };
     print_result(format_args!(
-        "{file}: {n_pictures} images ({shown}), {} annotations, {} categories, faults: {}",
+        "{file}: {} images ({folder}), {} annotations, {} categories, faults: {}",
+        dataset.images.len(),
         dataset.annotations.len(),
         dataset.categories.len(),
         faults.len()
@@ -47,8 +54,8 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Faults of records and files of images, in the order of the records.
-fn image_faults(dataset: &Dataset, folder: &Folder) -> Vec<String> {
+/// Faults of the records and files of images, in the order of the records.
+fn image_faults(dataset: &Dataset, folder: &ImageFolder) -> Vec<String> {
     let repeated = repeated(dataset.images.iter().map(|i| i.id));
     let progress = Progress::new("check", dataset.images.len() as u64, "images");
     let faults = dataset.images.par_iter().zip(repeated);
@@ -66,50 +73,65 @@ fn image_faults(dataset: &Dataset, folder: &Folder) -> Vec<String> {
     faults
 }
 
-fn file_fault(image: &Image, folder: &Folder) -> Option<String> {
+fn file_fault(image: &Image, folder: &ImageFolder) -> Option<String> {
     let path = folder.path.join(&image.file_name);
     match folder.missing {
-        Missing::Expected => None,
-        Missing::Skip if !path.exists() => None,
-        Missing::Error if !path.exists() => Some(format!("{} is missing", path.display())),
-        Missing::Error | Missing::Skip => {
-            let error = check_picture(image, &path).err()?;
+        Missing::NotRead => None,
+        Missing::Skipped if !path.exists() => None,
+        Missing::Fault if !path.exists() => Some(format!("{} is missing", path.display())),
+        Missing::Fault | Missing::Skipped => {
+            let error = check_image_file(image, &path).err()?;
             Some(format!("{error:#}"))
         }
     }
 }
 
-/// Faults of annotations, in the order of the file.
-fn annotation_faults(dataset: &Dataset) -> impl Iterator<Item = String> {
-    let sizes = dataset.images.iter().map(|i| (i.id, (i.width, i.height)));
-    let sizes: HashMap<u64, (u32, u32)> = sizes.collect();
-    let categories: HashSet<u64> = dataset.categories.iter().map(|c| c.id).collect();
-    let repeated = repeated(dataset.annotations.iter().map(|a| a.id));
-    let fault = |(annotation, is_repeated): (&Annotation, bool)| {
-        let id = annotation.id;
-        if is_repeated {
-            return Some(format!("annotation id {id} occurs twice"));
-        }
-        if !categories.contains(&annotation.category_id) {
-            let category = annotation.category_id;
-            return Some(format!(
-                "annotation {id} has the category {category}, which is not listed"
-            ));
-        }
-        let Some(&(width, height)) = sizes.get(&annotation.image_id) else {
-            let image = annotation.image_id;
-            return Some(format!(
-                "annotation {id} belongs to image {image}, which is not listed"
-            ));
-        };
-        let error = rasterize::check(annotation, width, height).err()?;
-        Some(format!("{error:#}"))
-    };
-    let faults = dataset.annotations.par_iter().zip(repeated);
-    faults.filter_map(fault).collect::<Vec<_>>().into_iter()
+/// What annotations refer to: sizes (width, height) of images by their ids, and ids of categories.
+struct Records {
+    image_sizes: HashMap<u64, (u32, u32)>,
+    categories: HashSet<u64>,
 }
 
-/// Whether each id occurred before.
+/// Faults of annotations, in the order of the file.
+fn annotation_faults(dataset: &Dataset) -> Vec<String> {
+    let sizes = dataset.images.iter().map(|i| (i.id, (i.width, i.height)));
+    let records = Records {
+        image_sizes: sizes.collect(),
+        categories: dataset.categories.iter().map(|c| c.id).collect(),
+    };
+    let repeated = repeated(dataset.annotations.iter().map(|a| a.id));
+    let annotations = dataset.annotations.par_iter().zip(repeated);
+    annotations
+        .filter_map(|(annotation, is_repeated)| annotation_fault(annotation, is_repeated, &records))
+        .collect()
+}
+
+fn annotation_fault(
+    annotation: &Annotation,
+    is_repeated: bool,
+    records: &Records,
+) -> Option<String> {
+    let id = annotation.id;
+    if is_repeated {
+        return Some(format!("annotation id {id} occurs twice"));
+    }
+    let category = annotation.category_id;
+    if !records.categories.contains(&category) {
+        return Some(format!(
+            "annotation {id} has the category {category}, which is not listed"
+        ));
+    }
+    let image = annotation.image_id;
+    let Some(&(width, height)) = records.image_sizes.get(&image) else {
+        return Some(format!(
+            "annotation {id} belongs to image {image}, which is not listed"
+        ));
+    };
+    let error = rasterize::check(annotation, width, height).err()?;
+    Some(format!("{error:#}"))
+}
+
+/// For each id whether it occurred before.
 fn repeated(ids: impl Iterator<Item = u64>) -> Vec<bool> {
     let mut seen = HashSet::new();
     ids.map(|id| !seen.insert(id)).collect()

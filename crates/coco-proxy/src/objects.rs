@@ -1,27 +1,34 @@
-//! Which pixels of an image belong to objects, one bit for each.
+//! Which pixels of an image belong to objects, one bit per pixel.
+//!
+//! A shape is added by the parity rule that COCO's run lengths follow as well. Down each column, a bit is toggled at the
+//! first pixel inside of the shape and at the first pixel outside again ([`Objects::edges`]). The parity of all bits down to
+//! a pixel then tells whether the pixel is inside. One exclusive or per word of 64 columns and row computes that parity for
+//! 64 columns at once, and the result is united with what is there by an inclusive or.
 
 use crate::outline;
 
-/// A picture of bits, to which shapes are added; made once for many images.
+/// A bitmap of `height` x `width` pixels to which shapes are added. Its buffers are reused from image to image.
 #[derive(Clone, Debug, Default)]
 pub struct Objects {
     width: usize,
     height: usize,
-    /// Words of a row; pixel `x` is bit `x % 64` of word `x / 64`.
+    /// Words per row; pixel `x` is bit `x % 64` of word `x / 64`.
     stride: usize,
-    /// A bit for each pixel of an object; `height * stride` words.
+    /// The pixels of objects; `height * stride` words.
     pixels: Vec<u64>,
-    /// The shape being added: a bit at the first pixel inside and at the first outside, down each column.
-    /// All zero between shapes.
+    /// The shape being added: a bit at the first pixel inside and at the first one outside, down each column. `height * stride`
+    /// words, which are all zero between shapes.
     edges: Vec<u64>,
-    /// Rows and words in which edges may be: the first one, and the one after the last.
+    /// Range of rows that have edges: the first one, and the one after the last.
     rows: (usize, usize),
+    /// The same for the words of a row.
     words: (usize, usize),
-    /// A row while it is filled.
+    /// Which columns are inside of the shape, in the row that is being filled.
     inside: Vec<u64>,
 }
 
-const NONE: (usize, usize) = (usize::MAX, 0);
+/// An empty range, to be extended.
+const EMPTY: (usize, usize) = (usize::MAX, 0);
 
 impl Objects {
     /// Removes all objects and sets the size in pixels; each side is at most 65,535.
@@ -32,15 +39,15 @@ impl Objects {
             words.clear();
             words.resize(self.height * self.stride, 0);
         }
-        (self.rows, self.words) = (NONE, NONE);
+        (self.rows, self.words) = (EMPTY, EMPTY);
     }
 
-    /// Columns.
+    /// Number of columns.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Rows, each of `width` bits in words of 64, the first column in the lowest bit.
+    /// The rows from top to bottom, each of `width` bits in words of 64, the first column in the lowest bit.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[u64]> {
         self.pixels.chunks_exact(self.stride.max(1))
     }
@@ -50,14 +57,15 @@ impl Objects {
         self.pixels.iter().map(|w| u64::from(w.count_ones())).sum()
     }
 
-    /// Adds the inside of a polygon `[x0, y0, x1, y1, ...]` in pixels, the same as `rleFrPoly` of pycocotools.
+    /// Adds the inside of a polygon `[x0, y0, x1, y1, ...]` in pixels: the same pixels as `rleFrPoly` of pycocotools.
     pub fn add_polygon(&mut self, xy: &[f64]) {
         let size = (self.width as u32, self.height as u32);
-        outline::crossings(xy, size, |x, y| self.edge(x, y));
+        outline::crossings(xy, size, |x, y| self.toggle_edge(x, y));
         self.fill();
     }
 
-    /// Adds every second run of pixels down the columns; together they are the whole image.
+    /// Adds the pixels of COCO's run lengths, which go down the columns from the left: runs of background and object pixels
+    /// in turn, the first of background. Together they have to cover the whole image.
     pub fn add_runs(&mut self, counts: &[u32]) {
         let mut at = 0;
         for pair in counts.chunks(2) {
@@ -66,16 +74,16 @@ impl Objects {
             while at < end {
                 let (x, y) = (at / self.height, at % self.height);
                 let n = (end - at).min(self.height - y);
-                self.edge(x, y);
-                self.edge(x, y + n);
+                self.toggle_edge(x, y);
+                self.toggle_edge(x, y + n);
                 at += n;
             }
         }
         self.fill();
     }
 
-    /// Between inside and outside at the upper side of a pixel; `y` may be the height.
-    fn edge(&mut self, x: usize, y: usize) {
+    /// Toggles between inside and outside at the upper side of pixel (`x`, `y`); `y` may be the height, below all pixels.
+    fn toggle_edge(&mut self, x: usize, y: usize) {
         let word = x / 64;
         if y < self.height {
             self.edges[y * self.stride + word] ^= 1 << (x % 64);
@@ -84,10 +92,10 @@ impl Objects {
         self.words = extended(self.words, word);
     }
 
-    /// Adds the pixels between edges.
+    /// Adds the pixels between edges, and removes the edges.
     fn fill(&mut self) {
-        let (top, bottom) = std::mem::replace(&mut self.rows, NONE);
-        let (left, right) = std::mem::replace(&mut self.words, NONE);
+        let (top, bottom) = std::mem::replace(&mut self.rows, EMPTY);
+        let (left, right) = std::mem::replace(&mut self.words, EMPTY);
         self.inside.clear();
         self.inside.resize(right.saturating_sub(left), 0);
         for y in top..bottom.min(self.height) {
@@ -101,6 +109,7 @@ impl Objects {
     }
 }
 
+/// The range that `place` has been added to.
 fn extended((first, end): (usize, usize), place: usize) -> (usize, usize) {
     (first.min(place), end.max(place + 1))
 }
@@ -111,7 +120,7 @@ mod tests {
 
     use hotcoco::mask::{decode, fr_poly};
 
-    /// Column by column.
+    /// One value per pixel, column by column.
     fn pixels(objects: &Objects) -> Vec<u8> {
         let rows: Vec<&[u64]> = objects.rows().collect();
         let pixel = |x: usize, row: &[u64]| (row[x / 64] >> (x % 64) & 1) as u8;

@@ -1,12 +1,10 @@
-//! `preview.png`: a sheet of proxies with the outlines of their objects, to be looked at.
+//! `preview.png`: a contact sheet of proxy images with the outlines of their objects.
 
 use std::path::Path;
 
 use anyhow::Result;
 use artifacts::index::{Index, Sample};
-use artifacts::labels::MaskKind;
 use artifacts::look::sheet;
-use artifacts::mask::Mask;
 use artifacts::picture;
 use image::imageops::FilterType;
 use image::{DynamicImage, RgbImage};
@@ -15,30 +13,30 @@ use rayon::prelude::*;
 /// File name inside the stage's directory.
 pub const FILE_NAME: &str = "preview.png";
 
+/// Width and height of a tile in pixels.
 const TILE: (u32, u32) = (320, 240);
 
-/// Draws `n_tiles` samples, evenly spaced over the index, row by row in the order of their ids.
+/// Writes a sheet of `n_tiles` samples, evenly spaced over the index, row by row in the order of their ids.
 ///
 /// # Errors
-/// If an image or a mask cannot be read.
+/// Returns an error if an image or a mask cannot be read, or the sheet cannot be written.
 pub fn write(dir: &Path, index: &Index, n_tiles: usize) -> Result<()> {
-    let n_samples = index.samples.len();
-    let n_tiles = n_tiles.min(n_samples);
-    let tiles = (0..n_tiles)
+    let samples: Vec<&Sample> = index.evenly_spaced(n_tiles).collect();
+    let tiles = samples
         .into_par_iter()
-        .map(|i| tile(dir, index, &index.samples[i * n_samples / n_tiles]))
+        .map(|sample| tile(dir, index, sample))
         .collect::<Result<Vec<_>>>()?;
     sheet::write_sheet(&dir.join(FILE_NAME), &tiles, TILE)
 }
 
-/// An image shrunk into a tile, with outlines.
+/// The image of a sample, shrunk to fit into a tile, with the outlines of its objects.
 fn tile(dir: &Path, index: &Index, sample: &Sample) -> Result<RgbImage> {
     let path = index.image_path(sample)?;
     let image = DynamicImage::from(picture::read_rgb(&path)?);
     let mut image = image
         .resize(TILE.0, TILE.1, FilterType::Triangle)
         .into_rgb8();
-    let mask = Mask::read(&index.mask_path(dir, sample)?, MaskKind::Proxy)?;
+    let mask = index.read_mask(dir, sample)?;
     let mask = mask.resize_nearest(image.width() as usize, image.height() as usize);
     sheet::draw_outlines(&mut image, &mask);
     Ok(image)

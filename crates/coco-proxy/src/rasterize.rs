@@ -1,17 +1,17 @@
-//! Annotations to objects: the union of an image's instances.
+//! From annotations to object pixels: the union of an image's instances.
 
 use anyhow::{Context, Result, ensure};
 use hotcoco::types::{Annotation, Rle, Segmentation};
 
 use crate::objects::Objects;
 
-/// Sets `objects` to the pixels of any annotation of an image, crowds included: polygons are drawn and united, compressed
-/// and plain run lengths decoded as pycocotools 2.0 does.
+/// Sets `objects` to the union of all annotations of an image of `width` x `height` pixels, crowds included. Polygons are
+/// rasterized, and compressed and plain run lengths are decoded, as pycocotools 2.0 does it.
 ///
 /// Source: reference `prepare_coco_segmentation`: `np.maximum(annToMask(a) * 254, mask)`.
 ///
 /// # Errors
-/// As [`check`].
+/// Returns the error of [`check`] for the first annotation without a valid shape.
 pub fn unite(
     objects: &mut Objects,
     annotations: &[&Annotation],
@@ -38,18 +38,21 @@ fn add(objects: &mut Objects, annotation: &Annotation, width: u32, height: u32) 
     Ok(())
 }
 
-/// Checks that an annotation has a shape, without drawing it.
+/// Checks that an annotation has a shape within an image of `width` x `height` pixels, without rasterizing it.
 ///
 /// # Errors
-/// If there is no segmentation or its list of polygons is empty, the first polygon has fewer than three points
-/// (pycocotools raises for these; a later polygon of fewer covers nothing), or run lengths belong to another
-/// size or do not add up to it (pycocotools reads or leaves memory that is not the mask's).
+/// Returns an error if there is no segmentation, its list of polygons is empty or its first polygon has fewer than three
+/// points (pycocotools raises for these; a later polygon with fewer points covers nothing), or if run lengths are for
+/// another image size or do not add up to it (pycocotools reads or leaves uninitialized memory for these).
 pub fn check(annotation: &Annotation, width: u32, height: u32) -> Result<()> {
-    let check = || match segmentation(annotation)? {
+    check_shape(annotation, width, height).with_context(|| invalid(annotation))
+}
+
+fn check_shape(annotation: &Annotation, width: u32, height: u32) -> Result<()> {
+    match segmentation(annotation)? {
         Segmentation::Polygon(parts) => check_polygons(parts),
         runs => decode(runs, width, height).map(drop),
-    };
-    check().with_context(|| invalid(annotation))
+    }
 }
 
 fn invalid(annotation: &Annotation) -> String {
@@ -66,7 +69,7 @@ fn segmentation(annotation: &Annotation) -> Result<&Segmentation> {
 
 fn check_polygons(parts: &[Vec<f64>]) -> Result<()> {
     let first = parts.first().context("its list of polygons is empty")?;
-    // five numbers are two points and a half, which pycocotools takes and draws nothing
+    // pycocotools accepts five numbers, which are two points and a half, and rasterizes them to nothing
     ensure!(
         first.len() > 4,
         "its first polygon has {} points, at least 3 are needed",
@@ -75,14 +78,14 @@ fn check_polygons(parts: &[Vec<f64>]) -> Result<()> {
     Ok(())
 }
 
-/// The runs of anything but polygons.
+/// The run lengths of a segmentation that does not consist of polygons.
 fn decode(segmentation: &Segmentation, width: u32, height: u32) -> Result<Rle> {
     if let Segmentation::CompressedRle { size, .. } | Segmentation::UncompressedRle { size, .. } =
         segmentation
     {
         ensure!(
             *size == [height, width],
-            "its run lengths are for {}x{} pixels, the image has {width}x{height}",
+            "its run lengths are for {}x{} pixels, but the image has {width}x{height}",
             size[1],
             size[0]
         );
@@ -95,10 +98,9 @@ fn decode(segmentation: &Segmentation, width: u32, height: u32) -> Result<Rle> {
 mod tests {
     use super::*;
 
-    use std::path::PathBuf;
-
     use serde::Deserialize;
     use sha2::{Digest, Sha256};
+    use stage_testing::data::golden;
 
     fn annotation(segmentation: &str) -> Result<Annotation> {
         let text =
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_that_are_none_are_refused() -> Result<()> {
+    fn invalid_shapes_are_refused() -> Result<()> {
         let cases = [
             ("null", "no segmentation"),
             ("[]", "list of polygons is empty"),
@@ -148,15 +150,8 @@ mod tests {
         Ok(())
     }
 
-    /// Folder with the reference's numbers.
-    fn golden() -> PathBuf {
-        let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
-        let root = std::env::var_os("OODSEG_GOLDEN").map_or_else(|| default.into(), PathBuf::from);
-        root.join("coco")
-    }
-
     fn json<T: serde::de::DeserializeOwned>(name: &str) -> Result<T> {
-        artifacts::atomic::read_json(&golden().join(name))
+        artifacts::atomic::read_json(&golden("coco").join(name))
     }
 
     #[derive(Deserialize)]

@@ -1,22 +1,18 @@
 //! Which images of a COCO split can stand for unknown objects.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use artifacts::atomic::json_error_byte;
-use artifacts::index::check_inside;
-use artifacts::picture::{self, MAX_PIXELS};
-use hotcoco::COCO;
+use anyhow::{Context, Result, ensure};
 use hotcoco::types::{Annotation, Dataset, Image};
 
-/// The longest side that a JPEG can have, in pixels.
-const MAX_SIDE: u32 = 65_535;
+use crate::dataset::{check_image_file, check_record};
+use crate::image_folder::ImageFolder;
 
 /// What an image must be to qualify.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Names of categories that it may not show.
+    /// Names of categories that it may not contain.
     pub exclude: Vec<String>,
     /// Whether a name in `exclude` that the file does not have is an error, or a warning only.
     pub must_know_names: bool,
@@ -26,90 +22,17 @@ pub struct Rules {
     pub keep_empty: bool,
 }
 
-/// Why how many images do not qualify; each counts once, for the first reason in this order.
+/// How many images do not qualify, by reason. An image counts once, for the first reason in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Skipped {
     /// An instance has an excluded category.
     pub excluded: u64,
-    /// A side is too short.
+    /// A side is shorter than [`Rules::min_side`].
     pub small: u64,
     /// There is no instance.
     pub empty: u64,
     /// The file is not in the folder.
     pub absent: u64,
-}
-
-/// Where the images are.
-#[derive(Clone, Debug)]
-pub struct Folder {
-    /// The folder.
-    pub path: PathBuf,
-    /// Name of the split, for example `train2017`.
-    pub split: String,
-    /// What a missing image means.
-    pub missing: Missing,
-}
-
-/// What it means that an image is not in the folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
-    /// The folder is to be complete.
-    Error,
-    /// The folder, named on purpose, holds only some.
-    Skip,
-    /// There is no folder: masks need the annotations only.
-    Expected,
-}
-
-impl Folder {
-    /// The folder `given`, of which some images may be absent, or the complete one of COCO's layout, or the place
-    /// where that would be.
-    ///
-    /// # Errors
-    /// If `given` is no directory.
-    pub fn new(annotations: &Path, given: Option<&Path>) -> Result<Self> {
-        let stem = annotations
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy();
-        let split = stem.strip_prefix("instances_").unwrap_or(&stem).to_owned();
-        let path = match given {
-            Some(path) => path.to_owned(),
-            None => std::path::absolute(annotations)?
-                .parent()
-                .and_then(Path::parent)
-                .unwrap_or(Path::new("/"))
-                .join(&split),
-        };
-        let missing = match (given, path.is_dir()) {
-            (Some(_), true) => Missing::Skip,
-            (None, true) => Missing::Error,
-            (None, false) => Missing::Expected,
-            (Some(_), false) => bail!(
-                "image folder {} does not exist: correct --images, or do without it to make masks without images",
-                path.display()
-            ),
-        };
-        Ok(Self {
-            path,
-            split,
-            missing,
-        })
-    }
-
-    /// Size in bytes of an image file; 0 if there is no folder, nothing if the image may be left out.
-    fn image_bytes(&self, path: &Path) -> Result<Option<u64>> {
-        match (std::fs::metadata(path), self.missing) {
-            (_, Missing::Expected) => Ok(Some(0)),
-            (Ok(file), _) if file.is_file() => Ok(Some(file.len())),
-            (_, Missing::Skip) => Ok(None),
-            (_, Missing::Error) => bail!(
-                "image {} is missing: download it, or name the folder with --images to use only the images that \
-                 are there",
-                path.display()
-            ),
-        }
-    }
 }
 
 /// An image that qualifies, with its instances in the order of the file.
@@ -119,11 +42,11 @@ pub struct Candidate<'a> {
     pub image: &'a Image,
     /// Its annotations.
     pub annotations: Vec<&'a Annotation>,
-    /// Names of their categories, sorted.
+    /// Names of their categories, sorted and without repetition.
     pub categories: Vec<String>,
-    /// Image file.
+    /// Path of the image file.
     pub path: PathBuf,
-    /// Its size in bytes; 0 if there is no folder of images.
+    /// Size of the image file in bytes; 0 if images are not read.
     pub image_bytes: u64,
 }
 
@@ -133,88 +56,39 @@ impl Candidate<'_> {
         format!("{:012}", self.image.id)
     }
 
-    /// Columns.
+    /// Width in pixels, as the record says.
     pub fn width(&self) -> u32 {
         self.image.width
     }
 
-    /// Rows.
+    /// Height in pixels, as the record says.
     pub fn height(&self) -> u32 {
         self.image.height
     }
 
-    /// Compares the image file, if there is one, with its record.
+    /// Compares the image file with its record, if images are read.
     ///
     /// # Errors
-    /// As [`check_picture`].
+    /// Returns the error of [`check_image_file`].
     pub fn check_image(&self) -> Result<()> {
         if self.image_bytes == 0 {
             return Ok(());
         }
-        check_picture(self.image, &self.path)
+        check_image_file(self.image, &self.path)
     }
 }
 
-/// Compares an image file with its record.
-///
-/// # Errors
-/// If the file is no whole picture, or of another size.
-pub fn check_picture(image: &Image, path: &Path) -> Result<()> {
-    let (width, height) = picture::size(path)?;
-    ensure!(
-        (width, height) == (image.width, image.height),
-        "{} has {width}x{height} pixels, its record {}x{}: these annotations belong to other images",
-        path.display(),
-        image.width,
-        image.height
-    );
-    Ok(())
-}
-
-/// Reads a COCO annotation file.
-///
-/// # Errors
-/// If it is absent, no COCO JSON (naming the byte), or lists no images.
-pub fn read_dataset(path: &Path) -> Result<Dataset> {
-    ensure!(
-        path.is_file(),
-        "annotations {} do not exist: download COCO's annotations_trainval2017.zip, or name them with \
-         --annotations",
-        path.display()
-    );
-    let mut coco = COCO::new(path).map_err(|error| {
-        let place = match (&error, std::fs::read(path)) {
-            (hotcoco::Error::Json(error), Ok(bytes)) => {
-                format!(" at byte {}", json_error_byte(&bytes, error))
-            }
-            _ => String::new(),
-        };
-        anyhow!(error).context(format!(
-            "{} is no valid COCO annotation file{place}",
-            path.display()
-        ))
-    })?;
-    let dataset = std::mem::take(&mut coco.dataset);
-    ensure!(
-        !dataset.images.is_empty(),
-        "{} lists no images: it is no COCO annotation file",
-        path.display()
-    );
-    Ok(dataset)
-}
-
-/// Applies the rules; candidates are sorted by id.
+/// Applies the rules. Returns the images that qualify, sorted by id, and how many others there are.
 ///
 /// Source: reference `prepare_coco_segmentation`.
 ///
 /// # Errors
-/// If an image's id occurs twice, its name leads out of the folder or its size is absurd, an annotation's
-/// category or an explicitly excluded name is unknown, a file of a complete folder is missing, or no image
-/// qualifies.
+/// Returns an error if an image's id occurs twice, its record is wrong (see [`check_record`]), an annotation's category or
+/// an explicitly excluded name is unknown, a file of a complete folder is missing, or no image qualifies.
 pub fn select<'a>(
     dataset: &'a Dataset,
     rules: &Rules,
-    folder: &Folder,
+    folder: &ImageFolder,
 ) -> Result<(Vec<Candidate<'a>>, Skipped)> {
     let names = category_names(dataset, rules)?;
     let images = images_by_id(dataset)?;
@@ -245,7 +119,7 @@ pub fn select<'a>(
     }
     ensure!(
         !candidates.is_empty(),
-        "no image qualifies: {} show excluded categories, {} are too small, {} have no instances, {} are not in {}",
+        "no image qualifies: {} contain excluded categories, {} are too small, {} have no instances, {} are not in {}",
         skipped.excluded,
         skipped.small,
         skipped.empty,
@@ -262,6 +136,7 @@ pub fn select<'a>(
     Ok((candidates, skipped))
 }
 
+/// Names of all categories by id. Checks that the excluded ones are among them.
 fn category_names<'a>(dataset: &'a Dataset, rules: &Rules) -> Result<HashMap<u64, &'a str>> {
     let names: HashMap<u64, &str> = dataset
         .categories
@@ -277,16 +152,14 @@ fn category_names<'a>(dataset: &'a Dataset, rules: &Rules) -> Result<HashMap<u64
         .collect();
     if !unknown.is_empty() {
         let known = known.into_iter().collect::<Vec<_>>().join(", ");
-        let text = format!("no category is called {unknown:?}; there are {known}");
-        ensure!(
-            !rules.must_know_names,
-            "{text}: correct --exclude to one of these"
-        );
+        let text = format!("no category is called {unknown:?}; the file has {known}");
+        ensure!(!rules.must_know_names, "{text}: correct --exclude");
         tracing::warn!("{text}");
     }
     Ok(names)
 }
 
+/// All images by id, after a check of their records.
 fn images_by_id(dataset: &Dataset) -> Result<BTreeMap<u64, &Image>> {
     let mut images = BTreeMap::new();
     for image in &dataset.images {
@@ -300,27 +173,8 @@ fn images_by_id(dataset: &Dataset) -> Result<BTreeMap<u64, &Image>> {
     Ok(images)
 }
 
-/// Checks what a record says, without looking for its file.
-///
-/// # Errors
-/// If the file's name leads out of its folder, or the size is absurd.
-pub fn check_record(image: &Image) -> Result<()> {
-    let id = image.id;
-    check_inside(Path::new(&image.file_name))
-        .with_context(|| format!("image {id} cannot be used"))?;
-    let pixels = u64::from(image.width) * u64::from(image.height);
-    let longest = image.width.max(image.height);
-    ensure!(
-        (1..=MAX_PIXELS).contains(&pixels) && longest <= MAX_SIDE,
-        "image {id} ({}) has a size of {}x{}: its record is wrong",
-        image.file_name,
-        image.width,
-        image.height
-    );
-    Ok(())
-}
-
-/// Annotations of images that are not listed are left out, as pycocotools does.
+/// The annotations of each image, in the order of the file. Annotations of images that are not listed are ignored, as in
+/// pycocotools.
 fn annotations_by_image<'a>(
     dataset: &'a Dataset,
     images: &BTreeMap<u64, &Image>,
@@ -343,6 +197,7 @@ fn annotations_by_image<'a>(
     by_image
 }
 
+/// Names of the categories of `annotations`, sorted and without repetition.
 fn categories(annotations: &[&Annotation], names: &HashMap<u64, &str>) -> Result<Vec<String>> {
     let mut found = BTreeSet::new();
     for annotation in annotations {

@@ -1,22 +1,25 @@
 //! Runs the executable: the reference's masks, toy data, and what it refuses.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use artifacts::atomic::read_json;
 use artifacts::index::Index;
 use artifacts::labels::MaskKind;
 use artifacts::mask::Mask;
-use assert_cmd::Command;
 use serde_json::{Value, json};
+use stage_testing::command::{fail, succeed};
+use stage_testing::data::{golden, real};
 
-fn coco_proxy(arguments: &[&str]) -> Result<Output> {
-    Ok(Command::cargo_bin("coco-proxy")?.args(arguments).output()?)
+fn coco_proxy(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coco-proxy"));
+    command.args(arguments);
+    command
 }
 
-/// A COCO folder in the official layout with pictures of the sizes that its records name.
+/// A COCO folder in the official layout, with images of the sizes in its records.
 struct Toy {
     scratch: tempfile::TempDir,
 }
@@ -52,44 +55,25 @@ impl Toy {
         Ok(fs::write(self.annotations(), text)?)
     }
 
-    fn run(&self, more: &[&str]) -> Result<Output> {
-        let (annotations, output) = (self.annotations(), self.path("out"));
-        let mut arguments = vec![
-            "--annotations",
-            annotations.to_str().context("plain path")?,
-            "--output",
-            output.to_str().context("plain path")?,
-        ];
-        arguments.extend(more);
-        coco_proxy(&arguments)
+    fn command(&self, more: &[&str]) -> Command {
+        let mut command = coco_proxy(&[]);
+        command.arg("--annotations").arg(self.annotations());
+        command.arg("--output").arg(self.path("out")).args(more);
+        command
     }
 
     fn succeed(&self, more: &[&str]) -> Result<String> {
-        let output = self.run(more)?;
-        let stderr = String::from_utf8(output.stderr)?;
-        assert!(output.status.success(), "{stderr}");
-        Ok(String::from_utf8(output.stdout)?)
+        Ok(succeed(&mut self.command(more))?.stdout)
     }
 
-    /// Runs in vain; nothing but the mark of unfinished work may be left.
+    /// Expects an error, and nothing in the output folder but the mark of unfinished work.
     fn fail(&self, more: &[&str], expected: &[&str]) -> Result<()> {
-        let output = self.run(more)?;
-        let stderr = String::from_utf8(output.stderr)?;
-        assert_eq!(output.status.code(), Some(1), "{stderr}");
-        let errors: Vec<&str> = stderr.lines().filter(|l| l.starts_with("error:")).collect();
-        assert_eq!(errors.len(), 1, "{stderr}");
-        for part in expected {
-            assert!(errors[0].contains(part), "{part:?} is not in {stderr}");
-        }
+        fail(&mut self.command(more), expected)?;
         let left = self.path("out");
-        for entry in left
-            .exists()
-            .then(|| fs::read_dir(left))
-            .transpose()?
-            .into_iter()
-            .flatten()
-        {
-            assert_eq!(entry?.file_name(), "manifest.in-progress.json");
+        if left.exists() {
+            for entry in fs::read_dir(left)? {
+                assert_eq!(entry?.file_name(), "manifest.in-progress.json");
+            }
         }
         Ok(())
     }
@@ -270,23 +254,23 @@ fn damaged_files_and_hostile_records_are_one_clear_line() -> Result<()> {
 #[test]
 fn wrong_images_and_flags_are_one_clear_line() -> Result<()> {
     let toy = Toy::new(&dataset())?;
-    let picture = toy.path("train2017/000000000001.png");
+    let image = toy.path("train2017/000000000001.png");
     toy.fail(&["--exclude", "dgo"], &["\"dgo\"", "person", "--exclude"])?;
     toy.fail(&[], &["no image qualifies", "3 are too small"])?;
-    image::RgbImage::new(6, 8).save(&picture)?;
+    image::RgbImage::new(6, 8).save(&image)?;
     toy.fail(&SMALL, &["000000000001.png", "6x8", "8x6"])?;
-    fs::write(&picture, "no picture")?;
-    toy.fail(&SMALL, &["000000000001.png", "no picture"])?;
-    fs::remove_file(&picture)?;
+    fs::write(&image, "text")?;
+    toy.fail(&SMALL, &["000000000001.png", "not an image"])?;
+    fs::remove_file(&image)?;
     toy.fail(&SMALL, &["000000000001.png is missing", "--images"])?;
     toy.fail(&["--images", "/nowhere"], &["/nowhere", "--images"])?;
-    let output = toy.run(&["--background", "7"])?;
-    assert_eq!(output.status.code(), Some(2));
+    let status = toy.command(&["--background", "7"]).output()?.status;
+    assert_eq!(status.code(), Some(2));
     Ok(())
 }
 
 #[test]
-fn masks_need_no_images() -> Result<()> {
+fn masks_do_not_need_images() -> Result<()> {
     let toy = Toy::new(&dataset())?;
     toy.succeed(&SMALL)?;
     let mask = fs::read(toy.path("out/masks/000000000001.png"))?;
@@ -301,15 +285,63 @@ fn masks_need_no_images() -> Result<()> {
     Ok(())
 }
 
-/// Lines that `--check` prints, and whether it found nothing wrong.
+/// Lines that `coco-proxy check` prints, whether it found nothing wrong, and what it wrote to stderr.
 fn check(toy: &Toy) -> Result<(bool, Vec<String>, String)> {
-    let annotations = toy.annotations();
-    let annotations = annotations.to_str().context("plain path")?;
-    let output = coco_proxy(&["--check", "--annotations", annotations])?;
+    let mut command = coco_proxy(&["check", "--annotations"]);
+    let output = command.arg(toy.annotations()).output()?;
     let stdout = String::from_utf8(output.stdout)?;
     let lines = stdout.lines().map(str::to_owned).collect();
     let stderr = String::from_utf8(output.stderr)?;
     Ok((output.status.success(), lines, stderr))
+}
+
+#[test]
+fn the_former_spelling_of_check_still_works() -> Result<()> {
+    let toy = Toy::new(&dataset())?;
+    let mut command = coco_proxy(&["--check", "--annotations"]);
+    let printed = succeed(command.arg(toy.annotations()))?;
+    let (_, lines, _) = check(&toy)?;
+    assert_eq!(printed.stdout.lines().collect::<Vec<_>>(), lines);
+    let notes = printed.stderr.matches("`coco-proxy check`").count();
+    assert_eq!(notes, 1, "{}", printed.stderr);
+    let images = toy.path("train2017");
+    let mut command = coco_proxy(&["check", "--quiet", "--annotations"]);
+    succeed(command.arg(toy.annotations()).arg("--images").arg(images))?;
+    Ok(())
+}
+
+#[test]
+fn missing_and_contradicting_arguments_are_told_with_the_usage() -> Result<()> {
+    for (arguments, expected) in [
+        (&[][..], "--annotations <FILE>"),
+        (&["--annotations", "a.json"], "--output <DIR>"),
+        (&["check"], "--annotations <FILE>"),
+        (&["--check"], "--annotations <FILE>"),
+        (
+            &["check", "--annotations", "a.json", "--output", "b"],
+            "'--output'",
+        ),
+        (
+            &["--check", "--annotations", "a.json", "--output", "b"],
+            "cannot be used with",
+        ),
+        (
+            &[
+                "--annotations",
+                "a.json",
+                "check",
+                "--annotations",
+                "a.json",
+            ],
+            "cannot be used with",
+        ),
+    ] {
+        let output = coco_proxy(arguments).output()?;
+        let stderr = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(expected), "{arguments:?}: {stderr}");
+    }
+    Ok(())
 }
 
 #[test]
@@ -343,7 +375,7 @@ fn check_lists_every_fault_in_one_pass() -> Result<()> {
     toy.write(&bad.to_string())?;
     let folder = toy.path("train2017");
     image::RgbImage::new(8, 6).save(folder.join("000000000011.png"))?;
-    fs::write(folder.join("000000000002.png"), "no picture")?;
+    fs::write(folder.join("000000000002.png"), "text")?;
     let photo = folder.join("photo.jpg");
     image::RgbImage::new(8, 6).save(&photo)?;
     let bytes = fs::read(&photo)?;
@@ -352,7 +384,7 @@ fn check_lists_every_fault_in_one_pass() -> Result<()> {
     assert!(!success && stderr.contains("faults (11)"), "{stderr}");
     let expected: [&[&str]; 11] = [
         &["000000000003.png", "cut off"],
-        &["000000000002.png", "no picture"],
+        &["000000000002.png", "not an image"],
         &["image id 1 occurs twice"],
         &["image 9", "../secret.png leads out of its folder"],
         &["000000000010.png is missing"],
@@ -382,16 +414,10 @@ fn check_lists_every_fault_in_one_pass() -> Result<()> {
     Ok(())
 }
 
-fn golden() -> PathBuf {
-    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
-    let root = std::env::var_os("OODSEG_GOLDEN").map_or_else(|| default.into(), PathBuf::from);
-    root.join("coco")
-}
-
-/// Black pictures in place of the reference's directory listing.
+/// Black images in place of those in the reference's directory listing.
 fn golden_toy() -> Result<Toy> {
-    let mut dataset: Value = read_json(&golden().join("instances_train2017.json"))?;
-    let listing = fs::read_to_string(golden().join("images_present.txt"))?;
+    let mut dataset: Value = read_json(&golden("coco").join("instances_train2017.json"))?;
+    let listing = fs::read_to_string(golden("coco").join("images_present.txt"))?;
     let text = dataset.to_string();
     let images = dataset["images"].as_array_mut().context("images")?;
     images.retain(|i| {
@@ -410,7 +436,7 @@ fn golden_masks_are_identical() -> Result<()> {
     let folder = toy.path("train2017");
     let folder = folder.to_str().context("plain path")?;
     toy.succeed(&["--compat", "--images", folder])?;
-    let expected: Value = read_json(&golden().join("expected/expected.json"))?;
+    let expected: Value = read_json(&golden("coco").join("expected/expected.json"))?;
     let expected: Vec<String> = serde_json::from_value(expected["written"].clone())?;
     let mut written = fs::read_dir(toy.path("out/masks"))?
         .map(|e| Ok(e?.file_name().to_string_lossy().into_owned()))
@@ -418,7 +444,7 @@ fn golden_masks_are_identical() -> Result<()> {
     written.sort();
     assert_eq!(written, expected);
     for name in &written {
-        let reference = Mask::read_raw(&golden().join("expected").join(name))?;
+        let reference = Mask::read_raw(&golden("coco").join("expected").join(name))?;
         assert_eq!(
             Mask::read_raw(&toy.path("out/masks").join(name))?,
             reference,
@@ -428,54 +454,25 @@ fn golden_masks_are_identical() -> Result<()> {
     Ok(())
 }
 
-/// COCO samples in the official layout, if this machine has them.
-fn real_coco() -> Option<PathBuf> {
-    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/real");
-    let root = std::env::var_os("OODSEG_REAL_DATA").map_or_else(|| default.into(), PathBuf::from);
-    let coco = root.join("coco");
-    if !coco.exists() {
-        eprintln!("skipped: {} does not exist", coco.display());
-        return None;
-    }
-    Some(coco)
-}
-
 #[test]
 fn real_images_qualify_as_in_the_paper() -> Result<()> {
-    let Some(coco) = real_coco() else {
+    let Some(coco) = real("coco") else {
         return Ok(());
     };
     let scratch = tempfile::tempdir()?;
     let count = |split: &str, more: &[&str]| -> Result<usize> {
         let annotations = coco.join(format!("annotations/instances_{split}.json"));
-        let images = coco.join(split);
-        let arguments = [
-            "--annotations",
-            annotations.to_str().context("plain path")?,
-            "--images",
-            images.to_str().context("plain path")?,
-            "--output",
-            scratch.path().to_str().context("plain path")?,
-        ];
-        let output = coco_proxy(&[&arguments, more].concat())?;
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8(output.stderr)?
-        );
-        Ok(Index::read(Path::new(arguments[5]))?.samples.len())
+        let mut command = coco_proxy(&["--annotations"]);
+        command
+            .arg(annotations)
+            .arg("--images")
+            .arg(coco.join(split));
+        succeed(command.arg("--output").arg(scratch.path()).args(more))?;
+        Ok(Index::read(scratch.path())?.samples.len())
     };
     assert_eq!(count("train2017", &["--compat"])?, 47);
     assert_eq!(count("val2017", &["--compat"])?, 13);
-    assert_eq!(
-        count(
-            "train2017",
-            &[
-                "--exclude",
-                "person,bicycle,car,motorcycle,bus,truck,traffic light,stop sign"
-            ]
-        )?,
-        45
-    );
+    let paper = "person,bicycle,car,motorcycle,bus,truck,traffic light,stop sign";
+    assert_eq!(count("train2017", &["--exclude", paper])?, 45);
     Ok(())
 }

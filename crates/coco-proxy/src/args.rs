@@ -1,0 +1,161 @@
+//! Command line arguments.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use artifacts::labels::IGNORE;
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+use stage_cli::{Common, Subset};
+
+/// Categories that the paper excludes, because Cityscapes has them as classes.
+const PAPER_EXCLUDE: [&str; 8] = [
+    "person",
+    "bicycle",
+    "car",
+    "motorcycle",
+    "bus",
+    "truck",
+    "traffic light",
+    "stop sign",
+];
+
+/// Another Cityscapes class, which is missing from the paper's list.
+const TRAIN: &str = "train";
+
+/// Turn COCO images without Cityscapes classes into training masks of unknown objects.
+#[derive(Parser, Clone, Debug)]
+#[command(
+    version,
+    about,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+pub struct Args {
+    /// What to do instead of making masks.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Arguments of the plain call.
+    #[command(flatten)]
+    pub masks: MaskArgs,
+    /// The former spelling of `coco-proxy check`.
+    #[arg(long, hide = true, conflicts_with = "output")]
+    pub check: bool,
+    /// Flags of every stage.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// The subcommands of `coco-proxy`.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Command {
+    /// Read all annotations and images, list every fault and write nothing.
+    Check(CheckArgs),
+}
+
+/// Arguments of `coco-proxy check`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// Where the annotations and images are.
+    #[command(flatten)]
+    pub source: Source,
+}
+
+/// Where the annotations and images of a COCO split are.
+#[derive(clap::Args, Clone, Debug, Serialize)]
+pub struct Source {
+    /// COCO annotations, for example `annotations/instances_train2017.json`.
+    #[arg(long, value_name = "FILE", required = true)]
+    #[serde(skip)]
+    annotations: Option<PathBuf>,
+    /// Folder of the images, which may hold only some of them: images that are not there are skipped. Without this
+    /// flag the folder is `train2017/` beside `annotations/` as COCO has it (named after the annotations), and a
+    /// missing image is an error; if that folder does not exist, the images are not read at all.
+    #[arg(long, value_name = "FOLDER")]
+    images: Option<PathBuf>,
+}
+
+impl Source {
+    /// The annotation file.
+    ///
+    /// # Errors
+    /// Returns an error if none was named, which the parser of the command line refuses already.
+    pub fn annotations(&self) -> Result<&Path> {
+        let annotations = self.annotations.as_deref();
+        annotations.context("there are no annotations: name them with --annotations")
+    }
+
+    /// The folder of the images, if one was named.
+    pub fn images(&self) -> Option<&Path> {
+        self.images.as_deref()
+    }
+}
+
+/// Arguments of the plain call, which makes masks. They are serialized into the manifest, except for the output and
+/// the annotations, which are hashed there instead.
+#[derive(clap::Args, Clone, Debug, Serialize)]
+pub struct MaskArgs {
+    /// Where the annotations and images are.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub source: Source,
+    /// Directory to write masks and index to.
+    #[arg(long, value_name = "DIR", required_unless_present = "check")]
+    #[serde(skip)]
+    pub output: Option<PathBuf>,
+    /// Smallest width and height of an image in pixels; 480 is the paper's training crop.
+    #[arg(long, value_name = "PIXELS", default_value_t = 480)]
+    pub min_side: u32,
+    /// Categories that no image may contain, separated by commas [default: the paper's eight (person, bicycle,
+    /// car, motorcycle, bus, truck, traffic light, stop sign) and train].
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub exclude: Option<Vec<String>>,
+    /// Label of pixels without an object: 255 is ignored in training, 0 is the class road, as in the reference
+    /// [default: 255].
+    #[arg(long, value_name = "LABEL", value_parser = background, conflicts_with = "compat")]
+    pub background: Option<u8>,
+    /// Which of the images that qualify are used.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub subset: Subset,
+    /// Reproduce the reference: background 0, `train` is not excluded, images without instances are kept.
+    #[arg(long)]
+    pub compat: bool,
+    /// Show N images with the outlines of their objects in `preview.png`, evenly spaced over the index; 0 writes none.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=400))]
+    pub preview: u16,
+}
+
+fn background(text: &str) -> Result<u8, String> {
+    match text {
+        "0" => Ok(0),
+        "255" => Ok(IGNORE),
+        _ => Err("the background is 0 (road, as in the reference) or 255 (ignored)".to_owned()),
+    }
+}
+
+impl MaskArgs {
+    /// The arguments with the defaults filled in that depend on `--compat`: `exclude` and `background` are `Some`.
+    pub(crate) fn resolved(&self) -> Self {
+        let exclude = match &self.exclude {
+            // `--exclude ""` excludes nothing
+            Some(names) => names.iter().filter(|n| !n.is_empty()).cloned().collect(),
+            None => default_exclude(self.compat),
+        };
+        Self {
+            exclude: Some(exclude),
+            background: Some(if self.compat {
+                0
+            } else {
+                self.background.unwrap_or(IGNORE)
+            }),
+            ..self.clone()
+        }
+    }
+}
+
+fn default_exclude(compat: bool) -> Vec<String> {
+    let ours = (!compat).then_some(TRAIN);
+    let names = PAPER_EXCLUDE.into_iter().chain(ours);
+    names.map(str::to_owned).collect()
+}
