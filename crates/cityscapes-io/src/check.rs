@@ -1,4 +1,4 @@
-//! `check`: reads a whole data set, lists everything that is wrong with it, and says what is in it.
+//! `check`: reads a whole data set, lists all faults, and summarizes its contents.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -11,46 +11,47 @@ use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Progress, print_result};
 
-use crate::discover::{Discovered, Found, discover};
+use crate::discover::{Discovered, SampleFiles, discover};
+use crate::legend::value_name;
 use crate::manifest::DatasetManifest;
-use crate::palette::value_name;
-use crate::prepare::{Source, differences};
+use crate::source::Source;
 
-/// Sizes of images that are told one by one.
+/// Number of image sizes that are listed separately.
 const SIZES_SHOWN: usize = 5;
 
 /// Arguments of `check`.
 #[derive(clap::Args, Clone, Debug, Serialize)]
 pub struct Args {
-    /// Where the data set is.
+    /// Which data set is read, and where its files are.
     #[command(flatten)]
     pub source: Source,
-    /// Fewer samples than published or than there are labels for, and images of another size, are no fault.
+    /// Accept a part of the data set: fewer samples than published or than there are labels for, and images of another
+    /// size, are not faults.
     #[arg(long)]
     pub partial: bool,
 }
 
-/// What is in some samples.
+/// Summary of one or several samples.
 #[derive(Default)]
 struct Contents {
-    /// Images per width and height.
+    /// Number of images by width and height.
     sizes: BTreeMap<(u32, u32), u64>,
-    /// Samples per text of the placeholder that the manifest counts by.
+    /// Number of samples by the part of the data set that they belong to, see [`SampleFiles::group`].
     groups: BTreeMap<String, usize>,
-    /// Per mask value: pixels, and images that have any.
+    /// By mask value: the number of pixels, and the number of images that have such pixels.
     values: BTreeMap<u8, (u64, u64)>,
-    /// Images without labels.
+    /// Number of images without labels.
     n_unlabeled: usize,
-    /// Samples without a pixel that counts.
+    /// Number of samples with ignored pixels only.
     n_void: usize,
     /// One line for each sample that cannot be used, in the order of samples.
     faults: Vec<String>,
 }
 
-/// Decodes every image and every label file; prints a line for each fault, then what was found.
+/// Decodes every image and every label file; prints one line for each fault, then a summary.
 ///
 /// # Errors
-/// If there is any fault, or the data set cannot be found at all.
+/// Returns an error if there is any fault, or the data set cannot be found at all.
 pub fn run(args: &Args) -> Result<()> {
     let manifest = args.source.data_manifest()?;
     let mut found = discover(&manifest, &args.source.root)?;
@@ -66,7 +67,7 @@ pub fn run(args: &Args) -> Result<()> {
         .into_iter()
         .fold(Contents::default(), Contents::merge);
     if !args.partial {
-        found.faults.append(&mut found.lost);
+        found.faults.append(&mut found.labels_without_image);
     }
     let n_broken = found.faults.len() + contents.faults.len();
     let n_void = if manifest.skip_void {
@@ -92,7 +93,7 @@ pub fn run(args: &Args) -> Result<()> {
     print_result(contents.table(manifest.mask_kind));
     if !faults.is_empty() {
         bail!(
-            "{} in {} has faults ({}), see the lines above; get these files from {}",
+            "{} in {} has faults ({}), see the lines above; download these files from {}",
             manifest.title,
             args.source.root.display(),
             faults.len(),
@@ -102,13 +103,14 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn read_sample(args: &Args, found: &Discovered, sample: &Found) -> Contents {
+/// Decodes the files of one sample.
+fn read_sample(args: &Args, found: &Discovered, sample: &SampleFiles) -> Contents {
     let mut contents = Contents::default();
     if let Some(group) = &sample.group {
         contents.groups.insert(group.clone(), 1);
     }
     let image = args.source.root.join(&sample.image);
-    // the whole image, as a header tells nothing of the rest
+    // the whole image, since a header does not show whether the rest is damaged
     let size = match picture::read_rgb(&image) {
         Ok(picture) => picture.dimensions(),
         Err(error) => {
@@ -136,9 +138,9 @@ fn read_sample(args: &Args, found: &Discovered, sample: &Found) -> Contents {
     contents
 }
 
-/// How the data set differs from the published one, down to the parts that can be named.
+/// How the data set differs from the published one, including the number of samples of each part.
 fn all_differences(manifest: &DatasetManifest, n_found: usize, contents: &Contents) -> Vec<String> {
-    let mut all = differences(manifest, n_found, contents.sizes.keys().copied());
+    let mut all = manifest.differences(n_found, contents.sizes.keys().copied());
     if let Some(by) = &manifest.expected_by {
         for (group, &expected) in &by.samples {
             let n = contents.groups.get(group).copied().unwrap_or(0);
@@ -151,6 +153,7 @@ fn all_differences(manifest: &DatasetManifest, n_found: usize, contents: &Conten
     all
 }
 
+/// How many samples there are, should be, and are broken.
 fn summary(manifest: &DatasetManifest, n_found: usize, n_broken: usize) -> Table {
     let expected = manifest.expected_samples.map(|n| n.to_string());
     let mut table = Table::new();
@@ -183,7 +186,7 @@ impl Contents {
         self
     }
 
-    /// Sizes and labels with their frequencies.
+    /// Image sizes and labels with their frequencies.
     fn table(&self, kind: MaskKind) -> Table {
         let mut table = Table::new();
         table.load_style(presets::UTF8_FULL_CONDENSED);

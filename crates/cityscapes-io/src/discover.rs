@@ -1,10 +1,19 @@
 //! Which files of a data set's folder belong together.
+//!
+//! A layout of the data set's manifest names patterns of paths. The files that match its listing patterns (the images, or
+//! the labels where only some images have any) determine which samples exist. What their placeholders captured gives the
+//! sample's id and, filled into the other patterns, the paths of its other files. The folders are then searched for label
+//! files without an image, since these mean that a part of the data set is missing.
+//!
+//! Nothing is opened here. Everything that is wrong becomes a line among the [faults](Discovered::faults), so that `check` can
+//! list all of them; `prepare` stops at the first one. Results do not depend on the order in which the file system lists
+//! files: samples and faults are sorted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use artifacts::index::check_sample_id;
+use artifacts::index::{check_sample_id, hash_file};
 use artifacts::mask::Mask;
 use rayon::prelude::*;
 use walkdir::WalkDir;
@@ -14,10 +23,10 @@ use crate::pattern::{Captures, Pattern, slashes};
 use crate::polygon_file::read_label_ids;
 use crate::remap::Remap;
 
-/// One image and its labels, not opened yet.
+/// The files of one sample, not opened yet.
 #[derive(Clone, Debug)]
-pub struct Found {
-    /// The data set's own key.
+pub struct SampleFiles {
+    /// Id of the sample, made as the manifest says.
     pub sample_id: String,
     /// Image, relative to the data set's folder.
     pub image: PathBuf,
@@ -25,43 +34,44 @@ pub struct Found {
     pub image_bytes: u64,
     /// Label file, if there is one.
     pub labels: Option<LabelSource>,
-    /// Text of the placeholder that the data set's samples are counted by.
+    /// Part of the data set that the sample belongs to (a city, for example), if the manifest says how many samples each
+    /// part has.
     pub group: Option<String>,
 }
 
-/// A file with labels.
+/// A label image or a polygon file.
 #[derive(Clone, Debug)]
 pub struct LabelSource {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
     /// Position in [`Discovered::remaps`] of the meaning of the file's values.
     pub remap: usize,
 }
 
-/// The samples of a data set's folder.
+/// The samples in a data set's folder, and what is wrong with its files.
 #[derive(Clone, Debug)]
 pub struct Discovered {
     /// Samples, sorted by their ids.
-    pub samples: Vec<Found>,
-    /// What the values of the label files mean.
+    pub samples: Vec<SampleFiles>,
+    /// Meaning of the values in label files, one for each kind of label file that the layout has.
     pub remaps: Vec<Remap>,
-    /// What is wrong with files that are no samples therefore, one line each, sorted.
+    /// Faults that exclude a file from the samples, one line each, sorted.
     pub faults: Vec<String>,
-    /// Labels whose image is not there, one line each, sorted: more samples than there are could be had.
-    pub lost: Vec<String>,
+    /// Label files without an image, one line each, sorted by sample id: a sign that images are missing.
+    pub labels_without_image: Vec<String>,
 }
 
-/// Finds all samples of `manifest` below `root`.
+/// Finds all samples of the data set that `manifest` describes, in the folder `root`.
 ///
 /// Images without labels, files that cannot be listed and ids that occur twice are among the
 /// [faults](Discovered::faults).
 ///
 /// # Errors
-/// If `root` does not exist, or no layout has files there.
+/// Returns an error if `root` is not a folder, or holds no file of any layout.
 pub fn discover(manifest: &DatasetManifest, root: &Path) -> Result<Discovered> {
     ensure!(
         root.is_dir(),
-        "{} is no folder: set --root to the folder of {}, which is available at {}",
+        "{} is not a folder: set --root to the folder of {}, which is available at {}",
         root.display(),
         manifest.title,
         manifest.url
@@ -78,7 +88,7 @@ pub fn discover(manifest: &DatasetManifest, root: &Path) -> Result<Discovered> {
         if search.samples.is_empty() && search.faults.is_empty() {
             continue;
         }
-        let lost = search.labels_without_image()?;
+        let labels_without_image = search.labels_without_image()?;
         search.faults.sort();
         let remaps = layout.masks.iter();
         let remaps = remaps.map(|m| Remap::new(&m.values, manifest.mask_kind));
@@ -86,13 +96,13 @@ pub fn discover(manifest: &DatasetManifest, root: &Path) -> Result<Discovered> {
             samples: search.samples.into_values().collect(),
             remaps: remaps.collect::<Result<_>>()?,
             faults: search.faults,
-            lost,
+            labels_without_image,
         });
     }
     let patterns = manifest.layouts.iter().flat_map(Layout::listing);
     let patterns: Vec<_> = patterns.map(String::as_str).collect();
     bail!(
-        "no image of {} below {}: looked for {}; that folder holds {}",
+        "there is no image of {} in {}: searched for {}; that folder holds {}",
         manifest.name,
         root.display(),
         patterns.join(" and "),
@@ -100,12 +110,13 @@ pub fn discover(manifest: &DatasetManifest, root: &Path) -> Result<Discovered> {
     )
 }
 
-/// The look through a data set's folder for one of its layouts.
+/// The search through a data set's folder for the files of one layout.
 struct Search<'a> {
     manifest: &'a DatasetManifest,
     layout: &'a Layout,
     root: &'a Path,
-    samples: BTreeMap<String, Found>,
+    /// By sample id.
+    samples: BTreeMap<String, SampleFiles>,
     faults: Vec<String>,
 }
 
@@ -118,7 +129,7 @@ impl Search<'_> {
                 if self.is_excluded(&id) {
                     continue;
                 }
-                match self.sample(&id, &listed, &captures) {
+                match self.sample_files(&id, &listed, &captures) {
                     Err(fault) => self.faults.push(format!("{fault:#}")),
                     Ok(sample) => self.add(sample),
                 }
@@ -127,7 +138,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn add(&mut self, sample: Found) {
+    fn add(&mut self, sample: SampleFiles) {
         if let Some(other) = self.samples.get(&sample.sample_id) {
             self.faults.push(format!(
                 "{} and {} both have the sample id {}",
@@ -145,7 +156,8 @@ impl Search<'_> {
         prefixes.any(|prefix| id.starts_with(prefix.as_str()))
     }
 
-    fn sample(&self, id: &str, listed: &Path, captures: &Captures) -> Result<Found> {
+    /// The files of the sample `id`, of which `listed` was found and gave `captures`.
+    fn sample_files(&self, id: &str, listed: &Path, captures: &Captures) -> Result<SampleFiles> {
         check_sample_id(id).with_context(|| self.root.join(listed).display().to_string())?;
         let image = if self.layout.list.is_some() {
             let images = self.layout.images.iter();
@@ -165,7 +177,7 @@ impl Search<'_> {
             Err(tried) => return Err(self.missing(&image, "labels", &tried)),
         };
         let by = self.manifest.expected_by.as_ref();
-        Ok(Found {
+        Ok(SampleFiles {
             sample_id: id.to_owned(),
             image_bytes: file_size(&self.root.join(&image))?,
             image,
@@ -174,7 +186,7 @@ impl Search<'_> {
         })
     }
 
-    /// Position and path of the first pattern whose file exists, or the paths that were tried.
+    /// Position of the first pattern whose file exists and path of that file, or else the paths that do not exist.
     fn first_file<'p>(
         &self,
         patterns: impl Iterator<Item = &'p String>,
@@ -193,14 +205,17 @@ impl Search<'_> {
 
     fn missing(&self, present: &Path, what: &str, tried: &[String]) -> anyhow::Error {
         anyhow::anyhow!(
-            "{} has no {what}: {} does not exist in {}; get it too, or remove the file",
+            "{} has no {what}: {} does not exist in {}; download it as well, or remove the file",
             self.root.join(present).display(),
             tried.join(" or "),
             self.root.display()
         )
     }
 
-    /// Labels tell of images that were lost, unless they tell of all samples anyway or are optional.
+    /// Lines about label files whose image is missing.
+    ///
+    /// There are none where label files determine which samples exist, as a missing image is a fault of its sample then, or
+    /// where labels are optional.
     fn labels_without_image(&mut self) -> Result<Vec<String>> {
         if self.layout.list.is_some() || self.layout.labels_optional {
             return Ok(Vec::new());
@@ -208,30 +223,35 @@ impl Search<'_> {
         let sample_id = Pattern::parse(&self.layout.sample_id)?;
         let used = self.samples.values().filter_map(|s| s.labels.as_ref());
         let used: BTreeSet<PathBuf> = used.map(|l| l.path.clone()).collect();
-        let mut lost = BTreeMap::new();
+        let mut orphans = BTreeMap::new();
         for mask in &self.layout.masks {
             for (path, captures) in self.walk(&mask.path)? {
                 let Ok(id) = sample_id.fill(&captures) else {
-                    continue; // the images' names say more than the labels'
+                    continue; // the id has a placeholder that labels do not have
                 };
                 let is_known = self.samples.contains_key(&id) || self.is_excluded(&id);
                 let path = self.root.join(path);
                 if !is_known && !used.contains(&path) {
-                    lost.entry(id).or_insert(path);
+                    orphans.entry(id).or_insert(path);
                 }
             }
         }
-        let images = self.layout.images.join(" or ");
-        let line = |(id, path): (String, PathBuf)| {
-            let path = path.display();
-            format!(
-                "{path} has no image: {id} is missing among {images}; get it too, or remove the labels"
-            )
-        };
-        Ok(lost.into_iter().map(line).collect())
+        let orphans = orphans.into_iter();
+        Ok(orphans.map(|(id, path)| self.orphan(&id, &path)).collect())
     }
 
-    /// Files of the form of `pattern`, relative to the root, with the texts of its placeholders; sorted.
+    fn orphan(&self, id: &str, labels: &Path) -> String {
+        format!(
+            "{} has no image: {id} is missing among {}; download it as well, or remove the labels",
+            labels.display(),
+            self.layout.images.join(" or ")
+        )
+    }
+
+    /// Files that match `pattern`, relative to the root, with the texts of its placeholders; sorted.
+    ///
+    /// Placeholders do not match `/`, so that only one depth below the pattern's fixed folder has to be walked. Files that
+    /// match but cannot be listed, such as broken links, become faults.
     fn walk(&mut self, pattern: &str) -> Result<Vec<(PathBuf, Captures)>> {
         let parsed = Pattern::parse(pattern)?;
         let folder = self.root.join(parsed.folder());
@@ -250,7 +270,7 @@ impl Search<'_> {
             let relative = path.strip_prefix(self.root)?.to_owned();
             let captures = slashes(&relative).and_then(|path| parsed.captures(&path));
             match (captures, &entry) {
-                // other files are notes, lists and what file managers leave
+                // other files are notes, lists and what file managers leave behind
                 (Some(captures), Ok(_)) if is_sample_file(path) => files.push((relative, captures)),
                 (Some(_), Ok(_)) | (None, _) => {}
                 (Some(_), Err(error)) => {
@@ -263,7 +283,7 @@ impl Search<'_> {
     }
 }
 
-/// Whether a file's name is that of a picture or of annotations; what it holds is told by its content.
+/// Whether a file's name is one of an image or of annotations. Its format is determined by its content later.
 fn is_sample_file(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
@@ -294,11 +314,26 @@ fn describe_folder(folder: &Path) -> Result<String> {
     })
 }
 
+impl SampleFiles {
+    /// One line with the image, its size and the hash of the labels.
+    fn fingerprint(&self) -> Result<String> {
+        let labels = match &self.labels {
+            None => "no labels".to_owned(),
+            Some(labels) => hash_file(&labels.path)?,
+        };
+        Ok(format!(
+            "{} {} {labels}\n",
+            self.image.display(),
+            self.image_bytes
+        ))
+    }
+}
+
 impl Discovered {
-    /// Reads and maps labels, and compares their size with their image's.
+    /// Reads labels, maps their values, and compares their size with the one of their image, `(width, height)`.
     ///
     /// # Errors
-    /// If the file is damaged, has a value without a meaning, or another size than `image` has.
+    /// Returns an error if the file is damaged, has a value without a meaning, or another size than `image` has.
     pub fn read_labels(
         &self,
         labels: &LabelSource,
@@ -317,7 +352,7 @@ impl Discovered {
         self.remaps[labels.remap].apply(&mut mask, path)?;
         ensure!(
             (mask.width, mask.height) == (width as usize, height as usize),
-            "{} is {}x{}, but its image {} is {width}x{height}: get both files again",
+            "{} is {}x{}, but its image {} is {width}x{height}: download both files again",
             path.display(),
             mask.width,
             mask.height,
@@ -326,25 +361,14 @@ impl Discovered {
         Ok(mask)
     }
 
-    /// Hash of the samples' names, their images' sizes in bytes and their label files' content, by which a later
-    /// change is noticed.
+    /// Hash of the names of the images, their sizes in bytes and the contents of their label files, by which a later change
+    /// is detected.
     ///
     /// # Errors
-    /// If a label file cannot be read.
+    /// Returns an error if a label file cannot be read.
     pub fn fingerprint(&self) -> Result<String> {
-        let parts = self.samples.par_iter().map(|sample| {
-            let labels = match &sample.labels {
-                None => "no labels".to_owned(),
-                Some(LabelSource { path, .. }) => {
-                    let labels = std::fs::read(path)
-                        .with_context(|| format!("could not read {}", path.display()))?;
-                    blake3::hash(&labels).to_hex().to_string()
-                }
-            };
-            let image = sample.image.display();
-            Ok(format!("{image} {} {labels}\n", sample.image_bytes))
-        });
-        let text = parts.collect::<Result<String>>()?;
+        let lines = self.samples.par_iter().map(SampleFiles::fingerprint);
+        let text = lines.collect::<Result<String>>()?;
         Ok(blake3::hash(text.as_bytes()).to_hex().to_string())
     }
 }

@@ -1,4 +1,4 @@
-//! `index`: any folder of images and masks, told by patterns on the command line instead of a manifest.
+//! `index`: any folder of images and masks, described by patterns on the command line instead of a manifest.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,9 +8,9 @@ use artifacts::labels::MaskKind;
 use serde::Serialize;
 use stage_cli::Common;
 
-use crate::manifest::{DatasetManifest, LabelFile, Layout, Values};
-use crate::prepare::{self, Target};
-use crate::remap::UNCHANGED;
+use crate::manifest::{DatasetManifest, LabelFile, Layout};
+use crate::prepare::{Preparation, Target};
+use crate::remap::{UNCHANGED, Values};
 
 /// Arguments of `index`.
 #[derive(clap::Args, Clone, Debug, Serialize)]
@@ -18,29 +18,30 @@ pub struct Args {
     /// Folder to which the patterns are relative.
     #[arg(long, value_name = "FOLDER")]
     pub root: PathBuf,
-    /// Where images lie, with placeholders in braces for one or more characters other than /.
+    /// Paths of the images, with placeholders in braces for one or more characters other than /.
     #[arg(long, value_name = "PATTERN", default_value = "{id}.{extension}")]
     pub images: String,
-    /// Where their masks lie, with the same placeholders; without it, images are listed without labels.
+    /// Paths of their masks, with the same placeholders; without it, images are listed without labels.
     #[arg(long, value_name = "PATTERN")]
     pub masks: Option<String>,
-    /// Key of a sample, made of the placeholders.
+    /// Id of a sample, with the same placeholders.
     #[arg(long, value_name = "PATTERN", default_value = "{id}")]
     pub sample_id: String,
-    /// What the masks hold: eval (0 in, 1 out, 2 unrated, 255 void), `train_id` (0-18, 255) or proxy (254 object,
-    /// 0 or 255 elsewhere).
+    /// Values of the masks: eval (0 in-distribution, 1 out-of-distribution, 2 unrated, 255 void), `train_id` (0-18, 255) or
+    /// proxy (254 object, 0 or 255 elsewhere).
     #[arg(long, value_parser = mask_kind, default_value = "eval")]
     pub kind: MaskKind,
-    /// What the values in the files mean, e.g. 0-1=0,2=1,255=255; without it they are those of the kind.
+    /// Mapping from values in the files to values of the masks, e.g. 0-1=0,2=1,255=255; without it, the files have the
+    /// values of the kind.
     #[arg(long, value_name = "FROM=TO", value_delimiter = ',', value_parser = value_pair)]
     pub values: Vec<(String, u8)>,
-    /// Name of the data set.
+    /// Name of the data set in the index.
     #[arg(long, default_value = "images")]
     pub name: String,
-    /// Name of the split.
+    /// Name of the split in the index.
     #[arg(long, default_value = "all")]
     pub split: String,
-    /// What to write where.
+    /// What is written, and where.
     #[command(flatten)]
     pub target: Target,
 }
@@ -52,20 +53,26 @@ fn mask_kind(text: &str) -> Result<MaskKind> {
 fn value_pair(text: &str) -> Result<(String, u8)> {
     let pair = text.split_once('=');
     let pair = pair.and_then(|(from, to)| Some((from.to_owned(), to.parse().ok()?)));
-    pair.with_context(|| format!("{text:?} is not of the form 2=1 or 2-30=1, within 0-255"))
+    pair.with_context(|| format!("{text:?} does not have the form 2=1 or 2-30=1, within 0-255"))
 }
 
-/// Writes masks and index as `prepare` does.
+/// Writes masks and the index as `prepare` does.
 ///
 /// # Errors
-/// As [`prepare::run`], and for patterns and values that cannot be used.
+/// Returns an error for patterns and values that cannot be used, or the error of [`Preparation::run`].
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let manifest = data_manifest(args);
     manifest.check()?;
-    prepare::write(&manifest, &args.root, &args.target, false, &[], common)
+    let preparation = Preparation {
+        manifest: &manifest,
+        root: &args.root,
+        target: &args.target,
+        strict: false,
+    };
+    preparation.run(&[], common)
 }
 
-/// The manifest that the arguments stand for.
+/// The manifest that the arguments amount to.
 fn data_manifest(args: &Args) -> DatasetManifest {
     let values = if args.values.is_empty() {
         Values::Table(UNCHANGED.to_owned())

@@ -1,4 +1,4 @@
-//! Data set folders become masks and an index; the same data sets can be checked.
+//! Data set folders become masks and an index, and can be checked.
 //!
 //! `prepare` reads a data set as it was downloaded and writes `masks/<sample_id>.png` and `index.json`:
 //!
@@ -6,14 +6,15 @@
 //! cityscapes-io prepare --dataset cityscapes-val --root /data/cityscapes --output runs/labels/cityscapes-val
 //! ```
 //!
-//! Where the files lie and what their label values mean stands in `data-manifests/*.toml` ([`manifest`]): a new
-//! data set is a new file there, no code. `check` reads all that `prepare` would read, lists everything that is wrong
-//! in one pass and says what it found. `index` does the work of `prepare` for any folder of pictures, `palette` makes
-//! masks visible.
+//! `data-manifests/*.toml` say where the files of a data set are and what their label values mean ([`manifest`]): a new
+//! data set needs a new file there, and no code. `check` reads everything that `prepare` would read, lists all faults in
+//! one pass and summarizes the contents. `index` does the work of `prepare` for any folder of images, and `palette`
+//! shows masks in colors.
 
 pub mod check;
 pub mod discover;
 pub mod index;
+mod legend;
 pub mod manifest;
 pub mod palette;
 mod pattern;
@@ -21,18 +22,17 @@ pub mod pillow_polygon;
 pub mod polygon_file;
 pub mod prepare;
 pub mod remap;
+pub mod source;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use serde::Serialize;
 
 /// Turns street scene data sets into masks and an index, and checks them.
-#[derive(Parser, Debug, Serialize)]
+#[derive(Parser, Debug)]
 #[command(version, about)]
 pub struct Args {
     /// Flags of every stage.
     #[command(flatten)]
-    #[serde(skip)]
     pub common: stage_cli::Common,
     /// What to do.
     #[command(subcommand)]
@@ -40,27 +40,35 @@ pub struct Args {
 }
 
 /// The subcommands of `cityscapes-io`.
-#[derive(Subcommand, Debug, Serialize)]
+#[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Writes masks and index of a data set.
+    /// Writes masks and the index of a data set.
     Prepare(prepare::Args),
-    /// Reads a whole data set, lists everything that is wrong and says what is in it, without writing anything.
+    /// Reads a whole data set, lists all faults and summarizes its contents; writes nothing.
     Check(check::Args),
-    /// Writes masks and index of any folder of images and masks, told by patterns.
+    /// Writes masks and the index of any folder of images and masks, found by patterns.
     Index(index::Args),
-    /// Writes prepared masks in colors, or prints the label table.
+    /// Writes prepared masks in colors, or prints the label table of Cityscapes.
     Palette(palette::Args),
+    /// Says where drawn data sets come from now.
+    #[command(hide = true)]
+    Demo {
+        /// The flags that this subcommand had.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        flags: Vec<String>,
+    },
 }
 
 /// Runs the subcommand.
 ///
 /// # Errors
-/// As the subcommands' own `run`.
+/// Returns the error of the subcommand's own `run`.
 pub fn run(args: &Args) -> Result<()> {
     match &args.command {
         Command::Prepare(prepare) => prepare::run(prepare, &args.common),
         Command::Check(check) => check::run(check),
         Command::Index(index) => index::run(index, &args.common),
         Command::Palette(palette) => palette::run(palette, &args.common),
+        Command::Demo { .. } => bail!("drawn data sets are written by `demo-data` now"),
     }
 }

@@ -1,7 +1,7 @@
-//! What is known of a data set: `data-manifests/<name>.toml`.
+//! Descriptions of data sets: `data-manifests/<name>.toml`.
 //!
-//! A manifest says where images and masks lie below the data set's folder, what the label values mean, and how
-//! many samples the published set has. Unknown and missing fields are errors.
+//! A manifest says where images and label files are in the data set's folder, what the label values mean, and how many
+//! samples the published data set has. Unknown and missing fields are errors.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use artifacts::labels::MaskKind;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::pattern::{Captures, Pattern};
-use crate::remap::Remap;
+use crate::remap::{Remap, Values};
 
 macro_rules! shipped {
     ($name:literal) => {
@@ -28,7 +28,7 @@ macro_rules! shipped {
     };
 }
 
-/// The manifests in the executable, by name.
+/// Names and texts of the manifests that are compiled into the executable.
 pub const SHIPPED: [(&str, &str); 22] = [
     shipped!("bdd100k-train"),
     shipped!("bdd100k-val"),
@@ -54,90 +54,91 @@ pub const SHIPPED: [(&str, &str); 22] = [
     shipped!("street-hazards-test"),
 ];
 
-/// One data set.
+/// Description of one data set, the content of a manifest file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetManifest {
-    /// Name by which `--dataset` finds it; the file's name.
+    /// Name for `--dataset`, which is also the file's name.
     pub name: String,
-    /// Name for people.
+    /// Name in messages to people.
     pub title: String,
-    /// Data set as the index calls it, e.g. `cityscapes`.
+    /// Name of the data set in the index, e.g. `cityscapes`.
     pub dataset: String,
-    /// Split, e.g. `val`.
+    /// Name of the split in the index, e.g. `val`.
     pub split: String,
-    /// What the masks hold after mapping.
+    /// Which values the masks hold after mapping.
     pub mask_kind: MaskKind,
-    /// Number of samples of the published set; absent if there is no such number.
+    /// Number of samples of the published data set; absent if there is no such number.
     pub expected_samples: Option<usize>,
-    /// The same for each text of a placeholder, by which parts that are missing can be named.
+    /// Number of samples of each part, so that missing parts can be named.
     pub expected_by: Option<ExpectedBy>,
-    /// Width and height of all images of the published set; absent if they differ.
+    /// Width and height of all images of the published data set in pixels; absent if they differ.
     pub image_size: Option<[u32; 2]>,
-    /// Samples whose ids start with one of these are left out.
+    /// Samples whose ids start with one of these texts are left out.
     #[serde(default)]
     pub exclude: Vec<String>,
-    /// Whether samples without any pixel that counts are left out.
+    /// Whether samples with ignored pixels only are left out.
     #[serde(default)]
     pub skip_void: bool,
-    /// Terms of use in a few words.
+    /// Terms of use, in a few words.
     pub licence: String,
     /// Paper to cite.
     pub citation: String,
-    /// Where to get it.
+    /// Web page from which the data set is available.
     pub url: String,
-    /// Files to get there, for comparison by `md5sum` or `sha256sum`.
+    /// Files to download there, for comparison by `md5sum` or `sha256sum`.
     #[serde(default)]
     pub downloads: Vec<Download>,
-    /// Forms in which the set is handed around; the first one whose images are found is read.
+    /// Folder structures in which the data set is distributed. The first one whose images are found is read.
     pub layouts: Vec<Layout>,
 }
 
-/// How many samples there are for each text of a placeholder.
+/// Number of samples of each part of a data set; a part is what has the same text in place of a placeholder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectedBy {
     /// Name of the placeholder, e.g. `city`.
     pub placeholder: String,
-    /// Samples by its text.
+    /// Number of samples by the placeholder's text.
     pub samples: BTreeMap<String, usize>,
 }
 
-/// A file of the published set, for people.
+/// A file of the published data set, for people who download it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Download {
-    /// Its name.
+    /// Name of the file.
     pub file: String,
-    /// Its size in bytes.
+    /// Size of the file in bytes.
     pub bytes: Option<u64>,
-    /// Its MD5 sum, hexadecimal.
+    /// MD5 sum of the file, hexadecimal.
     pub md5: Option<String>,
-    /// Its SHA-256 sum, hexadecimal.
+    /// SHA-256 sum of the file, hexadecimal.
     pub sha256: Option<String>,
 }
 
-/// Where images and masks of a data set lie, as patterns with placeholders, e.g. `images/{id}.{extension}`.
+/// Where the images and label files of a data set are, as patterns with placeholders, e.g. `images/{id}.{extension}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layout {
-    /// Files that tell which samples there are, if these are not the images (e.g. labels of a few of them).
+    /// Files that determine which samples exist, if it is not the images that do (e.g. because only some are labeled).
     pub list: Option<String>,
-    /// Images, relative to the data set's folder. With `list` made of its placeholders, and the first that exists.
+    /// Images, relative to the data set's folder. With `list`, the patterns have its placeholders, and the first image that
+    /// exists is taken.
     #[serde(deserialize_with = "one_or_many")]
     pub images: Vec<String>,
-    /// The sample's key, made of the placeholders of `list` or the images.
+    /// Id of the sample, with the placeholders of `list` or the images.
     pub sample_id: String,
     /// Whether images without a label file are samples too.
     #[serde(default)]
     pub labels_optional: bool,
-    /// Label files, made of the same placeholders; the first that exists is read.
+    /// Label files, with the same placeholders; the first one that exists is read.
     #[serde(default)]
     pub masks: Vec<LabelFile>,
 }
 
 impl Layout {
-    /// Patterns of the files that tell which samples there are.
+    /// Patterns of the files that determine which samples exist.
     pub fn listing(&self) -> &[String] {
         self.list
             .as_ref()
@@ -158,34 +159,24 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
     })
 }
 
-/// Where label files lie and what their values mean.
+/// Where label files are and what their values mean.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LabelFile {
-    /// Path relative to the data set's folder: a picture, or polygons of Cityscapes in a `.json`.
+    /// Path relative to the data set's folder: a label image, or a `.json` file with polygons of Cityscapes.
     pub path: String,
     /// Meaning of the values in the file.
     pub values: Values,
 }
 
-/// Meaning of the values in a label file; a value that has none is an error.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Values {
-    /// A table in the code: `cityscapes-label-ids`, or `unchanged` for masks of this project's values.
-    Table(String),
-    /// Value or range of values in the file (`"7"`, `"2-30"`) to the value in the mask.
-    Map(BTreeMap<String, u8>),
-}
-
 impl DatasetManifest {
-    /// Reads and checks the text of a manifest.
+    /// Parses and checks the text of a manifest.
     ///
     /// # Errors
-    /// If it is no valid TOML of this form, or a pattern, range or value cannot be used.
+    /// Returns an error if it is not valid TOML with these fields, or a pattern, range or value cannot be used.
     pub fn parse(text: &str) -> Result<Self> {
         let manifest: Self = toml::from_str(text).map_err(|error| {
-            // the error's own text has several lines
+            // the text of the error itself has several lines
             let line = text[..error.span().map_or(0, |span| span.start)].lines();
             anyhow!("line {}: {}", line.count().max(1), error.message().trim())
         })?;
@@ -193,39 +184,39 @@ impl DatasetManifest {
         Ok(manifest)
     }
 
-    /// The manifest in `file`, or the shipped one called `name`.
+    /// Reads the manifest in `file`, or the shipped one called `name`.
     ///
     /// # Errors
-    /// If there is none, or it is not valid.
+    /// Returns an error if there is no such manifest, or it is not valid.
     pub fn load(name: Option<&str>, file: Option<&Path>) -> Result<Self> {
         if let Some(file) = file {
             let text = std::fs::read_to_string(file)
                 .with_context(|| format!("could not read {}", file.display()))?;
             return Self::parse(&text)
-                .with_context(|| format!("{} is no data set manifest", file.display()));
+                .with_context(|| format!("{} is not a valid data set manifest", file.display()));
         }
         let names = || SHIPPED.map(|(name, _)| name).join(", ");
         let Some(name) = name else {
-            bail!("say which data set: --dataset ({}) or --manifest", names());
+            bail!("name a data set with --dataset ({}) or --manifest", names());
         };
         let (_, text) = SHIPPED
             .iter()
             .find(|(shipped, _)| *shipped == name)
             .with_context(|| {
                 format!(
-                    "data set {name} is not known: choose one of {}, or write a manifest and name it with --manifest",
+                    "there is no data set {name}: choose one of {}, or write a manifest and name it with --manifest",
                     names()
                 )
             })?;
         Self::parse(text).with_context(|| format!("the manifest of {name} is not valid"))
     }
 
-    /// Checks what the form of the file does not say.
+    /// Checks the content of the fields: patterns, ranges and values.
     ///
     /// # Errors
-    /// If a pattern, range or value cannot be used.
+    /// Returns an error if one of them cannot be used.
     pub fn check(&self) -> Result<()> {
-        ensure!(!self.layouts.is_empty(), "there is no [[layouts]]");
+        ensure!(!self.layouts.is_empty(), "it has no [[layouts]]");
         for layout in &self.layouts {
             self.check_layout(layout)?;
         }
@@ -257,9 +248,28 @@ impl DatasetManifest {
         }
         for mask in &layout.masks {
             Remap::new(&mask.values, self.mask_kind)
-                .with_context(|| format!("values of {:?} cannot be used", mask.path))?;
+                .with_context(|| format!("the values of {:?} cannot be used", mask.path))?;
         }
         Ok(())
+    }
+
+    /// How a data set that was found differs from the published one, in words: in the number of samples `n_found`, and in the
+    /// `sizes` (width, height) of its images.
+    pub fn differences(
+        &self,
+        n_found: usize,
+        mut sizes: impl Iterator<Item = (u32, u32)>,
+    ) -> Vec<String> {
+        let mut differences = Vec::new();
+        if let Some(expected) = self.expected_samples.filter(|&n| n != n_found) {
+            differences.push(format!("{n_found} samples instead of {expected}"));
+        }
+        if let Some([width, height]) = self.image_size
+            && let Some((w, h)) = sizes.find(|&size| size != (width, height))
+        {
+            differences.push(format!("images of {w}x{h} instead of {width}x{height}"));
+        }
+        differences
     }
 }
 

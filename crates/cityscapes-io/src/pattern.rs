@@ -1,19 +1,27 @@
 //! Paths with placeholders, e.g. `leftImg8bit/val/{city}/{id}_leftImg8bit.png`.
 //!
-//! A placeholder stands for one or more characters other than `/`, with `{name:digits}` for digits only. Matching a path gives the placeholders'
-//! texts; filling them in gives the path of a file that belongs to it.
+//! A placeholder `{name}` stands for one or more characters other than `/`, and `{name:digits}` for one or more digits.
+//! Matching a path captures the text of each placeholder. Filling these texts into another pattern gives the path of the
+//! file that belongs to the first one, for example the labels of an image.
+//!
+//! Several captures may be possible: `{city}_{id}` matches `a_b_c` in two ways. The first placeholder takes the longest
+//! text that lets the rest match, then the second one does, as greedy regular expressions do: `city` is `a_b`. A
+//! placeholder that occurs twice has to stand for the same text both times. Regular expressions could match as well, but
+//! they cannot be filled in, and they give the dots in file names a meaning.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Texts of the placeholders, by name.
+/// Captured texts by the names of the placeholders.
 pub(crate) type Captures = BTreeMap<String, String>;
 
 #[derive(Clone, Debug)]
 enum Piece {
+    /// Stands for itself.
     Text(String),
+    /// Stands for one or more characters other than `/`, or digits only.
     Placeholder { name: String, digits: bool },
 }
 
@@ -22,8 +30,11 @@ enum Piece {
 pub(crate) struct Pattern(Vec<Piece>);
 
 impl Pattern {
+    /// Parses a pattern as manifests write it.
+    ///
     /// # Errors
-    /// For braces that do not match, and nameless or adjacent placeholders, which could be told apart in no way.
+    /// Returns an error for unbalanced braces, for placeholders without a name, and for adjacent placeholders, whose texts could
+    /// not be told apart.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -50,7 +61,7 @@ impl Pattern {
                 None => (name, false),
                 Some((name, "digits")) => (name, true),
                 Some((_, kind)) => {
-                    bail!("{text:?} has the kind {kind:?}, but there is digits only")
+                    bail!("{text:?} has the kind {kind:?}, but the only kind is digits")
                 }
             };
             pieces.push(Piece::Placeholder {
@@ -62,7 +73,7 @@ impl Pattern {
         Ok(Self(pieces))
     }
 
-    /// Names of all placeholders.
+    /// Names of all placeholders in their order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|piece| match piece {
             Piece::Placeholder { name, .. } => Some(name.as_str()),
@@ -70,7 +81,7 @@ impl Pattern {
         })
     }
 
-    /// The folder above all placeholders.
+    /// The longest folder that does not contain a placeholder.
     pub(crate) fn folder(&self) -> &Path {
         match self.0.first() {
             Some(Piece::Text(text)) => {
@@ -80,7 +91,7 @@ impl Pattern {
         }
     }
 
-    /// The placeholders' texts if `path` (relative, `/` between parts) has this form.
+    /// The placeholders' texts if `path` (relative, with `/` between its parts) matches the pattern.
     pub(crate) fn captures(&self, path: &str) -> Option<Captures> {
         let mut captures = Captures::new();
         match_pieces(&self.0, path, &mut captures).then_some(captures)
@@ -89,16 +100,21 @@ impl Pattern {
     /// The path with the placeholders filled in.
     ///
     /// # Errors
-    /// For a placeholder that is not in `captures`.
+    /// Returns an error for a placeholder that is not in `captures`.
     pub(crate) fn fill(&self, captures: &Captures) -> Result<String> {
-        let text = |piece: &Piece| match piece {
-            Piece::Text(text) => Ok(text.clone()),
-            Piece::Placeholder { name, .. } => captures
+        self.0.iter().map(|piece| piece.fill(captures)).collect()
+    }
+}
+
+impl Piece {
+    fn fill<'a>(&'a self, captures: &'a Captures) -> Result<&'a str> {
+        match self {
+            Self::Text(text) => Ok(text),
+            Self::Placeholder { name, .. } => captures
                 .get(name)
-                .cloned()
+                .map(String::as_str)
                 .with_context(|| format!("the images' pattern has no placeholder {{{name}}}")),
-        };
-        self.0.iter().map(text).collect()
+        }
     }
 }
 
@@ -111,7 +127,11 @@ impl std::fmt::Display for Pattern {
     }
 }
 
-/// The longest text for the first placeholder that lets the rest match.
+/// Whether `pieces` match the whole of `path`; if they do, `captures` are completed.
+///
+/// Recursion over the pieces with backtracking: a placeholder tries its longest text first. `captures` hold the placeholders
+/// before `pieces`, and are restored if there is no match. Patterns have a few pieces and file names a few dozen
+/// characters, so that the number of attempts stays small.
 fn match_pieces(pieces: &[Piece], path: &str, captures: &mut Captures) -> bool {
     let Some((first, others)) = pieces.split_first() else {
         return path.is_empty();
@@ -127,7 +147,7 @@ fn match_pieces(pieces: &[Piece], path: &str, captures: &mut Captures) -> bool {
             let mut ends = part.char_indices().map(|(at, c)| at + c.len_utf8()).rev();
             ends.any(|end| {
                 let text = &path[..end];
-                // a name that occurs twice stands for the same text
+                // a name that occurred before stands for the same text
                 let known = captures.get(name).cloned();
                 if known.as_deref().is_some_and(|k| k != text) {
                     return false;
@@ -143,7 +163,7 @@ fn match_pieces(pieces: &[Piece], path: &str, captures: &mut Captures) -> bool {
     }
 }
 
-/// `path` with `/` between its parts on every system.
+/// `path` with `/` between its parts on every operating system; `None` if it is not valid UTF-8.
 pub(crate) fn slashes(path: &Path) -> Option<String> {
     let parts: Option<Vec<_>> = path.iter().map(|part| part.to_str()).collect();
     Some(parts?.join("/"))

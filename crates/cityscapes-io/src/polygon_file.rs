@@ -1,17 +1,17 @@
-//! `*_polygons.json` of Cityscapes to label ids.
+//! The polygon files `*_polygons.json` of Cityscapes become label ids.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use artifacts::atomic::read_json;
+use artifacts::cityscapes::label_of_name;
 use artifacts::mask::Mask;
 use artifacts::picture::MAX_PIXELS;
 use serde::Deserialize;
 
 use crate::pillow_polygon::fill_polygon;
-use artifacts::cityscapes::label_of_name;
 
-/// What of an annotation file is drawn.
+/// The fields of an annotation file that are needed to rasterize it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Annotation {
@@ -24,7 +24,7 @@ struct Annotation {
 struct Object {
     label: String,
     polygon: Vec<[f64; 2]>,
-    /// False and true, or 0 and 1.
+    /// `true` or 1 if the annotators removed the object; files have both spellings.
     #[serde(default)]
     deleted: serde_json::Value,
 }
@@ -35,25 +35,27 @@ impl Object {
     }
 }
 
-/// Draws the objects of an annotation file in their order, each over those before; what none covers is `unlabeled`.
+/// Rasterizes the objects of an annotation file in their order, so that later objects cover earlier ones.
 ///
-/// Returns label ids as in `*_labelIds.png`. Deleted objects and license plates (id -1) are not drawn.
+/// Returns label ids as in `*_labelIds.png`; pixels that no object covers are `unlabeled` (0). Deleted objects and license
+/// plates (id -1) are left out.
 ///
 /// Source: cityscapesScripts, `json2labelImg.createLabelImage`.
 ///
 /// # Errors
-/// If the file is damaged, has an absurd size, or an object has an unknown label or fewer than two corners.
+/// Returns an error if the file is damaged, its size is not one that an image could have, or an object has an unknown label
+/// or fewer than two corners.
 pub fn read_label_ids(path: &Path) -> Result<Mask> {
     let annotation: Annotation = read_json(path)?;
-    draw(&annotation).with_context(|| format!("{} cannot be used", path.display()))
+    rasterize(&annotation).with_context(|| format!("{} cannot be used", path.display()))
 }
 
-fn draw(annotation: &Annotation) -> Result<Mask> {
+fn rasterize(annotation: &Annotation) -> Result<Mask> {
     let (width, height) = (annotation.img_width, annotation.img_height);
     let n_pixels = (width as u64).checked_mul(height as u64);
     ensure!(
         n_pixels.is_some_and(|n| (1..=MAX_PIXELS).contains(&n)),
-        "it is for {width}x{height} pixels"
+        "its size is {width}x{height} pixels, which no image has"
     );
     let mut mask = Mask::filled(width, height, 0);
     for (number, object) in (1..).zip(&annotation.objects) {
@@ -64,7 +66,7 @@ fn draw(annotation: &Annotation) -> Result<Mask> {
             .with_context(|| format!("object {number} has the unknown label {:?}", object.label))?;
         ensure!(
             object.polygon.len() >= 2,
-            "object {number} ({}) has {} corners",
+            "object {number} ({}) has {} corners, at least 2 are needed",
             object.label,
             object.polygon.len()
         );
@@ -80,13 +82,12 @@ fn draw(annotation: &Annotation) -> Result<Mask> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
     use artifacts::cityscapes::{LABELS, train_id};
+    use stage_testing::data::golden_or_committed;
 
     fn read(text: &str) -> Result<Mask> {
-        draw(&serde_json::from_str(text)?)
+        rasterize(&serde_json::from_str(text)?)
     }
 
     #[test]
@@ -113,20 +114,12 @@ mod tests {
         Ok(())
     }
 
-    /// Folder with label pictures that cityscapesScripts drew with Pillow.
-    fn golden() -> PathBuf {
-        let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
-        let named =
-            std::env::var_os("OODSEG_GOLDEN").map(|root| PathBuf::from(root).join("polygons"));
-        // other sets of reference numbers may have none
-        let named = named.filter(|folder| folder.is_dir());
-        named.unwrap_or_else(|| PathBuf::from(committed).join("polygons"))
-    }
-
+    /// The folder has label images that cityscapesScripts rasterized with Pillow.
     #[test]
     fn golden_polygons_have_the_same_pixels() -> Result<()> {
+        let folder = golden_or_committed("polygons");
         let mut n_cases = 0;
-        for entry in std::fs::read_dir(golden())? {
+        for entry in std::fs::read_dir(&folder)? {
             let path = entry?.path();
             if path.extension().is_none_or(|e| e != "json") {
                 continue;
@@ -141,12 +134,12 @@ mod tests {
             assert!(ours.eq(train_ids.labels.iter().map(|&id| Some(id))));
             n_cases += 1;
         }
-        assert!(n_cases > 0, "no cases in {}", golden().display());
+        assert!(n_cases > 0, "no cases in {}", folder.display());
         Ok(())
     }
 
     #[test]
-    fn all_labels_can_be_drawn() {
+    fn all_labels_are_found_by_name() {
         for label in LABELS {
             assert_eq!(label_of_name(label.name).map(|l| l.id), Some(label.id));
         }

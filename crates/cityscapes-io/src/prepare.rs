@@ -1,54 +1,35 @@
 //! `prepare`: a data set's folder becomes `masks/<sample_id>.png` and `index.json`.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use artifacts::index::{Index, Sample, hash_file};
 use artifacts::labels::IGNORE;
 use artifacts::mask::Mask;
 use artifacts::picture;
-use artifacts::stage_dir::{Opened, StageDir};
 use rayon::prelude::*;
 use serde::Serialize;
-use stage_cli::{Common, Progress, print_result};
+use stage_cli::{Common, ImageSize, Limit, Progress, print_result};
 
-use crate::discover::{Discovered, Found, discover};
+use crate::discover::{Discovered, SampleFiles, discover};
 use crate::manifest::DatasetManifest;
+use crate::source::Source;
 
 /// Arguments of `prepare`.
 #[derive(clap::Args, Clone, Debug, Serialize)]
 pub struct Args {
-    /// Where the data set is.
+    /// Which data set is read, and where its files are.
     #[command(flatten)]
     pub source: Source,
-    /// What to write where.
+    /// What is written, and where.
     #[command(flatten)]
     pub target: Target,
-    /// Another number of samples or another image size than the published data set's is an error, not a warning.
+    /// Treat another number of samples or another image size than in the published data set as an error, not a warning.
     #[arg(long)]
     pub strict: bool,
 }
 
-/// Which data set and where its files are.
-#[derive(clap::Args, Clone, Debug, Serialize)]
-pub struct Source {
-    /// Name of a known data set: cityscapes-train, cityscapes-val, cityscapes-test, cityscapes-coarse-train,
-    /// cityscapes-coarse-train-extra, cityscapes-coarse-val, lost-and-found-train, lost-and-found-test,
-    /// lost-and-found-test-no-known, fishyscapes-static, fishyscapes-laf, road-anomaly21, road-anomaly21-test,
-    /// road-obstacle21, road-obstacle21-test, road-anomaly, street-hazards-test, bdd100k-train, bdd100k-val,
-    /// coco-train2017, coco-val2017, image-folder.
-    #[arg(long, value_name = "NAME", required_unless_present = "manifest")]
-    pub dataset: Option<String>,
-    /// Description of another data set, in the form of the files in data-manifests.
-    #[arg(long, value_name = "FILE", conflicts_with = "dataset")]
-    pub manifest: Option<PathBuf>,
-    /// Folder of the data set as downloaded.
-    #[arg(long, value_name = "FOLDER")]
-    pub root: PathBuf,
-}
-
-/// What is written where.
+/// What is written, and where.
 #[derive(clap::Args, Clone, Debug, Serialize)]
 pub struct Target {
     /// Folder to write masks and index to.
@@ -58,69 +39,33 @@ pub struct Target {
     /// Size in pixels at which the samples are evaluated, e.g. 1024x512; masks are resized to it by nearest neighbor.
     /// Default: the size of each image.
     #[arg(long, value_name = "WxH")]
-    pub size: Option<Size>,
-    /// Only the first so many samples in the order of their ids; 0 for all.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub limit: usize,
+    pub size: Option<ImageSize>,
+    /// How many samples are written.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub limit: Limit,
 }
 
-/// Width and height in pixels, written `1024x512`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Size {
-    /// Columns.
-    pub width: u32,
-    /// Rows.
-    pub height: u32,
+/// Writes masks and the index; prints one line with what was written.
+///
+/// # Errors
+/// Returns an error if the data set is not there or not as its manifest says, naming the file and what to do.
+pub fn run(args: &Args, common: &Common) -> Result<()> {
+    let manifest = args.source.data_manifest()?;
+    let inputs = args.source.manifest.iter();
+    let inputs: Vec<_> = inputs.map(|m| ("manifest", m.as_path())).collect();
+    let preparation = Preparation {
+        manifest: &manifest,
+        root: &args.source.root,
+        target: &args.target,
+        strict: args.strict,
+    };
+    preparation.run(&inputs, common)
 }
 
-impl FromStr for Size {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let parse = || -> Option<Self> {
-            let (width, height) = text.split_once('x')?;
-            let (width, height) = (width.parse().ok()?, height.parse().ok()?);
-            (1..=65_535).contains(&width).then_some(())?;
-            (1..=65_535).contains(&height).then_some(())?;
-            Some(Self { width, height })
-        };
-        parse().with_context(|| {
-            format!("a size is written WIDTHxHEIGHT, for example 1024x512, not {text:?}")
-        })
-    }
-}
-
-impl Source {
-    /// The manifest that is named.
-    ///
-    /// # Errors
-    /// As [`DatasetManifest::load`].
-    pub fn data_manifest(&self) -> Result<DatasetManifest> {
-        DatasetManifest::load(self.dataset.as_deref(), self.manifest.as_deref())
-    }
-}
-
-/// How the number of samples found and the sizes of images read differ from the published data set's, in words.
-pub fn differences(
-    manifest: &DatasetManifest,
-    n_found: usize,
-    mut sizes: impl Iterator<Item = (u32, u32)>,
-) -> Vec<String> {
-    let mut differences = Vec::new();
-    if let Some(expected) = manifest.expected_samples.filter(|&n| n != n_found) {
-        differences.push(format!("{n_found} samples instead of {expected}"));
-    }
-    if let Some([width, height]) = manifest.image_size
-        && let Some((w, h)) = sizes.find(|&size| size != (width, height))
-    {
-        differences.push(format!("images of {w}x{h} instead of {width}x{height}"));
-    }
-    differences
-}
-
-/// What the masks depend on beside the arguments: another meaning of values or other files are other work.
+/// What determines the output: another meaning of the values or other files give other masks.
 #[derive(Serialize)]
-struct Work<'a> {
+struct ManifestArguments<'a> {
     #[serde(flatten)]
     target: &'a Target,
     root: &'a Path,
@@ -128,37 +73,166 @@ struct Work<'a> {
     samples_blake3: String,
 }
 
-/// Writes masks and index; prints one line with what was written.
-///
-/// # Errors
-/// If the data set is not there or not as its manifest says, naming the file and what to do.
-pub fn run(args: &Args, common: &Common) -> Result<()> {
-    let manifest = args.source.data_manifest()?;
-    let inputs = args.source.manifest.iter();
-    let inputs: Vec<_> = inputs.map(|m| ("manifest", m.as_path())).collect();
-    write(
-        &manifest,
-        &args.source.root,
-        &args.target,
-        args.strict,
-        &inputs,
-        common,
-    )
+/// The data set that `manifest` describes, to be prepared.
+#[derive(Clone, Copy, Debug)]
+pub struct Preparation<'a> {
+    /// Description of the data set.
+    pub manifest: &'a DatasetManifest,
+    /// Folder of the data set.
+    pub root: &'a Path,
+    /// What is written, and where.
+    pub target: &'a Target,
+    /// Whether differences to the published data set are an error.
+    pub strict: bool,
 }
 
-/// Writes masks and index of the data set that `manifest` describes, below `root`.
-///
-/// # Errors
-/// As [`run`].
-pub fn write(
-    manifest: &DatasetManifest,
-    root: &Path,
-    target: &Target,
-    strict: bool,
-    inputs: &[(&str, &Path)],
-    common: &Common,
-) -> Result<()> {
-    let mut found = discover(manifest, root)?;
+impl Preparation<'_> {
+    /// Writes masks and the index; prints one line with what was written. `inputs` are other files that the output depends
+    /// on, with the names of their flags.
+    ///
+    /// # Errors
+    /// Returns an error if the data set is not there or not as its manifest says, naming the file and what to do.
+    pub fn run(&self, inputs: &[(&str, &Path)], common: &Common) -> Result<()> {
+        let mut found = discover(self.manifest, self.root)?;
+        refuse_faults(&found)?;
+        let n_found = found.samples.len();
+        self.target.limit.truncate(&mut found.samples);
+        let arguments = ManifestArguments {
+            target: self.target,
+            root: self.root,
+            data_manifest: self.manifest,
+            samples_blake3: found.fingerprint()?,
+        };
+        let output = &self.target.output;
+        let stage = "cityscapes-io prepare";
+        let opened = stage_cli::open(output, stage, &arguments, inputs, common.force)?;
+        let Some(dir) = opened else { return Ok(()) };
+        let samples = self.write_masks(&found, &dir.subdir("masks")?)?;
+        let n_samples = samples.len();
+        ensure!(
+            n_samples > 0,
+            "all labels in {} are void: no sample has a pixel to evaluate",
+            self.root.display()
+        );
+        let n_void = found.samples.len() - n_samples;
+        self.compare_with_published(n_found - n_void, &samples)?;
+        let DatasetManifest {
+            dataset,
+            split,
+            mask_kind,
+            ..
+        } = self.manifest;
+        let index = Index::new(dataset, split, *mask_kind, self.root, samples)?;
+        index.write(dir.path())?;
+        dir.finish(&[("samples", n_samples as u64)])?;
+        print_result(format!(
+            "{}: {n_samples} samples in {}",
+            self.manifest.name,
+            output.display()
+        ));
+        Ok(())
+    }
+
+    /// Warns of differences to the published data set, or refuses them.
+    fn compare_with_published(&self, n_found: usize, samples: &[Sample]) -> Result<()> {
+        let sizes = samples.iter().map(|s| (s.image_width, s.image_height));
+        let differences = self.manifest.differences(n_found, sizes).join(", ");
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let text = format!(
+            "{} differs from {} as published: {differences}",
+            self.root.display(),
+            self.manifest.title
+        );
+        ensure!(
+            !self.strict,
+            "{text}; download the whole data set, or leave out --strict"
+        );
+        tracing::warn!("{text}");
+        Ok(())
+    }
+
+    /// Writes the masks that are not in `folder` yet. Returns the records of the samples for the index, without those that
+    /// are void and left out.
+    fn write_masks(&self, found: &Discovered, folder: &Path) -> Result<Vec<Sample>> {
+        let progress = Progress::new("prepare", found.samples.len() as u64, "images");
+        let samples = found.samples.par_iter().map(|sample| {
+            let prepared = self.prepare_sample(found, sample, folder);
+            progress.advance(1);
+            prepared
+        });
+        let samples: Vec<Option<Sample>> = samples.collect::<Result<_>>()?;
+        progress.finish();
+        Ok(samples.into_iter().flatten().collect())
+    }
+
+    /// Writes one mask, if there are labels. Returns `None` if the sample is void and left out.
+    fn prepare_sample(
+        &self,
+        found: &Discovered,
+        sample: &SampleFiles,
+        folder: &Path,
+    ) -> Result<Option<Sample>> {
+        let (image_width, image_height) = picture::size(&self.root.join(&sample.image))?;
+        let size = self.target.size.unwrap_or(ImageSize {
+            width: image_width,
+            height: image_height,
+        });
+        let name = format!("{}.png", sample.sample_id);
+        let path = folder.join(&name);
+        let mut mask_blake3 = None;
+        if sample.labels.is_some() {
+            // an interrupted call of the same work may have left the mask
+            if !(path.exists() && Mask::read_raw(&path).is_ok()) {
+                let image_size = (image_width, image_height);
+                let Some(mask) = self.mask(found, sample, image_size, size)? else {
+                    return Ok(None);
+                };
+                mask.write(&path)?;
+            }
+            mask_blake3 = Some(hash_file(&path)?);
+        }
+        let mask = sample.labels.is_some();
+        Ok(Some(Sample {
+            sample_id: sample.sample_id.clone(),
+            image: sample.image.clone(),
+            image_bytes: sample.image_bytes,
+            image_width,
+            image_height,
+            mask: mask.then(|| Path::new("masks").join(name)),
+            mask_blake3,
+            width: size.width,
+            height: size.height,
+            proxy: None,
+        }))
+    }
+
+    /// The mask of a sample at `size`; `None` if there are no labels, or they are void and such samples are left out.
+    fn mask(
+        &self,
+        found: &Discovered,
+        sample: &SampleFiles,
+        image_size: (u32, u32),
+        size: ImageSize,
+    ) -> Result<Option<Mask>> {
+        let Some(labels) = &sample.labels else {
+            return Ok(None);
+        };
+        let mask = found.read_labels(labels, &self.root.join(&sample.image), image_size)?;
+        if self.manifest.skip_void && mask.labels.iter().all(|&label| label == IGNORE) {
+            return Ok(None);
+        }
+        if (size.width, size.height) == image_size {
+            return Ok(Some(mask));
+        }
+        let (width, height) = (size.width as usize, size.height as usize);
+        Ok(Some(mask.resize_nearest(width, height)))
+    }
+}
+
+/// Refuses a data set with faults, and warns of labels without an image.
+fn refuse_faults(found: &Discovered) -> Result<()> {
     if let Some((first, others)) = found.faults.split_first() {
         let others = match others.len() {
             0 => String::new(),
@@ -166,142 +240,9 @@ pub fn write(
         };
         bail!("{first}{others}");
     }
-    if let Some(first) = found.lost.first() {
-        let n = found.lost.len();
+    if let Some(first) = found.labels_without_image.first() {
+        let n = found.labels_without_image.len();
         tracing::warn!("{n} labels have no image, the first: {first}");
     }
-    let n_found = found.samples.len();
-    if target.limit > 0 {
-        found.samples.truncate(target.limit);
-    }
-    let work = Work {
-        target,
-        root,
-        data_manifest: manifest,
-        samples_blake3: found.fingerprint()?,
-    };
-    let stage = "cityscapes-io prepare";
-    let dir = match StageDir::open(&target.output, stage, &work, inputs, common.force)? {
-        Opened::Done(_) => {
-            tracing::info!("{} is already complete", target.output.display());
-            return Ok(());
-        }
-        Opened::Work(dir) => dir,
-    };
-    let samples = write_masks(&found, manifest, root, target, &dir.subdir("masks")?)?;
-    ensure!(
-        !samples.is_empty(),
-        "no sample of {} has a pixel that counts",
-        root.display()
-    );
-    let n_void = found.samples.len() - samples.len();
-    let sizes = samples.iter().map(|s| (s.image_width, s.image_height));
-    let differences = differences(manifest, n_found - n_void, sizes).join(", ");
-    let text = format!("{} is not {} as published", root.display(), manifest.title);
-    if !differences.is_empty() {
-        ensure!(
-            !strict,
-            "{text}: {differences}; get the whole data set, or do without --strict"
-        );
-        tracing::warn!("{text}: {differences}");
-    }
-    let n_samples = samples.len();
-    Index::new(
-        &manifest.dataset,
-        &manifest.split,
-        manifest.mask_kind,
-        root,
-        samples,
-    )?
-    .write(dir.path())?;
-    dir.finish(&[("samples", n_samples as u64)])?;
-    print_result(format!(
-        "{}: {n_samples} samples in {}",
-        manifest.name,
-        target.output.display()
-    ));
     Ok(())
-}
-
-/// Writes the masks that are not there yet; samples without a pixel that counts may be left out.
-fn write_masks(
-    found: &Discovered,
-    manifest: &DatasetManifest,
-    root: &Path,
-    target: &Target,
-    folder: &Path,
-) -> Result<Vec<Sample>> {
-    let progress = Progress::new("prepare", found.samples.len() as u64, "images");
-    let samples = found.samples.par_iter().map(|sample| {
-        let prepared = prepare_sample(found, sample, manifest.skip_void, root, target, folder);
-        progress.advance(1);
-        prepared
-    });
-    let samples: Vec<Option<Sample>> = samples.collect::<Result<_>>()?;
-    progress.finish();
-    Ok(samples.into_iter().flatten().collect())
-}
-
-fn prepare_sample(
-    found: &Discovered,
-    sample: &Found,
-    skip_void: bool,
-    root: &Path,
-    target: &Target,
-    folder: &Path,
-) -> Result<Option<Sample>> {
-    let image = root.join(&sample.image);
-    let (image_width, image_height) = picture::size(&image)?;
-    let size = target.size.unwrap_or(Size {
-        width: image_width,
-        height: image_height,
-    });
-    let name = format!("{}.png", sample.sample_id);
-    let path = folder.join(&name);
-    let mut mask_blake3 = None;
-    if let Some(labels) = &sample.labels {
-        // an interrupted call of the same work may have left it
-        let kept = path.exists().then(|| Mask::read_raw(&path)).transpose();
-        if kept.ok().flatten().is_none() {
-            let mut mask = found.read_labels(labels, &image, (image_width, image_height))?;
-            if skip_void && mask.labels.iter().all(|&label| label == IGNORE) {
-                return Ok(None);
-            }
-            if (size.width, size.height) != (image_width, image_height) {
-                mask = mask.resize_nearest(size.width as usize, size.height as usize);
-            }
-            mask.write(&path)?;
-        }
-        mask_blake3 = Some(hash_file(&path)?);
-    }
-    Ok(Some(Sample {
-        sample_id: sample.sample_id.clone(),
-        image: sample.image.clone(),
-        image_bytes: sample.image_bytes,
-        image_width,
-        image_height,
-        mask: sample
-            .labels
-            .is_some()
-            .then(|| Path::new("masks").join(name)),
-        mask_blake3,
-        width: size.width,
-        height: size.height,
-        proxy: None,
-    }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_width_by_height() -> Result<()> {
-        let size: Size = "1024x512".parse()?;
-        assert_eq!((size.width, size.height), (1024, 512));
-        for bad in ["1024", "0x5", "5x0", "axb", "1x2x3", "70000x1", "-1x2"] {
-            assert!(bad.parse::<Size>().is_err(), "{bad}");
-        }
-        Ok(())
-    }
 }

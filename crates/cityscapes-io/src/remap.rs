@@ -1,27 +1,41 @@
-//! From the values in a label file to those in a mask.
+//! From the values in a label file to the values in a mask.
 
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use artifacts::cityscapes::train_id;
 use artifacts::labels::{IGNORE, MaskKind};
 use artifacts::mask::Mask;
+use serde::{Deserialize, Serialize};
 
-use crate::manifest::Values;
-use artifacts::cityscapes::train_id;
-
-/// Name in manifests of the table in [`crate::labels`].
+/// Name in manifests of the table of Cityscapes label ids, [`train_id`].
 const CITYSCAPES_LABEL_IDS: &str = "cityscapes-label-ids";
 
-/// Name in manifests of a table that leaves the values of the mask's kind as they are.
+/// Name in manifests of the table that keeps the values of the mask's kind as they are.
 pub const UNCHANGED: &str = "unchanged";
 
-/// New value of each of the 256 values, nothing for those that may not occur.
+/// Meaning of the values in a label file, as manifests write it; a value without a meaning is an error.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Values {
+    /// A table in the code: `cityscapes-label-ids`, or `unchanged` for masks that have this project's values already.
+    Table(String),
+    /// Value or range of values in the file (`"7"`, `"2-30"`) to the value in the mask.
+    Map(BTreeMap<String, u8>),
+}
+
+/// The value in the mask for each of the 256 values in a label file, `None` for values that may not occur.
 #[derive(Clone, Debug)]
 pub struct Remap([Option<u8>; 256]);
 
 impl Remap {
+    /// The table that `values` describe, for masks of `kind`.
+    ///
     /// # Errors
-    /// For an unknown table, a range that is none, a value that is given twice, and a new value that no mask of `kind` has.
+    /// Returns an error for an unknown table, an invalid range, a value that is given twice, and a new value that masks of
+    /// `kind` do not have.
     pub fn new(values: &Values, kind: MaskKind) -> Result<Self> {
         let mut table = [None; 256];
         match values {
@@ -49,7 +63,7 @@ impl Remap {
             }
         }
         if let Some(bad) = table.iter().flatten().find(|&&to| !kind.allows(to)) {
-            bail!("no {kind:?} mask has the value {bad}");
+            bail!("the value {bad} does not exist in {kind:?} masks");
         }
         Ok(Self(table))
     }
@@ -57,7 +71,7 @@ impl Remap {
     /// Replaces all values of `mask`, which was read from `path`.
     ///
     /// # Errors
-    /// For a value without a meaning, with its first place and the number of such pixels.
+    /// Returns an error if there are values without a meaning, with the place of the first one and the number of such pixels.
     pub fn apply(&self, mask: &mut Mask, path: &Path) -> Result<()> {
         let mut n_unknown = 0;
         for_each_run(&mut mask.labels, |run| {
@@ -69,8 +83,8 @@ impl Remap {
             let is_unknown = |&value: &u8| self.0[usize::from(value)].is_none();
             let at = mask.labels.iter().position(is_unknown).unwrap_or(0);
             bail!(
-                "{} has the value {} at row {}, column {}, which the data set's manifest does not know \
-                 ({n_unknown} pixels have such values): add it to the values there, or get the file again",
+                "{} has the value {} at row {}, column {}, which has no meaning in the data set's manifest \
+                 ({n_unknown} pixels have such values): add it to the values there, or download the file again",
                 path.display(),
                 mask.labels[at],
                 at / mask.width,
@@ -83,30 +97,30 @@ impl Remap {
     }
 }
 
-/// Calls `work` with pieces of equal values that make up `labels`.
+/// Splits `labels` into runs of equal values, not necessarily the longest ones, and calls `visit` with each.
 ///
-/// Labels come in areas: eight equal ones are told by one comparison, which is several times faster than a look at
-/// each.
-fn for_each_run(labels: &mut [u8], mut work: impl FnMut(&mut [u8])) {
+/// Most neighboring pixels have the same label. One comparison of 64 bits recognizes eight equal labels, which is several
+/// times faster than visiting each.
+fn for_each_run(labels: &mut [u8], mut visit: impl FnMut(&mut [u8])) {
     let (eights, rest) = labels.as_chunks_mut::<8>();
     for eight in eights {
         if u64::from_ne_bytes(*eight) == u64::from(eight[0]) * 0x0101_0101_0101_0101 {
-            work(eight);
+            visit(eight);
         } else {
-            eight.chunks_exact_mut(1).for_each(&mut work);
+            eight.chunks_exact_mut(1).for_each(&mut visit);
         }
     }
-    rest.chunks_exact_mut(1).for_each(&mut work);
+    rest.chunks_exact_mut(1).for_each(&mut visit);
 }
 
-/// `"7"` or `"2-30"`, both ends included.
-fn parse_range(text: &str) -> Result<std::ops::RangeInclusive<u8>> {
+/// Parses `"7"` or `"2-30"`; both ends are included.
+fn parse_range(text: &str) -> Result<RangeInclusive<u8>> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let parsed = first.parse::<u8>().ok().zip(last.parse::<u8>().ok());
     parsed
         .filter(|(first, last)| first <= last)
         .map(|(first, last)| first..=last)
-        .with_context(|| format!("{text:?} is no value or range of values within 0-255"))
+        .with_context(|| format!("{text:?} is neither a value nor a range of values within 0-255"))
 }
 
 #[cfg(test)]
@@ -147,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn maps_that_make_no_sense_are_refused() {
+    fn invalid_maps_are_refused() {
         for bad in ["a", "3-2", "256", "-1", "1-"] {
             assert!(remap(&[(bad, 1)]).is_err(), "{bad}");
         }

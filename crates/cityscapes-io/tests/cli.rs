@@ -1,22 +1,27 @@
 //! Runs the executable: help, drawn data sets, and everything that can be wrong with a data set.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use artifacts::index::Index;
 use artifacts::labels::MaskKind;
 use artifacts::mask::Mask;
-use assert_cmd::Command;
+use stage_testing::command;
+use stage_testing::folder::files;
 use tempfile::TempDir;
 
-/// Runs with arguments separated by spaces, in `dir`. Returns success, stdout and stderr.
+/// The executable with arguments separated by spaces, in `dir`.
+fn call(dir: &Path, arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cityscapes-io"));
+    command.args(arguments.split_whitespace()).current_dir(dir);
+    command
+}
+
+/// Runs `check`, which prints faults to stdout. Returns success, stdout and stderr.
 fn run(dir: &Path, arguments: &str) -> Result<(bool, String, String)> {
-    let output = Command::new(env!("CARGO_BIN_EXE_cityscapes-io"))
-        .args(arguments.split_whitespace())
-        .current_dir(dir)
-        .output()?;
+    let output = call(dir, arguments).output()?;
     Ok((
         output.status.success(),
         String::from_utf8(output.stdout)?,
@@ -25,34 +30,12 @@ fn run(dir: &Path, arguments: &str) -> Result<(bool, String, String)> {
 }
 
 fn succeed(dir: &Path, arguments: &str) -> Result<String> {
-    let (success, stdout, stderr) = run(dir, arguments)?;
-    anyhow::ensure!(success, "{arguments} failed: {stderr}");
-    Ok(stdout)
+    Ok(command::succeed(&mut call(dir, arguments))?.stdout)
 }
 
-/// The one line of a failing call.
+/// The one error line of a failing call.
 fn fail(dir: &Path, arguments: &str) -> Result<String> {
-    let (success, _, stderr) = run(dir, arguments)?;
-    anyhow::ensure!(!success, "{arguments} should fail");
-    let errors: Vec<_> = stderr
-        .lines()
-        .filter(|l| l.starts_with("error: "))
-        .collect();
-    anyhow::ensure!(errors.len() == 1, "not one line: {stderr}");
-    Ok(errors[0].to_owned())
-}
-
-/// All files below `dir` but the manifests, which hold times.
-fn files(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
-    let mut all = BTreeMap::new();
-    for entry in walkdir::WalkDir::new(dir) {
-        let entry = entry?;
-        let name = entry.path().strip_prefix(dir)?.display().to_string();
-        if entry.file_type().is_file() && name != "manifest.json" {
-            all.insert(name, fs::read(entry.path())?);
-        }
-    }
-    Ok(all)
+    command::fail(&mut call(dir, arguments), &[])
 }
 
 /// Small drawn data sets in the official layouts.
@@ -85,15 +68,17 @@ fn write_labels(dir: &Path, id: &str, width: u32, labels: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Prepares the [`toy`].
 const PREPARE: &str = "prepare --dataset fishyscapes-static --root set --output out";
 
 #[test]
-fn help_tells_flags_and_names() -> Result<()> {
+fn help_names_flags_and_data_sets() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let help = succeed(dir.path(), "--help")?;
     for word in ["prepare", "check", "index", "--threads"] {
         assert!(help.contains(word), "{word} in {help}");
     }
+    assert!(!help.contains("demo"), "{help}");
     let help = succeed(dir.path(), "prepare --help")?;
     let names = cityscapes_io::manifest::SHIPPED.map(|(name, _)| name);
     for word in ["--dataset", "--size", "--strict"].into_iter().chain(names) {
@@ -103,9 +88,32 @@ fn help_tells_flags_and_names() -> Result<()> {
 }
 
 #[test]
+fn the_former_demo_names_the_executable_that_draws_now() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    for flags in ["", "--scale small --output data"] {
+        let error = fail(dir.path(), &format!("demo {flags}"))?;
+        assert!(error.contains("`demo-data`"), "{error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn sizes_have_one_limit_in_all_stages() -> Result<()> {
+    let dir = toy()?;
+    for size in ["40000x1", "1x32769", "0x5", "axb", "1x2x3"] {
+        let output = call(dir.path(), &format!("{PREPARE} --size {size}")).output()?;
+        let stderr = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(2), "{size}: {stderr}");
+        assert!(stderr.contains("from 1 to 32768 pixels"), "{stderr}");
+    }
+    assert!(!dir.path().join("out").exists());
+    Ok(())
+}
+
+#[test]
 fn prepare_maps_values_and_lists_samples() -> Result<()> {
     let dir = toy()?;
-    fs::write(dir.path().join("set/images/readme.txt"), "no picture")?;
+    fs::write(dir.path().join("set/images/readme.txt"), "text")?;
     // JPEG bytes under the name of a PNG, as in one published benchmark
     let jpeg = dir.path().join("jpeg");
     image::RgbImage::new(4, 2).save_with_format(&jpeg, image::ImageFormat::Jpeg)?;
@@ -126,7 +134,7 @@ fn prepare_maps_values_and_lists_samples() -> Result<()> {
 
     let (_, stdout, stderr) = run(dir.path(), PREPARE)?;
     assert!(
-        stdout.is_empty() && stderr.contains("already complete"),
+        stdout.is_empty() && stderr.contains("out is up to date"),
         "{stderr}"
     );
     succeed(dir.path(), &format!("{PREPARE} --size 2x1 --limit 1"))?;
@@ -219,7 +227,7 @@ fn each_mistake_is_one_clear_line() -> Result<()> {
     image::GrayImage::new(4, 2).save(&photo)?;
     fs::rename(photo, at.join("set/labels_masks/b.png"))?;
     check(fail(at, PREPARE)?, &["labels_masks/b.png", "JPEG", "blurs"]);
-    fs::write(at.join("set/labels_masks/b.png"), "no picture")?;
+    fs::write(at.join("set/labels_masks/b.png"), "text")?;
     check(fail(at, PREPARE)?, &["labels_masks/b.png"]);
     fs::remove_file(at.join("set/labels_masks/b.png"))?;
     check(
@@ -227,8 +235,8 @@ fn each_mistake_is_one_clear_line() -> Result<()> {
         &["images/b.png", "labels_masks/b.png does not exist"],
     );
     write_labels(at, "b", 4, &[0; 8])?;
-    fs::write(at.join("set/images/b.png"), "no picture")?;
-    check(fail(at, PREPARE)?, &["images/b.png", "no picture"]);
+    fs::write(at.join("set/images/b.png"), "text")?;
+    check(fail(at, PREPARE)?, &["images/b.png", "not an image"]);
     fs::remove_file(at.join("set/images/b.png"))?;
     image::RgbImage::new(4, 2).save(at.join("set/images/a.jpg"))?;
     check(fail(at, PREPARE)?, &["a.jpg", "a.png", "both"]);
@@ -279,7 +287,7 @@ fn a_new_data_set_needs_only_a_manifest() -> Result<()> {
     Ok(())
 }
 
-/// A good data set of eight samples in the layout of fishyscapes-static; `c` is a palette picture.
+/// A good data set of eight samples in the layout of fishyscapes-static.
 fn eight(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir.join("set/images"))?;
     fs::create_dir_all(dir.join("set/labels_masks"))?;
@@ -383,9 +391,9 @@ fn parts_of_cityscapes_that_are_missing_are_named() -> Result<()> {
     Ok(())
 }
 
-/// Polygons are drawn to other pixels than the demo's own, but nearly the same.
+/// Pillow's rule gives other pixels than the drawn labels have, but few.
 #[test]
-fn polygons_stand_for_missing_pictures_of_labels() -> Result<()> {
+fn polygons_replace_missing_label_images() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let at = dir.path();
     draw_demo(&at.join("demo"))?;
@@ -422,7 +430,7 @@ fn polygons_stand_for_missing_pictures_of_labels() -> Result<()> {
 }
 
 #[test]
-fn labels_can_tell_which_images_there_are() -> Result<()> {
+fn labels_can_determine_which_samples_exist() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let at = dir.path();
     let scene = "04_Maurener_Weg_8";
@@ -491,7 +499,7 @@ fn known_objects_and_frames_without_labels_are_left_out() -> Result<()> {
 fn any_folder_becomes_an_index() -> Result<()> {
     let dir = toy()?;
     let at = dir.path();
-    // a palette picture, as tools for painting labels write them
+    // an image with a palette, as annotation tools write it
     let file = fs::File::create(at.join("set/labels_masks/a.png"))?;
     let mut encoder = png::Encoder::new(file, 4, 2);
     encoder.set_color(png::ColorType::Indexed);
