@@ -1,4 +1,4 @@
-//! A picture with a label per pixel, painted polygon over polygon.
+//! An image with one label per pixel, painted polygon over polygon.
 
 use image::RgbImage;
 
@@ -12,19 +12,20 @@ pub(crate) const UNKNOWN: u8 = 254;
 #[derive(Clone, Debug)]
 pub(crate) struct Object {
     pub(crate) label: u8,
+    /// Corners, rounded as in the files.
     pub(crate) polygon: Vec<Point>,
 }
 
-/// Colors and labels, row-major.
+/// Colors and labels of all pixels, row by row.
 #[derive(Clone)]
 pub(crate) struct Canvas {
     pub(crate) width: usize,
     pub(crate) height: usize,
     pub(crate) colors: Vec<Rgb>,
     pub(crate) labels: Vec<u8>,
-    /// What was painted, in this order.
+    /// Everything that was painted with a label, in this order.
     pub(crate) objects: Vec<Object>,
-    /// Polygons' points are rounded to this part of a pixel, as their files hold them.
+    /// Corners of polygons are rounded to multiples of one over this number of pixels, as in the files.
     per_pixel: f64,
 }
 
@@ -40,7 +41,7 @@ impl Canvas {
         }
     }
 
-    /// Paints a labeled polygon; `paint` gets column, row and the color below.
+    /// Paints a polygon and its label; `paint` maps column, row and the color below to the new color.
     pub(crate) fn object(
         &mut self,
         label: u8,
@@ -59,7 +60,7 @@ impl Canvas {
         self.objects.push(Object { label, polygon });
     }
 
-    /// Paints a detail that changes no label, where the label below is one of `on`, or anywhere if that is empty.
+    /// Paints a polygon without changing labels, where the label below is one of `on`, or everywhere if `on` is empty.
     pub(crate) fn detail(
         &mut self,
         on: &[u8],
@@ -77,13 +78,14 @@ impl Canvas {
         });
     }
 
-    /// Changes every color; `change` gets column, row, label and color.
+    /// Changes every color; `change` maps column, row, label and color to the new color.
     pub(crate) fn adjust(&mut self, change: impl Fn(usize, usize, u8, Rgb) -> Rgb) {
         for (at, color) in self.colors.iter_mut().enumerate() {
             *color = change(at % self.width, at / self.width, self.labels[at], *color);
         }
     }
 
+    /// The label at a point, `None` outside of the image.
     pub(crate) fn label_at(&self, point: Point) -> Option<u8> {
         let inside = point[0] >= 0.0 && point[1] >= 0.0;
         let (x, y) = (point[0] as usize, point[1] as usize);
@@ -94,7 +96,8 @@ impl Canvas {
         (value * self.per_pixel).round() / self.per_pixel
     }
 
-    /// What a camera makes of the scene: light, slight blur, noise, 8 bits.
+    /// What a camera makes of the scene: 8-bit colors with random exposure, tint, slight blur and noise. `noise`: standard
+    /// deviation of the noise, of 255.
     pub(crate) fn photograph(&self, dice: &mut Dice, noise: f64) -> RgbImage {
         let exposure = dice.range(0.72, 1.2) as f32;
         let warmth = dice.range(-0.09, 0.09) as f32;
@@ -121,16 +124,18 @@ impl Canvas {
 
 /// Mixes each color with its four neighbors, each by `amount`.
 fn blurred(colors: &[Rgb], width: usize, amount: f32) -> Vec<Rgb> {
+    (0..colors.len())
+        .map(|i| blurred_at(colors, width, amount, [i % width, i / width]))
+        .collect()
+}
+
+fn blurred_at(colors: &[Rgb], width: usize, amount: f32, [x, y]: [usize; 2]) -> Rgb {
     let height = colors.len() / width;
     let at = |x: usize, y: usize| colors[y.min(height - 1) * width + x.min(width - 1)];
-    let mix = |i: usize| {
-        let (x, y) = (i % width, i / width);
-        let (left, right) = (at(x.saturating_sub(1), y), at(x + 1, y));
-        let (above, below) = (at(x, y.saturating_sub(1)), at(x, y + 1));
-        let own = at(x, y);
-        [0, 1, 2].map(|c| {
-            own[c] * (1.0 - 4.0 * amount) + amount * (left[c] + right[c] + above[c] + below[c])
-        })
-    };
-    (0..colors.len()).map(mix).collect()
+    let (left, right) = (at(x.saturating_sub(1), y), at(x + 1, y));
+    let (above, below) = (at(x, y.saturating_sub(1)), at(x, y + 1));
+    let own = at(x, y);
+    [0, 1, 2].map(|c| {
+        own[c] * (1.0 - 4.0 * amount) + amount * (left[c] + right[c] + above[c] + below[c])
+    })
 }

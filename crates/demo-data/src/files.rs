@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
-/// Writes a file, with the folders above.
+/// Writes a file, and creates its folder.
 ///
-/// Without waiting for the disk, as an interrupted demo is made anew from the start.
+/// Files are written in place and not synced one by one: an interrupted call starts again from the beginning.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)
@@ -16,7 +16,7 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
         .with_context(|| format!("could not write {}", path.display()))
 }
 
-/// Writes a picture of `width` columns as PNG.
+/// Writes an image of `width` columns as PNG.
 pub(crate) fn write_png(
     path: &Path,
     pixels: &[u8],

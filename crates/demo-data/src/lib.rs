@@ -11,24 +11,33 @@
 //! fishyscapes/     images and labels_masks
 //! ```
 //!
-//! The known classes have their own muted colors and textures. Unknown objects are half relatives of the proxies in
-//! the COCO-like pictures and half like none of them, and the test scenes have effects (wet road, graffiti, leaves,
-//! rain) that are rare in training: a network that is unsure there gives false alarms. All of it is a toy; figures
-//! measured on it say that the pipeline works, and nothing about any method.
+//! The known classes have muted colors and textures of their own. About half of the unknown objects have the forms of the
+//! proxies in the COCO-like images, the others are unlike any proxy. The test scenes have effects (wet road, graffiti,
+//! leaves, rain) that are rare in training, on which an uncertain network raises false alarms. All of it is a toy: figures
+//! measured on it show that the pipeline works, and nothing about any method.
 //!
-//! The same seed gives the same bytes on any number of threads: every picture has its own random numbers.
+//! The same seed gives the same bytes on any number of threads, since each image has random numbers of its own.
 
+mod blocks;
 mod canvas;
 mod coco;
+mod coco_annotations;
+mod effects;
 mod files;
+mod forms;
+mod ids;
 mod noise;
 mod paint;
+mod people;
+mod place;
 mod polygon;
 mod scenes;
 mod settings;
 mod street;
 mod things;
 mod traffic;
+mod vehicles;
+mod view;
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +47,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Common, Progress, print_result};
 
-/// Draws a small data set of street scenes in the official layouts of Cityscapes, COCO, `LostAndFound` and Fishyscapes.
+/// Draws small data sets of street scenes in the official layouts of Cityscapes, COCO, `LostAndFound` and Fishyscapes.
 #[derive(Parser, Clone, Debug, Serialize)]
 #[command(version, about)]
 pub struct Args {
@@ -46,33 +55,33 @@ pub struct Args {
     #[command(flatten)]
     #[serde(skip)]
     pub common: Common,
-    /// Folder to write the data sets to.
+    /// Folder to write the drawn data sets to.
     #[arg(long, value_name = "DIR")]
     #[serde(skip)]
     pub output: PathBuf,
     /// Seed of all random choices.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// How much: full is 160 train, 40 val, 60 + 60 test scenes of 256x128 and 84 COCO pictures; small about a third
-    /// of it, with scenes of 192x96.
+    /// Number and size of the images: full draws 160 training, 40 validation and 60 + 60 test scenes of 256x128 pixels and
+    /// 84 COCO images; small draws about a third of them, with scenes of 192x96 pixels.
     #[arg(long, value_enum, default_value_t = Scale::Full)]
     pub scale: Scale,
 }
 
-/// Size of the demo.
+/// Number and size of the drawn images.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
-    /// For continuous integration.
+    /// A third of the images, for tests.
     Small,
-    /// For a first impression.
+    /// All images, for a first impression.
     Full,
 }
 
-/// How many pictures of which size.
+/// Number of images of each data set and split.
 #[derive(Clone, Copy, Debug)]
 struct Amounts {
-    /// Columns and rows of scenes.
+    /// Width and height of scenes in pixels.
     scene: [usize; 2],
     train: u64,
     val: u64,
@@ -112,35 +121,35 @@ impl Scale {
     }
 }
 
-/// One scene to be made.
+/// One scene to be drawn, by its number in the data set and split.
 #[derive(Clone, Copy, Debug)]
-enum Job {
+enum Scene {
     Train(u64),
     Val(u64),
     LostAndFound(u64),
     Fishyscapes(u64),
 }
 
-/// Writes all data sets below the output folder; prints one line.
+/// Draws all data sets into the output folder; prints one line.
 ///
 /// # Errors
-/// If the folder holds other files, or cannot be written.
+/// Returns an error if the folder holds files that no stage wrote, or a file cannot be written.
 pub fn run(args: &Args) -> Result<()> {
     let Some(dir) = stage_cli::open(&args.output, "demo-data", args, &[], args.common.force)?
     else {
         return Ok(());
     };
     let amounts = args.scale.amounts();
-    let mut jobs: Vec<Job> = (0..amounts.train).map(Job::Train).collect();
-    jobs.extend((0..amounts.val).map(Job::Val));
-    jobs.extend((0..amounts.lost_and_found).map(Job::LostAndFound));
-    jobs.extend((0..amounts.fishyscapes).map(Job::Fishyscapes));
-    let n_pictures = jobs.len() as u64 + amounts.coco.total();
-    let progress = Progress::new("demo", n_pictures, "pictures");
+    let mut scenes: Vec<Scene> = (0..amounts.train).map(Scene::Train).collect();
+    scenes.extend((0..amounts.val).map(Scene::Val));
+    scenes.extend((0..amounts.lost_and_found).map(Scene::LostAndFound));
+    scenes.extend((0..amounts.fishyscapes).map(Scene::Fishyscapes));
+    let n_images = scenes.len() as u64 + amounts.coco.total();
+    let progress = Progress::new("demo-data", n_images, "images");
     let root = dir.path();
-    jobs.par_iter().try_for_each(|&job| {
+    scenes.par_iter().try_for_each(|&scene| {
         progress.advance(1);
-        make_scene(job, args.seed, amounts.scene, root)
+        draw_scene(scene, args.seed, amounts.scene, root)
     })?;
     coco::write(&root.join("coco"), args.seed, amounts.coco, &progress)?;
     progress.finish();
@@ -152,17 +161,19 @@ pub fn run(args: &Args) -> Result<()> {
         ("coco", amounts.coco.total()),
     ])?;
     print_result(format!(
-        "demo: {n_pictures} pictures in {}",
+        "{n_images} drawn images in {}",
         args.output.display()
     ));
     Ok(())
 }
 
-fn make_scene(job: Job, seed: u64, size: [usize; 2], root: &Path) -> Result<()> {
-    match job {
-        Job::Train(i) => scenes::cityscapes(&root.join("cityscapes"), "train", i, seed, size),
-        Job::Val(i) => scenes::cityscapes(&root.join("cityscapes"), "val", i, seed, size),
-        Job::LostAndFound(i) => scenes::lost_and_found(&root.join("lost_and_found"), i, seed, size),
-        Job::Fishyscapes(i) => scenes::fishyscapes(&root.join("fishyscapes"), i, seed, size),
+fn draw_scene(scene: Scene, seed: u64, size: [usize; 2], root: &Path) -> Result<()> {
+    match scene {
+        Scene::Train(i) => scenes::cityscapes(&root.join("cityscapes"), "train", i, seed, size),
+        Scene::Val(i) => scenes::cityscapes(&root.join("cityscapes"), "val", i, seed, size),
+        Scene::LostAndFound(i) => {
+            scenes::lost_and_found(&root.join("lost_and_found"), i, seed, size)
+        }
+        Scene::Fishyscapes(i) => scenes::fishyscapes(&root.join("fishyscapes"), i, seed, size),
     }
 }

@@ -1,15 +1,17 @@
 //! Random numbers and textures that are the same on every platform.
 //!
-//! Only the four operations, `floor` and `sqrt` are used, which IEEE 754 defines to the last bit; sines are not.
+//! Only the four basic operations, `floor` and `sqrt` are used, whose results IEEE 754 defines to the last bit. It does not
+//! define sines, which therefore are approximated here.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Random choices of one picture.
+/// Random choices of one image.
 pub(crate) struct Dice(ChaCha8Rng);
 
 impl Dice {
-    /// The choices of picture `number` of `set`: independent of all other pictures, so that threads do not matter.
+    /// The choices of image `number` of `set`. They are independent of all other images, so that the order in which threads
+    /// draw images does not matter.
     pub(crate) fn new(seed: u64, set: &str, number: u64) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -22,12 +24,12 @@ impl Dice {
 
     /// Uniform in [low, high).
     pub(crate) fn range(&mut self, low: f64, high: f64) -> f64 {
-        // 53 bits, as the mantissa has
+        // 53 bits, as many as the mantissa has
         let unit = (self.0.random::<u64>() >> 11) as f64 / (1u64 << 53) as f64;
         low + unit * (high - low)
     }
 
-    /// As `range`, but small values are more frequent.
+    /// Random in [low, high), with small values more frequent: the square of a uniform number.
     pub(crate) fn skewed(&mut self, low: f64, high: f64) -> f64 {
         let unit = self.range(0.0, 1.0);
         low + unit * unit * (high - low)
@@ -38,25 +40,27 @@ impl Dice {
         (self.range(low as f64, (high + 1) as f64) as usize).min(high)
     }
 
+    /// True with the given probability.
     pub(crate) fn chance(&mut self, probability: f64) -> bool {
         self.range(0.0, 1.0) < probability
     }
 
+    /// 1 or -1.
     pub(crate) fn sign(&mut self) -> f64 {
         if self.chance(0.5) { 1.0 } else { -1.0 }
     }
 
-    /// One of `items`, which are not empty.
+    /// One of `items`, which must not be empty.
     pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.count(0, items.len() - 1)]
     }
 
-    /// Seed of a texture.
+    /// A seed for a texture.
     pub(crate) fn seed(&mut self) -> u32 {
         self.0.random()
     }
 
-    /// A color near `color`.
+    /// A color near `color`: brighter or darker by up to `spread` (of 255), each channel by another third of it.
     pub(crate) fn near(&mut self, color: Rgb, spread: f64) -> Rgb {
         let light = self.range(-spread, spread) as f32;
         color
@@ -80,7 +84,7 @@ impl Dice {
 /// Red, green and blue in [0, 255].
 pub(crate) type Rgb = [f32; 3];
 
-/// `a` at 0, `b` at 1.
+/// Linear interpolation from `a` at `t` = 0 to `b` at `t` = 1.
 pub(crate) fn mix(a: Rgb, b: Rgb, t: f32) -> Rgb {
     [0, 1, 2].map(|i| a[i] + (b[i] - a[i]) * t)
 }
@@ -90,19 +94,19 @@ pub(crate) fn scale(color: Rgb, factor: f32) -> Rgb {
     color.map(|c| c * factor)
 }
 
-/// Sine of a full turn `t`, to 0.001.
+/// Sine of the angle of `t` full turns, with an error of about 0.001.
 pub(crate) fn sine(t: f64) -> f64 {
     let x = t - (t + 0.5).floor();
     let y = 8.0 * x - 16.0 * x * x.abs();
     y + 0.225 * (y * y.abs() - y)
 }
 
-/// Cosine of a full turn `t`, to 0.001.
+/// Cosine of the angle of `t` full turns, with the same error.
 pub(crate) fn cosine(t: f64) -> f64 {
     sine(t + 0.25)
 }
 
-/// 32 random bits of a lattice point.
+/// 32 random bits for a point of the integer lattice.
 pub(crate) fn hash(x: i32, y: i32, seed: u32) -> u32 {
     let mut h = seed ^ (x as u32).wrapping_mul(0x9E37_79B1) ^ (y as u32).wrapping_mul(0x85EB_CA77);
     h = (h ^ (h >> 15)).wrapping_mul(0x2C1B_3C6D);
@@ -110,18 +114,18 @@ pub(crate) fn hash(x: i32, y: i32, seed: u32) -> u32 {
     h ^ (h >> 15)
 }
 
-/// Uniform in [0, 1) per lattice point.
+/// A uniform random number in [0, 1) for a lattice point.
 pub(crate) fn cell(x: i32, y: i32, seed: u32) -> f32 {
     (hash(x, y, seed) >> 8) as f32 / (1 << 24) as f32
 }
 
-/// Roughly normal with variance 1, per lattice point.
+/// A roughly normal random number of mean 0 and variance 1 for a lattice point: the sum of four random bytes.
 pub(crate) fn grain(x: i32, y: i32, seed: u32) -> f32 {
     let bytes = hash(x, y, seed).to_le_bytes();
     (bytes.iter().map(|&b| f32::from(b)).sum::<f32>() - 510.0) / 147.8
 }
 
-/// Smooth noise in [0, 1) with bumps about one unit wide.
+/// Smooth noise in [0, 1) with bumps about one unit wide: the numbers of lattice points, interpolated.
 pub(crate) fn bumps(x: f32, y: f32, seed: u32) -> f32 {
     let (x0, y0) = (x.floor(), y.floor());
     let smooth = |t: f32| t * t * (3.0 - 2.0 * t);
@@ -131,13 +135,16 @@ pub(crate) fn bumps(x: f32, y: f32, seed: u32) -> f32 {
     row(0) + (row(1) - row(0)) * ty
 }
 
-/// Noise in [0, 1) with details of several sizes, the largest about one unit wide.
+/// Noise in [0, 1) with details of three sizes, the largest about one unit wide.
 pub(crate) fn fractal(x: f32, y: f32, seed: u32) -> f32 {
-    let octave = |k: u32| {
-        let f = (1 << k) as f32;
-        bumps(x * f, y * f, seed.wrapping_add(k)) / f
-    };
-    (octave(0) + octave(1) + octave(2)) / 1.75
+    let [a, b, c] = [0, 1, 2].map(|k| octave(x, y, seed, k));
+    (a + b + c) / 1.75
+}
+
+/// Bumps 2^k times smaller and lower.
+fn octave(x: f32, y: f32, seed: u32, k: u32) -> f32 {
+    let f = (1 << k) as f32;
+    bumps(x * f, y * f, seed.wrapping_add(k)) / f
 }
 
 #[cfg(test)]
@@ -154,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_independent_and_repeatable() {
+    fn images_are_independent_and_repeatable() {
         let draw = |seed, set, number| Dice::new(seed, set, number).range(0.0, 1.0);
         assert_eq!(draw(1, "train", 2), draw(1, "train", 2));
         assert_ne!(draw(1, "train", 2), draw(1, "val", 2));

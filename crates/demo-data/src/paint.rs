@@ -1,10 +1,10 @@
-//! A whole street, painted from the sky to what is in its way.
+//! A whole street scene without unknown objects.
 
 use crate::noise::Dice;
 use crate::street::Street;
 use crate::traffic::paint_traffic;
 
-/// Paints a street without anything unknown. `ambiguity`: chance of each confusing effect, see [`Street::confuse`].
+/// Paints a street from the sky to the traffic. `ambiguity`: probability of each confusing effect, see [`Street::confuse`].
 pub(crate) fn street(dice: &mut Dice, width: usize, height: usize, ambiguity: f64) -> Street {
     let mut street = Street::new(dice, width, height);
     street.paint_sky(dice);

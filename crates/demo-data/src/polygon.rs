@@ -1,4 +1,6 @@
-//! Polygons to pixels.
+//! Polygons and the pixels that they cover.
+
+use crate::noise::{cosine, sine};
 
 /// Column and row in pixels; the pixel in the top left corner covers [0, 1) x [0, 1).
 pub(crate) type Point = [f64; 2];
@@ -6,7 +8,8 @@ pub(crate) type Point = [f64; 2];
 /// Calls `paint` with the column range of each row that the polygon covers, from top to bottom.
 ///
 /// A pixel belongs to the polygon if its center does, by the even-odd rule; the last point is joined to the first.
-/// Parts outside of `width` x `height` are cut off. Fewer than three points, or ones that are not finite, cover nothing.
+/// Parts outside of `width` x `height` are cut off. Polygons of fewer than three points, or with points that are not finite,
+/// cover nothing.
 pub(crate) fn rasterize_polygon(
     polygon: &[Point],
     width: usize,
@@ -39,6 +42,19 @@ pub(crate) fn rasterize_polygon(
             }
         }
     }
+}
+
+/// A polygon of 20 points on the ellipse around `(x, y)` with radii `rx` and `ry`.
+pub(crate) fn ellipse(x: f64, y: f64, rx: f64, ry: f64) -> Vec<Point> {
+    (0..20)
+        .map(|i| f64::from(i) / 20.0)
+        .map(|t| [x + rx * cosine(t), y + ry * sine(t)])
+        .collect()
+}
+
+/// The rectangle with the corners `(x0, y0)` and `(x1, y1)`.
+pub(crate) fn quad(x0: f64, y0: f64, x1: f64, y1: f64) -> Vec<Point> {
+    vec![[x0, y0], [x1, y0], [x1, y1], [x0, y1]]
 }
 
 #[cfg(test)]

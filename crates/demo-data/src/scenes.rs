@@ -1,4 +1,4 @@
-//! The scenes of Cityscapes, `LostAndFound` and Fishyscapes and their files.
+//! The scenes of the drawn Cityscapes, `LostAndFound` and Fishyscapes, and their files.
 
 use std::path::Path;
 
@@ -10,15 +10,18 @@ use serde::Serialize;
 
 use crate::canvas::{Canvas, Object, UNKNOWN};
 use crate::files::{write_file, write_png};
+use crate::forms::Form;
+use crate::ids;
 use crate::noise::Dice;
 use crate::paint::street;
 use crate::settings::{ALIEN_SHARE, NOISE, OBJECT_ROWS, TEST_AMBIGUITY, TRAIN_AMBIGUITY};
-use crate::street::id;
-use crate::things::{Form, Thing};
+use crate::things::Thing;
 
-/// Cities of the splits train and val.
+/// Cities of the split train.
 const TRAIN_CITIES: [&str; 4] = ["adorf", "bedorf", "cedorf", "dedorf"];
+/// Cities of the split val.
 const VAL_CITIES: [&str; 2] = ["edorf", "fdorf"];
+/// Sequences of `LostAndFound`.
 const SEQUENCES: [&str; 3] = ["01_Demo_Lane_1", "02_Demo_Lane_2", "03_Demo_Square"];
 
 /// A polygon file as cityscapesScripts reads it.
@@ -30,13 +33,14 @@ struct Annotation<'a> {
     objects: Vec<AnnotatedObject<'a>>,
 }
 
+/// An object of a polygon file.
 #[derive(Serialize)]
 struct AnnotatedObject<'a> {
     label: &'a str,
     polygon: Vec<[i64; 2]>,
 }
 
-/// One pair of `leftImg8bit` and `gtFine`.
+/// Writes scene `number` of a split of Cityscapes: the image, and its label ids and polygons. `size`: width and height.
 pub(crate) fn cityscapes(
     root: &Path,
     split: &str,
@@ -79,7 +83,7 @@ fn annotate(object: &Object) -> AnnotatedObject<'static> {
     }
 }
 
-/// One scene with obstacles on the road.
+/// Writes scene `number` of `LostAndFound`, with obstacles on the road: the image, and its label ids and train ids.
 pub(crate) fn lost_and_found(root: &Path, number: u64, seed: u64, size: [usize; 2]) -> Result<()> {
     let dice = &mut Dice::new(seed, "lost_and_found", number);
     let mut street = street(dice, size[0], size[1], TEST_AMBIGUITY);
@@ -102,25 +106,30 @@ pub(crate) fn lost_and_found(root: &Path, number: u64, seed: u64, size: [usize; 
     let canvas = &street.canvas;
     let image = folder("leftImg8bit").join(format!("{name}_leftImg8bit.png"));
     write_photograph(&image, canvas, dice)?;
-    let id_of = |(&label, &hazard): (&u8, &u8)| match label {
-        id::ROAD => 1,
-        UNKNOWN => hazard,
-        label if is_void(label) => IGNORE,
-        _ => 0,
-    };
-    let ids: Vec<u8> = canvas.labels.iter().zip(&hazards).map(id_of).collect();
-    let train_ids: Vec<u8> = ids
+    let pixels = canvas.labels.iter().zip(&hazards);
+    let label_ids: Vec<u8> = pixels.map(|(&l, &h)| lost_and_found_id(l, h)).collect();
+    let train_ids: Vec<u8> = label_ids
         .iter()
         .map(|&id| if (2..IGNORE).contains(&id) { 2 } else { id })
         .collect();
-    for (kind, values) in [("labelIds", ids), ("labelTrainIds", train_ids)] {
+    for (kind, values) in [("labelIds", label_ids), ("labelTrainIds", train_ids)] {
         let path = folder("gtCoarse").join(format!("{name}_gtCoarse_{kind}.png"));
         write_png(&path, &values, canvas.width, ExtendedColorType::L8)?;
     }
     Ok(())
 }
 
-/// The nearest of `LostAndFound`'s hazards.
+/// Label id in `LostAndFound` of a pixel with a Cityscapes label or [`UNKNOWN`], of which `hazard` is the id.
+fn lost_and_found_id(label: u8, hazard: u8) -> u8 {
+    match label {
+        ids::ROAD => 1,
+        UNKNOWN => hazard,
+        label if is_void(label) => IGNORE,
+        _ => 0,
+    }
+}
+
+/// Label id of the hazard of `LostAndFound` that is most similar to a form.
 fn hazard_id(form: Form) -> u8 {
     match form {
         Form::Lump => 8,
@@ -137,7 +146,7 @@ fn hazard_id(form: Form) -> u8 {
     }
 }
 
-/// One scene with pasted objects; one in twenty has none.
+/// Writes scene `number` of Fishyscapes, with pasted objects: the image and its mask. One scene in twenty has no object.
 pub(crate) fn fishyscapes(root: &Path, number: u64, seed: u64, size: [usize; 2]) -> Result<()> {
     let dice = &mut Dice::new(seed, "fishyscapes", number);
     let mut street = street(dice, size[0], size[1], TEST_AMBIGUITY);
@@ -152,27 +161,34 @@ pub(crate) fn fishyscapes(root: &Path, number: u64, seed: u64, size: [usize; 2])
     let canvas = &street.canvas;
     let name = format!("{number}.png");
     write_photograph(&root.join("images").join(&name), canvas, dice)?;
-    let value = |&label: &u8| match label {
-        UNKNOWN => 1,
-        label if is_void(label) => IGNORE,
-        _ => 0,
-    };
-    let values: Vec<u8> = canvas.labels.iter().map(value).collect();
+    let values: Vec<u8> = canvas.labels.iter().copied().map(eval_label).collect();
     let path = root.join("labels_masks").join(name);
     write_png(&path, &values, canvas.width, ExtendedColorType::L8)
 }
 
+/// Value of a pixel in the masks of Fishyscapes.
+fn eval_label(label: u8) -> u8 {
+    match label {
+        UNKNOWN => 1,
+        label if is_void(label) => IGNORE,
+        _ => 0,
+    }
+}
+
+/// Whether training and evaluation ignore a Cityscapes label.
 fn is_void(label: u8) -> bool {
     train_id(label).is_none_or(|class| class == IGNORE)
 }
 
+/// A random height of an unknown object in an image of `height` rows.
 fn object_rows(dice: &mut Dice, height: usize) -> f64 {
     dice.skewed(OBJECT_ROWS[0], OBJECT_ROWS[1]) * height as f64 / 128.0
 }
 
+/// Writes what the camera makes of a scene.
 fn write_photograph(path: &Path, canvas: &Canvas, dice: &mut Dice) -> Result<()> {
-    let picture = canvas.photograph(dice, NOISE);
-    write_png(path, &picture, canvas.width, ExtendedColorType::Rgb8)
+    let image = canvas.photograph(dice, NOISE);
+    write_png(path, &image, canvas.width, ExtendedColorType::Rgb8)
 }
 
 #[cfg(test)]

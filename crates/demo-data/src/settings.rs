@@ -1,12 +1,12 @@
-//! How hard the drawn scenes are.
+//! How difficult the drawn scenes are.
 
-/// Chance of each confusing effect in a training scene.
+/// Probability of each confusing effect in a training scene.
 pub(crate) const TRAIN_AMBIGUITY: f64 = 0.08;
 /// The same in all other scenes.
 pub(crate) const TEST_AMBIGUITY: f64 = 0.45;
-/// Share of unknown objects that look like no proxy.
+/// Share of unknown objects that are unlike any proxy.
 pub(crate) const ALIEN_SHARE: f64 = 0.5;
-/// Rows of unknown objects in a picture of 128 rows; small ones are more frequent.
+/// Smallest and largest height in pixels of unknown objects in an image of 128 rows; small ones are more frequent.
 pub(crate) const OBJECT_ROWS: [f64; 2] = [6.0, 40.0];
 /// Standard deviation of the camera's noise, of 255.
 pub(crate) const NOISE: f64 = 4.5;

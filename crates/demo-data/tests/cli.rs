@@ -11,12 +11,16 @@ fn draw(output: &Path, threads: &str) -> Result<()> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_demo-data"));
     command.args(["--seed", "5", "--scale", "small", "--threads", threads]);
     let printed = succeed(command.arg("--output").arg(output))?;
-    assert!(printed.stdout.contains("pictures in"), "{}", printed.stdout);
+    assert!(
+        printed.stdout.contains("drawn images in"),
+        "{}",
+        printed.stdout
+    );
     Ok(())
 }
 
 #[test]
-fn the_pictures_are_the_same_on_any_number_of_threads() -> Result<()> {
+fn the_images_are_the_same_on_any_number_of_threads() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let (one, two) = (dir.path().join("one"), dir.path().join("two"));
     draw(&one, "1")?;
