@@ -8,38 +8,39 @@ use artifacts::score::Score;
 use serde::Serialize;
 use stage_cli::{Subset, one_of};
 
-/// Which scores to write, of which images and how.
+/// Which scores to write, for which images and in which formats.
 #[derive(clap::Args, Clone, Debug, Serialize)]
 pub struct ExportArgs {
     /// Logits, an output of `seg-model infer`; without --labels and --folder, all of them are exported.
     #[arg(long)]
     #[serde(skip)]
     pub logits: PathBuf,
-    /// Labels of which the logits are, an output of `cityscapes-io prepare`: its index names samples and images.
+    /// Labels of the same samples, an output of `cityscapes-io prepare`: its index names samples and images.
     #[arg(long)]
     #[serde(skip)]
     pub labels: Option<PathBuf>,
-    /// Folder of images of which the logits are, as in `seg-model infer --folder`, instead of --labels.
+    /// Folder of the images that the logits were computed from, as in `seg-model infer --folder`, instead of --labels.
     #[arg(long, conflicts_with = "labels")]
     #[serde(skip)]
     pub folder: Option<PathBuf>,
-    /// Directory to write the files to, a folder for each format.
+    /// Directory to write the files to, with a folder for each format.
     #[arg(long)]
     #[serde(skip)]
     pub output: PathBuf,
-    /// Score of each pixel, which grows with the suspicion that the pixel is out-of-distribution.
+    /// Score of each pixel: the higher, the more likely the pixel is out-of-distribution.
     #[arg(long, default_value = "entropy", value_parser = one_of(&Score::ALL, Score::name))]
     pub score: Score,
     /// Formats, separated by commas.
     #[arg(long, value_enum, value_delimiter = ',', required = true)]
     pub format: Vec<Format>,
-    /// Upsample to the images' own size instead of that at which the labels were prepared.
+    /// Upsample to the size of the image files instead of the size at which the labels were prepared.
     #[arg(long)]
     pub image_size: bool,
     /// Name of the method in the benchmark's folders.
     #[arg(long, default_value = "oodseg", value_parser = plain_name)]
     pub method: String,
-    /// Name of the data set in the benchmark's folders, such as `ObstacleTrack-validation`; default: that of the index.
+    /// Name of the data set in the benchmark's folders, such as `ObstacleTrack-validation`. The default is the name in the index,
+    /// or `folder` without --labels.
     #[arg(long, value_parser = plain_name)]
     pub dataset: Option<String>,
     /// Which of the samples to export.
@@ -48,23 +49,26 @@ pub struct ExportArgs {
     pub subset: Subset,
 }
 
-/// How a score map is written.
+/// The file format of a score map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// HDF5 in the folders of `SegmentMeIfYouCan`'s road-anomaly-benchmark: 16-bit floats, compressed.
+    /// HDF5 in the folders of `SegmentMeIfYouCan`'s road-anomaly-benchmark: compressed 16-bit floats.
     Smiyc,
     /// `NumPy`: 32-bit floats.
     Npy,
     /// TIFF: one channel of 32-bit floats.
     Tiff,
-    /// PNG: 16-bit gray, 65535 times the score; for scores in [0, 1] only.
+    /// PNG: 16-bit gray levels, which are 65535 times the score; only for scores in [0, 1].
     Png,
-    /// PNG to look at: the image under the score's heat map.
+    /// PNG for people: the image under the heat map of the score.
     Overlay,
 }
 
-/// A name that can be a folder's: the rules of sample ids.
+/// `text` if it can be the name of a folder, which is checked by the rules of sample ids.
+///
+/// # Errors
+/// Returns an error that says what is wrong with the name.
 pub(super) fn plain_name(text: &str) -> Result<String> {
     check_sample_id(text).context("it becomes the name of a folder")?;
     Ok(text.to_owned())

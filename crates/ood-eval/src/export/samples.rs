@@ -1,4 +1,4 @@
-//! Which samples are exported: those of an index, of a folder of images, or whatever has logits.
+//! Which samples are exported: those of an index, those of a folder of images, or all that have logits.
 
 use std::path::{Path, PathBuf};
 
@@ -10,22 +10,25 @@ use artifacts::logits::logits_path;
 use super::args::{ExportArgs, Format};
 
 /// A sample that is exported.
-pub(super) struct Exported {
+pub(super) struct ExportSample {
     pub(super) sample_id: String,
-    /// Columns and rows that the logits must have, if an index tells.
+    /// Columns and rows that the logits must have, if there is an index.
     pub(super) size: Option<(usize, usize)>,
-    /// The image, if an index tells.
-    pub(super) image: Option<Image>,
+    /// The image, if there is an index.
+    pub(super) image: Option<ImageFile>,
 }
 
 /// An image file.
-pub(super) struct Image {
+pub(super) struct ImageFile {
     pub(super) path: PathBuf,
     /// Columns and rows.
     pub(super) size: (usize, usize),
 }
 
-/// The index of the labels or of the folder, if one of them is given.
+/// The index of the labels or of the folder of images; `None` if neither is given.
+///
+/// # Errors
+/// Returns an error if the index of the labels is absent or damaged, or if the folder cannot be read.
 pub(super) fn index(args: &ExportArgs) -> Result<Option<Index>> {
     match (&args.labels, &args.folder) {
         (Some(labels), _) => Index::read(labels).map(Some),
@@ -35,22 +38,19 @@ pub(super) fn index(args: &ExportArgs) -> Result<Option<Index>> {
 }
 
 /// All samples, sorted by id.
-pub(super) fn list(args: &ExportArgs, index: Option<&Index>) -> Result<Vec<Exported>> {
+///
+/// # Errors
+/// Returns an error if there is no index, and the folder of logits cannot be read or is empty.
+pub(super) fn list(args: &ExportArgs, index: Option<&Index>) -> Result<Vec<ExportSample>> {
     let Some(index) = index else {
         return list_logits(&args.logits);
     };
-    let exported = |sample: &Sample| Exported {
-        sample_id: sample.sample_id.clone(),
-        size: Some((sample.width as usize, sample.height as usize)),
-        image: Some(Image {
-            path: index.image_root.join(&sample.image),
-            size: (sample.image_width as usize, sample.image_height as usize),
-        }),
-    };
-    Ok(index.samples.iter().map(exported).collect())
+    let samples = index.samples.iter();
+    Ok(samples.map(|s| ExportSample::of(index, s)).collect())
 }
 
-fn list_logits(dir: &Path) -> Result<Vec<Exported>> {
+/// All samples that have a file in the folder `dir`.
+fn list_logits(dir: &Path) -> Result<Vec<ExportSample>> {
     let context = || format!("could not list {}", dir.display());
     let mut ids = Vec::new();
     for entry in std::fs::read_dir(dir).with_context(context)? {
@@ -66,16 +66,34 @@ fn list_logits(dir: &Path) -> Result<Vec<Exported>> {
         dir.display()
     );
     ids.sort_unstable();
-    let exported = |sample_id| Exported {
-        sample_id,
-        size: None,
-        image: None,
-    };
-    Ok(ids.into_iter().map(exported).collect())
+    Ok(ids.into_iter().map(ExportSample::without_index).collect())
 }
 
-impl Exported {
-    /// A look at what is missing before anything is written, so that hours of work do not end at the last sample.
+impl ExportSample {
+    fn of(index: &Index, sample: &Sample) -> Self {
+        Self {
+            sample_id: sample.sample_id.clone(),
+            size: Some((sample.width as usize, sample.height as usize)),
+            image: Some(ImageFile {
+                path: index.image_root.join(&sample.image),
+                size: (sample.image_width as usize, sample.image_height as usize),
+            }),
+        }
+    }
+
+    fn without_index(sample_id: String) -> Self {
+        Self {
+            sample_id,
+            size: None,
+            image: None,
+        }
+    }
+
+    /// Checks that everything that the sample needs is there. All samples are checked before the first is exported, so that a
+    /// long run does not fail at the last sample.
+    ///
+    /// # Errors
+    /// Returns an error that says what is missing.
     pub(super) fn check(&self, args: &ExportArgs) -> Result<()> {
         let path = logits_path(&args.logits, &self.sample_id);
         ensure!(
@@ -100,7 +118,7 @@ impl Exported {
         );
         ensure!(
             args.image_size || image.size == size || !args.format.contains(&Format::Smiyc),
-            "{} was prepared at {}x{}, but its image has {}x{}, at which the benchmark rates: add --image-size",
+            "{} was prepared at {}x{}, but the benchmark evaluates at the size of its image, {}x{}: add --image-size",
             self.sample_id,
             size.0,
             size.1,

@@ -4,16 +4,30 @@ use artifacts::logits::Logits;
 use artifacts::score::Score;
 use measures::pixel_row::PixelRow;
 
-/// A score of each pixel of an image.
+/// The score of each pixel of an image.
 pub(super) struct ScoreMap {
     pub(super) score: Score,
+    /// Number of columns.
     pub(super) width: usize,
+    /// Number of rows.
     pub(super) height: usize,
-    /// `[height, width]`.
+    /// `[height, width]`, row-major.
     pub(super) values: Vec<f32>,
 }
 
-/// `score` of each pixel, `[H, W]` of the logits' output size.
+impl ScoreMap {
+    /// The map of `logits` at their output size.
+    pub(super) fn of(logits: &Logits, score: Score) -> Self {
+        Self {
+            score,
+            width: logits.info.output_width,
+            height: logits.info.output_height,
+            values: score_map(logits, score),
+        }
+    }
+}
+
+/// The `score` of each pixel at the output size of the logits, `[height, width]`, row-major.
 pub fn score_map(logits: &Logits, score: Score) -> Vec<f32> {
     let (width, classes) = (logits.info.output_width, logits.info.num_classes);
     let (mut reader, mut row_logits) = (logits.row_reader(), vec![0.0; classes * width]);

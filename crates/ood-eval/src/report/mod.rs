@@ -1,23 +1,25 @@
-//! `ood-eval report`: everything of `evaluate`, with figures, pictures and provenance in one HTML file.
+//! `ood-eval report`: everything that `evaluate` writes, and charts, pictures and provenance on one HTML page.
+//!
+//! [`charts`] and [`gallery`] say what is drawn, [`drawing`] and `gallery/paint.rs` how. The other files prepare what the template
+//! `report.html` shows.
 
-mod bars;
+mod changes;
+mod chart;
 mod charts;
 mod colors;
+mod dataset_view;
+mod drawing;
 mod gallery;
-mod known;
-mod lines;
-mod matrix;
+mod known_classes;
 mod member;
 mod model;
 mod page;
-mod pictures;
 mod provenance;
 mod published;
-mod raster;
 mod text;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use artifacts::atomic::write_bytes;
@@ -25,20 +27,20 @@ use artifacts::run_dir::RunFolder;
 use artifacts::stage_dir::{StageDir, create_dir};
 use stage_cli::print_result;
 
-use self::charts::Chart;
-use self::gallery::{Gallery, SampleView};
+use self::charts::dataset_charts;
+use self::dataset_view::DatasetView;
+use self::gallery::{SampleView, Samples, worst_samples};
 use self::member::Member;
-use self::page::DatasetView;
-use self::provenance::StageView;
 use self::published::PublishedFile;
 use crate::args::ReportArgs;
 use crate::evaluate;
-use crate::read::runs::{self, Run, all_datasets, borrowed, read_runs};
+use crate::read::runs::{self, borrowed, read_runs};
 use crate::results::Results;
 
 /// File name of the report inside the stage's directory.
 const FILE_NAME: &str = "report.html";
 
+/// Writes the report unless it is up to date, and prints the main results.
 pub(crate) fn run(args: &ReportArgs, force: bool) -> Result<()> {
     let inputs = inputs(args)?;
     let inputs = borrowed(&inputs);
@@ -56,7 +58,7 @@ pub(crate) fn run(args: &ReportArgs, force: bool) -> Result<()> {
     Ok(())
 }
 
-/// What `evaluate` reads, and the labels and logits for the gallery.
+/// What `evaluate` reads, labels and logits for the gallery, and the published results.
 fn inputs(args: &ReportArgs) -> Result<Vec<(String, PathBuf)>> {
     let mut inputs = runs::inputs(&args.evaluate.runs)?;
     let mut datasets = BTreeSet::new();
@@ -80,60 +82,38 @@ fn inputs(args: &ReportArgs) -> Result<Vec<(String, PathBuf)>> {
     Ok(inputs)
 }
 
+/// Writes all files of the report into `dir`.
 fn write(args: &ReportArgs, dir: &StageDir) -> Result<Results> {
     let runs = read_runs(&args.evaluate.runs, args.evaluate.skip_without_ood)?;
     let results = Results::of(&runs, &args.evaluate)?;
     evaluate::write(&results, &runs, dir.path())?;
     let published = args.published.as_deref().map(PublishedFile::read);
     let published = published.transpose()?.unwrap_or_default();
-    let figures_dir = dir.subdir("figures")?;
+    let charts_dir = dir.subdir("figures")?;
     let mut datasets = Vec::new();
     for dataset in &results.datasets {
-        let members = members(&runs, &dataset.dataset)?;
-        let figures = charts::of_dataset(dataset, &members)?;
-        write_figures(&figures, &figures_dir)?;
+        let members = Member::all(&runs, &dataset.dataset)?;
+        let charts = dataset_charts(dataset, &members)?;
+        charts.iter().try_for_each(|c| c.write(&charts_dir))?;
         let samples = gallery(args, dir, &dataset.dataset, &members)?;
         let note = gallery_note(args, &dataset.dataset, &members);
         let view = DatasetView::new(&results, dataset, &published);
-        datasets.push(view.with_pictures(figures, samples, note));
+        datasets.push(view.with_pictures(charts, samples, note));
     }
-    let known = known::views(&runs)?;
-    for view in &known {
-        write_figures(&view.confusions, &figures_dir)?;
-        write_figures(&view.reliabilities, &figures_dir)?;
-    }
-    let provenance = provenance(args, &runs)?;
+    let known = known_classes::views(&runs)?;
+    let known_charts = known
+        .iter()
+        .flat_map(|v| v.confusions.iter().chain(&v.reliabilities));
+    known_charts
+        .into_iter()
+        .try_for_each(|c| c.write(&charts_dir))?;
+    let provenance = provenance::views(&runs, args.labels.as_deref())?;
     let html = page::render(&args.title, &runs, &results, datasets, known, provenance)?;
     write_bytes(&dir.path().join(FILE_NAME), html.as_bytes())?;
     Ok(results)
 }
 
-/// Each figure as a file, on white.
-fn write_figures(figures: &[Chart], dir: &Path) -> Result<()> {
-    for Chart { file, svg, .. } in figures {
-        let svg = page::stand_alone(svg);
-        write_bytes(&dir.join(format!("{file}.svg")), svg.as_bytes())?;
-        write_bytes(&dir.join(format!("{file}.png")), &raster::png(&svg)?)?;
-    }
-    Ok(())
-}
-
-/// Runs that have `dataset`.
-fn members<'a>(runs: &'a [Run], dataset: &str) -> Result<Vec<Member<'a>>> {
-    let with_data = runs.iter().enumerate();
-    let with_data = with_data.filter_map(|(i, r)| Some((i, r, r.datasets.get(dataset)?)));
-    with_data
-        .map(|(index, run, data)| {
-            Ok(Member {
-                index,
-                run,
-                data,
-                model: model::read(&RunFolder::Meta.dataset(&run.path, dataset))?,
-            })
-        })
-        .collect()
-}
-
+/// Pictures of the worst samples; none without labels.
 fn gallery(
     args: &ReportArgs,
     dir: &StageDir,
@@ -145,55 +125,24 @@ fn gallery(
     };
     let overlays = dir.path().join("overlays").join(dataset);
     create_dir(&overlays)?;
-    let gallery = Gallery {
-        dataset,
-        labels: labels.join(dataset),
-        overlays,
-        members,
-    };
-    gallery.draw(args.gallery)
+    let samples = Samples::new(dataset, members, labels.join(dataset), overlays)?;
+    worst_samples(&samples, args.gallery)
 }
 
 /// What is missing in the gallery, and how to get it.
 fn gallery_note(args: &ReportArgs, dataset: &str, members: &[Member<'_>]) -> Option<String> {
     if args.labels.is_none() {
-        return Some("No pictures: give --labels to see samples.".to_owned());
+        return Some("There are no pictures of samples: give --labels to add them.".to_owned());
     }
-    let lacks = |m: &&Member<'_>| !RunFolder::Logits.dataset(&m.run.path, dataset).is_dir();
-    let names: Vec<_> = members
-        .iter()
-        .filter(lacks)
-        .map(|m| m.run.name.as_str())
+    let runs = members.iter().map(|m| m.run);
+    let without_logits: Vec<_> = runs
+        .filter(|run| !RunFolder::Logits.dataset(&run.path, dataset).is_dir())
+        .map(|run| run.name.as_str())
         .collect();
-    (!names.is_empty()).then(|| {
+    (!without_logits.is_empty()).then(|| {
         format!(
-            "No predictions and entropies of {}: the logits are not there any more; `seg-model infer` makes them again.",
-            names.join(", ")
+            "There are no predictions and entropies of {} because their logits are missing: run `seg-model infer` again to add them.",
+            without_logits.join(", ")
         )
     })
-}
-
-fn provenance(args: &ReportArgs, runs: &[Run]) -> Result<Vec<StageView>> {
-    let mut stages = Vec::new();
-    let mut add = |owner: &str, dataset: &str, dir: PathBuf| -> Result<()> {
-        stages.extend(provenance::read(owner, dataset, &dir)?);
-        Ok(())
-    };
-    for run in runs {
-        let datasets: BTreeSet<_> = run.datasets.keys().chain(run.closed_set.keys()).collect();
-        for dataset in datasets {
-            for folder in RunFolder::ALL {
-                // exported files are no source of results
-                if folder != RunFolder::Export {
-                    add(&run.name, dataset, folder.dataset(&run.path, dataset))?;
-                }
-            }
-        }
-    }
-    if let Some(labels) = &args.labels {
-        for dataset in all_datasets(runs) {
-            add("labels", &dataset, labels.join(&dataset))?;
-        }
-    }
-    Ok(stages)
 }

@@ -1,63 +1,92 @@
-//! What made the figures: the manifests of all stages.
+//! What the results were made from: the manifests of all stage directories.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
 use artifacts::manifest::{FILE_NAME, Input, Manifest};
+use artifacts::run_dir::RunFolder;
 use serde::Serialize;
 
-/// One stage's directory.
+use crate::read::runs::{Run, all_datasets};
+
+/// The directory of one stage.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct StageView {
-    /// Run, or `labels`.
-    pub(super) owner: String,
-    pub(super) dataset: String,
-    pub(super) stage: String,
-    pub(super) tool_version: String,
-    /// How many of what it wrote.
-    pub(super) counts: String,
+    /// Name of a run, or `labels`.
+    owner: String,
+    dataset: String,
+    stage: String,
+    tool_version: String,
+    /// What the stage counted, separated by commas.
+    counts: String,
     /// Arguments as indented JSON.
-    pub(super) arguments: String,
-    pub(super) inputs: Vec<InputView>,
+    arguments: String,
+    inputs: Vec<InputView>,
 }
 
-/// One file that a stage read.
+/// One file or directory that a stage read.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct InputView {
-    pub(super) name: String,
-    pub(super) path: String,
-    pub(super) bytes: u64,
-    pub(super) blake3: String,
+struct InputView {
+    name: String,
+    path: String,
+    bytes: u64,
+    blake3: String,
 }
 
-/// Reads the manifest of `dir`; nothing if there is none. Durations are left out: the same figures are the same report.
+/// All directories of `runs`, and those of the labels of their data sets below `labels`.
 ///
 /// # Errors
-/// If the manifest is damaged.
-pub(super) fn read(owner: &str, dataset: &str, dir: &Path) -> Result<Option<StageView>> {
+/// Returns an error if a manifest is damaged.
+pub(super) fn views(runs: &[Run], labels: Option<&Path>) -> Result<Vec<StageView>> {
+    let mut views = Vec::new();
+    for run in runs {
+        let datasets: BTreeSet<_> = run.datasets.keys().chain(run.closed_set.keys()).collect();
+        for dataset in datasets {
+            // exported files are not read by an evaluation
+            let folders = RunFolder::ALL.into_iter();
+            for folder in folders.filter(|&folder| folder != RunFolder::Export) {
+                let dir = folder.dataset(&run.path, dataset);
+                views.extend(view(&run.name, dataset, &dir)?);
+            }
+        }
+    }
+    if let Some(labels) = labels {
+        for dataset in all_datasets(runs) {
+            views.extend(view("labels", &dataset, &labels.join(&dataset))?);
+        }
+    }
+    Ok(views)
+}
+
+/// The view of one directory; `None` if it has no manifest.
+///
+/// The duration of the stage is left out, so that the same results give the same report.
+fn view(owner: &str, dataset: &str, dir: &Path) -> Result<Option<StageView>> {
     if !dir.join(FILE_NAME).exists() {
         return Ok(None);
     }
     let manifest = Manifest::read(dir)?;
-    let count = |(name, n): (&String, &u64)| format!("{n} {name}");
-    let input = |(name, input): (&String, &Input)| InputView {
+    let counts = manifest
+        .counts
+        .iter()
+        .map(|(name, n)| format!("{n} {name}"));
+    Ok(Some(StageView {
+        owner: owner.to_owned(),
+        dataset: dataset.to_owned(),
+        counts: counts.collect::<Vec<_>>().join(", "),
+        arguments: serde_json::to_string_pretty(&manifest.arguments)?,
+        inputs: manifest.inputs.iter().map(input_view).collect(),
+        stage: manifest.stage,
+        tool_version: manifest.tool_version,
+    }))
+}
+
+fn input_view((name, input): (&String, &Input)) -> InputView {
+    InputView {
         name: name.clone(),
         path: input.path.display().to_string(),
         bytes: input.bytes,
         blake3: input.blake3.clone(),
-    };
-    Ok(Some(StageView {
-        owner: owner.to_owned(),
-        dataset: dataset.to_owned(),
-        stage: manifest.stage,
-        tool_version: manifest.tool_version,
-        counts: manifest
-            .counts
-            .iter()
-            .map(count)
-            .collect::<Vec<_>>()
-            .join(", "),
-        arguments: serde_json::to_string_pretty(&manifest.arguments)?,
-        inputs: manifest.inputs.iter().map(input).collect(),
-    }))
+    }
 }

@@ -1,4 +1,4 @@
-// Enlarges a picture; arrow keys walk through all of them, Escape closes (as every dialog).
+// Shows an enlarged picture. Arrow keys go to the previous and the next picture; Escape closes, as in every dialog.
 const viewer = document.getElementById("viewer");
 const pictures = [...document.querySelectorAll(".zoom img")];
 let shown = 0;

@@ -1,4 +1,5 @@
-//! Figures as PNG, drawn from their SVG with a font of our own: the same pixels on every machine, with or without fonts.
+//! Charts as PNG, drawn from their SVG with a font that comes with the program: the same pixels on every machine, whichever fonts
+//! it has.
 
 use std::sync::Arc;
 
@@ -7,28 +8,33 @@ use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::fontdb::Database;
 use resvg::usvg::{Options, Tree};
 
-/// The font, reduced to what figures write; see `font/LICENSE`.
+/// The font, reduced to the characters that charts contain; see `font/LICENSE`.
 const FONT: &[u8] = include_bytes!("font/DejaVuSans.ttf");
 
-/// Draws an SVG at its own size.
+/// Draws an SVG at its own size and encodes it as PNG.
 ///
 /// # Errors
-/// If it is no SVG.
-pub(super) fn png(svg: &str) -> Result<Vec<u8>> {
-    let tree = Tree::from_str(svg, &options()).context("could not read a figure")?;
+/// Returns an error if `svg` is not an SVG.
+pub(in crate::report) fn png(svg: &str) -> Result<Vec<u8>> {
+    let tree = Tree::from_str(svg, &options()).context("could not read the SVG of a chart")?;
     let size = tree.size().to_int_size();
-    let mut pixels = Pixmap::new(size.width(), size.height())
-        .with_context(|| format!("a figure of {}x{} pixels", size.width(), size.height()))?;
+    let mut pixels = Pixmap::new(size.width(), size.height()).with_context(|| {
+        format!(
+            "could not draw a chart of {}x{} pixels",
+            size.width(),
+            size.height()
+        )
+    })?;
     resvg::render(&tree, Transform::identity(), &mut pixels.as_mut());
     pixels
         .encode_png()
-        .map_err(|e| anyhow!("could not encode a figure: {e}"))
+        .map_err(|e| anyhow!("could not encode a chart as PNG: {e}"))
 }
 
 fn options() -> Options<'static> {
     let mut fonts = Database::new();
     fonts.load_font_data(FONT.to_vec());
-    // what figures ask for last
+    // the last family in the list of every chart
     fonts.set_sans_serif_family("DejaVu Sans");
     Options {
         fontdb: Arc::new(fonts),

@@ -1,0 +1,43 @@
+//! The charts of a data set.
+
+mod coefficients;
+mod curves;
+mod errors;
+mod histogram;
+pub(super) mod known_classes;
+mod meta_threshold;
+mod thresholds;
+
+use anyhow::Result;
+
+use super::chart::Chart;
+use super::member::Member;
+use super::text::slug;
+use crate::results::DatasetResults;
+
+/// All charts of `dataset`, of which `members` are the runs.
+///
+/// # Errors
+/// Returns an error if a chart cannot be drawn.
+pub(super) fn dataset_charts(
+    dataset: &DatasetResults,
+    members: &[Member<'_>],
+) -> Result<Vec<Chart>> {
+    let mut charts = vec![errors::chart(dataset)?];
+    charts.extend(curves::charts(dataset, members)?);
+    for member in members {
+        charts.extend(histogram::chart(member)?);
+    }
+    charts.extend(thresholds::charts(dataset, members)?);
+    for member in members {
+        charts.extend(meta_threshold::chart(member)?);
+    }
+    for member in members {
+        charts.extend(coefficients::chart(member)?);
+    }
+    for chart in &mut charts {
+        // names of data sets are names of folders, so they can be used in file names as they are
+        chart.file = format!("{}_{}", dataset.dataset, slug(&chart.file));
+    }
+    Ok(charts)
+}

@@ -1,0 +1,93 @@
+//! What the page shows of one data set.
+
+use serde::Serialize;
+
+use super::changes::{Change, changes};
+use super::chart::Chart;
+use super::gallery::SampleView;
+use super::published::{PublishedFile, PublishedView};
+use super::text::{grouped, millions, share, slug};
+use crate::results::{DatasetResults, Results, row_name};
+use crate::tables::table::Table;
+use crate::tables::{distance_table, interval_table, main_table, score_table, size_table};
+
+/// Everything that is shown of one data set.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct DatasetView {
+    name: String,
+    /// Target of links within the page.
+    anchor: String,
+    summary: String,
+    /// Names of the two rows that `changes` compares.
+    compared: [String; 2],
+    changes: Vec<Change>,
+    main: Table,
+    published: PublishedView,
+    scores: Table,
+    intervals: Option<Table>,
+    sizes: Table,
+    distances: Table,
+    charts: Vec<Chart>,
+    pub(super) samples: Vec<SampleView>,
+    /// What is missing in the gallery.
+    gallery_note: Option<String>,
+}
+
+impl DatasetView {
+    /// The tables of a data set, without charts and gallery.
+    pub(super) fn new(
+        results: &Results,
+        dataset: &DatasetResults,
+        published: &PublishedFile,
+    ) -> Self {
+        let main = main_table(results, dataset);
+        let ends = [dataset.rows.first(), dataset.rows.last()];
+        let names = ends.map(|row| row.map(|r| row_name(&r.run, r.with_meta)));
+        Self {
+            name: dataset.dataset.clone(),
+            anchor: slug(&dataset.dataset),
+            summary: summary(dataset),
+            compared: names.map(Option::unwrap_or_default),
+            changes: changes(&dataset.rows),
+            published: published.view(&dataset.dataset, &main),
+            main,
+            scores: score_table(dataset),
+            intervals: interval_table(dataset),
+            sizes: size_table(dataset),
+            distances: distance_table(dataset),
+            charts: Vec::new(),
+            samples: Vec::new(),
+            gallery_note: None,
+        }
+    }
+
+    /// The same with charts and gallery.
+    pub(super) fn with_pictures(
+        self,
+        charts: Vec<Chart>,
+        samples: Vec<SampleView>,
+        gallery_note: Option<String>,
+    ) -> Self {
+        Self {
+            charts: charts.into_iter().map(Chart::inlined).collect(),
+            samples,
+            gallery_note,
+            ..self
+        }
+    }
+}
+
+/// Numbers of images, objects and pixels.
+fn summary(dataset: &DatasetResults) -> String {
+    let Some(row) = dataset.rows.first() else {
+        return String::new();
+    };
+    let n_pixels = row.n_in + row.n_out;
+    format!(
+        "{} images with {} unknown objects. Of {} evaluated pixels, {} are unknown.",
+        grouped(dataset.n_samples),
+        grouped(row.segments.n_objects),
+        millions(n_pixels),
+        share(row.n_out as f64 / n_pixels.max(1) as f64)
+    )
+}

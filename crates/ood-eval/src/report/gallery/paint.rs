@@ -1,0 +1,118 @@
+//! The pictures of a sample: colors over its photo, at the size of the gallery. All arrays are `[height, width]`, row-major.
+
+use anyhow::{Context, Result};
+use artifacts::labels::{CLASS_COLORS, EvalLabel, IGNORE};
+use image::RgbImage;
+
+use super::resize::PictureSize;
+use crate::report::colors::{KEPT, REJECTED, VERMILLION, blend, heat};
+
+/// The photo under the colors of the predicted classes.
+pub(super) fn prediction(photo: &RgbImage, class: &[u8]) -> RgbImage {
+    paint(photo, |at, pixel| {
+        let color = CLASS_COLORS.get(usize::from(class[at]));
+        blend(pixel, *color.unwrap_or(&[0; 3]), 0.65)
+    })
+}
+
+/// Normalized entropies in [0, 1] as a heat map, also of pixels that are not evaluated.
+///
+/// # Errors
+/// Returns an error if there are not as many entropies as pixels.
+pub(super) fn entropy_map(entropy: &[f32], size: PictureSize) -> Result<RgbImage> {
+    let pixels = entropy.iter().flat_map(|&e| heat(e)).collect();
+    RgbImage::from_raw(size.width as u32, size.height as u32, pixels)
+        .context("the number of entropies differs from the number of pixels")
+}
+
+/// The photo with kept segments in green, rejected segments hatched in red with a dashed outline, and the outlines of unknown
+/// objects dashed in black and white. The rest of the photo is darkened.
+///
+/// `ids` has segment numbers, 0 outside of segments.
+pub(super) fn segments(
+    photo: &RgbImage,
+    ids: &[u16],
+    labels: &[u8],
+    is_kept: impl Fn(u16) -> bool,
+) -> RgbImage {
+    let size = PictureSize::of(photo);
+    let object: Vec<bool> = labels.iter().map(|&l| l == EvalLabel::Out as u8).collect();
+    paint(photo, |at, pixel| {
+        let diagonal = diagonal(at, size);
+        if ids[at] > 0 {
+            let is_edge = differs(ids, size, at, 2);
+            return match (is_kept(ids[at]), is_edge) {
+                (true, true) => KEPT,
+                (true, false) => blend(pixel, KEPT, 0.45),
+                (false, true) if diagonal % 10 < 6 => REJECTED,
+                (false, false) if diagonal % 8 < 2 => blend(pixel, REJECTED, 0.6),
+                (false, _) => pixel,
+            };
+        }
+        if !object[at] && differs(&object, size, at, 1) {
+            return if diagonal % 8 < 4 { [255; 3] } else { [0; 3] };
+        }
+        blend(pixel, [0; 3], 0.25)
+    })
+}
+
+/// The photo with unknown objects in orange, ignored pixels nearly black, and hatched pixels that are not evaluated but may belong
+/// to segments.
+pub(super) fn truth(photo: &RgbImage, labels: &[u8]) -> RgbImage {
+    let size = PictureSize::of(photo);
+    paint(photo, |at, pixel| match labels[at] {
+        l if l == EvalLabel::Out as u8 => {
+            let is_edge = differs(labels, size, at, 1);
+            blend(pixel, VERMILLION, if is_edge { 1.0 } else { 0.65 })
+        }
+        IGNORE => blend(pixel, [0; 3], 0.75),
+        l if l == EvalLabel::Unrated as u8 && diagonal(at, size) % 8 < 2 => {
+            blend(pixel, [255; 3], 0.4)
+        }
+        _ => pixel,
+    })
+}
+
+/// The photo with the color of each pixel computed from its index and its own color.
+fn paint(photo: &RgbImage, color: impl Fn(usize, [u8; 3]) -> [u8; 3]) -> RgbImage {
+    let mut painted = photo.clone();
+    for (at, pixel) in painted.pixels_mut().enumerate() {
+        pixel.0 = color(at, pixel.0);
+    }
+    painted
+}
+
+/// Number of the diagonal that the pixel with index `at` is on, for hatching and dashes.
+fn diagonal(at: usize, size: PictureSize) -> usize {
+    at % size.width + at / size.width
+}
+
+/// Whether another pixel at most `radius` rows and columns away has another value.
+fn differs<T: PartialEq>(values: &[T], size: PictureSize, at: usize, radius: usize) -> bool {
+    let (x, y) = (at % size.width, at / size.width);
+    let span = |i: usize, n: usize| i.saturating_sub(radius)..(i + radius + 1).min(n);
+    span(y, size.height)
+        .any(|ny| span(x, size.width).any(|nx| values[ny * size.width + nx] != values[at]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kept_rejected_and_missed_look_different() {
+        let photo = RgbImage::from_pixel(32, 8, image::Rgb([100; 3]));
+        let mut ids = vec![0; 256];
+        let mut labels = vec![0; 256];
+        for y in 1..7 {
+            ids[y * 32 + 2..y * 32 + 8].fill(1);
+            ids[y * 32 + 12..y * 32 + 18].fill(2);
+            labels[y * 32 + 22..y * 32 + 28].fill(1);
+        }
+        let drawn = segments(&photo, &ids, &labels, |id| id == 1);
+        assert_eq!(drawn.get_pixel(2, 1).0, KEPT);
+        assert!((12..18).any(|x| drawn.get_pixel(x, 1).0 == REJECTED));
+        assert!((22..28).any(|x| drawn.get_pixel(x, 0).0 == [255; 3]));
+        assert_eq!(truth(&photo, &labels).get_pixel(22, 1).0, VERMILLION);
+    }
+}

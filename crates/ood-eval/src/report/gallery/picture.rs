@@ -1,0 +1,52 @@
+//! One picture of the gallery, encoded for the page and as a file.
+
+use std::path::Path;
+
+use anyhow::Result;
+use artifacts::atomic::write_bytes;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use image::RgbImage;
+use image::codecs::jpeg::JpegEncoder;
+use serde::Serialize;
+
+/// One picture inside of the page.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Picture {
+    caption: &'static str,
+    /// Description for readers who cannot see the picture.
+    alt: String,
+    /// The JPEG file as a `data:` URL.
+    data: String,
+    /// Number of columns.
+    width: u32,
+    /// Number of rows.
+    height: u32,
+}
+
+/// JPEG quality that keeps outlines sharp.
+const QUALITY: u8 = 88;
+
+impl Picture {
+    /// Encodes `picture` as JPEG, and writes it to `path` too.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be written.
+    pub(super) fn write(
+        picture: &RgbImage,
+        path: &Path,
+        caption: &'static str,
+        alt: String,
+    ) -> Result<Self> {
+        let mut bytes = Vec::new();
+        JpegEncoder::new_with_quality(&mut bytes, QUALITY).encode_image(picture)?;
+        write_bytes(path, &bytes)?;
+        Ok(Self {
+            caption,
+            alt,
+            data: format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(bytes)),
+            width: picture.width(),
+            height: picture.height(),
+        })
+    }
+}
