@@ -1,47 +1,45 @@
-//! One table out of many: those of single samples, or of shards of them, never in memory as a whole.
+//! Where the parts of a table are: in a folder for each sample, or in a folder for each shard. Either way they come sorted by
+//! sample, and a table is never in memory as a whole.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use artifacts::tables::columns::SAMPLE_ID;
 use artifacts::tables::schema::Table;
 use artifacts::tables::{read_table, read_table_parts, threshold_folder};
 use polars::prelude::DataFrame;
 
-/// Parts of a table, one below the other.
+/// Parts of a table, from top to bottom.
 pub type Parts<'a> = Box<dyn Iterator<Item = Result<DataFrame>> + 'a>;
 
 /// Folders with the same tables of different samples.
 #[derive(Clone, Debug)]
-pub enum Folders {
-    /// One folder for each sample, sorted by it.
-    OfSamples(Vec<PathBuf>),
-    /// One folder for each shard, with tables sorted by sample.
-    OfShards(Vec<PathBuf>),
+pub enum Sources {
+    /// One folder for each sample, in the order of the samples.
+    Samples(Vec<PathBuf>),
+    /// One folder for each shard, whose tables are sorted by sample.
+    Shards(Vec<PathBuf>),
 }
 
-impl Folders {
-    /// The folders of a further threshold in these.
+impl Sources {
+    /// The folders inside these with the tables at an additional threshold.
     #[must_use]
     pub fn at_threshold(&self, threshold: f64) -> Self {
-        let further = |folders: &[PathBuf]| {
-            let folders = folders.iter().map(|f| threshold_folder(f, threshold));
-            folders.collect()
-        };
         match self {
-            Self::OfSamples(folders) => Self::OfSamples(further(folders)),
-            Self::OfShards(folders) => Self::OfShards(further(folders)),
+            Self::Samples(folders) => Self::Samples(threshold_folders(folders, threshold)),
+            Self::Shards(folders) => Self::Shards(threshold_folders(folders, threshold)),
         }
     }
 
     /// Parts of `table` in all folders, sorted by `sample_id`.
     ///
     /// # Errors
-    /// If a table of a shard cannot be read; of the others, when their part is due.
+    /// Returns an error if a table of a shard cannot be opened. Other errors are items of the result.
     pub fn parts(&self, table: &Table) -> Result<Parts<'_>> {
-        let (Self::OfSamples(folders) | Self::OfShards(folders)) = self;
+        let (Self::Samples(folders) | Self::Shards(folders)) = self;
         let (table, name) = (table.clone(), table.file_name());
         let paths = folders.iter().map(move |folder| folder.join(&name));
-        if matches!(self, Self::OfSamples(_)) {
+        if matches!(self, Self::Samples(_)) {
             return Ok(Box::new(paths.map(move |path| read_table(&path, &table))));
         }
         let tables = paths.map(|path| {
@@ -53,8 +51,14 @@ impl Folders {
     }
 }
 
-/// Merges sorted tables into one: its parts are the rows of one sample.
+fn threshold_folders(folders: &[PathBuf], threshold: f64) -> Vec<PathBuf> {
+    let folders = folders.iter();
+    folders.map(|f| threshold_folder(f, threshold)).collect()
+}
+
+/// Merges tables that are sorted by sample into one: each of its parts has rows of one sample.
 struct Interleaved {
+    /// Where the rows are that have not been returned yet; `None` for tables without such rows.
     tables: Vec<Option<Cursor>>,
 }
 
@@ -78,28 +82,28 @@ impl Iterator for Interleaved {
     }
 }
 
-/// A place in a table that is read in parts, before the first row of a sample.
+/// A position in a table that is read in parts: before the first row of a sample.
 struct Cursor {
-    /// Sample of the first row.
+    /// Sample of the next row.
     sample: String,
-    /// The rows from there to the end of the part, at least one.
+    /// The rows from the position to the end of the part, at least one.
     rows: DataFrame,
-    /// What follows.
+    /// The parts that follow.
     parts: Parts<'static>,
 }
 
 impl Cursor {
-    /// The place before the next row, if there is one.
+    /// The position before the next row of `parts`, if there is one.
     fn new(mut parts: Parts<'static>) -> Result<Option<Self>> {
-        let with_rows = |part: &Result<DataFrame>| part.as_ref().map_or(true, |p| p.height() > 0);
-        parts
-            .find(with_rows)
-            .map(|rows| Self::at(rows?, parts))
-            .transpose()
+        // errors count as rows, so that they are returned
+        let has_rows = |part: &Result<DataFrame>| part.as_ref().map_or(true, |p| p.height() > 0);
+        let rows = parts.find(has_rows);
+        rows.map(|rows| Self::at(rows?, parts)).transpose()
     }
 
+    /// The position before `rows`, at least one, which `parts` follow.
     fn at(rows: DataFrame, parts: Parts<'static>) -> Result<Self> {
-        let sample = rows.column("sample_id")?.str()?.first();
+        let sample = rows.column(SAMPLE_ID)?.str()?.first();
         let sample = sample.context("a row has no sample")?.to_owned();
         Ok(Self {
             sample,
@@ -108,9 +112,9 @@ impl Cursor {
         })
     }
 
-    /// The rows of the sample that are in the part, and the place after them.
+    /// The rows of the sample that are in the current part, and the position after them.
     fn take_sample(self) -> Result<(DataFrame, Option<Self>)> {
-        let samples = self.rows.column("sample_id")?.str()?.iter();
+        let samples = self.rows.column(SAMPLE_ID)?.str()?.iter();
         let n = samples
             .take_while(|s| *s == Some(self.sample.as_str()))
             .count();
@@ -131,7 +135,7 @@ mod tests {
 
     use super::*;
 
-    /// Overlaps of the samples of these numbers, the second of them in so many rows.
+    /// Overlaps of the samples with these numbers: `n_second` rows of the second of them, one row of each other.
     fn overlaps(samples: &[u32], n_second: u32) -> Result<DataFrame> {
         let rows = samples.iter().enumerate().flat_map(|(i, &sample)| {
             let n = if i == 1 { n_second } else { 1 };
@@ -166,9 +170,9 @@ mod tests {
             )?;
             folders.push(folder);
         }
-        let folders = Folders::OfShards(folders);
+        let sources = Sources::Shards(folders);
         let (mut samples, mut n) = (Vec::<String>::new(), 0);
-        for part in folders.parts(&table)? {
+        for part in sources.parts(&table)? {
             let part = part?;
             for sample in part.column("sample_id")?.str()?.iter().flatten() {
                 n += 1;
