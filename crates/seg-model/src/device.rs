@@ -1,4 +1,4 @@
-//! Where a network computes, and in which numbers.
+//! The device that a network computes on, and the number format that it computes in.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,10 +8,10 @@ use candle_core::{DType, Device};
 use clap::ValueEnum;
 use serde::{Serialize, Serializer};
 
-/// A processor as the command line names it: `cpu`, `cuda`, `cuda:1`, `metal`.
+/// A device as the command line names it: `cpu`, `cuda`, `cuda:1`, `metal`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Processor {
-    /// All cores.
+    /// The CPU, on all threads.
     Cpu,
     /// An NVIDIA GPU, by number.
     Cuda(usize),
@@ -20,30 +20,32 @@ pub enum Processor {
 }
 
 impl Processor {
-    /// Makes it ready.
+    /// Opens the device.
     ///
     /// # Errors
-    /// If this build cannot use it, or there is none.
+    /// Returns an error if this build has no support for the device, or the machine has no such device.
     pub fn open(self) -> Result<Device> {
-        let needs = |is_built: bool, feature: &str| {
-            ensure!(
-                is_built,
-                "this build computes on the CPU only: for --device {self} build it with \
-                 `cargo build --release --features seg-model/{feature}`"
-            );
-            Ok(())
-        };
         match self {
             Self::Cpu => Ok(Device::Cpu),
             Self::Cuda(number) => {
-                needs(cfg!(feature = "cuda"), "cuda")?;
+                self.require(cfg!(feature = "cuda"), "cuda")?;
                 Device::new_cuda(number).with_context(|| format!("--device {self} cannot be used"))
             }
             Self::Metal => {
-                needs(cfg!(feature = "metal"), "metal")?;
+                self.require(cfg!(feature = "metal"), "metal")?;
                 Device::new_metal(0).with_context(|| format!("--device {self} cannot be used"))
             }
         }
+    }
+
+    /// Refuses a device whose Cargo feature is not compiled in.
+    fn require(self, is_built: bool, feature: &str) -> Result<()> {
+        ensure!(
+            is_built,
+            "this build computes on the CPU only: for --device {self} build it with \
+             `cargo build --release --features seg-model/{feature}`"
+        );
+        Ok(())
     }
 }
 
@@ -56,7 +58,7 @@ impl FromStr for Processor {
             None if text == "cuda" => Self::Cuda(0),
             None if text == "metal" => Self::Metal,
             Some(("cuda", number)) => Self::Cuda(number.parse().ok().with_context(|| {
-                format!("a GPU has a number, as in cuda:0, which {number:?} is not")
+                format!("a GPU is given by its number, for example cuda:0, not by {number:?}")
             })?),
             _ => bail!("a device is cpu, cuda, cuda:N or metal, not {text:?}"),
         })
@@ -79,7 +81,7 @@ impl Serialize for Processor {
     }
 }
 
-/// Numbers in which a network computes.
+/// Number format in which a network computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Numbers {
@@ -92,14 +94,14 @@ pub enum Numbers {
 }
 
 impl Numbers {
-    /// The type for `device`.
+    /// The tensor type on `device`.
     ///
     /// # Errors
-    /// For half precision on the CPU, where it would only be slower.
+    /// Returns an error for half precision on the CPU, where it would only be slower.
     pub fn on(self, device: &Device) -> Result<DType> {
         ensure!(
             self == Self::F32 || !device.is_cpu(),
-            "half precision is for GPUs, on the CPU it is slower: leave out --dtype, or pass --device"
+            "half precision is for GPUs; on the CPU it is slower: leave out --dtype, or pass --device"
         );
         Ok(match self {
             Self::F32 => DType::F32,
@@ -114,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn processors_by_name() -> Result<()> {
+    fn devices_are_parsed_by_name() -> Result<()> {
         for (text, processor) in [
             ("cpu", Processor::Cpu),
             ("cuda", Processor::Cuda(0)),
