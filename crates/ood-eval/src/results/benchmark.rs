@@ -52,7 +52,7 @@ impl Benchmark {
             pixels: MetricValues::of(of_pixels, value),
             segments: SegmentScores::of(&data.detections, &data.kept(false)),
             intervals: intervals(data, false, &metrics, bootstrap)?,
-            threshold: threshold.clone(),
+            threshold: *threshold,
         })
     }
 
