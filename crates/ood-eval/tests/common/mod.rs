@@ -18,6 +18,7 @@ use artifacts::tables::schema::{self, Table};
 use artifacts::tables::write_table;
 use artifacts::track::Threshold;
 use image::RgbImage;
+use measures::pixel_counts::{BinCount, max_score, mean_score};
 use measures::pixel_row::PixelRow;
 use measures::score_bins::{BINS_PER_COARSE_BIN, bin_of};
 use polars::prelude::{Column, DataFrame, Series};
@@ -370,11 +371,21 @@ fn bins_of(scene: &Scene, found: &[Found]) -> Result<BTreeMap<(Score, u32), [u64
 fn write_sample_pixels(dir: &Path, found: &[Vec<Found>]) -> Result<()> {
     let (mut ids, mut names, mut totals) = (Vec::new(), Vec::new(), [Vec::new(), Vec::new()]);
     let mut lists = [Vec::new(), Vec::new(), Vec::new()];
+    let (mut max_scores, mut mean_scores) = (Vec::new(), Vec::new());
     for (scene, found) in scenes().iter().zip(found) {
         let fine = bins_of(scene, found)?;
         for score in Score::ALL {
             let mut coarse: BTreeMap<u32, [u64; 2]> = BTreeMap::new();
-            for (&(_, bin), n) in fine.iter().filter(|((s, _), _)| *s == score) {
+            let of_score = || fine.iter().filter(|((s, _), _)| *s == score);
+            let count = |(&(_, bin), &[n_in, n_out]): (&(Score, u32), &[u64; 2])| BinCount {
+                bin,
+                n_in,
+                n_out,
+            };
+            let histogram: Vec<BinCount> = of_score().map(count).collect();
+            max_scores.push(max_score(&histogram));
+            mean_scores.push(mean_score(&histogram));
+            for (&(_, bin), n) in of_score() {
                 let sums = coarse.entry(bin / BINS_PER_COARSE_BIN).or_default();
                 *sums = [sums[0] + n[0], sums[1] + n[1]];
             }
@@ -398,6 +409,8 @@ fn write_sample_pixels(dir: &Path, found: &[Vec<Found>]) -> Result<()> {
         Column::new("auroc".into(), &figures),
         Column::new("auprc".into(), &figures),
         Column::new("fpr95".into(), &figures),
+        Column::new("max_score".into(), max_scores),
+        Column::new("mean_score".into(), mean_scores),
         Column::new("coarse_bins".into(), bins),
         Column::new("bins_in".into(), bins_in),
         Column::new("bins_out".into(), bins_out),
