@@ -129,7 +129,7 @@ pub static AUPRC: Definition = Definition {
 pub static IMAGE_AUROC_MAX: Definition = Definition {
     name: "image_auroc_max",
     label: "image AUROC, max",
-    meaning: "Area under the ROC curve of whole images: the probability that an image with unknown pixels has a higher score than an image without, where the score of an image is the highest score of its pixels. Random guessing gives 50 %. The value is not defined if all images have unknown pixels, or none has.",
+    meaning: "The probability that an image with unknown pixels has a higher score than an image without, where the score of an image is the highest score of its pixels. Random guessing gives 50 %. It is not defined if all images have unknown pixels, or none has.",
     better: Better::Higher,
     unit: Unit::Share,
     is_main: false,
@@ -142,7 +142,7 @@ pub static IMAGE_AUROC_MAX: Definition = Definition {
 pub static IMAGE_AUROC_MEAN: Definition = Definition {
     name: "image_auroc_mean",
     label: "image AUROC, mean",
-    meaning: "The same, where the score of an image is the mean score of its pixels. Small objects hardly change this mean.",
+    meaning: "The same, where the score of an image is the mean score of its pixels. Small objects hardly change it.",
     better: Better::Higher,
     unit: Unit::Share,
     is_main: false,
@@ -157,11 +157,11 @@ pub static IMAGE_AUROC_MEAN: Definition = Definition {
 /// comparable between images.
 ///
 /// Source: Hendrycks et al. 2022, Scaling Out-of-Distribution Detection for Real-World Settings (`StreetHazards`), whose code
-/// evaluates each image for itself and averages.
+/// evaluates each image by itself and averages.
 pub static MEAN_AUPRC: Definition = Definition {
     name: "mean_auprc",
     label: "mean AUPRC",
-    meaning: "AUPRC of single images, averaged over the images that have both known and unknown pixels. All images have the same weight, however large their objects are.",
+    meaning: "AUPRC of each image by itself, averaged over the images that have known and unknown pixels. Every image counts alike, however large its objects are.",
     better: Better::Higher,
     unit: Unit::Share,
     is_main: false,
@@ -176,7 +176,7 @@ pub static MEAN_AUPRC: Definition = Definition {
 pub static MEAN_FPR95: Definition = Definition {
     name: "mean_fpr95",
     label: "mean FPR95",
-    meaning: "FPR95 of single images, each with its own threshold, averaged over the images that have both known and unknown pixels.",
+    meaning: "FPR95 of each image by itself, with its own threshold, averaged over the images that have known and unknown pixels.",
     better: Better::Lower,
     unit: Unit::Share,
     is_main: false,
@@ -188,7 +188,7 @@ pub static MEAN_FPR95: Definition = Definition {
 pub static FALSE_POSITIVES: Definition = Definition {
     name: "false_positives",
     label: "FP",
-    meaning: "False positives, or false alarms: the number of kept segments without any unknown pixel.",
+    meaning: "False positives, or false alarms: kept segments without any unknown pixel.",
     better: Better::Lower,
     unit: Unit::Count,
     is_main: true,
@@ -200,7 +200,7 @@ pub static FALSE_POSITIVES: Definition = Definition {
 pub static FALSE_NEGATIVES: Definition = Definition {
     name: "false_negatives",
     label: "FN",
-    meaning: "False negatives, or missed objects: the number of unknown objects without any pixel in a kept segment.",
+    meaning: "False negatives, or missed objects: unknown objects without any pixel in a kept segment.",
     better: Better::Lower,
     unit: Unit::Count,
     is_main: true,
