@@ -3,7 +3,7 @@
 use artifacts::track::Threshold;
 
 use super::columns::{Column, build, group_rows, named};
-use super::main::intervals_of;
+use super::dataset::intervals_of;
 use super::table::{Cell, Table};
 use super::text::{UNDEFINED, score_label};
 use crate::results::{Benchmark, BenchmarkResults, Group, Results};
