@@ -129,6 +129,8 @@ const HEIGHT: u32 = 720;
 const LEFT: u32 = 132;
 const LEGEND_ROW: u32 = 48;
 const LEGEND_COLUMNS: usize = 2;
+/// Rows above the chart without a legend, for the upper half of the topmost label of the vertical axis.
+const NO_LEGEND: u32 = 12;
 
 /// Draws the chart, with its legend above.
 ///
@@ -137,6 +139,7 @@ const LEGEND_COLUMNS: usize = 2;
 pub(in crate::report) fn draw(chart: &LineChart<'_>) -> Result<String> {
     let named = chart.lines.iter().filter(|l| !l.name.is_empty()).count();
     let legend = named.div_ceil(LEGEND_COLUMNS) as u32 * LEGEND_ROW;
+    let legend = legend.max(NO_LEGEND);
     svg((WIDTH, HEIGHT + legend), |area| {
         let (top, area) = area.split_vertically(legend);
         draw_legend(&top, &chart.lines)?;
