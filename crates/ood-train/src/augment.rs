@@ -61,9 +61,9 @@ pub(crate) fn jitter_colors(image: &mut RgbImage, strength: f64, rng: &mut impl 
     let mut factor = || 1.0 - strength + 2.0 * strength * rng.random::<f64>();
     let (brightness, contrast, saturation) = (factor(), factor(), factor());
     let count = f64::from(image.width()) * f64::from(image.height());
-    let mean = image.pixels().map(luma).sum::<f64>() / count;
+    let mean = image.pixels().map(|&p| luma(p)).sum::<f64>() / count;
     for pixel in image.pixels_mut() {
-        let gray = luma(pixel);
+        let gray = luma(*pixel);
         pixel.0 = pixel.0.map(|value| {
             let value = gray + (f64::from(value) - gray) * saturation;
             let value = (mean + (value - mean) * contrast) * brightness;
@@ -73,7 +73,7 @@ pub(crate) fn jitter_colors(image: &mut RgbImage, strength: f64, rng: &mut impl 
 }
 
 /// Luma of a color by ITU-R BT.601, 0 to 255.
-fn luma(color: &Rgb<u8>) -> f64 {
+fn luma(color: Rgb<u8>) -> f64 {
     let [r, g, b] = color.0.map(f64::from);
     0.299 * r + 0.587 * g + 0.114 * b
 }

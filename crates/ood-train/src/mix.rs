@@ -2,7 +2,7 @@
 //!
 //! A crop is a function of the seed and its position in the sequence alone. That is what lets several threads prepare crops, and
 //! an interrupted training go on, without a change of any byte: each epoch's order and each crop's augmentation has its own
-//! stream of one ChaCha8 generator. Epoch `e` takes stream `2·e`, the crop at position `p` stream `2·p + 1`, so that no two share
+//! stream of one `ChaCha8` generator. Epoch `e` takes stream `2·e`, the crop at position `p` stream `2·p + 1`, so that no two share
 //! one.
 
 use std::ops::Range;

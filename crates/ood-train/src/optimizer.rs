@@ -109,14 +109,15 @@ impl Optimizer {
             match self.options.optimizer {
                 Algorithm::Sgd => self.step_sgd(name, grad, learning_rate)?,
                 Algorithm::Adam | Algorithm::Adamw => {
-                    self.step_adam(name, &grad, learning_rate, step)?;
+                    self.step_adam(&name, &grad, learning_rate, step)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Adds the gradients of the penalties to a variable's gradient; the decoupled weight decay of `AdamW`, which is not part of
+    /// Adds the gradients of the penalties to a variable's gradient: β/2 · |w − initial|² with β = `pull_to_start` (L2-SP: Li,
+    /// Grandvalet and Davoine, ICML 2018) and `weight_decay`/2 · |w|²; the decoupled weight decay of `AdamW`, which is not part of
     /// the gradient, is applied to the variable itself.
     fn regularize(&self, name: &str, mut grad: Tensor, learning_rate: f64) -> Result<Tensor> {
         let variable = &self.variables[name];
@@ -149,17 +150,17 @@ impl Optimizer {
 
     fn step_adam(
         &mut self,
-        name: String,
+        name: &str,
         grad: &Tensor,
         learning_rate: f64,
         step: usize,
     ) -> Result<()> {
-        let variable = &self.variables[&name];
-        if !self.moments.contains_key(&name) {
+        let variable = &self.variables[name];
+        if !self.moments.contains_key(name) {
             let state = AdamState::new(variable)?;
-            self.moments.insert(name.clone(), Moments::Adam(state));
+            self.moments.insert(name.to_owned(), Moments::Adam(state));
         }
-        if let Some(Moments::Adam(state)) = self.moments.get(&name) {
+        if let Some(Moments::Adam(state)) = self.moments.get(name) {
             state.step(variable, grad, AdamConfig::default(), learning_rate, step)?;
         }
         Ok(())

@@ -13,7 +13,7 @@ pub struct AugmentationOptions {
     /// Scale every image by a random factor in this range before cropping [default: no scaling]
     #[arg(long, value_name = "LOW:HIGH")]
     pub scale_jitter: Option<Range>,
-    /// Change brightness, contrast and saturation by random factors in [1 - X, 1 + X]; X in [0, 1]
+    /// Change brightness, contrast and saturation by random factors 1-X to 1+X; X is 0 to 1
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub color_jitter: f64,
     /// How proxy objects are pasted into in-distribution crops.
@@ -25,13 +25,13 @@ pub struct AugmentationOptions {
 /// How proxy objects are pasted into in-distribution crops.
 #[derive(Args, Clone, Copy, Debug, Serialize)]
 pub struct PastingOptions {
-    /// Paste N proxy objects of at least 2500 pixels into every in-distribution crop (Tian et al. 2022)
+    /// Paste N proxy objects (2500 pixels or more) into each in-distribution crop
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub paste: usize,
     /// Heights of pasted objects in pixels, log-uniformly distributed
     #[arg(long, value_name = "LOW:HIGH", default_value = "16:220")]
     pub paste_height: Range,
-    /// Shift the brightness of a pasted object halfway to that of the pixels it covers
+    /// Shift the brightness of pasted objects halfway to that of the pixels they cover
     #[arg(long)]
     pub paste_match_light: bool,
 }

@@ -15,21 +15,21 @@ const MAX_CROP: u32 = 16_384;
 #[derive(Args, Clone, Debug, Serialize)]
 #[command(next_help_heading = "Data")]
 pub struct DataOptions {
-    /// Directory of `cityscapes-io prepare` with the in-distribution images (Cityscapes train)
+    /// Directory of `cityscapes-io prepare` with in-distribution images (Cityscapes train)
     #[arg(long, value_name = "DIR")]
     #[serde(skip)]
     pub labels: PathBuf,
-    /// Directory of `coco-proxy` with the out-of-distribution images; without it, there are none
+    /// Directory of `coco-proxy` with out-of-distribution images [default: none]
     #[arg(long, value_name = "DIR")]
     #[serde(skip)]
     pub proxy: Option<PathBuf>,
-    /// Proxy images per epoch, as a fraction of the number of in-distribution images
+    /// Proxy images per epoch, as a fraction of the in-distribution images
     #[arg(long, value_name = "X", default_value_t = 0.1)]
     pub ood_fraction: f64,
-    /// Use only proxy images whose share of object pixels is in this range, in [0, 1] [default: all]
+    /// Use only proxy images with this share of object pixels, 0 to 1 [default: all]
     #[arg(long, value_name = "LOW:HIGH")]
     pub ood_area: Option<Range>,
-    /// Resize proxy images to this shorter side in pixels before cropping; 0 keeps their size
+    /// Resize proxy images to this shorter side before cropping; 0 keeps their size
     #[arg(long, value_name = "PIXELS", default_value_t = 0)]
     pub proxy_short_side: u32,
     /// Side of the square crops in pixels, a multiple of the network's stride

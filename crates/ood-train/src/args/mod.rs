@@ -30,8 +30,16 @@ pub use validation::ValidationOptions;
 
 /// Train a segmentation network to be uncertain on unknown objects.
 #[derive(Parser, Debug, Serialize)]
-#[command(version)]
+#[command(version, max_term_width = 120)]
 pub struct Args {
+    // the flags without a heading come first: a heading holds for all flags after it
+    /// Seed of initialization, order, augmentation and dropout
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Flags of every stage.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub common: stage_cli::Common,
     /// Images, crops and batches.
     #[command(flatten)]
     #[serde(flatten)]
@@ -64,13 +72,6 @@ pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     pub records: RecordOptions,
-    /// Seed of initialization, order, augmentation and dropout
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub seed: u64,
-    /// Flags of every stage.
-    #[command(flatten)]
-    #[serde(skip)]
-    pub common: stage_cli::Common,
 }
 
 impl Args {

@@ -14,26 +14,26 @@ use serde::Serialize;
 #[derive(Args, Clone, Debug, Serialize)]
 #[command(next_help_heading = "Network")]
 pub struct NetworkOptions {
-    /// Initial weights (safetensors or .pth); without them, the network is initialized from the seed
+    /// Initial weights (safetensors or .pth) [default: random ones, from the seed]
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]
     pub init: Option<PathBuf>,
-    /// Network, if --init does not name it: erfnet, enet and others, see `seg-model infer --help`
+    /// Network, if --init does not name it: erfnet, enet, ...; `seg-model infer --help` lists all
     #[arg(long, value_name = "NAME", hide_possible_values = true)]
     pub network: Option<Network>,
     /// Output channels of a network without initial weights
     #[arg(long, value_name = "N", default_value_t = NUM_CLASSES)]
     pub channels: usize,
-    /// Train only tensors whose names begin with this, such as decoder; may be repeated [default: all]
+    /// Train only tensors whose names begin with PREFIX; may be repeated [default: all]
     #[arg(long, value_name = "PREFIX")]
     pub train_only: Vec<String>,
-    /// Statistics of batch norm: batch (the running ones are updated) or frozen (the running ones)
+    /// Statistics in batch norm: batch (updates the running ones) or frozen (uses these)
     #[arg(long, value_enum, value_name = "MODE", hide_possible_values = true, default_value_t = BatchNormStatistics::Batch)]
     pub batch_norm: BatchNormStatistics,
     /// Switch dropout off
     #[arg(long)]
     pub no_dropout: bool,
-    /// Where to compute: cpu, cuda, cuda:N or metal; GPUs need a build with their feature
+    /// Device: cpu, cuda, cuda:N or metal; GPUs need a build with their feature
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub device: Processor,
 }

@@ -8,13 +8,13 @@ use serde::Serialize;
 #[derive(Args, Clone, Copy, Debug, Serialize)]
 #[command(next_help_heading = "Objective")]
 pub struct ObjectiveOptions {
-    /// Weight λ of the out-of-distribution loss, in [0, 1]; the other part has 1 - λ (Chan et al. 2021)
+    /// Weight λ of the out-of-distribution loss, 0 to 1; the in-distribution loss has 1 - λ
     #[arg(long, value_name = "X", default_value_t = 0.9)]
     pub ood_weight: f64,
-    /// Average the loss over all pixels and channels, void included (all), or over valid-pixels
+    /// Average the loss over all pixels and channels, void too (all), or over valid-pixels
     #[arg(long, value_enum, value_name = "MODE", hide_possible_values = true, default_value_t = Normalize::All)]
     pub normalize: Normalize,
-    /// Weight of the KL divergence from the initial network on non-object pixels (Li and Hoiem 2016)
+    /// Weight of the KL divergence from the initial network on all but object pixels
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub distill: f64,
 }

@@ -11,16 +11,16 @@ pub struct OptimizerOptions {
     /// Update rule: adam, adamw (decoupled weight decay) or sgd (momentum 0.9)
     #[arg(long, value_enum, value_name = "NAME", hide_possible_values = true, default_value_t = Algorithm::Adam)]
     pub optimizer: Algorithm,
-    /// Weight decay: factor of the L2 penalty in the gradient, or with adamw of the decoupled decay
+    /// Factor of the L2 penalty in the gradient, or of the decoupled decay (adamw)
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub weight_decay: f64,
-    /// Scale gradients down to this norm, taken over all tensors together [default: no clipping]
+    /// Scale gradients down to this norm over all tensors [default: no clipping]
     #[arg(long, value_name = "NORM")]
     pub clip_norm: Option<f64>,
-    /// Factor β of the penalty β/2·|w - w_init|² on moving away from --init (L2-SP, Li et al. 2018)
+    /// Factor X of the L2-SP penalty X/2·|w - init|² on the distance from --init
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub pull_to_start: f64,
-    /// Write the exponential moving average of the weights, with this decay in [0, 1) [default: no average]
+    /// Write the exponential moving average of the weights; DECAY below 1 [default: none]
     #[arg(long, value_name = "DECAY")]
     pub ema: Option<f64>,
 }

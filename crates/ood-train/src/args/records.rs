@@ -11,7 +11,7 @@ use serde::Serialize;
 #[derive(Args, Clone, Debug, Serialize)]
 #[command(next_help_heading = "Records")]
 pub struct RecordOptions {
-    /// Directory to write: weights.safetensors, log.parquet, curves.svg, crops.png, tensorboard/
+    /// Directory to write: weights, log tables, learning curves, first crops
     #[arg(long, value_name = "DIR")]
     #[serde(skip)]
     pub output: PathBuf,
@@ -22,7 +22,7 @@ pub struct RecordOptions {
     #[arg(long, value_name = "MINUTES", default_value_t = 10.0)]
     #[serde(skip)]
     pub checkpoint_minutes: f64,
-    /// Keep the last N checkpoints; the finished training removes all
+    /// Keep the last N checkpoints; a finished training removes them
     #[arg(long, value_name = "N", default_value_t = 1)]
     #[serde(skip)]
     pub keep_checkpoints: usize,

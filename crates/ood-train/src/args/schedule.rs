@@ -17,16 +17,16 @@ pub struct ScheduleOptions {
     /// Optimizer steps, instead of --epochs
     #[arg(long, value_name = "N")]
     pub steps: Option<usize>,
-    /// Batches whose gradients are averaged for one optimizer step, for batches too large for the memory
+    /// Batches whose gradients are averaged for one step, where larger ones do not fit in memory
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub accumulate: usize,
     /// Learning rate, the largest of the training
-    #[arg(long, value_name = "X", default_value_t = 1e-5)]
+    #[arg(long, value_name = "X", default_value = "1e-5")]
     pub learning_rate: f64,
-    /// Learning rate over the steps: constant, or poly (falls to 0 as (1 - step/steps)^0.9)
+    /// Change of the learning rate: constant or poly, (1 - step/steps)^0.9
     #[arg(long, value_enum, value_name = "NAME", hide_possible_values = true, default_value_t = Schedule::Constant)]
     pub schedule: Schedule,
-    /// Steps in which the learning rate rises linearly at the beginning
+    /// Steps at the beginning in which the learning rate rises linearly
     #[arg(long, value_name = "STEPS", default_value_t = 0)]
     pub warmup: usize,
 }

@@ -10,15 +10,15 @@ use serde::Serialize;
 #[derive(Args, Clone, Debug, Serialize)]
 #[command(next_help_heading = "Validation")]
 pub struct ValidationOptions {
-    /// Directory of `cityscapes-io prepare` with known classes (Cityscapes val): mIoU, accuracy
+    /// Known classes, from `cityscapes-io prepare` (Cityscapes val): mIoU, accuracy, entropy
     #[arg(long, value_name = "DIR")]
     #[serde(skip)]
     pub val: Option<PathBuf>,
-    /// Directory of `cityscapes-io prepare` with unknown objects: AUROC, AUPRC, FPR95 of the entropy
+    /// Unknown objects, from `cityscapes-io prepare`: AUROC, AUPRC and FPR95 of the entropy
     #[arg(long, value_name = "DIR")]
     #[serde(skip)]
     pub val_ood: Option<PathBuf>,
-    /// Validate every N steps [default: the steps of an epoch]
+    /// Validate every N steps [default: an epoch]
     #[arg(long, value_name = "N")]
     pub val_every: Option<usize>,
 }

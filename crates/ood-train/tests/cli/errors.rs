@@ -93,7 +93,11 @@ fn unusable_data_are_named() -> Result<()> {
     picture(40, 36).save(&path)?;
     toy.check_fails(
         &[],
-        &["sample c", "c_mask.png", "a color picture is no labels"],
+        &[
+            "sample c",
+            "c_mask.png",
+            "a color image is not a label image",
+        ],
     )?;
     fs::remove_file(&path)?;
     toy.check_fails(&[], &["sample c", "c_mask.png"])?;
