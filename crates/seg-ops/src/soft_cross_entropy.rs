@@ -285,10 +285,8 @@ impl SoftCrossEntropy {
         upstream: f64,
     ) -> Vec<f32> {
         let factors = self.factors(c, upstream);
-        let prepare = |image: usize, range: Range<usize>| {
-            let logits = &logits[image * c * plane..][..c * plane];
-            self.gradient_block(image, range, plane, logits, &factors)
-        };
+        let prepare =
+            |image, range| self.gradient_block(image, range, (c, plane), logits, &factors);
         par_fill_columns(n, c, plane, BLOCK, prepare, |block, k, out| {
             self.isa.run(GradientRow {
                 block,
@@ -299,18 +297,19 @@ impl SoftCrossEntropy {
         })
     }
 
-    /// The coefficients of the gradient for a block of pixels of an image.
+    /// The coefficients of the gradient for a block of pixels of an image. `logits` are those of all images.
     fn gradient_block<'a>(
         &'a self,
         image: usize,
         range: Range<usize>,
-        plane: usize,
+        (c, plane): (usize, usize),
         logits: &'a [f32],
         factors: &[[f32; 3]],
     ) -> GradientBlock<'a> {
         let block = image * plane.div_ceil(BLOCK) + range.start / BLOCK;
         let codes = &self.codes[image * plane..][range.clone()];
         let pixels = &self.pixels[block];
+        let logits = &logits[image * c * plane..][..c * plane];
         GradientBlock::new(codes, &self.table, factors, pixels, logits, range)
     }
 }

@@ -130,15 +130,17 @@ impl WeightsFile {
     /// Returns an error if there is no such tensor, its values are integers, or the file cannot be read.
     pub fn values(&self, name: &str) -> Result<Vec<f32>> {
         let entry = self.tensors.get(name).context("there is no such tensor")?;
-        let read = || -> Result<Vec<f32>> {
-            let n_bytes = entry.span()? * (entry.dtype.bitsize() / 8);
-            let mut file = File::open(&self.files[entry.file])?;
-            file.seek(SeekFrom::Start(entry.start))?;
-            let mut bytes = vec![0; n_bytes];
-            file.read_exact(&mut bytes)?;
-            entry.gather(to_f32(entry.dtype, &bytes)?)
-        };
-        read().with_context(|| format!("tensor {name:?} cannot be read"))
+        self.read_values(entry)
+            .with_context(|| format!("tensor {name:?} cannot be read"))
+    }
+
+    fn read_values(&self, entry: &TensorEntry) -> Result<Vec<f32>> {
+        let n_bytes = entry.span()? * (entry.dtype.bitsize() / 8);
+        let mut file = File::open(&self.files[entry.file])?;
+        file.seek(SeekFrom::Start(entry.start))?;
+        let mut bytes = vec![0; n_bytes];
+        file.read_exact(&mut bytes)?;
+        entry.gather(to_f32(entry.dtype, &bytes)?)
     }
 }
 

@@ -105,10 +105,7 @@ impl Block {
         let widths = module.widths;
         let convs = vb.pp("convs");
         let n_convs = widths.len();
-        let conv = |i: usize| {
-            let n_in = if i == 0 { n_in } else { widths[i - 1] };
-            Self::conv(i, n_in, if i == 0 { stride } else { 1 }, module, &convs)
-        };
+        let conv = |i: usize| Self::conv(i, n_in, stride, module, &convs);
         let mut inner = Vec::new();
         for (i, &width) in widths[..n_convs - 1].iter().enumerate() {
             let norm = norm(width, &convs.pp(format!("bn{}", i + 2)))?;
@@ -129,7 +126,7 @@ impl Block {
         })
     }
 
-    /// Convolution `i` of a block: 3x3, unless it is the first or last one of three.
+    /// Convolution `i` of a block with `n_in` input channels and this stride: 3x3, unless it is the first or last one of three.
     fn conv(
         i: usize,
         n_in: usize,
@@ -137,6 +134,11 @@ impl Block {
         module: &Module,
         vb: &VarBuilder,
     ) -> Result<Conv> {
+        let (n_in, stride) = if i == 0 {
+            (n_in, stride)
+        } else {
+            (module.widths[i - 1], 1)
+        };
         let is_3x3 = module.widths.len() == 2 || i == 1;
         let (kernel, dilation) = if is_3x3 { (3, module.dilation) } else { (1, 1) };
         let config = same(kernel, stride, dilation);

@@ -231,7 +231,10 @@ impl<V: Vector> Kernel for Panels<'_, V> {
 }
 
 impl Task<'_> {
-    /// Computes the panels; called within [`Vector::run`] only.
+    /// Computes the panels. It must be called within [`Vector::run`] only.
+    ///
+    /// The loops are those of the module's documentation: blocks of input channels, tiles of output channels, panels. Panels are the innermost loop,
+    /// so that the weights of a tile stay in the first-level cache.
     #[inline(always)]
     fn run<V: Vector>(&self, scratch: &mut [f32]) {
         let plan = self.plan;
@@ -254,24 +257,16 @@ impl Task<'_> {
             let channels = to - from;
             let is_last = to == plan.from.channels;
             for weights in self.weights {
-                let initial = match self.bias {
-                    _ if from > 0 => Initial::Result,
-                    Some(bias) => Initial::Bias(bias[weights.first..].as_ptr()),
-                    None => Initial::Zero,
-                };
+                let initial = self.initial(from, weights);
                 for (p, panel) in self.panels.clone().enumerate() {
+                    let row = weights.first * ldc;
                     // SAFETY: the points of this task's panels belong to it; without gaps they are written in place, otherwise in scratch.
                     let (c, columns) = unsafe {
                         if dense {
-                            (
-                                self.out.add(weights.first * ldc + panel * width),
-                                (plan.points() - panel * width).min(width),
-                            )
+                            let rest = plan.points() - panel * width;
+                            (self.out.add(row + panel * width), rest.min(width))
                         } else {
-                            (
-                                scattered.as_mut_ptr().add(weights.first * ldc + p * width),
-                                width,
-                            )
+                            (scattered.as_mut_ptr().add(row + p * width), width)
                         }
                     };
                     let taps = plan.taps_inside(panel * width, width);
@@ -285,9 +280,10 @@ impl Task<'_> {
                         ldc,
                         columns,
                         initial,
-                        residual: self.residual.filter(|_| is_last && dense).map(|residual| {
-                            residual[weights.first * ldc + panel * width..].as_ptr()
-                        }),
+                        residual: self
+                            .residual
+                            .filter(|_| is_last && dense)
+                            .map(|residual| residual[row + panel * width..].as_ptr()),
                         relu: self.relu && is_last,
                     };
                     // SAFETY: packed weights and panels have `depth` rows; `c` as above.
@@ -299,6 +295,16 @@ impl Task<'_> {
         if !dense {
             // SAFETY: as above.
             unsafe { self.scatter(scattered, ldc, width) };
+        }
+    }
+
+    /// What the sums start from, for the block of input channels that begins with `from`.
+    #[inline(always)]
+    fn initial(&self, from: usize, weights: &RowBlock) -> Initial {
+        match self.bias {
+            _ if from > 0 => Initial::Result,
+            Some(bias) => Initial::Bias(bias[weights.first..].as_ptr()),
+            None => Initial::Zero,
         }
     }
 
