@@ -1,4 +1,4 @@
-//! `path.svg`: coefficients of the L1 path over falling penalties.
+//! `path.svg`: the chart of the coefficients of the L1 path over falling penalties.
 
 use std::path::Path;
 
@@ -13,16 +13,21 @@ use crate::l1::PathPoint;
 /// File name inside the stage's directory.
 pub const FILE_NAME: &str = "path.svg";
 
+/// Width and height of the chart with its legend.
 const SIZE: (u32, u32) = (1440, 900);
 const FONT: (&str, u32) = ("sans-serif", 26);
 
-/// Features with a name and a color; the others are grey.
+/// Space right of the chart, for the legend.
+const LEGEND_WIDTH: i32 = 400;
+
+/// Metrics that get a name and a color; the others are gray.
 const NAMED: usize = 10;
 
-/// Draws the path into `dir`; the names are those of the largest coefficients at the chosen penalty, then at the last.
+/// Writes `dir/path.svg`. `names` are those of the metrics, `chosen` is the position of the chosen penalty, where a dashed line
+/// is drawn.
 ///
 /// # Errors
-/// If the disk does.
+/// Returns an error if the chart cannot be drawn or the file cannot be written.
 pub fn write(dir: &Path, names: &[String], path: &[PathPoint], chosen: usize) -> Result<()> {
     let mut svg = String::new();
     draw(&mut svg, names, path, chosen).map_err(|e| anyhow!("could not draw {FILE_NAME}: {e}"))?;
@@ -37,6 +42,7 @@ fn color(number: usize) -> RGBColor {
     RGBColor(r, g, b)
 }
 
+/// Draws the chart: one line for each metric, over log10 (1 / penalty), so that the path starts on the left.
 fn draw(
     svg: &mut String,
     names: &[String],
@@ -57,7 +63,7 @@ fn draw(
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
         .margin(16)
-        .margin_right(400)
+        .margin_right(LEGEND_WIDTH)
         .x_label_area_size(70)
         .y_label_area_size(90)
         .build_cartesian_2d(x(first)..x(last).max(x(first) + 1e-9), -limit..limit)?;
@@ -91,14 +97,14 @@ fn draw(
     Ok(())
 }
 
-/// The legend, in the order in which the lines end on the right.
+/// Draws the legend, in the order in which the lines end on the right.
 fn draw_names<B: DrawingBackend>(
     root: &DrawingArea<B, plotters::coord::Shift>,
     names: &[String],
     named: &[usize],
     last: &[f64],
 ) -> std::result::Result<(), DrawingAreaErrorKind<B::ErrorType>> {
-    let left = SIZE.0 as i32 - 385;
+    let left = SIZE.0 as i32 - LEGEND_WIDTH + 15;
     let mut order: Vec<usize> = (0..named.len()).collect();
     order.sort_by(|&a, &b| last[named[b]].total_cmp(&last[named[a]]));
     for (row, i) in order.into_iter().enumerate() {
@@ -120,12 +126,12 @@ fn draw_names<B: DrawingBackend>(
     Ok(())
 }
 
-/// Features by their size at the chosen penalty, then at the last.
+/// Indices of the metrics with the largest coefficients at the chosen penalty, then at the last one.
 fn named(chosen: &[f64], last: &[f64], n_features: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..n_features).filter(|&j| last[j] != 0.0).collect();
-    let size = |j: usize| (chosen[j].abs(), last[j].abs());
+    let magnitude = |j: usize| (chosen[j].abs(), last[j].abs());
     order.sort_by(|&a, &b| {
-        let ((a, a_last), (b, b_last)) = (size(a), size(b));
+        let ((a, a_last), (b, b_last)) = (magnitude(a), magnitude(b));
         b.total_cmp(&a).then(b_last.total_cmp(&a_last))
     });
     order.truncate(NAMED);
