@@ -184,6 +184,11 @@ fn histograms_of_images_add_up_to_those_of_all() -> Result<()> {
             // sample b has no object
             assert_eq!(figure.is_none(), text("sample_id")? == "b", "{name}");
         }
+        let number = |name: &str| -> Result<f64> {
+            let number = images.column(name)?.f64()?.get(row);
+            number.context("every sample has rated pixels")
+        };
+        assert!(number("max_score")? >= number("mean_score")?);
     }
     assert_eq!(found, expected);
     Ok(())
