@@ -491,7 +491,7 @@ fn a_folder_needs_no_labels() -> Result<()> {
     fs::copy(toy.image("a"), toy.path("images/more/é_1.PNG"))?;
     fail_quietly(
         &mut infer(&["-q"]),
-        &["would both be more___1.PNG", "rename"],
+        &["would both get the sample id more___1.PNG", "rename"],
     )?;
     fs::create_dir(toy.path("empty"))?;
     fail_quietly(
@@ -801,9 +801,9 @@ fn unusable_images_are_named() -> Result<()> {
     )?;
     toy.write_index()?;
     toy.check_fails(&[], &["b.png is damaged"])?;
-    fs::write(toy.image("b"), "no picture")?;
+    fs::write(toy.image("b"), "not an image")?;
     toy.write_index()?;
-    toy.check_fails(&[], &["b.png is damaged or no picture"])?;
+    toy.check_fails(&[], &["b.png is damaged or not an image"])?;
     fs::remove_file(toy.image("b"))?;
     toy.check_fails(&["--threads", "1"], &["image of b is missing", "b.png"])
 }
@@ -820,7 +820,7 @@ fn unusable_arguments_are_named() -> Result<()> {
             ["--input-size", "from 1 to 32768"],
         ),
         (["--shard", "3/3"], ["--shard", "shard 3/3 does not exist"]),
-        (["--shard", "1"], ["--shard", "i/n"]),
+        (["--shard", "1"], ["--shard", "I/N, for example"]),
         (["--network", "vgg"], ["--network", "vgg"]),
         (["--scales", "0.5,0"], ["--scales", "0.05 to 16"]),
         (["--overlap", "1"], ["--overlap", "0 to 0.9"]),

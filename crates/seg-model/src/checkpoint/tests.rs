@@ -356,7 +356,7 @@ fn pickles_that_lead_astray_are_refused() -> Result<()> {
         (list.op(b")R").end(), "not a function"),
         (
             Pickler::new().op(b"\x8d").op([0xff; 8]).end(),
-            "too many for",
+            "too long for weights",
         ),
         (Pickler::new().op(b"X\0\0\0\x02ab").end(), "ends early"),
         (Pickler::new().op(b"h\x07").end(), "it does not have"),
@@ -366,7 +366,7 @@ fn pickles_that_lead_astray_are_refused() -> Result<()> {
         (Pickler::new().op(b"}(Nu").end(), "no value"),
         (
             Pickler::new().op(b"}").text("epoch").op(b"Ns").end(),
-            "only \"epoch\"",
+            "only the keys \"epoch\"",
         ),
     ];
     for (object, words) in cases {

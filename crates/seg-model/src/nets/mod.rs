@@ -51,7 +51,7 @@ pub enum Network {
     DualgcnRes50,
     /// DualGCNNet with ResNet-101, 73 M parameters, logits at 1/8.
     DualgcnRes101,
-    /// SegFormer-B0 (Xie et al. 2021), 3.7 M parameters, logits at 1/4, as of all SegFormers.
+    /// SegFormer-B0 (Xie et al. 2021), 3.7 M parameters, logits at 1/4, like those of all SegFormers.
     SegformerB0,
     /// SegFormer-B1, 14 M parameters.
     SegformerB1,
@@ -63,7 +63,7 @@ pub enum Network {
     SegformerB4,
     /// SegFormer-B5, 85 M parameters.
     SegformerB5,
-    /// Linear head on frozen DINOv2 ViT-S/14 (Oquab et al. 2023), 22 M parameters, logits at 1/14, as of all DINOv2.
+    /// Linear head on frozen DINOv2 ViT-S/14 (Oquab et al. 2023), 22 M parameters, logits at 1/14, like those of all DINOv2.
     Dinov2Vits14,
     /// Linear head on frozen DINOv2 ViT-B/14, 87 M parameters.
     Dinov2Vitb14,
