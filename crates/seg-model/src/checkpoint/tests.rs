@@ -445,7 +445,7 @@ fn archives_that_are_no_checkpoints_are_refused() -> Result<()> {
     check_fails(&archive(&[entry("a", b"")])?, "no data.pkl");
     let whole = zip(&object, &six())?;
     let find = |mark: &[u8]| whole.windows(mark.len()).position(|w| w == mark);
-    // a bomb: what is said to be compressed is not unpacked
+    // a zip bomb: entries that claim to be compressed are not unpacked
     let (local, central) = (find(b"PK\x03\x04"), find(b"PK\x01\x02"));
     let (local, central) = local.zip(central).context("both headers")?;
     let mut bomb = whole.clone();
