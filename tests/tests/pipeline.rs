@@ -162,7 +162,7 @@ fn golden_pipeline_from_drawn_pictures_to_the_report() -> Result<()> {
         "no score map is exported"
     );
     ensure!(
-        page.contains("What the meta classifier looks at"),
+        page.contains("Coefficients of the meta classifier, toy"),
         "the report does not show the coefficients of the meta classifier"
     );
     let manifest = Manifest::read(&dir.join("toy/meta/lost-and-found-test"))?;
