@@ -89,7 +89,7 @@ impl PixelRow {
         fill_bins(self, score, bins);
     }
 
-    /// The `score` of column `x`.
+    /// The `score` of column `x`, as [`map_scores`](Self::map_scores) has it: a change belongs in both.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
     pub fn score(&self, score: Score, x: usize) -> f32 {

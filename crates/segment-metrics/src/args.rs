@@ -11,7 +11,7 @@ use stage_cli::{Common, Subset, one_of};
 
 use crate::analysis::Segmentation;
 
-/// Smallest normalized entropy of a flagged pixel in Chan et al. 2021.
+/// Default of `--entropy-threshold`, whose help repeats it: smallest normalized entropy of a flagged pixel in Chan et al. 2021.
 const ENTROPY_THRESHOLD: f64 = 0.7;
 
 /// Finds out-of-distribution segments, measures each of them, and counts pixel scores.

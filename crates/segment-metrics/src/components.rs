@@ -1,5 +1,8 @@
 //! 8-connected components, labeled while the rows of an image arrive.
 //!
+//! That a pixel has eight neighbors is built into this file. The boundaries in [`regions`](crate::regions) and the small objects in
+//! [`track`](crate::track) rely on it.
+//!
 //! This is the classical labeling with union-find (Rosenfeld and Pfaltz 1966) with three choices that save work.
 //!
 //! **One union per pixel at most.** A pixel of a component looks at the four neighbors that have been labeled:

@@ -20,7 +20,7 @@ pub const BLUE: [u8; 3] = [46, 134, 193];
 /// Vermillion: out-of-distribution, bad news.
 pub const VERMILLION: [u8; 3] = [222, 98, 20];
 
-/// Colors of the lines of a chart, after Okabe and Ito: color-blind readers can tell them apart, and they are light enough to
+/// Colors of the lines of all charts, of runs in the report too, after Okabe and Ito: color-blind readers can tell them apart, and they are light enough to
 /// show on dark ground too.
 const LINES: [[u8; 3]; 6] = [
     BLUE,

@@ -15,7 +15,7 @@ pub(super) const KEPT: [u8; 3] = [0, 200, 140];
 /// Color of segments that the meta classifier rejects.
 pub(super) const REJECTED: [u8; 3] = [255, 72, 48];
 
-/// Color of the run at `index`. From the seventh run on colors repeat, and lines are dashed, see [`is_dashed`].
+/// Color of the run at `index`, from the lines of `artifacts::look::colors`. From the seventh run on colors repeat, and lines are dashed, see [`is_dashed`].
 pub(super) fn run_color(index: usize) -> [u8; 3] {
     line(index)
 }
