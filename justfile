@@ -45,6 +45,8 @@ export CANDLE_NUM_THREADS := "1"
 export MALLOC_MMAP_THRESHOLD_ := "4294967296"
 export MALLOC_TRIM_THRESHOLD_ := "17179869184"
 further := if thresholds == "" { "" } else { "--thresholds " + thresholds }
+# builds one executable; with the features of the whole workspace, so that dependencies built before are taken as they are
+build_bin := "cargo build --release --workspace --bin"
 just := quote(just_executable()) + " --justfile " + quote(justfile())
 
 # list the recipes
@@ -67,13 +69,23 @@ demo scale="full" dir=(out / "demo"): build
     {{ just }} _labels {{ dir }} cityscapes-val {{ dir }}/data/cityscapes
     {{ just }} _labels {{ dir }} lost-and-found-test {{ dir }}/data/lost_and_found
     {{ just }} _labels {{ dir }} fishyscapes-static {{ dir }}/data/fishyscapes
-    {{ bin }}/coco-proxy --annotations {{ dir }}/data/coco/annotations/instances_train2017.json --images {{ dir }}/data/coco/train2017 --preview 16 --output {{ dir }}/proxy
-    {{ bin }}/ood-train --network enet --ood-weight 0 --labels {{ dir }}/labels/cityscapes-train --crop 96 --epochs 30 --learning-rate 4e-3 --schedule poly --output {{ dir }}/pretrain
-    {{ bin }}/ood-train --init {{ dir }}/pretrain/weights.safetensors --labels {{ dir }}/labels/cityscapes-train --proxy {{ dir }}/proxy --proxy-short-side 128 --ood-fraction 0.25 --crop 96 --epochs 8 --learning-rate 1.5e-4 --output {{ dir }}/train
+    {{ bin }}/coco-proxy --annotations {{ dir }}/data/coco/annotations/instances_train2017.json \
+        --images {{ dir }}/data/coco/train2017 --preview 16 --output {{ dir }}/proxy
+    {{ bin }}/ood-train --network enet --ood-weight 0 --labels {{ dir }}/labels/cityscapes-train --crop 96 --epochs 30 \
+        --learning-rate 4e-3 --schedule poly --output {{ dir }}/pretrain
+    {{ bin }}/ood-train --init {{ dir }}/pretrain/weights.safetensors --labels {{ dir }}/labels/cityscapes-train \
+        --proxy {{ dir }}/proxy --proxy-short-side 128 --ood-fraction 0.25 --crop 96 --epochs 8 --learning-rate 1.5e-4 \
+        --output {{ dir }}/train
     {{ just }} meta_threshold=0.97 _judge {{ dir }} baseline {{ dir }}/pretrain/weights.safetensors "lost-and-found-test fishyscapes-static" enet
     {{ just }} meta_threshold=0.97 _judge {{ dir }} retrained {{ dir }}/train/weights.safetensors "lost-and-found-test fishyscapes-static" enet
-    {{ bin }}/ood-eval report --run baseline={{ dir }}/baseline --run retrained={{ dir }}/retrained --labels {{ dir }}/labels --output {{ dir }}/report --title "oodseg demo"
+    {{ bin }}/ood-eval report --run baseline={{ dir }}/baseline --run retrained={{ dir }}/retrained --labels {{ dir }}/labels \
+        --output {{ dir }}/report --title "oodseg demo"
     @echo "report: {{ dir }}/report/report.html"
+
+# the picture and the table of the demo in the documents, from a finished `just demo`
+[group('demo')]
+demo-docs: _pytorch
+    {{ pytorch }} docs/demo.py {{ out }}/demo
 
 # --- the same on real samples ---
 
@@ -84,14 +96,18 @@ real dir=(out / "real"): build
     {{ just }} _judge {{ dir }} enet {{ real_data }}/weights/enet_yurnero14_city20.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" enet
     {{ just }} _judge {{ dir }} erfnet {{ real_data }}/weights/erfnet_dequant_city20.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" erfnet
     {{ just }} _judge {{ dir }} erfnet-ood {{ dir }}/train/weights.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" erfnet
-    {{ bin }}/ood-eval report --run enet={{ dir }}/enet --run erfnet={{ dir }}/erfnet --run erfnet-ood={{ dir }}/erfnet-ood --labels {{ dir }}/labels --skip-without-ood --published docs/published.toml --output {{ dir }}/report --title "oodseg on real samples"
+    {{ bin }}/ood-eval report --run enet={{ dir }}/enet --run erfnet={{ dir }}/erfnet --run erfnet-ood={{ dir }}/erfnet-ood \
+        --labels {{ dir }}/labels --skip-without-ood --published docs/published.toml --output {{ dir }}/report \
+        --title "oodseg on real samples"
     @echo "report: {{ dir }}/report/report.html"
 
 # one OoD training on the real samples with these flags, and its figures: `just real-recipe paste-s1 --paste 1 --seed 1`
 [group('real')]
 real-recipe name *flags: build
     {{ just }} _real-data {{ out / "real" }}
-    {{ bin }}/ood-train --init {{ real_data }}/weights/erfnet_dequant_city20.safetensors --network erfnet --labels {{ out / "real" }}/labels/cityscapes-train --proxy {{ out / "real" }}/proxy --crop 384 --batch-size 4 --batch-norm frozen --output {{ out / "real" / name }}/train {{ flags }}
+    {{ bin }}/ood-train --init {{ real_data }}/weights/erfnet_dequant_city20.safetensors --network erfnet \
+        --labels {{ out / "real" }}/labels/cityscapes-train --proxy {{ out / "real" }}/proxy --crop 384 --batch-size 4 \
+        --batch-norm frozen --output {{ out / "real" / name }}/train {{ flags }}
     {{ just }} _judge {{ out / "real" }} {{ name }} {{ out / "real" / name }}/train/weights.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" erfnet
     {{ bin }}/ood-eval evaluate --run {{ name }}={{ out / "real" / name }} --skip-without-ood --output {{ out / "real" / name }}/eval
 
@@ -102,7 +118,9 @@ real-best seed="0": (real-recipe ("best-s" + seed) "--ood-fraction 0 --paste 1 -
 [private]
 _real-train dir:
     {{ just }} _real-data {{ dir }}
-    {{ bin }}/ood-train --init {{ real_data }}/weights/erfnet_dequant_city20.safetensors --network erfnet --labels {{ dir }}/labels/cityscapes-train --proxy {{ dir }}/proxy --ood-fraction 0.3333 --crop 384 --batch-size 4 --steps 100 --learning-rate 1e-5 --batch-norm frozen --output {{ dir }}/train
+    {{ bin }}/ood-train --init {{ real_data }}/weights/erfnet_dequant_city20.safetensors --network erfnet \
+        --labels {{ dir }}/labels/cityscapes-train --proxy {{ dir }}/proxy --ood-fraction 0.3333 --crop 384 --batch-size 4 \
+        --steps 100 --learning-rate 1e-5 --batch-norm frozen --output {{ dir }}/train
 
 [private]
 _real-data dir:
@@ -111,14 +129,16 @@ _real-data dir:
     {{ just }} size=1024x512 _labels {{ dir }} road-anomaly21 {{ real_data }}/ood/RoadAnomaly21
     {{ just }} size=1024x512 _labels {{ dir }} road-obstacle21 {{ real_data }}/ood/RoadObsticle21
     {{ just }} size=1024x512 _labels {{ dir }} fishyscapes-static {{ real_data }}/ood/fs_static
-    {{ bin }}/coco-proxy --annotations {{ real_data }}/coco/annotations/instances_train2017.json --images {{ real_data }}/coco/train2017 --preview 16 --output {{ dir }}/proxy
+    {{ bin }}/coco-proxy --annotations {{ real_data }}/coco/annotations/instances_train2017.json \
+        --images {{ real_data }}/coco/train2017 --preview 16 --output {{ dir }}/proxy
 
 # --- the stages, one by one, on your data ---
 
 # COCO images without Cityscapes classes become training masks (COCO_ROOT)
 [group('stages')]
 proxy: build
-    {{ bin }}/coco-proxy --annotations {{ coco }}/annotations/instances_train2017.json --images {{ coco }}/train2017 --preview 24 --output {{ out }}/proxy
+    {{ bin }}/coco-proxy --annotations {{ coco }}/annotations/instances_train2017.json --images {{ coco }}/train2017 \
+        --preview 24 --output {{ out }}/proxy
 
 # masks and index of Cityscapes (CITYSCAPES_DATASET) and of the data set to be evaluated (OODSEG_DATASET_ROOT)
 [group('stages')]
@@ -135,7 +155,7 @@ check-data name="": build
     failed=0
     for name in {{ if name == "" { "cityscapes-train cityscapes-val coco " + dataset } else { name } }}; do
         case $name in
-            coco) {{ bin }}/coco-proxy --check --annotations {{ coco }}/annotations/instances_train2017.json ;;
+            coco) {{ bin }}/coco-proxy check --annotations {{ coco }}/annotations/instances_train2017.json ;;
             coco-*) {{ bin }}/cityscapes-io check --dataset $name --root {{ coco }} ;;
             cityscapes-*) {{ bin }}/cityscapes-io check --dataset $name --root {{ cityscapes }} ;;
             *) {{ bin }}/cityscapes-io check --dataset $name --root {{ dataset_root }} ;;
@@ -146,7 +166,8 @@ check-data name="": build
 # train a network on Cityscapes alone
 [group('stages')]
 pretrain *flags: build
-    {{ bin }}/ood-train --network {{ model }} --ood-weight 0 --labels {{ out }}/labels/cityscapes-train --epochs 100 --learning-rate 5e-4 --schedule poly --output {{ out }}/pretrain {{ flags }}
+    {{ bin }}/ood-train --network {{ model }} --ood-weight 0 --labels {{ out }}/labels/cityscapes-train --epochs 100 \
+        --learning-rate 5e-4 --schedule poly --output {{ out }}/pretrain {{ flags }}
 
 # OoD training of the pretrained weights; the same command goes on after an interruption
 [group('stages')]
@@ -160,17 +181,20 @@ judge: build (_judge out "baseline" weights dataset model) (_judge out run train
 # logits of one run on the data set
 [group('stages')]
 infer run_weights=trained: build
-    {{ bin }}/seg-model infer --weights {{ run_weights }} --network {{ model }} --labels {{ out }}/labels/{{ dataset }} --output {{ out }}/{{ run }}/logits/{{ dataset }}
+    {{ bin }}/seg-model infer --weights {{ run_weights }} --network {{ model }} --labels {{ out }}/labels/{{ dataset }} \
+        --output {{ out }}/{{ run }}/logits/{{ dataset }}
 
 # segments and pixel histograms of one run on the data set
 [group('stages')]
 metrics: build
-    {{ bin }}/segment-metrics {{ further }} --logits {{ out }}/{{ run }}/logits/{{ dataset }} --labels {{ out }}/labels/{{ dataset }} --output {{ out }}/{{ run }}/segments/{{ dataset }}
+    {{ bin }}/segment-metrics {{ further }} --logits {{ out }}/{{ run }}/logits/{{ dataset }} \
+        --labels {{ out }}/labels/{{ dataset }} --output {{ out }}/{{ run }}/segments/{{ dataset }}
 
 # meta classification of one run on the data set
 [group('stages')]
 meta: build
-    {{ bin }}/meta-clf fit --threshold {{ meta_threshold }} --segments {{ out }}/{{ run }}/segments/{{ dataset }} --output {{ out }}/{{ run }}/meta/{{ dataset }}
+    {{ bin }}/meta-clf fit --threshold {{ meta_threshold }} --segments {{ out }}/{{ run }}/segments/{{ dataset }} \
+        --output {{ out }}/{{ run }}/meta/{{ dataset }}
 
 # figures of both runs
 [group('stages')]
@@ -180,36 +204,56 @@ eval: build
 # which differences of two runs on the same images are real: `just compare baseline retrained`
 [group('stages')]
 compare first second: build
-    {{ bin }}/ood-eval compare --run {{ first }}={{ out }}/{{ first }} --run {{ second }}={{ out }}/{{ second }} --output {{ out }}/compare/{{ first }}-{{ second }}
+    {{ bin }}/ood-eval compare --run {{ first }}={{ out }}/{{ first }} --run {{ second }}={{ out }}/{{ second }} \
+        --output {{ out }}/compare/{{ first }}-{{ second }}
 
 # score maps of one run on the data set for other tools: `just export` for the benchmark, `just export npy,overlay` and so on
 [group('stages')]
 export formats="smiyc" *flags: build
-    {{ bin }}/ood-eval export --logits {{ out }}/{{ run }}/logits/{{ dataset }} --labels {{ out }}/labels/{{ dataset }} --format {{ formats }} --image-size --method {{ run }} --output {{ out }}/{{ run }}/export/{{ dataset }} {{ flags }}
+    {{ bin }}/ood-eval export --logits {{ out }}/{{ run }}/logits/{{ dataset }} --labels {{ out }}/labels/{{ dataset }} \
+        --format {{ formats }} --image-size --method {{ run }} --output {{ out }}/{{ run }}/export/{{ dataset }} {{ flags }}
 
 # figures, plots and pictures of both runs in one file
 [group('stages')]
 report: build
-    {{ bin }}/ood-eval report --run baseline={{ out }}/baseline --run {{ run }}={{ out }}/{{ run }} --labels {{ out }}/labels --output {{ out }}/report
+    {{ bin }}/ood-eval report --run baseline={{ out }}/baseline --run {{ run }}={{ out }}/{{ run }} --labels {{ out }}/labels \
+        --output {{ out }}/report
     @echo "report: {{ out }}/report/report.html"
 
 [private]
 _labels dir name root:
-    {{ bin }}/cityscapes-io prepare --dataset {{ name }} --root {{ root }} {{ if size == "" { "" } else { "--size " + size } }} --output {{ dir }}/labels/{{ name }}
+    {{ bin }}/cityscapes-io prepare --dataset {{ name }} --root {{ root }} {{ if size == "" { "" } else { "--size " + size } }} \
+        --output {{ dir }}/labels/{{ name }}
 
 # everything that is done with one weights file
 [private]
 _judge dir run weights datasets network=model:
-    for dataset in cityscapes-val {{ datasets }}; do {{ bin }}/seg-model infer --weights {{ weights }} --network {{ network }} --labels {{ dir }}/labels/$dataset --output {{ dir }}/{{ run }}/logits/$dataset; done
-    {{ bin }}/ood-eval closed-set --logits {{ dir }}/{{ run }}/logits/cityscapes-val --labels {{ dir }}/labels/cityscapes-val --output {{ dir }}/{{ run }}/closed_set/cityscapes-val
-    for dataset in {{ datasets }}; do {{ bin }}/segment-metrics {{ further }} --logits {{ dir }}/{{ run }}/logits/$dataset --labels {{ dir }}/labels/$dataset --output {{ dir }}/{{ run }}/segments/$dataset; done
-    for dataset in {{ datasets }}; do {{ bin }}/meta-clf fit --threshold {{ meta_threshold }} --segments {{ dir }}/{{ run }}/segments/$dataset --output {{ dir }}/{{ run }}/meta/$dataset; done
+    for dataset in cityscapes-val {{ datasets }}; do \
+        {{ bin }}/seg-model infer --weights {{ weights }} --network {{ network }} --labels {{ dir }}/labels/$dataset \
+            --output {{ dir }}/{{ run }}/logits/$dataset; \
+    done
+    {{ bin }}/ood-eval closed-set --logits {{ dir }}/{{ run }}/logits/cityscapes-val --labels {{ dir }}/labels/cityscapes-val \
+        --output {{ dir }}/{{ run }}/closed_set/cityscapes-val
+    for dataset in {{ datasets }}; do \
+        {{ bin }}/segment-metrics {{ further }} --logits {{ dir }}/{{ run }}/logits/$dataset \
+            --labels {{ dir }}/labels/$dataset --output {{ dir }}/{{ run }}/segments/$dataset; \
+    done
+    for dataset in {{ datasets }}; do \
+        {{ bin }}/meta-clf fit --threshold {{ meta_threshold }} --segments {{ dir }}/{{ run }}/segments/$dataset \
+            --output {{ dir }}/{{ run }}/meta/$dataset; \
+    done
     for dataset in {{ datasets }}; do {{ just }} _benchmark {{ dir }} {{ run }} $dataset; done
 
 # segments by the rules of SegmentMeIfYouCan, of the data sets that it has
 [private]
 _benchmark dir run dataset:
-    case {{ dataset }} in road-anomaly21) track=anomaly ;; road-obstacle21 | lost-and-found-test*) track=obstacle ;; *) exit 0 ;; esac; {{ bin }}/segment-metrics --track $track --logits {{ dir }}/{{ run }}/logits/{{ dataset }} --labels {{ dir }}/labels/{{ dataset }} --output {{ dir }}/{{ run }}/benchmark/{{ dataset }}
+    case {{ dataset }} in \
+        road-anomaly21) track=anomaly ;; \
+        road-obstacle21 | lost-and-found-test*) track=obstacle ;; \
+        *) exit 0 ;; \
+    esac; \
+    {{ bin }}/segment-metrics --track $track --logits {{ dir }}/{{ run }}/logits/{{ dataset }} \
+        --labels {{ dir }}/labels/{{ dataset }} --output {{ dir }}/{{ run }}/benchmark/{{ dataset }}
 
 # --- development ---
 
@@ -221,26 +265,26 @@ test:
 # time and memory of operations and networks, as a fraction of what the machine can do
 [group('develop')]
 bench filter="":
-    cargo build --release -p bench
+    {{ build_bin }} bench
     {{ bin }}/bench table {{ filter }}
 
 # the same in turns with PyTorch, which is installed into a folder of its own at the first call
 [group('develop')]
 race *cases: _pytorch
-    cargo build --release -p bench
+    {{ build_bin }} bench
     {{ pytorch }} tests/bench/race.py {{ bin }}/bench {{ cases }}
 
 # one inference of a network, here and in PyTorch
 [group('develop')]
 race-network name size="2048x1024" runs="3": _pytorch
-    cargo build --release -p seg-model --example network_throughput
+    cargo build --release --workspace --example network_throughput
     {{ bin }}/examples/network_throughput {{ name }} {{ size }} {{ runs }}
     OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(nproc)} {{ pytorch }} tests/bench/network_throughput.py {{ name }} {{ size }} {{ runs }}
 
 # OoD training of ERFNet, here and in PyTorch, on masks made before: `just race-training runs/real/labels/cityscapes-train runs/real/proxy`
 [group('develop')]
 race-training labels proxy *counts: _pytorch
-    cargo build --release -p ood-train
+    {{ build_bin }} ood-train
     {{ pytorch }} tests/bench/training_throughput.py {{ bin }}/ood-train {{ labels }} {{ proxy }} {{ counts }}
 
 # segments and pixel figures of 1,200 large images made of smaller ones, the figures also in turns with scikit-learn: `just bench-images runs/real/erfnet/logits/fishyscapes-static runs/real/labels/fishyscapes-static`
@@ -258,7 +302,8 @@ race-pixels logits labels *counts: build _pytorch
 
 [private]
 _pytorch:
-    test -x {{ pytorch }} || (python3 -m venv target/pytorch && target/pytorch/bin/pip install --quiet torch torchvision numpy pillow transformers safetensors scipy scikit-learn)
+    test -x {{ pytorch }} || (python3 -m venv target/pytorch && target/pytorch/bin/pip install --quiet \
+        torch torchvision numpy pillow transformers safetensors scipy scikit-learn)
 
 # the gate: format, lints, documentation, tests
 [group('develop')]

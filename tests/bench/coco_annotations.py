@@ -4,7 +4,7 @@
     cargo build --release
     python tests/bench/coco_annotations.py FOLDER
 
-FOLDER has annotations/instances_*.json; images are not needed. Prints how many annotations there are and how many differ.
+FOLDER contains annotations/instances_*.json; images are not needed. Prints the number of annotations and how many of their masks differ.
 """
 
 import json
@@ -21,7 +21,7 @@ COCO_PROXY = Path(__file__).resolve().parents[2] / "target/release/coco-proxy"
 
 
 def one_image_each(dataset):
-    """The data set with an image of its own for each annotation, so that each written mask is one annotation's."""
+    """The data set with a separate image for each annotation, so that each mask that is written belongs to one annotation."""
     images = {image["id"]: image for image in dataset["images"]}
     numbered = list(enumerate(dataset["annotations"], 1))
     return {

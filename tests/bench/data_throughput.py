@@ -1,14 +1,14 @@
-"""coco-proxy and cityscapes-io beside Python scripts that write the same pixels, in turns on the same cores.
+"""coco-proxy and cityscapes-io compared with Python scripts that write the same pixels, in alternation on the same cores.
 
     pip install pycocotools==2.0.11 pillow==13.0.0 numpy
     cargo build --release
     python tests/bench/data_throughput.py proxies|load|labels [--real FOLDER] [--rounds N]
 
-`proxies`: masks of a COCO of 10,000 images, which repeats the demo's records and pictures under other ids.
-`load`: reading an instances file of 450 MB, which repeats the records of FOLDER/coco (or the demo's).
-`labels`: training ids of 500 label pictures of 2048x1024, which repeat those of FOLDER/cityscapes (or the demo's).
+`proxies`: masks of a COCO data set of 10,000 images, which repeats the records and pictures of the demo under other ids.
+`load`: reading an instances file of 450 MB, which repeats the records of FOLDER/coco (or of the demo).
+`labels`: training ids of 500 label pictures of 2048x1024 pixels, which repeat those of FOLDER/cityscapes (or of the demo).
 
-Both sides use two cores: ours two threads, Python two processes. Prints seconds and peak memory of each turn.
+Both sides use two cores: two threads here, two processes in Python. Prints the seconds and the peak memory of each turn.
 """
 
 import argparse
@@ -84,7 +84,7 @@ def run(name, command, may_fail=False):
 
 
 def compare(ours, theirs, rounds):
-    """Best of each side over alternating turns, each into a new folder: deleting files slows down the next ones."""
+    """Runs both sides alternately, compares the best turns, and writes each turn to a new folder: deleting files would slow down the next turn."""
     turns = [(ours(turn), theirs(turn)) for turn in range(rounds)]
     best = [min(turn[side] for turn in turns) for side in (0, 1)]
     memory = [max(turn[side][1] for turn in turns) for side in (0, 1)]
@@ -92,12 +92,12 @@ def compare(ours, theirs, rounds):
 
 
 def demo(scratch):
-    subprocess.run([BIN / "cityscapes-io", "demo", "--quiet", "--output", scratch / "demo"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([BIN / "demo-data", "--quiet", "--output", scratch / "demo"], check=True, stdout=subprocess.DEVNULL)
     return scratch / "demo"
 
 
 def repeated(dataset, n_images):
-    """The records under other ids, `n_images` of them; yields the dataset and pairs of file names."""
+    """Repeats the records under other ids up to `n_images` images; returns the data set and pairs of old and new file names."""
     by_image = {}
     for annotation in dataset["annotations"]:
         by_image.setdefault(annotation["image_id"], []).append(annotation)
@@ -156,7 +156,7 @@ def load(args, scratch):
         json.dump(repeated(dataset, n_images)[0], file)
     print(f"{path.stat().st_size / 1e6:.0f} MB")
 
-    # no image is that large, so that nothing is done after loading and looking through the records
+    # no image is that large, so nothing happens after loading and filtering the records
     def ours(turn):
         return run("coco-proxy", [BIN / "coco-proxy", "--quiet", "--threads", 2, "--min-side", 10**6,
                                   "--annotations", path, "--output", scratch / f"ours{turn}"], may_fail=True)

@@ -1,10 +1,11 @@
-"""Segments and pixel figures of many images of 2048x1024 pixels: images per second, memory over time, and what a kill costs.
+"""Segments and pixel metrics of many images of 2048x1024 pixels: images per second, memory over time, and the cost of resuming after a kill.
 
 usage: many_images.py BIN LOGITS LABELS FOLDER [IMAGES]
 
-BIN is the folder of the programs; LOGITS and LABELS are outputs of `seg-model infer` and `cityscapes-io prepare` for masks of 1024x512. In FOLDER, which is
-made and should not exist, every image becomes several: its logits with every second row and column left out, f16, to be upsampled to 2048x1024 by the stage, and
-its mask doubled. Once `segment-metrics` runs through, once it is killed in the middle and goes on: the tables must be the same. Needs numpy and Pillow.
+BIN is the folder of the executables; LOGITS and LABELS are outputs of `seg-model infer` and `cityscapes-io prepare` for masks of 1024x512 pixels. FOLDER is
+created and must not exist. In it, every image becomes several: its logits without every second row and column, in f16, which the stage upsamples to 2048x1024,
+and its mask in double size. `segment-metrics` runs once without interruption, and once it is killed halfway and resumed: the tables must be equal. Needs numpy
+and Pillow.
 """
 
 import filecmp
@@ -63,7 +64,7 @@ def make(logits, labels, folder, n):
 
 
 def resident(process):
-    """MB that the process holds now."""
+    """Resident memory of the process now, in MB."""
     try:
         with open(f"/proc/{process.pid}/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
@@ -72,7 +73,7 @@ def resident(process):
 
 
 def measure(programs, folder, output, stop_after=None):
-    """Seconds, the most memory in each tenth of the time, and the status; killed when so many images are done."""
+    """Seconds, peak memory in each tenth of the time, and exit status. The process is killed after `stop_after` images."""
     command = [f"{programs}/segment-metrics", "--logits", f"{folder}/logits", "--labels", f"{folder}/labels"]
     start, seen = time.perf_counter(), []
     process = subprocess.Popen([*command, "--output", f"{folder}/{output}", "--quiet"], stdout=subprocess.DEVNULL)
@@ -98,7 +99,7 @@ def main():
     assert status == -signal.SIGKILL, "it ended before it was killed"
     maps = [entry.stat().st_mtime_ns for entry in os.scandir(f"{folder}/killed/components")]
     again, _, status = measure(programs, folder, "killed")
-    assert status == 0, "going on failed"
+    assert status == 0, "resuming failed"
     before = max(maps)
     redone = sum(entry.stat().st_mtime_ns > before for entry in os.scandir(f"{folder}/killed/components")) - (n - len(maps))
     tables = [name for name in os.listdir(f"{folder}/whole") if name.endswith(".parquet")]

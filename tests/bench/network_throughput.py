@@ -1,8 +1,8 @@
-"""Seconds and memory of one inference in PyTorch, beside the example network_throughput of seg-model, with its arguments.
+"""Seconds and peak memory of one inference in PyTorch, the counterpart of the example network_throughput of seg-model, with the same arguments.
 
     python network_throughput.py NETWORK [WxH] [RUNS]
 
-The networks are written for their shapes: the same layers with weights drawn at random. Needs torch, and transformers for SegFormer.
+The networks have the same layers and shapes as the originals, with random weights. Needs torch, and transformers for SegFormer.
 """
 
 import statistics

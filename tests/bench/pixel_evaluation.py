@@ -1,11 +1,11 @@
-"""Pixel figures of five scores with oodseg and with scikit-learn, in turns; prints seconds per image and peak memory of both.
+"""Pixel metrics of five scores with oodseg and with scikit-learn, in alternation; prints seconds per image and peak memory of both.
 
 usage: pixel_evaluation.py BIN LOGITS LABELS [IMAGES] [TURNS] [OURS]
 
-BIN is the folder of the programs, LOGITS what `seg-model infer` wrote for the masks in LABELS. Both rate the images that show unknown objects: scikit-learn those
-among the first IMAGES, as many as its memory holds, oodseg those among the first OURS (default: the same). For oodseg the time is that of both processes, from
-logits to tables, with all segments and a thousand resamples. For scikit-learn there are two: that of roc_auc_score, average_precision_score and roc_curve alone, two
-scores at a time; and that with the scores, which PyTorch makes of the logits before. Needs numpy, Pillow, torch and scikit-learn.
+BIN is the folder of the executables, LOGITS the output of `seg-model infer` for the masks in LABELS. Both sides evaluate images that show unknown objects:
+scikit-learn those among the first IMAGES, which must fit into its memory, oodseg those among the first OURS (default: the same). The time of oodseg is that of both
+processes, from logits to tables, with all segments and a thousand resamples. For scikit-learn there are two times: that of roc_auc_score, average_precision_score and
+roc_curve alone, two scores in parallel, and the same including the scores, which PyTorch computes from the logits. Needs numpy, Pillow, torch and scikit-learn.
 """
 
 import json
@@ -35,7 +35,7 @@ def logits(path):
 
 
 def scores(folder, labels, images):
-    """Five scores and the label of every rated pixel of the images that show unknown objects, and how many these are."""
+    """Five scores and the label of every evaluated pixel of the images that show unknown objects, and the number of these images."""
     import torch
 
     with open(os.path.join(labels, "index.json")) as file:
@@ -67,7 +67,7 @@ def figures(i):
 
 
 def scikit_learn():
-    """Figures, seconds, and memory in MB of the two largest processes."""
+    """Metrics, seconds, and memory of two processes in MB."""
     start = time.perf_counter()
     with multiprocessing.get_context("fork").Pool(2) as pool:
         rows = pool.map(figures, range(5), chunksize=1)
@@ -76,7 +76,7 @@ def scikit_learn():
 
 
 def peak_memory(process):
-    """MB, 0 if it has ended; what wait4 tells would count this process before the other program's start too."""
+    """Peak memory in MB, 0 if the process has ended. The value of wait4 would include this process before it starts the other program."""
     try:
         with open(f"/proc/{process.pid}/status") as file:
             return next((int(line.split()[1]) / 1000 for line in file if line.startswith("VmHWM")), 0.0)
@@ -85,7 +85,7 @@ def peak_memory(process):
 
 
 def oodseg(folder, logits, labels, images):
-    """Figures, how many images they are of, seconds, and memory in MB of the larger process."""
+    """Metrics, number of images, seconds, and memory of the larger process in MB."""
     run, memory = tempfile.mkdtemp(), 0.0
     limit = ["--limit", str(images)] if images else []
     segments = f"--logits {logits} --labels {labels} --output {run}/run/segments/set --skip-without-ood --quiet".split() + limit

@@ -1,10 +1,10 @@
-"""OoD training of ERFNet in PyTorch, with the flags of `ood-train` of the same names; prints the seconds of its loop.
+"""OoD training of ERFNet in PyTorch; flags mean the same as those of `ood-train`. Prints the seconds of the training loop.
 
 usage: pytorch_training.py LABELS PROXY [flags]
 
-LABELS and PROXY are outputs of cityscapes-io and coco-proxy. With --init and --output, weights are read and written with the names of `ood-train`, so that
-`seg-model infer` can judge them. Random numbers are PyTorch's and Python's own: the same recipe, not the same run. Needs torch, numpy, Pillow, and for
-some flags safetensors and scipy.
+LABELS and PROXY are outputs of cityscapes-io and coco-proxy. With --init and --output, weights are read and written with the tensor names of `ood-train`, so that
+`seg-model infer` can use them. Random numbers are those of PyTorch and Python, so this is the same recipe but not the same run. Needs torch, numpy and Pillow, and
+for some flags safetensors and scipy.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from reference import erfnet
 from torch import nn
 
 IGNORE, OOD = 255, 254
-# smallest object that is pasted, in pixels of its own image
+# smallest object that is pasted, in pixels of its original image
 MIN_AREA = 2500
 NAMES = {"a": "conv3x1_1", "b": "conv1x3_1", "n1": "bn1", "c": "conv3x1_2", "d": "conv1x3_2", "n2": "bn2"}
 
@@ -56,7 +56,7 @@ def samples(folder):
 
 
 def name(parameter):
-    """Name in a checkpoint of ERFNet of a tensor of `reference.erfnet`."""
+    """The name that a tensor of `reference.erfnet` has in checkpoints of ERFNet."""
     number, _, rest = parameter.partition(".")
     i, parts = int(number), rest.split(".")
     block = "encoder.initial_block" if i == 0 else f"encoder.layers.{i - 1}" if i < 16 else f"decoder.layers.{i - 16}"
@@ -64,7 +64,7 @@ def name(parameter):
 
 
 class Crops(torch.utils.data.Dataset):
-    """One epoch after the other: all known images and so many proxies, in random order."""
+    """Epoch by epoch, all known images and a fraction of that number of proxies, in random order."""
 
     def __init__(self, args):
         self.args = args
@@ -97,7 +97,7 @@ class Crops(torch.utils.data.Dataset):
 
 
 def paste(image, mask, proxies):
-    """A connected object of a random proxy image, at a random place and of a random height."""
+    """Pastes a connected object of a random proxy image at a random position and with a random height."""
     from scipy import ndimage
 
     while True:
@@ -123,7 +123,7 @@ def paste(image, mask, proxies):
 
 
 def objective(logits, labels, ood_weight):
-    """As the reference: dense targets, mean over all pixels and classes."""
+    """The objective of the paper's code: dense targets, mean over all pixels and classes."""
     c = logits.shape[1]
     classes = F.one_hot(labels.clamp(max=c), c + 1)[..., :c].permute(0, 3, 1, 2).float()
     target = (1 - ood_weight) * classes + ood_weight / c * (labels == OOD)[:, None].float()

@@ -1,9 +1,9 @@
-"""The same work in PyTorch and in oodseg, in turns within one run; prints time PyTorch / time oodseg (above 1: oodseg is faster).
+"""The same operations in PyTorch and in oodseg, in alternation within one run; prints time of PyTorch / time of oodseg (above 1: oodseg is faster).
 
-usage: race.py BENCH [CASE...]     BENCH: the program `bench`, e.g. target/release/bench
+usage: race.py BENCH [CASE...]     BENCH: the executable `bench`, e.g. target/release/bench
 
-Needs torch (PyPI) in the Python that runs it. Both sides get two threads and an allocator that keeps its memory, because taking pages
-from the system anew costs more than many of the operations.
+Needs torch. Both sides have two threads and an allocator that keeps its memory, because requesting pages from the system costs more time than
+many of the operations.
 """
 
 import os
@@ -22,10 +22,10 @@ ENV = {
     "MALLOC_TOP_PAD_": "268435456",
 }
 ROUNDS = int(os.environ.get("ROUNDS", "15"))
-SECONDS = float(os.environ.get("SECONDS", "20"))  # most time for one case and mode
+SECONDS = float(os.environ.get("SECONDS", "20"))  # maximum time of one case and mode
 PAUSE = 0.25  # seconds between turns
 TURN = 0.5  # seconds after which a turn ends, once it has two repetitions
-REPETITIONS = 10  # most repetitions of a turn
+REPETITIONS = 10  # maximum number of repetitions in a turn
 
 
 class Server:
@@ -39,8 +39,8 @@ class Server:
     def time(self, case, mode):
         """Seconds of the best repetition of a turn, and peak memory in bytes.
 
-        The first repetitions find cold caches, and now and then the system lets two threads take turns on one core for some milliseconds:
-        that says nothing about either side.
+        The first repetitions have cold caches, and occasionally the system runs both threads on one core for some milliseconds, which says nothing
+        about either side.
         """
         times, end = [], time.monotonic() + TURN
         while len(times) < 2 or (len(times) < REPETITIONS and time.monotonic() < end):
@@ -56,7 +56,7 @@ class Server:
 
 
 def race(commands, case, mode):
-    """Median turns in seconds and peak memory in bytes of both commands, each in a new process."""
+    """Median time of a turn in seconds and peak memory in bytes of both commands, each in a new process."""
     servers = [Server(command) for command in commands]
     times, memory = [[], []], [0, 0]
     for server in servers:
@@ -64,7 +64,7 @@ def race(commands, case, mode):
     end = time.monotonic() + SECONDS
     while len(times[0]) < 3 or (len(times[0]) < ROUNDS and time.monotonic() < end):
         for i, server in enumerate(servers):
-            time.sleep(PAUSE)  # threads of the other side still spin for a while
+            time.sleep(PAUSE)  # threads of the other side keep spinning for a while
             seconds, memory[i] = server.time(case, mode)
             times[i].append(seconds)
     for server in servers:

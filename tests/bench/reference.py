@@ -11,7 +11,7 @@ torch.manual_seed(0)
 
 
 def backward(mode, f, arguments):
-    """One repetition of `f`, with gradients of its arguments in mode both."""
+    """One repetition of `f`, in mode `both` with the gradients of its arguments."""
     if mode == "forward":
 
         def run():
@@ -51,7 +51,7 @@ def bilinear(mode):
 
 
 def objective(mode):
-    """The reference's objective: dense targets made from the labels, then -enc * log_softmax."""
+    """The objective of the paper's code: dense targets from the labels, then -target * log_softmax."""
     logits = torch.randn(1, 19, 512, 1024)
     labels = torch.arange(512 * 1024).reshape(512, 1024) % 23
     classes = F.one_hot(labels.clamp(max=19), 20)[..., :19].permute(2, 0, 1)[None].float()

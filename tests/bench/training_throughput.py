@@ -1,11 +1,11 @@
-"""OoD training of ERFNet with oodseg and with PyTorch (pytorch_training.py), in turns; prints seconds and peak memory of both.
+"""OoD training of ERFNet with oodseg and with PyTorch (pytorch_training.py), in alternation; prints seconds and peak memory of both.
 
 usage: training_throughput.py OOD_TRAIN LABELS PROXY [STEPS] [TURNS]
 
-OOD_TRAIN is the program, LABELS and PROXY are outputs of cityscapes-io and coco-proxy. Same images, crops, batch, objective, optimizer and
-number of threads; the PyTorch side reads with two DataLoader workers. Its time is that of the training loop alone (imports and the making of
-the network left out), the time of oodseg that of the whole process with its final checkpoint. Memory is that of the largest process: the
-workers of the DataLoader are not counted. Needs torch, numpy and Pillow.
+OOD_TRAIN is the executable, LABELS and PROXY are outputs of cityscapes-io and coco-proxy. Both sides have the same images, crop size, batch size, objective,
+optimizer and number of threads; PyTorch reads images with two DataLoader workers. Its time is that of the training loop alone, without imports and the
+construction of the network; the time of oodseg is that of the whole process including the final checkpoint. Memory is that of the largest process: the workers of
+the DataLoader are not counted. Needs torch, numpy and Pillow.
 """
 
 import os

@@ -156,7 +156,7 @@ impl Search<'_> {
         prefixes.any(|prefix| id.starts_with(prefix.as_str()))
     }
 
-    /// The files of the sample `id`, of which `listed` was found and gave `captures`.
+    /// The files of the sample `id`, from the file `listed`, whose path gave `captures`.
     fn sample_files(&self, id: &str, listed: &Path, captures: &Captures) -> Result<SampleFiles> {
         check_sample_id(id).with_context(|| self.root.join(listed).display().to_string())?;
         let image = if self.layout.list.is_some() {

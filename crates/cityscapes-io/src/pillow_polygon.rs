@@ -14,7 +14,7 @@
 //!    begins there adds a third one, and the pairs of the others stay as they are.
 //! 6. Where two edges meet in a sharp corner and run in almost the same, nearly horizontal direction, the next row of the
 //!    polygon begins several columns away, so that the corner would be separated from it by a gap. Pillow moves the
-//!    crossing in the row of the corner next to the pixels of the adjacent row ([`connected`]).
+//!    crossing in the row of the corner next to the pixels of the adjacent row (`connected`).
 //!
 //! Source: Pillow 13.0.0, `polygon_generic` in `src/libImaging/Draw.c`, in f32 as there. Where the C compiler fuses
 //! multiplication and addition (not on x86-64), a crossing exactly half way between two pixels may be rounded to the

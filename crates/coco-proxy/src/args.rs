@@ -28,6 +28,7 @@ const TRAIN: &str = "train";
 #[command(
     version,
     about,
+    override_usage = "coco-proxy [OPTIONS] --annotations <FILE> --output <DIR>\n       coco-proxy check [OPTIONS] --annotations <FILE>",
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true
 )]

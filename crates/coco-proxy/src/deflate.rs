@@ -150,7 +150,7 @@ const REPETITIONS: [u32; 29] = [
 
 /// The table of codes.
 struct Codes {
-    /// The beginning of the block, which tells the table to the reader.
+    /// The beginning of the block, from which readers reconstruct the table.
     header: Vec<Code>,
     /// By byte value; empty for those that may not occur.
     literals: [Code; 256],

@@ -9,7 +9,7 @@
 //! 2. **Runs.** What is left is a few runs of equal bytes per row. A run is written as its first byte and repetitions of the
 //!    byte before, which deflate has codes for. Repetitions over a longer distance are not searched for.
 //! 3. **Codes.** At most five different byte values and the lengths of runs occur, with much the same frequencies in all
-//!    masks. One table of Huffman codes, made once for the masks of COCO, serves every file, see [`crate::deflate`].
+//!    masks. One table of Huffman codes, made once for the masks of COCO, serves every file, see `deflate.rs`.
 //!
 //! The files are ordinary PNG files: 8-bit grayscale, one `IDAT` chunk.
 

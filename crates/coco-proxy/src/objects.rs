@@ -1,8 +1,8 @@
 //! Which pixels of an image belong to objects, one bit per pixel.
 //!
 //! A shape is added by the parity rule that COCO's run lengths follow as well. Down each column, a bit is toggled at the
-//! first pixel inside of the shape and at the first pixel outside again ([`Objects::edges`]). The parity of all bits down to
-//! a pixel then tells whether the pixel is inside. One exclusive or per word of 64 columns and row computes that parity for
+//! first pixel inside of the shape and at the first pixel outside again (`Objects::edges`). The parity of all bits down to
+//! a pixel then says whether the pixel is inside. One exclusive or per word of 64 columns and row computes that parity for
 //! 64 columns at once, and the result is united with what is there by an inclusive or.
 
 use crate::outline;
@@ -129,7 +129,7 @@ mod tests {
             .collect()
     }
 
-    /// Numbers in [0, 1) that look random.
+    /// Pseudorandom numbers in [0, 1).
     fn numbers() -> impl FnMut() -> f64 {
         let mut state = 1_u64;
         move || {

@@ -35,12 +35,12 @@ pub struct Skipped {
     pub absent: u64,
 }
 
-/// An image that qualifies, with its instances in the order of the file.
+/// An image that qualifies, with its instances.
 #[derive(Clone, Debug)]
 pub struct Candidate<'a> {
     /// Record of the image.
     pub image: &'a Image,
-    /// Its annotations.
+    /// Annotations of the image, in the order of the file.
     pub annotations: Vec<&'a Annotation>,
     /// Names of their categories, sorted and without repetition.
     pub categories: Vec<String>,

@@ -112,9 +112,9 @@ impl Canvas {
             let color = scale(soft[y as usize * self.width + x as usize], light);
             let tint = [1.0 + warmth, 1.0, 1.0 - warmth];
             image::Rgb([0, 1, 2].map(|i| {
-                let grey = grain(x as i32, y as i32, seed);
+                let gray = grain(x as i32, y as i32, seed);
                 let own = grain(x as i32, y as i32, seed ^ (i as u32 + 1));
-                (color[i] * tint[i] + noise * (0.8 * grey + 0.6 * own))
+                (color[i] * tint[i] + noise * (0.8 * gray + 0.6 * own))
                     .round()
                     .clamp(0.0, 255.0) as u8
             }))

@@ -131,7 +131,7 @@ enum Segmentation {
 pub(crate) struct Instance {
     /// Id of its category.
     pub(crate) category: u64,
-    /// Its parts.
+    /// Outlines of its parts, in pixels.
     pub(crate) polygons: Vec<Vec<Point>>,
     /// Whether it is several things, which are annotated as one by run lengths.
     pub(crate) is_crowd: bool,

@@ -51,10 +51,6 @@ use stage_cli::{Common, Progress, print_result};
 #[derive(Parser, Clone, Debug, Serialize)]
 #[command(version, about)]
 pub struct Args {
-    /// Flags of every stage.
-    #[command(flatten)]
-    #[serde(skip)]
-    pub common: Common,
     /// Folder to write the drawn data sets to.
     #[arg(long, value_name = "DIR")]
     #[serde(skip)]
@@ -66,6 +62,10 @@ pub struct Args {
     /// 84 COCO images; small draws about a third of them, with scenes of 192x96 pixels.
     #[arg(long, value_enum, default_value_t = Scale::Full)]
     pub scale: Scale,
+    /// Flags of every stage.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub common: Common,
 }
 
 /// Number and size of the drawn images.

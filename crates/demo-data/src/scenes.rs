@@ -119,7 +119,7 @@ pub(crate) fn lost_and_found(root: &Path, number: u64, seed: u64, size: [usize; 
     Ok(())
 }
 
-/// Label id in `LostAndFound` of a pixel with a Cityscapes label or [`UNKNOWN`], of which `hazard` is the id.
+/// Label id in `LostAndFound` of a pixel with a Cityscapes label; `hazard` is the id of a pixel that is [`UNKNOWN`].
 fn lost_and_found_id(label: u8, hazard: u8) -> u8 {
     match label {
         ids::ROAD => 1,

@@ -87,10 +87,10 @@ impl Street {
                 foliage(green, x, y, height as f32, seed)
             });
         } else {
-            let grey = dice.near([150.0, 145.0, 140.0], 18.0);
+            let gray = dice.near([150.0, 145.0, 140.0], 18.0);
             self.canvas.object(ids::BUILDING, &outline, |x, y, _| {
                 let window = cell((x / 3.0) as i32, (y / 4.0) as i32, seed) > 0.6;
-                scale(grey, if window { 0.75 } else { 1.0 })
+                scale(gray, if window { 0.75 } else { 1.0 })
             });
         }
     }

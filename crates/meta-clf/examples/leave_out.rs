@@ -1,6 +1,6 @@
 //! Time of exact held-out probabilities of 5,000 segments with 75 metrics.
 //!
-//! `RAYON_NUM_THREADS=2 cargo run --release -p meta-clf --example leave_out`
+//! Run by `RAYON_NUM_THREADS=2 cargo run --release -p meta-clf --example leave_out`
 
 use std::time::Instant;
 

@@ -1,8 +1,8 @@
-//! Factorization of small symmetric positive definite matrices.
+//! Cholesky factorization of small symmetric positive definite matrices, and the two vector operations that it needs.
 
 use anyhow::{Result, ensure};
 
-/// Lower triangle L with A = L Lᵀ, row-major `[size, size]`.
+/// The lower triangular factor L of a matrix A = L Lᵀ, `[size, size]`, row-major.
 #[derive(Clone, Debug)]
 pub struct Cholesky {
     lower: Vec<f64>,
@@ -10,10 +10,10 @@ pub struct Cholesky {
 }
 
 impl Cholesky {
-    /// Factorizes `matrix`, row-major `[size, size]`, of which only the lower triangle is read.
+    /// Factorizes `matrix`, `[size, size]`, row-major, of which only the lower triangle is read.
     ///
     /// # Errors
-    /// If the matrix is not positive definite or not finite.
+    /// Returns an error if the matrix is not positive definite or not finite.
     pub fn of(mut matrix: Vec<f64>, size: usize) -> Result<Self> {
         for i in 0..size {
             let (above, rest) = matrix.split_at_mut(i * size);
@@ -35,7 +35,13 @@ impl Cholesky {
         })
     }
 
-    /// The factorization of A − v vᵀ by hyperbolic rotations; none if that is not positive definite.
+    /// The factorization of A − v vᵀ, or `None` if that matrix is not positive definite.
+    ///
+    /// Column by column, a hyperbolic rotation of (L, v) makes one more element of v zero and leaves L Lᵀ − v vᵀ as it is. This
+    /// takes O(size²) operations, where a new factorization takes O(size³). A sine of 1 or more means that the difference is
+    /// singular or indefinite.
+    ///
+    /// Source: Golub and Van Loan, Matrix Computations, section 6.5.4.
     pub fn downdated(&self, mut v: Vec<f64>) -> Option<Self> {
         let (n, mut lower) = (self.size, self.lower.clone());
         for k in 0..n {
@@ -55,14 +61,16 @@ impl Cholesky {
         Some(Self { lower, size: n })
     }
 
-    /// The solution x of A x = `right`.
+    /// The solution x of A x = `right`, by forward and backward substitution.
     pub fn solve(&self, right: &[f64]) -> Vec<f64> {
         let n = self.size;
         let row = |i: usize| &self.lower[i * n..][..n];
         let mut x = right.to_vec();
+        // L y = right
         for i in 0..n {
             x[i] = (x[i] - dot(&row(i)[..i], &x[..i])) / row(i)[i];
         }
+        // Lᵀ x = y
         for i in (0..n).rev() {
             x[i] /= row(i)[i];
             let factor = -x[i];
@@ -72,7 +80,7 @@ impl Cholesky {
     }
 }
 
-/// Inner product, summed in a fixed order that uses vector registers.
+/// Inner product. The order of the sum is fixed, so results are reproducible, and has eight lanes, so it fits vector registers.
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     const LANES: usize = 8;
     let mut sums = [0.0; LANES];

@@ -1,136 +1,74 @@
-//! What tells false positives from true ones: ways to learn it, and what they learn.
+//! Computing with a fitted model: from segments to probabilities of a false positive.
 
-use std::path::Path;
+use anyhow::{Result, bail, ensure};
+use artifacts::model_file::{Classifier, Linear, Model};
 
-use anyhow::{Result, ensure};
-use serde::{Deserialize, Serialize};
-
-use crate::folds::{Folding, HeldOut, each_fold};
-use crate::l1::L1Path;
-use crate::logistic::{Design, Logistic, probability};
-use crate::network::{Network, NetworkLearner};
+use crate::design::{Design, probability};
+use crate::models;
+use crate::predictions::{Predictions, UNKNOWN};
+use crate::scaler::Scaler;
 use crate::segments::Segments;
-use crate::trees::{BoostedTrees, TreesLearner};
 
-/// Kinds of classifiers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Logistic regression, as in the paper (Chan et al. 2021).
-    Logistic,
-    /// Logistic regression with an L1 penalty, which leaves few metrics (Rottmann et al. 2020, `MetaSeg`).
-    L1,
-    /// Gradient-boosted trees (Friedman 2001).
-    Trees,
-    /// Network with three hidden layers of 75 neurons (arXiv 2412.10765).
-    Network,
-}
-
-/// A way to learn.
-pub trait Learner: Sync {
-    /// Learns from standardized rows, which are of both classes.
-    ///
-    /// # Errors
-    /// If there is no convergence.
-    fn fit(&self, design: &Design, is_positive: &[bool]) -> Result<Classifier>;
-
-    /// Judges each segment by what is learned from the other folds.
-    ///
-    /// # Errors
-    /// If there is no convergence.
-    fn held_out(&self, segments: &Segments, folding: &Folding) -> Result<HeldOut> {
-        each_fold(self, segments, folding)
-    }
-
-    /// Writes tables and pictures into `dir` of what is learned from all segments.
-    ///
-    /// # Errors
-    /// If the disk does.
-    fn explain(&self, _dir: &Path, _segments: &Segments, _design: &Design) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl Kind {
-    /// The way to learn such a classifier; probabilities of trees and networks are means over `seeds`.
-    pub fn learner(self, seeds: &[u64]) -> Box<dyn Learner> {
-        let seeds = seeds.to_vec();
-        match self {
-            Self::Logistic => Box::new(Logistic),
-            Self::L1 => Box::new(L1Path),
-            Self::Trees => Box::new(TreesLearner { seeds }),
-            Self::Network => Box::new(NetworkLearner { seeds }),
+/// Probability of a false positive of each standardized row.
+pub fn probabilities(classifier: &Classifier, design: &Design) -> Vec<f64> {
+    match classifier {
+        Classifier::Linear(linear) => {
+            let theta = linear.theta();
+            design.rows().map(|row| probability(&theta, row)).collect()
         }
+        Classifier::Trees(trees) => design
+            .metrics()
+            .map(|row| models::trees::probability(trees, row))
+            .collect(),
+        Classifier::Network(network) => models::network::probabilities(network, design),
     }
 }
 
-/// What was learned, as `model.json` stores it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Classifier {
-    /// Of [`Kind::Logistic`] and [`Kind::L1`].
-    Linear(Linear),
-    /// Of [`Kind::Trees`].
-    Trees(BoostedTrees),
-    /// Of [`Kind::Network`].
-    Network(Network),
+/// Standardizes segments as the training segments of `model` were.
+///
+/// # Errors
+/// Returns an error if the segments have other metrics than the model.
+pub fn standardize(model: &Model, segments: &Segments) -> Result<Design> {
+    let pairs = model.features.iter().zip(&segments.names);
+    if let Some((expected, found)) = pairs.clone().find(|(a, b)| a != b) {
+        bail!("the model expects the feature {expected:?} where the table has {found:?}");
+    }
+    ensure!(
+        model.features.len() == segments.names.len(),
+        "the model has {} features, the table {}",
+        model.features.len(),
+        segments.names.len()
+    );
+    let scaler = Scaler {
+        mean: model.mean.clone(),
+        std: model.std.clone(),
+    };
+    Ok(scaler.design(segments.rows()))
 }
 
-/// σ(intercept + Σ coefficient · standardized metric).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Linear {
-    /// One for each metric; positive ones speak for a false positive.
-    pub coefficients: Vec<f64>,
-    /// Log odds where all standardized metrics are 0.
-    pub intercept: f64,
-}
-
-impl Linear {
-    /// From coefficients with the intercept last.
-    pub fn new(mut theta: Vec<f64>) -> Self {
-        let intercept = theta.pop().unwrap_or(0.0);
-        Self {
-            coefficients: theta,
-            intercept,
-        }
-    }
-
-    /// Coefficients, last the intercept.
-    pub fn theta(&self) -> Vec<f64> {
-        [&self.coefficients[..], &[self.intercept]].concat()
+/// Predictions for standardized segments; unknown ones if the model's training segments were of one class.
+pub fn predict(model: &Model, design: &Design) -> Predictions {
+    let n = design.rows().len();
+    let is_learned = (1..model.n_segments).contains(&model.n_false_positives);
+    Predictions {
+        probs: if is_learned {
+            probabilities(&model.classifier, design)
+        } else {
+            vec![UNKNOWN; n]
+        },
+        is_learned: vec![is_learned; n],
     }
 }
 
-impl Classifier {
-    /// Probability of a false positive of each standardized row.
-    pub fn probabilities(&self, design: &Design) -> Vec<f64> {
-        match self {
-            Self::Linear(linear) => {
-                let theta = linear.theta();
-                design.rows().map(|row| probability(&theta, row)).collect()
-            }
-            Self::Trees(trees) => design.metrics().map(|row| trees.probability(row)).collect(),
-            Self::Network(network) => network.probabilities(design),
-        }
-    }
-
-    /// Refuses what cannot judge rows of so many metrics, as it is read from a file.
-    ///
-    /// # Errors
-    /// See above.
-    pub fn check(&self, n_features: usize) -> Result<()> {
-        match self {
-            Self::Linear(linear) => {
-                let n = linear.coefficients.len();
-                ensure!(
-                    n == n_features,
-                    "it names {n_features} features, but has {n} coefficients"
-                );
-                Ok(())
-            }
-            Self::Trees(trees) => trees.check(n_features),
-            Self::Network(network) => network.check(n_features),
-        }
-    }
+/// The coefficients of a linear model, which say what each metric adds to the log odds.
+///
+/// # Errors
+/// Returns an error if the model is not linear.
+pub fn linear(model: &Model) -> Result<&Linear> {
+    let Some(linear) = model.linear() else {
+        bail!(
+            "--explain needs log odds that are a sum over the metrics: fit with --classifier logistic or l1"
+        );
+    };
+    Ok(linear)
 }

@@ -1,31 +1,28 @@
-//! Why segments are judged as they are: `coefficients`, `correlations` and `contributions`.
+//! Tables that explain predictions: `coefficients`, `correlations`, `contributions` and `l1_path`.
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use artifacts::model_file::Linear;
 use artifacts::tables::{schema, write_table};
 use polars::prelude::{Column, DataFrame};
 
-use crate::classifier::Linear;
-use crate::logistic::{Design, Minimum};
+use crate::design::Design;
+use crate::l1::PathPoint;
+use crate::logistic::Minimum;
 use crate::segments::Segments;
 
-/// Writes `dir/coefficients.parquet`: coefficients of standardized metrics with their standard errors, and last the
-/// intercept.
+/// Writes `dir/coefficients.parquet`: the coefficient of each standardized metric with its standard error, then the intercept.
 ///
-/// Errors are roots of the diagonal of the inverse Hessian of the regularized objective (Laplace's approximation).
+/// Standard errors are the square roots of the diagonal of the inverse Hessian of the regularized objective (Laplace's
+/// approximation).
 ///
 /// # Errors
-/// If the disk does.
+/// Returns an error if the file cannot be written.
 pub fn write_coefficients(dir: &Path, segments: &Segments, minimum: &Minimum) -> Result<()> {
     let theta = &minimum.theta;
-    let errors: Vec<f64> = (0..theta.len())
-        .map(|i| {
-            let mut unit = vec![0.0; theta.len()];
-            unit[i] = 1.0;
-            minimum.hessian.solve(&unit)[i].sqrt()
-        })
-        .collect();
+    let errors = (0..theta.len()).map(|i| standard_error(minimum, i));
+    let errors: Vec<f64> = errors.collect();
     let names: Vec<&str> = segments.names.iter().map(String::as_str).collect();
     let names = [&names[..], &["intercept"]].concat();
     let table = schema::coefficients();
@@ -40,11 +37,17 @@ pub fn write_coefficients(dir: &Path, segments: &Segments, minimum: &Minimum) ->
     write_table(&dir.join(table.file_name()), &table, &frame)
 }
 
-/// Writes `dir/correlations.parquet`: Pearson's correlation of each pair of standardized metrics; 0 with a constant
-/// one.
+/// The square root of diagonal element `i` of the inverse Hessian.
+fn standard_error(minimum: &Minimum, i: usize) -> f64 {
+    let mut unit = vec![0.0; minimum.theta.len()];
+    unit[i] = 1.0;
+    minimum.hessian.solve(&unit)[i].sqrt()
+}
+
+/// Writes `dir/correlations.parquet`: the Pearson correlation of each pair of standardized metrics, 0 if one is constant.
 ///
 /// # Errors
-/// If the disk does.
+/// Returns an error if the file cannot be written.
 pub fn write_correlations(dir: &Path, segments: &Segments, design: &Design) -> Result<()> {
     let n = segments.len().max(1) as f64;
     let (mut first, mut second, mut values) = (Vec::new(), Vec::new(), Vec::new());
@@ -69,10 +72,11 @@ pub fn write_correlations(dir: &Path, segments: &Segments, design: &Design) -> R
 
 /// Writes `dir/contributions.parquet`: what each metric adds to the log odds of a false positive.
 ///
-/// The sum of a row is the log odds that the model gives, which has seen the segment if it was fitted to it.
+/// The numbers of a row add up to the log odds of `linear`. For segments that it was fitted to, these are not the held-out log
+/// odds.
 ///
 /// # Errors
-/// If the disk does.
+/// Returns an error if the file cannot be written.
 pub fn write_contributions(
     dir: &Path,
     segments: &Segments,
@@ -90,5 +94,39 @@ pub fn write_contributions(
     }
     let table = schema::contributions(&segments.names);
     let frame = DataFrame::new(segments.len(), columns)?;
+    write_table(&dir.join(table.file_name()), &table, &frame)
+}
+
+/// Writes `dir/l1_path.parquet`: coefficients of all metrics and the intercept for each penalty, where `best` is the position
+/// of the chosen penalty.
+///
+/// # Errors
+/// Returns an error if the path has other metrics than `names`, or the file cannot be written.
+pub fn write_l1_path(dir: &Path, names: &[String], path: &[PathPoint], best: usize) -> Result<()> {
+    let n_columns = names.len() + 1;
+    let rows = || path.iter().enumerate().flat_map(|p| vec![p; n_columns]);
+    let names = names.iter().map(String::as_str).chain(["intercept"]);
+    let features: Vec<&str> = names.cycle().take(path.len() * n_columns).collect();
+    let coefficients: Vec<f64> = path.iter().flat_map(|p| p.theta.iter().copied()).collect();
+    ensure!(
+        coefficients.len() == features.len(),
+        "the path has {} coefficients, expected {}",
+        coefficients.len(),
+        features.len()
+    );
+    let penalties: Vec<f64> = rows().map(|(_, p)| p.penalty).collect();
+    let criteria: Vec<f64> = rows().map(|(_, p)| p.bic).collect();
+    let is_chosen: Vec<bool> = rows().map(|(i, _)| i == best).collect();
+    let table = schema::l1_path();
+    let frame = DataFrame::new(
+        features.len(),
+        vec![
+            Column::new("penalty".into(), penalties),
+            Column::new("bic".into(), criteria),
+            Column::new("is_chosen".into(), is_chosen),
+            Column::new("feature".into(), features),
+            Column::new("coefficient".into(), coefficients),
+        ],
+    )?;
     write_table(&dir.join(table.file_name()), &table, &frame)
 }

@@ -1,135 +1,120 @@
-//! Logistic regression with an L1 penalty, for falling penalties: minima of
+//! Logistic regression with an L1 penalty, for a sequence of falling penalties λ (the path): minima of
 //! λ Σⱼ |wⱼ| + Σᵢ ln(1 + exp(−sᵢ (w·xᵢ + b))). The intercept b is not penalized.
 //!
-//! It starts at the smallest penalty at which all coefficients are zero. Each minimum is found from the one before by
-//! proximal Newton steps over the coefficients that are not zero or should not be, and coordinate descent in each
-//! step (Friedman, Hastie and Tibshirani 2010). Of the path, the penalty of least BIC counts: 2 loss + k ln n, where
-//! k − 1 coefficients are not zero (Zou, Hastie and Tibshirani 2007). That needs no folds inside of the folds.
+//! The path starts at the smallest penalty at which all coefficients are zero. Each minimum is found from the one before by
+//! proximal Newton steps: the loss is replaced by its quadratic model at the current point, and coordinate descent minimizes
+//! that model plus the penalty (Friedman, Hastie and Tibshirani 2010). Only coefficients take part that are not zero or should
+//! not remain so.
+//!
+//! The path's point with the lowest Bayesian information criterion is chosen: 2 loss + k ln n, with k − 1 coefficients that are
+//! not zero (Zou, Hastie and Tibshirani 2007). That needs no cross-validation inside of the folds.
 
-use std::path::Path;
-
-use anyhow::{Context, Result, ensure};
-use artifacts::tables::{schema, write_table};
-use polars::prelude::{Column, DataFrame};
+use anyhow::{Context, Result, bail};
 
 use crate::cholesky::{add_scaled, dot};
-use crate::classifier::{Classifier, Learner, Linear};
-use crate::folds::is_one_class;
-use crate::l1_figure;
-use crate::logistic::{Design, logistic};
-use crate::segments::Segments;
+use crate::design::{Design, logistic};
 
-/// Penalties of a path.
+/// Number of penalties of a path, which fall geometrically.
 const N_PENALTIES: usize = 60;
 
 /// The last penalty as a share of the first.
 const LAST_PENALTY: f64 = 1e-3;
 
-/// How far, per row, the gradient of a minimum may be from what the penalty balances.
+/// How much a point may violate the conditions for a minimum, per row ([`Loss::violation`]).
 const TOLERANCE: f64 = 1e-9;
 
+/// More Newton steps than any finite problem needs.
 const MAX_STEPS: usize = 200;
-const MAX_SWEEPS: usize = 10_000;
 
-/// Learns the path and takes the point of least BIC.
-#[derive(Clone, Copy, Debug)]
-pub struct L1Path;
+/// Passes over the coefficients in each Newton step.
+const MAX_SWEEPS: usize = 10_000;
 
 /// The minimum for one penalty.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PathPoint {
     /// λ.
     pub penalty: f64,
-    /// Coefficients, last the intercept.
+    /// Coefficients, followed by the intercept.
     pub theta: Vec<f64>,
-    /// Bayesian information criterion.
+    /// Bayesian information criterion, in nats.
     pub bic: f64,
 }
 
-impl Learner for L1Path {
-    fn fit(&self, design: &Design, is_positive: &[bool]) -> Result<Classifier> {
-        let path = path(design, is_positive)?;
-        let theta = path[best(&path)].theta.clone();
-        Ok(Classifier::Linear(Linear::new(theta)))
-    }
-
-    fn explain(&self, dir: &Path, segments: &Segments, design: &Design) -> Result<()> {
-        if is_one_class(&segments.is_false_positive) {
-            return Ok(());
-        }
-        let path = path(design, &segments.is_false_positive)?;
-        let best = best(&path);
-        write_path(dir, &segments.names, &path, best)?;
-        l1_figure::write(dir, &segments.names, &path, best)
-    }
-}
-
-/// Index of the point of least BIC, the first of equal ones.
+/// Index of the point with the lowest information criterion, the first one of equal ones.
 pub fn best(path: &[PathPoint]) -> usize {
     let points = path.iter().enumerate();
     let least = points.min_by(|a, b| a.1.bic.total_cmp(&b.1.bic));
     least.map_or(0, |(i, _)| i)
 }
 
-/// Minima for falling penalties, from rows of both classes.
+/// The path from standardized rows of both classes, by falling penalties.
 ///
 /// # Errors
-/// If a minimum is not reached, or a value is not finite.
+/// Returns an error if a minimum is not reached, for example because a value is not finite.
 pub fn path(design: &Design, is_positive: &[bool]) -> Result<Vec<PathPoint>> {
     let n = is_positive.len() as f64;
     let n_positive = is_positive.iter().filter(|&&y| y).count() as f64;
     let mut theta = vec![0.0; design.width];
     theta[design.width - 1] = (n_positive / (n - n_positive)).ln();
-    let start = Point::at(theta.clone(), design, is_positive);
-    let metrics = &start.gradient[..design.width - 1];
-    let first = metrics.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
-    (0..N_PENALTIES)
-        .map(|i| {
-            let penalty = first * LAST_PENALTY.powf(i as f64 / (N_PENALTIES - 1) as f64);
-            let point = minimize(penalty, theta.clone(), design, is_positive)
-                .with_context(|| format!("the regression with L1 penalty {penalty:.3e}"))?;
-            theta.clone_from(&point.theta);
-            let metrics = &theta[..design.width - 1];
-            let k = 1 + metrics.iter().filter(|&&w| w != 0.0).count();
-            Ok(PathPoint {
-                penalty,
-                theta: point.theta,
-                bic: 2.0 * point.loss + k as f64 * n.ln(),
-            })
-        })
-        .collect()
+    let start = Loss::at(theta.clone(), design, is_positive);
+    let slopes = &start.gradient[..design.width - 1];
+    let first = slopes.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
+    let mut path = Vec::with_capacity(N_PENALTIES);
+    for i in 0..N_PENALTIES {
+        let problem = Problem {
+            penalty: first * LAST_PENALTY.powf(i as f64 / (N_PENALTIES - 1) as f64),
+            design,
+            is_positive,
+        };
+        let penalty = problem.penalty;
+        let minimum = problem
+            .minimize(theta)
+            .with_context(|| format!("the regression with L1 penalty {penalty:.3e}"))?;
+        let coefficients = &minimum.theta[..design.width - 1];
+        let k = 1 + coefficients.iter().filter(|&&w| w != 0.0).count();
+        theta = minimum.theta;
+        path.push(PathPoint {
+            penalty,
+            theta: theta.clone(),
+            bic: 2.0 * minimum.value + k as f64 * n.ln(),
+        });
+    }
+    Ok(path)
 }
 
-/// The loss without its penalty, and its derivatives.
-struct Point {
+/// The loss without its penalty, and its derivatives, at one θ.
+struct Loss {
     theta: Vec<f64>,
-    loss: f64,
+    value: f64,
     gradient: Vec<f64>,
     /// p (1 − p) of each row.
     curvatures: Vec<f64>,
 }
 
-impl Point {
+impl Loss {
     fn at(theta: Vec<f64>, design: &Design, is_positive: &[bool]) -> Self {
-        let mut point = Self {
-            loss: 0.0,
+        let mut loss = Self {
+            value: 0.0,
             gradient: vec![0.0; design.width],
             curvatures: Vec::with_capacity(is_positive.len()),
             theta,
         };
         for (row, &positive) in design.rows().zip(is_positive) {
-            let margin = dot(&point.theta, row);
-            let [right, wrong, loss] = logistic(if positive { margin } else { -margin });
-            point.loss += loss;
-            point.curvatures.push(right * wrong);
+            let margin = dot(&loss.theta, row);
+            let [right, wrong, value] = logistic(if positive { margin } else { -margin });
+            loss.value += value;
+            loss.curvatures.push(right * wrong);
             let residual = if positive { -wrong } else { wrong };
-            add_scaled(&mut point.gradient, residual, row);
+            add_scaled(&mut loss.gradient, residual, row);
         }
-        point
+        loss
     }
 
-    /// How far the gradient along a coefficient is from what the penalty balances.
-    fn excess(&self, j: usize, penalty: f64) -> f64 {
+    /// How much coefficient `j` violates the condition for a minimum; 0 where it holds.
+    ///
+    /// |w| has the slope ±1 for w ≠ 0, and every slope in [−1, 1] for w = 0. So the gradient must be −λ sign(w) for a
+    /// coefficient that is not zero, and within ±λ for one that is. The intercept's must be 0.
+    fn violation(&self, j: usize, penalty: f64) -> f64 {
         let (w, g) = (self.theta[j], self.gradient[j]);
         if j + 1 == self.theta.len() {
             g.abs()
@@ -140,7 +125,7 @@ impl Point {
         }
     }
 
-    /// The lower triangle of Σ p (1 − p) x xᵀ over some columns, row-major.
+    /// Σ p (1 − p) x xᵀ over some columns, row-major.
     fn hessian(&self, design: &Design, columns: &[usize]) -> Vec<f64> {
         let size = columns.len();
         let mut hessian = vec![0.0; size * size];
@@ -153,135 +138,134 @@ impl Point {
                 add_scaled(&mut target[..=i], curvature * some[i], &some);
             }
         }
+        for i in 0..size {
+            for j in i + 1..size {
+                hessian[i * size + j] = hessian[j * size + i];
+            }
+        }
         hessian
     }
 }
 
-fn size_of(theta: &[f64]) -> f64 {
+/// Σ |wⱼ| without the intercept, which is the last element.
+fn l1_norm(theta: &[f64]) -> f64 {
     theta[..theta.len() - 1].iter().map(|w| w.abs()).sum()
 }
 
-fn minimize(penalty: f64, start: Vec<f64>, design: &Design, is_positive: &[bool]) -> Result<Point> {
-    let tolerance = TOLERANCE * is_positive.len() as f64;
-    let mut point = Point::at(start, design, is_positive);
-    for _ in 0..MAX_STEPS {
-        let excesses: Vec<f64> = (0..design.width)
-            .map(|j| point.excess(j, penalty))
-            .collect();
-        if excesses.iter().all(|&e| e <= tolerance) {
-            return Ok(point);
-        }
-        let columns: Vec<usize> = (0..design.width)
-            .filter(|&j| point.theta[j] != 0.0 || excesses[j] > 0.0 || j + 1 == design.width)
-            .collect();
-        let step = newton_step(&point, penalty, design, &columns);
-        point = descend(&point, &step, penalty, design, is_positive)
-            .context("no step is shorter than rounding")?;
-    }
-    anyhow::bail!("did not converge within {MAX_STEPS} steps")
+/// The problem for one penalty.
+struct Problem<'a> {
+    penalty: f64,
+    design: &'a Design,
+    is_positive: &'a [bool],
 }
 
-/// The step that minimizes the quadratic model of the loss plus the penalty, by coordinate descent.
-fn newton_step(point: &Point, penalty: f64, design: &Design, columns: &[usize]) -> Vec<f64> {
-    let size = columns.len();
-    let mut hessian = point.hessian(design, columns);
-    for i in 0..size {
-        for j in i + 1..size {
-            hessian[i * size + j] = hessian[j * size + i];
+impl Problem<'_> {
+    fn minimize(&self, start: Vec<f64>) -> Result<Loss> {
+        let width = self.design.width;
+        let tolerance = TOLERANCE * self.is_positive.len() as f64;
+        let mut current = Loss::at(start, self.design, self.is_positive);
+        for _ in 0..MAX_STEPS {
+            let violations: Vec<f64> = (0..width)
+                .map(|j| current.violation(j, self.penalty))
+                .collect();
+            if violations.iter().all(|&v| v <= tolerance) {
+                return Ok(current);
+            }
+            let columns: Vec<usize> = (0..width)
+                .filter(|&j| current.theta[j] != 0.0 || violations[j] > 0.0 || j + 1 == width)
+                .collect();
+            let step = self.newton_step(&current, &columns);
+            current = self
+                .descend(&current, &step)
+                .context("every step is lost in rounding")?;
         }
+        bail!("did not converge within {MAX_STEPS} steps")
     }
-    let mut step = vec![0.0; design.width];
-    // gradient of the model
-    let mut slopes: Vec<f64> = columns.iter().map(|&j| point.gradient[j]).collect();
-    for _ in 0..MAX_SWEEPS {
+
+    /// The step that minimizes the quadratic model of the loss plus the penalty.
+    fn newton_step(&self, current: &Loss, columns: &[usize]) -> Vec<f64> {
+        let mut model = QuadraticModel {
+            hessian: current.hessian(self.design, columns),
+            slopes: columns.iter().map(|&j| current.gradient[j]).collect(),
+            step: vec![0.0; self.design.width],
+        };
+        let tolerance = 0.01 * TOLERANCE * self.is_positive.len() as f64;
+        for _ in 0..MAX_SWEEPS {
+            if model.sweep(current, columns, self.penalty) <= tolerance {
+                break;
+            }
+        }
+        let mut step = model.step;
+        for &j in columns {
+            // rounding must not keep a coefficient from becoming exactly zero
+            if (current.theta[j] + step[j]).abs() < 1e-14 {
+                step[j] = -current.theta[j];
+            }
+        }
+        step
+    }
+
+    /// A point along `step` that is lower, as far as that can be seen in spite of rounding; the step is halved until there is
+    /// one.
+    fn descend(&self, current: &Loss, step: &[f64]) -> Option<Loss> {
+        let (theta, penalty) = (&current.theta, self.penalty);
+        let value = current.value + penalty * l1_norm(theta);
+        let full: Vec<f64> = theta.iter().zip(step).map(|(t, s)| t + s).collect();
+        let slope = dot(&current.gradient, step) + penalty * (l1_norm(&full) - l1_norm(theta));
+        (0..40).find_map(|halvings| {
+            let share = 0.5_f64.powi(halvings);
+            let mut theta = theta.clone();
+            add_scaled(&mut theta, share, step);
+            let next = Loss::at(theta, self.design, self.is_positive);
+            let fall = value - (next.value + penalty * l1_norm(&next.theta));
+            (fall >= -1e-4 * share * slope - 1e-12 * value.abs()).then_some(next)
+        })
+    }
+}
+
+/// The quadratic model of the loss around a point, over some columns, and the best step so far.
+struct QuadraticModel {
+    /// `[columns, columns]`, row-major.
+    hessian: Vec<f64>,
+    /// Gradient of the model after the step, one for each column.
+    slopes: Vec<f64>,
+    /// Change of all coefficients; 0 for other columns.
+    step: Vec<f64>,
+}
+
+impl QuadraticModel {
+    /// Minimizes the model plus the penalty along one coefficient after the other; returns the largest change of a slope.
+    fn sweep(&mut self, current: &Loss, columns: &[usize], penalty: f64) -> f64 {
+        let size = columns.len();
         let mut largest = 0.0_f64;
         for (i, &j) in columns.iter().enumerate() {
-            let curvature = hessian[i * size + i];
+            let row = &self.hessian[i * size..][..size];
+            let curvature = row[i];
             if curvature <= 0.0 {
                 continue;
             }
-            let is_intercept = j + 1 == design.width;
-            let now = point.theta[j] + step[j];
-            let target = now - slopes[i] / curvature;
-            let next = shrunk(
-                target,
-                if is_intercept {
-                    0.0
-                } else {
-                    penalty / curvature
-                },
-            );
-            let change = next - now;
+            let is_intercept = j + 1 == self.step.len();
+            let now = current.theta[j] + self.step[j];
+            let target = now - self.slopes[i] / curvature;
+            let threshold = if is_intercept {
+                0.0
+            } else {
+                penalty / curvature
+            };
+            let change = soft_threshold(target, threshold) - now;
             if change != 0.0 {
-                step[j] += change;
-                add_scaled(&mut slopes, change, &hessian[i * size..][..size]);
+                self.step[j] += change;
+                add_scaled(&mut self.slopes, change, row);
                 largest = largest.max(curvature * change.abs());
             }
         }
-        if largest <= 0.01 * TOLERANCE * point.curvatures.len() as f64 {
-            break;
-        }
+        largest
     }
-    for &j in columns {
-        // what should be zero is zero, in spite of rounding
-        if (point.theta[j] + step[j]).abs() < 1e-14 {
-            step[j] = -point.theta[j];
-        }
-    }
-    step
 }
 
-/// Towards zero by `by`.
-fn shrunk(x: f64, by: f64) -> f64 {
-    x.signum() * (x.abs() - by).max(0.0)
-}
-
-/// A point along `step` that is lower, as far as rounding lets that be seen.
-fn descend(
-    point: &Point,
-    step: &[f64],
-    penalty: f64,
-    design: &Design,
-    is_positive: &[bool],
-) -> Option<Point> {
-    let value = point.loss + penalty * size_of(&point.theta);
-    let full: Vec<f64> = point.theta.iter().zip(step).map(|(t, s)| t + s).collect();
-    let slope = dot(&point.gradient, step) + penalty * (size_of(&full) - size_of(&point.theta));
-    (0..40).find_map(|halvings| {
-        let share = 0.5_f64.powi(halvings);
-        let mut theta = point.theta.clone();
-        add_scaled(&mut theta, share, step);
-        let next = Point::at(theta, design, is_positive);
-        let fall = value - (next.loss + penalty * size_of(&next.theta));
-        (fall >= -1e-4 * share * slope - 1e-12 * value.abs()).then_some(next)
-    })
-}
-
-fn write_path(dir: &Path, names: &[String], path: &[PathPoint], best: usize) -> Result<()> {
-    let n_columns = names.len() + 1;
-    let rows = || path.iter().enumerate().flat_map(|p| vec![p; n_columns]);
-    let names = names.iter().map(String::as_str).chain(["intercept"]);
-    let features: Vec<&str> = names.cycle().take(path.len() * n_columns).collect();
-    let coefficients: Vec<f64> = path.iter().flat_map(|p| p.theta.iter().copied()).collect();
-    ensure!(
-        coefficients.len() == features.len(),
-        "a path of other features"
-    );
-    let penalties: Vec<f64> = rows().map(|(_, p)| p.penalty).collect();
-    let criteria: Vec<f64> = rows().map(|(_, p)| p.bic).collect();
-    let is_chosen: Vec<bool> = rows().map(|(i, _)| i == best).collect();
-    let table = schema::l1_path();
-    let frame = DataFrame::new(
-        features.len(),
-        vec![
-            Column::new("penalty".into(), penalties),
-            Column::new("bic".into(), criteria),
-            Column::new("is_chosen".into(), is_chosen),
-            Column::new("feature".into(), features),
-            Column::new("coefficient".into(), coefficients),
-        ],
-    )?;
-    write_table(&dir.join(table.file_name()), &table, &frame)
+/// `x` moved toward zero by `threshold`, and zero if it is closer than that.
+fn soft_threshold(x: f64, threshold: f64) -> f64 {
+    x.signum() * (x.abs() - threshold).max(0.0)
 }
 
 #[cfg(test)]

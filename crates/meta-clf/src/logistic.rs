@@ -1,91 +1,46 @@
-//! Logistic regression: the exact minimum of
-//! f(θ) = ½ |θ|² + Σᵢ ln(1 + exp(−sᵢ θ·xᵢ)), with sᵢ = 1 for positives and −1 otherwise.
+//! Logistic regression with an L2 penalty: the exact minimum of
+//! f(θ) = ½ |θ|² + Σᵢ ln(1 + exp(−sᵢ θ·xᵢ)), where sᵢ is 1 for positive rows and −1 for negative ones.
 //!
-//! The last element of each xᵢ is 1, so that the last of θ is the intercept, which is regularized like the
-//! others. This is the problem that liblinear solves for scikit-learn's
-//! `LogisticRegression(solver="liblinear", C=1)`, which the reference uses with its defaults; liblinear stops at
-//! a tolerance at which probabilities are off by up to 6e-4.
-
-use std::path::Path;
+//! Each xᵢ ends with a one, so the last element of θ is the intercept; it is penalized like the others. This is the problem that
+//! liblinear solves for scikit-learn's `LogisticRegression(solver="liblinear", C=1)`, which the reference uses with its
+//! defaults. liblinear stops early, at a tolerance at which probabilities are off by up to 6e-4.
+//!
+//! f is strongly convex: its Hessian I + Σ p (1 − p) x xᵀ is at least the identity. So there is one minimum, a Newton direction
+//! always leads downhill, and the length of the gradient bounds the distance to the minimum. That bound is the criterion for
+//! stopping, here and where folds are refitted ([`crate::left_out`]): whatever way led to a point, its gradient says how exact
+//! it is.
 
 use anyhow::{Result, ensure};
 
 use crate::cholesky::{Cholesky, add_scaled, dot};
-use crate::classifier::{Classifier, Learner, Linear};
-use crate::folds::{Folding, HeldOut};
-use crate::segments::Segments;
-use crate::{exact_folds, explanation};
+use crate::design::{Design, logistic};
 
-/// Learns the minimum; folds are exact too ([`crate::exact_folds`]).
-#[derive(Clone, Copy, Debug)]
-pub struct Logistic;
-
-impl Learner for Logistic {
-    fn fit(&self, design: &Design, is_positive: &[bool]) -> Result<Classifier> {
-        let minimum = minimize(design, is_positive, None)?;
-        Ok(Classifier::Linear(Linear::new(minimum.theta)))
-    }
-
-    fn held_out(&self, segments: &Segments, folding: &Folding) -> Result<HeldOut> {
-        exact_folds::held_out(segments, folding)
-    }
-
-    fn explain(&self, dir: &Path, segments: &Segments, design: &Design) -> Result<()> {
-        let minimum = minimize(design, &segments.is_false_positive, None)?;
-        explanation::write_coefficients(dir, segments, &minimum)
-    }
-}
-
-/// Newton steps that no finite problem needs: convergence is quadratic.
+/// More steps than any finite problem needs, since convergence is quadratic.
 const MAX_STEPS: usize = 500;
 
-/// Norm of the gradient per row at which θ is the minimum. f − ½|θ|² is convex, so θ is at most as far from the
-/// minimum as the gradient is long.
+/// Norm of the gradient, per row, at which θ counts as the minimum. The distance to the minimum is at most the norm.
 pub const TOLERANCE: f64 = 1e-13;
 
-/// Where rounding of sums over very uneven rows may end the descent; probabilities are still exact to 1e-9.
+/// Norm of the gradient, per row, that is accepted where rounding of sums over very uneven rows ends the descent early;
+/// probabilities are still exact to 1e-9.
 const ROUNDING_TOLERANCE: f64 = 1e-10;
 
-/// A chord step that leaves more of the gradient than this makes a new factorization worth its time.
+/// A step with an old Hessian that leaves more of the gradient than this share is a reason to factorize a new one.
 const SLOW: f64 = 0.1;
 
-/// Rows with a last column of ones, row-major `[n, width]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Design {
-    /// `n * width` values.
-    pub values: Vec<f64>,
-    /// Number of features and one.
-    pub width: usize,
-}
-
-impl Design {
-    /// Row after row.
-    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f64]> {
-        self.values.chunks_exact(self.width)
-    }
-
-    /// Row after row, without the one.
-    pub fn metrics(&self) -> impl ExactSizeIterator<Item = &[f64]> {
-        self.rows().map(|row| &row[..self.width - 1])
-    }
-
-    /// Row `i`.
-    pub fn row(&self, i: usize) -> &[f64] {
-        &self.values[i * self.width..][..self.width]
-    }
-}
-
-/// The minimum, and the curvature near it, from which similar problems are solved in few steps.
+/// The minimum, and the Hessian near it, from which similar problems are solved in a few steps.
 #[derive(Clone, Debug)]
 pub struct Minimum {
-    /// Coefficients, last the intercept.
+    /// Coefficients, followed by the intercept.
     pub theta: Vec<f64>,
-    /// Factorized Hessian there or nearby.
+    /// Factorized Hessian at the minimum or close to it.
     pub hessian: Cholesky,
 }
 
 impl Minimum {
-    /// The Hessian of the problem without some of its rows.
+    /// The Hessian at the same θ of the problem without `rows`, which takes p (1 − p) x xᵀ out for each of them.
+    ///
+    /// A row whose share cannot be taken out, because of rounding, stays in.
     pub fn hessian_without<'a>(&self, rows: impl Iterator<Item = &'a [f64]>) -> Cholesky {
         rows.fold(self.hessian.clone(), |hessian, row| {
             let [p, q, _] = logistic(dot(&self.theta, row));
@@ -95,64 +50,60 @@ impl Minimum {
     }
 }
 
-/// Probability that `row` is positive.
-pub fn probability(theta: &[f64], row: &[f64]) -> f64 {
-    logistic(dot(theta, row))[0]
-}
-
 /// Finds the minimum by damped Newton steps, from `start` or from zero.
 ///
-/// With a start its Hessian is kept for as long as the gradient shrinks fast (chord steps).
+/// With a start, its Hessian is used for as long as the gradient shrinks fast (chord steps): one solution of a factorized
+/// system costs far less than a new factorization.
 ///
 /// # Errors
-/// If a value is not finite.
+/// Returns an error if a value is not finite, or the gradient cannot be made small.
 pub fn minimize(design: &Design, is_positive: &[bool], start: Option<&Minimum>) -> Result<Minimum> {
     let n_rows = is_positive.len().max(1) as f64;
     let zeros = || vec![0.0; design.width];
-    let mut point = Point::at(
+    let mut current = Objective::at(
         start.map_or_else(zeros, |s| s.theta.clone()),
         design,
         is_positive,
     );
     let (mut hessian, mut is_fresh) = match start {
         Some(start) => (start.hessian.clone(), false),
-        None => (point.factorized_hessian(design)?, true),
+        None => (current.factorized_hessian(design)?, true),
     };
     for _ in 0..MAX_STEPS {
-        if point.gradient_norm <= TOLERANCE * n_rows {
+        if current.gradient_norm <= TOLERANCE * n_rows {
             break;
         }
-        let shrunk = match point.descend(&hessian.solve(&point.gradient), design, is_positive) {
+        let shrunk = match current.descend(&hessian.solve(&current.gradient), design, is_positive) {
             Some(next) => {
-                let shrunk = next.gradient_norm <= SLOW * point.gradient_norm;
-                point = next;
+                let shrunk = next.gradient_norm <= SLOW * current.gradient_norm;
+                current = next;
                 is_fresh = false;
                 shrunk
             }
-            None if is_fresh => break, // no step is shorter than rounding
+            None if is_fresh => break, // every step is lost in rounding
             None => false,
         };
         if !shrunk {
-            hessian = point.factorized_hessian(design)?;
+            hessian = current.factorized_hessian(design)?;
             is_fresh = true;
         }
     }
     ensure!(
-        point.gradient_norm <= ROUNDING_TOLERANCE * n_rows,
+        current.gradient_norm <= ROUNDING_TOLERANCE * n_rows,
         "the regression did not converge: its gradient is {} after {MAX_STEPS} steps",
-        point.gradient_norm
+        current.gradient_norm
     );
     if start.is_none() && !is_fresh {
-        hessian = point.factorized_hessian(design)?; // others start from here
+        hessian = current.factorized_hessian(design)?; // similar problems start from here
     }
     Ok(Minimum {
-        theta: point.theta,
+        theta: current.theta,
         hessian,
     })
 }
 
-/// f and its derivatives at θ.
-struct Point {
+/// f and its derivatives at one θ.
+struct Objective {
     theta: Vec<f64>,
     value: f64,
     gradient: Vec<f64>,
@@ -161,7 +112,7 @@ struct Point {
     curvatures: Vec<f64>,
 }
 
-impl Point {
+impl Objective {
     fn at(theta: Vec<f64>, design: &Design, is_positive: &[bool]) -> Self {
         let mut value = 0.5 * dot(&theta, &theta);
         let mut gradient = theta.clone();
@@ -182,7 +133,7 @@ impl Point {
         }
     }
 
-    /// I + Σ p (1 − p) x xᵀ.
+    /// The Hessian, I + Σ p (1 − p) x xᵀ.
     fn factorized_hessian(&self, design: &Design) -> Result<Cholesky> {
         let size = design.width;
         let mut hessian = vec![0.0; size * size];
@@ -197,8 +148,10 @@ impl Point {
         Cholesky::of(hessian, size)
     }
 
-    /// A point against `direction` that is clearly lower, or has half the gradient, which near the minimum is
-    /// seen long after differences of f have drowned in rounding.
+    /// A point on the way against `direction` that is clearly lower, or has at most half the gradient; the step is halved until
+    /// there is one.
+    ///
+    /// Close to the minimum f changes by less than its rounding error, while the gradient can still be seen to shrink.
     fn descend(&self, direction: &[f64], design: &Design, is_positive: &[bool]) -> Option<Self> {
         let slope = dot(&self.gradient, direction);
         (0..40).find_map(|halvings| {
@@ -212,20 +165,10 @@ impl Point {
     }
 }
 
-/// σ(x), 1 − σ(x) and −ln σ(x), all to full precision and without overflow.
-pub(crate) fn logistic(x: f64) -> [f64; 3] {
-    let e = (-x.abs()).exp();
-    let (small, large) = (e / (1.0 + e), 1.0 / (1.0 + e));
-    if x >= 0.0 {
-        [large, small, e.ln_1p()]
-    } else {
-        [small, large, e.ln_1p() - x]
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::design::probability;
 
     /// Rows on a spiral, which is far from separable.
     fn problem(n: usize) -> (Design, Vec<bool>) {
@@ -242,7 +185,7 @@ mod tests {
     fn the_minimum_has_no_gradient_and_is_lower_than_its_neighbors() -> Result<()> {
         let (design, is_positive) = problem(40);
         let minimum = minimize(&design, &is_positive, None)?;
-        let at = |theta: Vec<f64>| Point::at(theta, &design, &is_positive);
+        let at = |theta: Vec<f64>| Objective::at(theta, &design, &is_positive);
         let best = at(minimum.theta.clone());
         assert!(best.gradient_norm < 4e-12);
         for i in 0..3 {

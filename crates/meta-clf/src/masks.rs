@@ -1,4 +1,4 @@
-//! `masks/<sample_id>.png`: the segments that are kept, for use downstream.
+//! `masks/<sample_id>.png`: the segments that are kept, as masks for other tools.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ use rayon::prelude::*;
 
 use crate::decisions::Decisions;
 
-/// Value of pixels that are predicted to be out-of-distribution after rejection; others are 0.
+/// Value of pixels of segments that are kept; other pixels are 0.
 pub const KEPT: u8 = 255;
 
-/// Writes a mask into `output` for each component map of the folders of `segment-metrics`.
+/// Writes a mask into `output` for each component map in `folders`, outputs of `segment-metrics`.
 ///
 /// # Errors
-/// If there are no component maps, one is damaged, or the disk fails.
+/// Returns an error if there are no component maps, one is damaged, or a mask cannot be written.
 pub fn write_masks(output: &Path, folders: &[PathBuf], decisions: &Decisions) -> Result<()> {
     let rejected: HashSet<(&str, u32)> = decisions.rejected().collect();
     for folder in folders {
@@ -29,18 +29,22 @@ pub fn write_masks(output: &Path, folders: &[PathBuf], decisions: &Decisions) ->
                 )
             })?;
         maps.par_iter().try_for_each(|entry| {
-            let path = entry.path();
-            let id = path.file_stem().unwrap_or_default().to_string_lossy();
-            let map = ComponentMap::read(&path)?;
-            let is_kept = |segment: u16| segment > 0 && !rejected.contains(&(&*id, segment.into()));
-            let labels = map.ids.iter().map(|&s| if is_kept(s) { KEPT } else { 0 });
-            let mask = Mask {
-                width: map.width,
-                height: map.height,
-                labels: labels.collect(),
-            };
+            let mask = mask(&entry.path(), &rejected)?;
             mask.write(&output.join(entry.file_name()))
         })?;
     }
     Ok(())
+}
+
+/// The mask for the component map at `path`, whose name is the sample id, without the segments in `rejected`.
+fn mask(path: &Path, rejected: &HashSet<(&str, u32)>) -> Result<Mask> {
+    let id = path.file_stem().unwrap_or_default().to_string_lossy();
+    let map = ComponentMap::read(path)?;
+    let is_kept = |segment: u16| segment > 0 && !rejected.contains(&(&*id, segment.into()));
+    let labels = map.ids.iter().map(|&s| if is_kept(s) { KEPT } else { 0 });
+    Ok(Mask {
+        width: map.width,
+        height: map.height,
+        labels: labels.collect(),
+    })
 }

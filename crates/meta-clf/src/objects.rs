@@ -1,4 +1,4 @@
-//! True objects that segments meet, and those that are lost with the rejected segments.
+//! True objects that segments overlap, and those that are missed once segments are rejected.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -6,17 +6,17 @@ use std::path::Path;
 use anyhow::Result;
 use artifacts::tables::{read_table, schema};
 
-/// The segments that meet each object; objects without any are not here.
+/// The segments that overlap each object. Objects that no segment overlaps are not included.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct FoundObjects {
+pub struct DetectedObjects {
     segments: BTreeMap<(String, u32), Vec<u32>>,
 }
 
-impl FoundObjects {
+impl DetectedObjects {
     /// Reads `overlaps.parquet` of each of `folders`.
     ///
     /// # Errors
-    /// If a table is missing or damaged.
+    /// Returns an error if a table is missing or damaged.
     pub fn read(folders: &[impl AsRef<Path>]) -> Result<Self> {
         let table = schema::overlaps();
         let mut all = Self::default();
@@ -33,17 +33,17 @@ impl FoundObjects {
         Ok(all)
     }
 
-    /// How many there are.
+    /// Number of objects that at least one segment overlaps.
     pub fn len(&self) -> u64 {
         self.segments.len() as u64
     }
 
-    /// Whether there are none.
+    /// Whether there are no such objects.
     pub fn is_empty(&self) -> bool {
         self.segments.is_empty()
     }
 
-    /// How many have no segment but rejected ones, which are given by sample and number.
+    /// Number of objects that only rejected segments overlap; these are given by sample and segment number.
     pub fn lost(&self, rejected: &HashSet<(&str, u32)>) -> u64 {
         let is_lost = |((sample, _), segments): &(&(String, u32), &Vec<u32>)| {
             segments.iter().all(|&s| rejected.contains(&(sample, s)))

@@ -1,96 +1,114 @@
-//! Meta regression: the adjusted `IoU` of a segment, linear in its standardized metrics.
+//! Meta regression: the adjusted `IoU` of a segment, predicted as a linear function of its standardized metrics.
 //!
-//! Minimum of ½ α |w|² + ½ Σᵢ (w·xᵢ + b − yᵢ)² with α = 1. The intercept b is not penalized. The metrics depend on each
-//! other linearly (sizes and class probabilities add up), so that without a penalty there is no one minimum.
+//! Minimum of ½ α |w|² + ½ Σᵢ (w·xᵢ + b − yᵢ)² with α = 1. The intercept b is not penalized. The penalty is needed: metrics
+//! depend on each other linearly (sizes and class probabilities add up), so without it the minimum would not be unique.
 //!
-//! Every fold follows from the sums Σ z zᵀ over all rows z = (x, 1, y), less those of the rows that are held out.
+//! The minimum follows from the Gram matrix G = Σ z zᵀ over rows z = (x, 1, y) alone: its upper left part and its last row are
+//! the normal equations. So a fold needs no pass over the table either: the rows that it holds out are subtracted from G, and a
+//! change of the standardization, which is linear in z, is applied to G ([`GramMatrix::rescaled`]).
 //!
-//! Source: Rottmann et al. 2020 (`MetaSeg`), meta regression; the penalty is scikit-learn's `Ridge()`.
+//! Source: Rottmann et al. 2020 (`MetaSeg`), meta regression; the penalty is that of scikit-learn's `Ridge()`.
 
 use std::ops::Range;
 use std::path::Path;
 
 use anyhow::Result;
+use artifacts::model_file::Linear;
 use artifacts::tables::{schema, write_table};
 use polars::prelude::{Column, DataFrame};
 use rayon::prelude::*;
 
 use crate::cholesky::{Cholesky, add_scaled, dot};
-use crate::classifier::Linear;
+use crate::design::Design;
+use crate::fold::Fold;
+use crate::fold_scaler::FoldScaler;
 use crate::folds::{Folding, Scaling, Split, others};
-use crate::left_out::Fold;
-use crate::logistic::Design;
-use crate::scaler::{Scaler, Sums};
+use crate::scaler::Scaler;
 use crate::segments::Segments;
 
 /// α.
 const PENALTY: f64 = 1.0;
 
-/// Coefficients for standardized rows; all zero without rows.
+/// Fits coefficients to standardized rows with targets y; without rows, all of them are 0.
 ///
 /// # Errors
-/// If a value is not finite.
+/// Returns an error if a value is not finite.
 pub fn fit(design: &Design, targets: &[f64]) -> Result<Linear> {
-    let theta = Moments::of(design, targets).minimum()?;
+    let theta = GramMatrix::of(design, targets).minimum()?;
     Ok(Linear::new(theta))
 }
 
-/// Predictions for standardized rows, not confined to [0, 1].
+/// Predictions for standardized rows, not limited to [0, 1].
 pub fn predict(linear: &Linear, design: &Design) -> Vec<f64> {
     let theta = linear.theta();
     design.rows().map(|row| dot(&theta, row)).collect()
 }
 
-/// Predicts each segment's adjusted `IoU` from the other folds; 0 where there is no other.
+/// Predicts each segment's adjusted `IoU` from the segments of the other folds; 0 if there are none.
 ///
 /// # Errors
-/// If a value is not finite.
+/// Returns an error if a value is not finite.
 pub fn held_out(segments: &Segments, folding: &Folding) -> Result<Vec<f64>> {
     let scaler = Scaler::fit(segments.rows(), segments.names.len());
     let design = scaler.design(segments.rows());
-    let sums = Sums::of(&design, &scaler);
-    let moments = Moments::of(&design, &segments.adjusted_iou);
-    let fold = |range: &Range<usize>| -> Result<Vec<f64>> {
-        if range.len() == segments.len() {
-            return Ok(vec![0.0; range.len()]);
-        }
-        let rows: Vec<usize> = range.clone().collect();
-        let (common, fold) = match folding.scaling {
-            Scaling::AllRows => (Some(&scaler), Some(Fold::unscaled(rows, design.width))),
-            Scaling::InsideFold => (None, sums.without(&design, &rows)),
-        };
-        if let Some(fold) = fold {
-            let left = moments.without(&design, &segments.adjusted_iou, range);
-            let theta = left.rescaled(&fold).minimum()?;
-            let predict = |i: usize| dot(&theta, &fold.rescaled(design.row(i)));
-            return Ok(range.clone().map(predict).collect());
-        }
-        let split = Split::new(segments, range, common);
-        let linear = fit(&split.train, &others(&segments.adjusted_iou, range))?;
-        Ok(predict(&linear, &split.test))
+    let refits = Refits {
+        segments,
+        design: &design,
+        gram: GramMatrix::of(&design, &segments.adjusted_iou),
+        fold_scaler: FoldScaler::new(&design, &scaler, folding.scaling),
+        common: (folding.scaling == Scaling::AllRows).then_some(&scaler),
     };
-    let folds = folding.ranges.par_iter().map(fold);
+    let folds = folding.ranges.par_iter().map(|rows| refits.predict(rows));
     Ok(folds.collect::<Result<Vec<_>>>()?.concat())
 }
 
-/// Σ z zᵀ over rows z = (x, 1, y), of which the lower triangle counts, row-major.
+/// What the refits of all folds share.
+struct Refits<'a> {
+    segments: &'a Segments,
+    design: &'a Design,
+    gram: GramMatrix,
+    fold_scaler: FoldScaler<'a>,
+    /// The scaler of all rows, if folds use it.
+    common: Option<&'a Scaler>,
+}
+
+impl Refits<'_> {
+    /// Predictions for the rows `held_out` from all others.
+    fn predict(&self, held_out: &Range<usize>) -> Result<Vec<f64>> {
+        let targets = &self.segments.adjusted_iou;
+        if held_out.len() == targets.len() {
+            return Ok(vec![0.0; held_out.len()]);
+        }
+        if let Some(fold) = self.fold_scaler.fold(held_out.clone()) {
+            let gram = self.gram.without(self.design, targets, held_out);
+            let theta = gram.rescaled(&fold).minimum()?;
+            let predict = |i: usize| dot(&theta, &fold.rescaled(self.design.row(i)));
+            return Ok(held_out.clone().map(predict).collect());
+        }
+        let split = Split::new(self.segments, held_out, self.common);
+        let linear = fit(&split.train, &others(targets, held_out))?;
+        Ok(predict(&linear, &split.test))
+    }
+}
+
+/// G = Σ z zᵀ over rows z = (x, 1, y), `[size, size]`, row-major, of which only the lower triangle is used.
 #[derive(Clone, Debug)]
-struct Moments {
+struct GramMatrix {
     sums: Vec<f64>,
     size: usize,
 }
 
-impl Moments {
+impl GramMatrix {
     fn of(design: &Design, targets: &[f64]) -> Self {
         let size = design.width + 1;
-        let mut moments = Self {
+        let mut gram = Self {
             sums: vec![0.0; size * size],
             size,
         };
         for (row, &y) in design.rows().zip(targets) {
-            moments.add(1.0, row, y);
+            gram.add(1.0, row, y);
         }
-        moments
+        gram
     }
 
     fn add(&mut self, factor: f64, row: &[f64], target: f64) {
@@ -108,35 +126,42 @@ impl Moments {
         left
     }
 
-    /// Those of rows x′ = scale · x + shift.
+    /// The matrix of the rows (x′, 1, y) with x′ = a ⊙ x + b.
+    ///
+    /// Σ x′ᵢ x′ⱼ = aᵢ aⱼ Σ xᵢ xⱼ + aᵢ bⱼ Σ xᵢ + bᵢ aⱼ Σ xⱼ + bᵢ bⱼ n, and all of these sums are elements of G. The one and the
+    /// target have a = 1 and b = 0.
     fn rescaled(&self, fold: &Fold) -> Self {
         let size = self.size;
-        let ones = size - 2; // the column of ones, and after it the target
         let scale = |i: usize| fold.scales.get(i).copied().unwrap_or(1.0);
         let shift = |i: usize| fold.shifts.get(i).copied().unwrap_or(0.0);
-        let n = self.sums[ones * size + ones];
-        // Σ x of a column, which stands in the row of ones or, for the target, below it
-        let total = |i: usize| match i {
-            _ if i > ones => self.sums[i * size + ones],
-            _ => self.sums[ones * size + i],
-        };
+        let n = self.column_sum(size - 2);
         let mut sums = vec![0.0; size * size];
         for i in 0..size {
             for j in 0..=i {
                 sums[i * size + j] = scale(i) * scale(j) * self.sums[i * size + j]
-                    + scale(i) * shift(j) * total(i)
-                    + shift(i) * scale(j) * total(j)
+                    + scale(i) * shift(j) * self.column_sum(i)
+                    + shift(i) * scale(j) * self.column_sum(j)
                     + shift(i) * shift(j) * n;
             }
         }
         Self { sums, size }
     }
 
-    /// Coefficients, last the intercept.
+    /// Σ zᵢ: the product of column `i` with the column of ones, in the lower triangle.
+    fn column_sum(&self, i: usize) -> f64 {
+        let ones = self.size - 2; // the target comes after it
+        if i > ones {
+            self.sums[i * self.size + ones]
+        } else {
+            self.sums[ones * self.size + i]
+        }
+    }
+
+    /// Coefficients at the minimum, followed by the intercept.
     fn minimum(&self) -> Result<Vec<f64>> {
         let width = self.size - 1;
         let ones = width - 1;
-        if self.sums[ones * self.size + ones] <= 0.0 {
+        if self.column_sum(ones) <= 0.0 {
             return Ok(vec![0.0; width]); // no rows
         }
         let rows = self.sums.chunks_exact(self.size).take(width);
@@ -152,7 +177,7 @@ impl Moments {
 /// Writes `dir/regression.parquet`.
 ///
 /// # Errors
-/// If the disk does.
+/// Returns an error if the file cannot be written.
 pub fn write(dir: &Path, segments: &Segments, predictions: &[f64]) -> Result<()> {
     let table = schema::regression();
     let frame = DataFrame::new(

@@ -1,4 +1,4 @@
-//! The segments of one or more tables `segments.parquet`.
+//! The segments of one or more tables `segments.parquet`, joined and sorted.
 
 use std::path::Path;
 
@@ -16,17 +16,17 @@ pub struct Segments {
     pub sample_ids: Vec<String>,
     /// Number of each segment within its sample.
     pub segment_ids: Vec<u32>,
-    /// The truth: whether no pixel is out-of-distribution.
+    /// The truth: whether no pixel of the segment is out-of-distribution.
     pub is_false_positive: Vec<bool>,
     /// Adjusted `IoU` with the true objects, in [0, 1].
     pub adjusted_iou: Vec<f64>,
     /// Metrics, row-major `[n, n_features]`.
     pub features: Vec<f64>,
-    /// Names of the metrics.
+    /// Names of the metrics, in the order of the columns.
     pub names: Vec<String>,
 }
 
-/// The table that is read.
+/// The schema of the table that is read.
 pub fn table() -> Table {
     schema::segments(NUM_CLASSES)
 }
@@ -44,8 +44,8 @@ impl Segments {
     /// Reads and joins the tables of `folders`.
     ///
     /// # Errors
-    /// If a table is missing or damaged, has metrics of another number of classes, a metric is not finite, or a segment occurs
-    /// twice.
+    /// Returns an error if a table is missing or damaged, has the metrics of another number of classes, a metric is not finite,
+    /// or a segment occurs twice.
     pub fn read(folders: &[impl AsRef<Path>]) -> Result<Self> {
         let names: Vec<String> = segment_features(NUM_CLASSES)
             .into_iter()
@@ -57,7 +57,7 @@ impl Segments {
         };
         for folder in folders {
             let path = folder.as_ref().join(table().file_name());
-            // those of classes are checked by number first, for a message that says what is wrong
+            // columns of classes are left to the next check, whose message names the number of classes
             let frame = read_table(&path, &schema::segments(0))?;
             check_classes(&frame)
                 .and_then(|()| all.append(&frame))
@@ -66,17 +66,17 @@ impl Segments {
         all.sorted()
     }
 
-    /// Number of segments.
+    /// The number of segments.
     pub fn len(&self) -> usize {
         self.segment_ids.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no segments.
     pub fn is_empty(&self) -> bool {
         self.segment_ids.is_empty()
     }
 
-    /// Metrics of one segment after the other.
+    /// The metrics of each segment, one slice of `n_features` values after the other.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f64]> + Clone {
         self.features.chunks_exact(self.names.len().max(1))
     }
@@ -118,7 +118,7 @@ impl Segments {
         if let Some(pair) = order.windows(2).find(|p| key(p[0]) == key(p[1])) {
             let (sample, segment) = key(pair[0]);
             bail!(
-                "segment {segment} of {sample} occurs twice: give every table once, and no two of one data set"
+                "segment {segment} of {sample} occurs twice: name each table once, and no two of the same data set"
             );
         }
         let width = self.names.len();

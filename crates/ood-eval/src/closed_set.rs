@@ -4,7 +4,6 @@ use anyhow::{Result, ensure};
 use artifacts::index::{Index, Sample};
 use artifacts::labels::{IGNORE, MaskKind, NUM_CLASSES};
 use artifacts::logits::{Logits, logits_path};
-use artifacts::mask::Mask;
 use measures::calibration::Calibration;
 use measures::confusion::Confusion;
 use measures::pixel_row::PixelRow;
@@ -79,8 +78,7 @@ fn count_sample(
     sample: &Sample,
     args: &ClosedSetArgs,
 ) -> Result<(Confusion, Calibration)> {
-    let mask_path = index.mask_path(&args.labels, sample)?;
-    let mask = Mask::read(&mask_path, index.mask_kind)?;
+    let mask = index.read_mask(&args.labels, sample)?;
     let size = Some((mask.width, mask.height));
     let logits = Logits::read_sample(&args.logits, &sample.sample_id, size)?;
     ensure!(

@@ -1,4 +1,4 @@
-//! `ood-eval compare`: two runs on the same images, and which of their differences are real.
+//! `ood-eval compare`: two runs on the same images, and which of their differences are significant.
 
 use std::path::Path;
 
@@ -21,26 +21,32 @@ use crate::tables::text::{interval_text, score_label, value_text};
 
 const FORMAT_VERSION: u32 = 1;
 
-/// Content of `compare.json`: two runs on all data sets that both have.
+/// Content of `compare.json`: two runs on all data sets that both have. Rates are shares in [0, 1].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Comparison {
     format_version: u32,
     /// Names of the runs.
     runs: [String; 2],
+    /// How the images were resampled.
     bootstrap: Bootstrap,
+    /// By name of the data set.
     datasets: Vec<DatasetComparison>,
 }
 
+/// Both runs on one data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DatasetComparison {
+    /// Name of the data set.
     dataset: String,
+    /// Number of images, which are the same for both runs.
     n_images: u64,
+    /// Metrics of scores, then of segments without meta classifier, then of segments with it.
     rows: Vec<ComparedMetric>,
 }
 
-/// A metric of both runs. Intervals hold 95 % of the resamples.
+/// A metric of both runs. Intervals contain 95 % of the resamples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ComparedMetric {

@@ -11,7 +11,8 @@ use artifacts::score::Score;
 use artifacts::tables::{read_table, schema};
 use artifacts::track::{Threshold, Track};
 use ood_eval::metrics::metric::{
-    AUPRC, AUROC, F1, FALSE_NEGATIVES, FALSE_POSITIVES, FPR95, Metric,
+    AUPRC, AUROC, F1, FALSE_NEGATIVES, FALSE_POSITIVES, FPR95, IMAGE_AUROC_MAX, IMAGE_AUROC_MEAN,
+    MEAN_AUPRC, Metric,
 };
 use ood_eval::metrics::size_bands::SizeBand;
 use ood_eval::results::{Results, RowResults};
@@ -148,7 +149,7 @@ fn benchmark_figures_stand_in_a_table_of_their_own() -> Result<()> {
         anyhow::bail!("one run has benchmark figures: {:?}", results.benchmark);
     };
     assert_eq!((&*benchmark.dataset, &*benchmark.run), ("lost", "baseline"));
-    let figures = &benchmark.figures;
+    let figures = &benchmark.metrics;
     assert_eq!(figures.threshold, threshold);
     // the segments there are those of the other run, and its meta classifier takes no part
     let retrained = &results.datasets[0].rows[1];
@@ -171,8 +172,15 @@ fn benchmark_figures_stand_in_a_table_of_their_own() -> Result<()> {
         .map(|l| l.split(',').collect::<Vec<_>>())
         .collect();
     assert!(cells.iter().all(|row| row.len() == cells[0].len()), "{csv}");
-    assert_eq!(&cells[1][21..24], ["obstacle", "margin", "0.25"]);
-    assert_eq!(cells[1][28], figures.get(&F1).context("F1")?.to_string());
+    let cell = |name: &str| -> Result<&str> {
+        let column = cells[0].iter().position(|&title| title == name);
+        Ok(cells[1][column.context("a column")?])
+    };
+    assert_eq!(cell("benchmark_track")?, "obstacle");
+    assert_eq!(cell("benchmark_score")?, "margin");
+    assert_eq!(cell("benchmark_threshold")?, "0.25");
+    let f1 = figures.get(&F1).context("F1")?;
+    assert_eq!(cell("benchmark_f1")?, f1.to_string());
     let report = ["report", "--run", "baseline=base", "--output", "report"];
     succeed(&mut ood_eval(root, &report))?;
     let html = std::fs::read_to_string(root.join("report/report.html"))?;
@@ -547,7 +555,7 @@ fn figures_of_images_and_intervals_stand_beside_the_figures() -> Result<()> {
     assert!(text.contains("95 % intervals over images"), "{text}");
     let results = Results::read(&root.join("eval"))?;
     for row in &results.datasets[0].rows {
-        assert_eq!(row.intervals.len(), 3 * 5 + 5, "{}", row.run);
+        assert_eq!(row.intervals.len(), Metric::all().count(), "{}", row.run);
         for metric in Metric::all() {
             let interval = row.interval(metric).context("an interval")?;
             assert!(interval.low <= interval.high, "{metric:?}");
@@ -569,6 +577,49 @@ fn figures_of_images_and_intervals_stand_beside_the_figures() -> Result<()> {
     assert!(once == std::fs::read(root.join("eval/results.json"))?);
     let text = succeed(&mut evaluate(root, &["--resamples", "0"]))?.stdout;
     assert!(!text.contains("intervals"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn older_tables_lack_scores_of_images() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let path = root.join("base/segments/lost/sample_pixels.parquet");
+    let mut table = schema::sample_pixels();
+    let mut frame = read_table(&path, &table)?;
+    for column in ["max_score", "mean_score"] {
+        table.columns.retain(|field| field.name != column);
+        frame = frame.drop(column)?;
+    }
+    artifacts::tables::write_table(&path, &table, &frame)?;
+    succeed(&mut evaluate(root, &[]))?;
+    let results = Results::read(&root.join("eval"))?;
+    let [old, new, _] = &results.datasets[0].rows[..] else {
+        anyhow::bail!("three rows");
+    };
+    for definition in [&IMAGE_AUROC_MAX, &IMAGE_AUROC_MEAN] {
+        assert_eq!(old.main_value(definition), None);
+        assert!(
+            new.main_value(definition)
+                .is_some_and(|v| (0.0..=1.0).contains(&v))
+        );
+    }
+    // two images have objects
+    assert_eq!(old.main_value(&MEAN_AUPRC), Some(0.5));
+    let markdown = std::fs::read_to_string(root.join("eval/results.md"))?;
+    for title in [
+        "image AUROC, max ↑",
+        "image AUROC, mean ↑",
+        "mean AUPRC ↑",
+        "mean FPR95 ↓",
+    ] {
+        assert_eq!(
+            markdown.matches(title).count(),
+            2,
+            "scores and intervals: {title}"
+        );
+    }
     Ok(())
 }
 
@@ -629,7 +680,7 @@ fn compare_says_which_differences_are_real() -> Result<()> {
     assert!(text.contains("lost, 3 images"), "{text}");
     let read = |file: &str| std::fs::read_to_string(root.join("comparison").join(file));
     let csv = read("compare.csv")?;
-    assert_eq!(csv.lines().count(), 1 + 3 * 5 + 5, "{csv}");
+    assert_eq!(csv.lines().count(), 1 + Metric::all().count(), "{csv}");
     let row = csv.lines().find(|l| l.contains("false_positives"));
     let row: Vec<_> = row.context("a row")?.split(',').collect();
     // 2, 1 and 2 false alarms, then 1, 0 and 1: one less in every image, whichever are drawn

@@ -1,81 +1,69 @@
-//! Random flip and crop of an image together with its mask.
+//! Random changes of an image together with its mask: size, crop, mirroring and colors.
 
-use anyhow::{Context, Result, ensure};
-use artifacts::mask::Mask;
-use image::RgbImage;
-use image::imageops;
+use anyhow::Result;
+use image::{Rgb, RgbImage};
 use rand::{Rng, RngExt};
-use seg_model::resize::resize_bilinear;
 
-/// A square crop of side `crop` at a random place, flipped left to right in half of the cases.
-///
-/// Pictures with a side below `crop` are enlarged first, so that their shorter side is `crop`: the image
-/// bilinearly, the mask by nearest neighbor.
+use crate::args::Range;
+use crate::labeled_image::LabeledImage;
+
+/// Scales by a factor that is uniformly distributed in `factors`.
 ///
 /// # Errors
-/// If image and mask differ in size.
-pub fn flip_and_crop(
-    image: RgbImage,
-    mask: Mask,
-    crop: u32,
+/// Returns an error if the scaled image would be too long.
+pub(crate) fn jitter_scale(
+    labeled: LabeledImage,
+    factors: Range,
     rng: &mut impl Rng,
-) -> Result<(RgbImage, Mask)> {
-    ensure!(
-        (image.width() as usize, image.height() as usize) == (mask.width, mask.height),
-        "the image is {}x{}, its mask {}x{}",
-        image.width(),
-        image.height(),
-        mask.width,
-        mask.height
-    );
-    let shorter = image.width().min(image.height());
-    let (image, mask) = if shorter < crop {
-        scale_shorter_side(image, &mask, crop)?
+) -> Result<LabeledImage> {
+    let factor = factors.low + (factors.high - factors.low) * rng.random::<f64>();
+    let side = (factor * f64::from(labeled.shorter_side()))
+        .round()
+        .max(1.0);
+    labeled.resize_shorter_side(side as u32)
+}
+
+/// A square crop of `side` pixels at a random place, mirrored left to right with probability 1/2.
+///
+/// An image whose shorter side has fewer than `side` pixels is enlarged to `side` first.
+///
+/// # Errors
+/// Returns an error if the enlarged image would be too long.
+pub(crate) fn flip_and_crop(
+    labeled: LabeledImage,
+    side: u32,
+    rng: &mut impl Rng,
+) -> Result<LabeledImage> {
+    let labeled = if labeled.shorter_side() < side {
+        labeled.resize_shorter_side(side)?
     } else {
-        (image, mask)
+        labeled
     };
-    // all numbers are drawn whatever the size, so that the stream does not depend on the data
-    let (flip, u, v): (bool, f64, f64) = (rng.random(), rng.random(), rng.random());
-    let place = |room: u32, u: f64| ((f64::from(room + 1) * u) as u32).min(room);
-    let x = place(image.width() - crop, u);
-    let y = place(image.height() - crop, v);
-    let mut image = imageops::crop_imm(&image, x, y, crop, crop).to_image();
-    let mut mask = crop_mask(&mask, x as usize, y as usize, crop as usize);
-    if flip {
-        imageops::flip_horizontal_in_place(&mut image);
-        for row in mask.labels.chunks_exact_mut(mask.width) {
-            row.reverse();
-        }
+    // always three random numbers, so that those that follow do not depend on the size of the image
+    let (is_mirrored, u, v): (bool, f64, f64) = (rng.random(), rng.random(), rng.random());
+    let left = random_offset(labeled.image.width() - side, u);
+    let top = random_offset(labeled.image.height() - side, v);
+    let mut crop = labeled.crop(left, top, side);
+    if is_mirrored {
+        crop.mirror();
     }
-    Ok((image, mask))
+    Ok(crop)
 }
 
-/// Scales a pair so that its shorter side has `side` pixels; the longer one follows, rounded.
-pub fn scale_shorter_side(image: RgbImage, mask: &Mask, side: u32) -> Result<(RgbImage, Mask)> {
-    let (w, h) = image.dimensions();
-    let shorter = u64::from(w.min(h));
-    ensure!(shorter > 0, "the image has no pixels");
-    let scaled = |n: u32| -> Result<u32> {
-        let n = (u64::from(n) * u64::from(side) + shorter / 2) / shorter;
-        u32::try_from(n).context("the image is too long for its width")
-    };
-    let (width, height) = (scaled(w)?, scaled(h)?);
-    let mask = mask.resize_nearest(width as usize, height as usize);
-    Ok((resize_bilinear(image, width, height), mask))
+/// One of the offsets 0 to `largest`, each with the same probability if `u` is uniformly distributed in [0, 1).
+pub(crate) fn random_offset(largest: u32, u: f64) -> u32 {
+    ((f64::from(largest + 1) * u) as u32).min(largest)
 }
 
-/// Multiplies brightness, contrast around the mean and saturation by factors from [1 - `strength`, 1 + `strength`].
-pub fn jitter_colors(image: &mut RgbImage, strength: f64, rng: &mut impl Rng) {
+/// Multiplies brightness, contrast around the mean, and saturation by independent factors that are uniformly distributed in
+/// [1 − `strength`, 1 + `strength`].
+pub(crate) fn jitter_colors(image: &mut RgbImage, strength: f64, rng: &mut impl Rng) {
     let mut factor = || 1.0 - strength + 2.0 * strength * rng.random::<f64>();
     let (brightness, contrast, saturation) = (factor(), factor(), factor());
-    let gray = |p: &image::Rgb<u8>| {
-        let [r, g, b] = p.0.map(f64::from);
-        0.299 * r + 0.587 * g + 0.114 * b
-    };
     let count = f64::from(image.width()) * f64::from(image.height());
-    let mean = image.pixels().map(gray).sum::<f64>() / count;
+    let mean = image.pixels().map(|&p| luma(p)).sum::<f64>() / count;
     for pixel in image.pixels_mut() {
-        let gray = gray(pixel);
+        let gray = luma(*pixel);
         pixel.0 = pixel.0.map(|value| {
             let value = gray + (f64::from(value) - gray) * saturation;
             let value = (mean + (value - mean) * contrast) * brightness;
@@ -84,39 +72,30 @@ pub fn jitter_colors(image: &mut RgbImage, strength: f64, rng: &mut impl Rng) {
     }
 }
 
-fn crop_mask(mask: &Mask, x: usize, y: usize, side: usize) -> Mask {
-    let labels = mask
-        .labels
-        .chunks_exact(mask.width)
-        .skip(y)
-        .take(side)
-        .flat_map(|row| &row[x..x + side])
-        .copied()
-        .collect();
-    Mask {
-        width: side,
-        height: side,
-        labels,
-    }
+/// Luma of a color by ITU-R BT.601, 0 to 255.
+fn luma(color: Rgb<u8>) -> f64 {
+    let [r, g, b] = color.0.map(f64::from);
+    0.299 * r + 0.587 * g + 0.114 * b
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use artifacts::mask::Mask;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
     /// Image and mask hold the same value at each place, so that they must also after augmentation.
-    fn pair(width: u32, height: u32) -> (RgbImage, Mask) {
+    fn pair(width: u32, height: u32) -> LabeledImage {
         let value = |x: u32, y: u32| ((x * 7 + y * 13) % 251) as u8;
-        let image = RgbImage::from_fn(width, height, |x, y| image::Rgb([value(x, y); 3]));
+        let image = RgbImage::from_fn(width, height, |x, y| Rgb([value(x, y); 3]));
         let labels = image.pixels().map(|p| p.0[0]).collect();
         let mask = Mask {
             width: width as usize,
             height: height as usize,
             labels,
         };
-        (image, mask)
+        LabeledImage { image, mask }
     }
 
     #[test]
@@ -124,11 +103,10 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let mut seen = std::collections::BTreeSet::new();
         for _ in 0..200 {
-            let (image, mask) = pair(6, 5);
-            let (image, mask) = flip_and_crop(image, mask, 4, &mut rng)?;
-            let values: Vec<u8> = image.pixels().map(|p| p.0[0]).collect();
-            assert_eq!(values, mask.labels);
-            seen.insert(mask.labels);
+            let crop = flip_and_crop(pair(6, 5), 4, &mut rng)?;
+            let values: Vec<u8> = crop.image.pixels().map(|p| p.0[0]).collect();
+            assert_eq!(values, crop.mask.labels);
+            seen.insert(crop.mask.labels);
         }
         assert_eq!(seen.len(), 3 * 2 * 2, "three columns, two rows, two flips");
         Ok(())
@@ -136,7 +114,7 @@ mod tests {
 
     #[test]
     fn colors_move_within_the_strength() {
-        let (image, _) = pair(16, 16);
+        let image = pair(16, 16).image;
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..20 {
             let mut jittered = image.clone();
@@ -156,15 +134,13 @@ mod tests {
 
     #[test]
     fn small_images_are_enlarged() -> Result<()> {
-        let (image, mask) = pair(10, 3);
         let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let (image, mask) = flip_and_crop(image, mask, 8, &mut rng)?;
+        let crop = flip_and_crop(pair(10, 3), 8, &mut rng)?;
         assert_eq!(
-            (image.dimensions(), mask.width, mask.height),
+            (crop.image.dimensions(), crop.mask.width, crop.mask.height),
             ((8, 8), 8, 8)
         );
-        let (image, _) = pair(4, 4);
-        assert!(flip_and_crop(image, Mask::filled(4, 5, 0), 2, &mut rng).is_err());
+        assert!(LabeledImage::new(pair(4, 4).image, Mask::filled(4, 5, 0)).is_err());
         Ok(())
     }
 }

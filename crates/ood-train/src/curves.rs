@@ -1,66 +1,78 @@
-//! `curves.svg`: losses and validation figures over the steps.
+//! `curves.svg`: losses and validation metrics over the steps.
 
 use anyhow::{Result, anyhow};
 use artifacts::look::colors;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::log::Row;
-use crate::validation::Figures;
+use crate::metrics::{Metrics, ValidationRun};
+use crate::step_log::Row;
 
-type Points = Vec<(f64, f64)>;
+/// A named line: steps and values.
+type Line = (&'static str, Vec<(f64, f64)>);
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type DrawingResult<'a> =
+    Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
 
-const SIZE: (u32, u32) = (900, 420);
-const KEY_WIDTH: u32 = 170;
+/// Width and height of a panel in pixels.
+const PANEL_SIZE: (u32, u32) = (900, 420);
+const LEGEND_WIDTH: u32 = 170;
 const FONT: (&str, u32) = ("sans-serif", 16);
 
-/// Draws the parts of the loss, and below them the validation figures if there are any.
-pub(crate) fn draw(rows: &[Row], looks: &[(u32, Figures)]) -> Result<String> {
-    let losses = |part: fn(&Row) -> f64| -> Points {
-        rows.iter().map(|r| (f64::from(r.step), part(r))).collect()
-    };
-    let mut parts = vec![
-        ("loss in", losses(|r| r.losses.known)),
-        ("loss out", losses(|r| r.losses.unknown)),
-        ("loss distilled", losses(|r| r.losses.distilled)),
-    ];
-    parts.retain(|(_, points)| points.iter().any(|p| p.1 > 0.0));
-    let mut figures = Vec::new();
-    for (i, (name, _)) in Figures::default().named().into_iter().enumerate() {
-        let value = |(step, f): &(u32, Figures)| Some((f64::from(*step), f.named()[i].1?));
-        figures.push((name, looks.iter().filter_map(value).collect::<Points>()));
-    }
-    figures.retain(|(_, points)| !points.is_empty());
-
-    let panels: Vec<_> = [parts, figures]
+/// An SVG of the parts of the loss, and below them of the validation metrics if there are any.
+///
+/// # Errors
+/// Returns an error if the chart library fails.
+pub(crate) fn svg(rows: &[Row], runs: &[ValidationRun]) -> Result<String> {
+    let panels: Vec<Vec<Line>> = [loss_lines(rows), metric_lines(runs)]
         .into_iter()
-        .filter(|p| !p.is_empty())
+        .filter(|lines| !lines.is_empty())
         .collect();
     let mut svg = String::new();
-    {
-        let size = (SIZE.0, SIZE.1 * panels.len().max(1) as u32);
-        let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        let failed = |e| anyhow!("the learning curves cannot be drawn: {e:?}");
-        root.fill(&WHITE).map_err(failed)?;
-        let areas = root.split_evenly((panels.len().max(1), 1));
-        for (area, lines) in areas.iter().zip(&panels) {
-            panel(area, lines).map_err(failed)?;
-        }
-        root.present().map_err(failed)?;
-    }
+    draw(&mut svg, &panels).map_err(|e| anyhow!("the learning curves cannot be drawn: {e:?}"))?;
     Ok(svg)
 }
 
-fn panel<'a>(
-    area: &Area<'a>,
-    lines: &[(&str, Points)],
-) -> Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>> {
+/// The parts of the loss that are not 0 everywhere.
+fn loss_lines(rows: &[Row]) -> Vec<Line> {
+    let points = |part: fn(&Row) -> f64| rows.iter().map(move |r| (f64::from(r.step), part(r)));
+    let mut lines = vec![
+        ("loss in", points(|r| r.losses.known).collect()),
+        ("loss out", points(|r| r.losses.unknown).collect()),
+        ("loss distilled", points(|r| r.losses.distilled).collect()),
+    ];
+    lines.retain(|(_, points): &Line| points.iter().any(|p| p.1 > 0.0));
+    lines
+}
+
+/// The metrics that at least one validation run has.
+fn metric_lines(runs: &[ValidationRun]) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    for (i, name) in Metrics::NAMES.into_iter().enumerate() {
+        let point = |run: &ValidationRun| Some((f64::from(run.step), run.metrics.values()[i]?));
+        lines.push((name, runs.iter().filter_map(point).collect()));
+    }
+    lines.retain(|(_, points)| !points.is_empty());
+    lines
+}
+
+fn draw<'a>(svg: &'a mut String, panels: &[Vec<Line>]) -> DrawingResult<'a> {
+    let count = panels.len().max(1);
+    let size = (PANEL_SIZE.0, PANEL_SIZE.1 * count as u32);
+    let root = SVGBackend::with_string(svg, size).into_drawing_area();
+    root.fill(&WHITE)?;
+    for (area, lines) in root.split_evenly((count, 1)).iter().zip(panels) {
+        draw_panel(area, lines)?;
+    }
+    root.present()
+}
+
+fn draw_panel<'a>(area: &Area<'a>, lines: &[Line]) -> DrawingResult<'a> {
     let points = || lines.iter().flat_map(|(_, points)| points);
     let last = points().map(|p| p.0).fold(1.0, f64::max);
     let top = points().map(|p| p.1).fold(f64::MIN_POSITIVE, f64::max);
-    // the keys stand beside the lines: inside they would lie over some of them
-    let (left, right) = area.split_horizontally(SIZE.0 - KEY_WIDTH);
+    // the legend stands beside the chart: inside it would cover some of the lines
+    let (left, right) = area.split_horizontally(PANEL_SIZE.0 - LEGEND_WIDTH);
     let mut chart = ChartBuilder::on(&left)
         .margin(12)
         .x_label_area_size(36)
@@ -90,7 +102,7 @@ mod tests {
     use crate::objective::Losses;
 
     #[test]
-    fn what_there_is_is_drawn() -> Result<()> {
+    fn lines_without_values_are_not_drawn() -> Result<()> {
         let row = |step| Row {
             step,
             epoch: 0,
@@ -102,15 +114,16 @@ mod tests {
             learning_rate: 1e-5,
         };
         let rows: Vec<_> = (1..5).map(row).collect();
-        let alone = draw(&rows, &[])?;
+        let alone = svg(&rows, &[])?;
         assert!(alone.contains("loss out") && !alone.contains("distilled"));
-        let figures = Figures {
+        let metrics = Metrics {
             auprc: Some(0.5),
-            ..Figures::default()
+            ..Metrics::default()
         };
-        let both = draw(&rows, &[(2, figures), (4, figures)])?;
+        let runs = [2, 4].map(|step| ValidationRun { step, metrics });
+        let both = svg(&rows, &runs)?;
         assert!(both.contains("auprc") && !both.contains("mean_iou"));
-        assert!(draw(&[], &[])?.contains("<svg"));
+        assert!(svg(&[], &[])?.contains("<svg"));
         Ok(())
     }
 }

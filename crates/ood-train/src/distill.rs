@@ -1,21 +1,25 @@
-//! Distillation towards the network before the training, on known pixels.
+//! Distillation towards the network before the training, on all pixels but those of unknown objects.
+
+use std::ops::Range;
 
 use artifacts::labels::OOD_PROXY;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-/// Pixels that are computed together.
+/// Pixels that are computed together, so that their logits of all classes stay in the cache.
 const BLOCK: usize = 512;
 
-/// KL divergence of `logits` from the distributions of `original`, a scalar that gradients reach `logits` through.
+/// Mean KL divergence of the softmax of `logits` from the softmax of `original`, a scalar that gradients flow through to `logits`.
 ///
-/// Both `[N, C, H, W]` f32; `labels` `[N, H, W]` u8. Pixels of unknown objects (254) have none; the sum over the others is
-/// divided by N·C·H·W, as the objective is. Source: Li and Hoiem, "Learning without Forgetting", ECCV 2016; here the pixels
-/// are those of the new task too.
+/// Both are `[N, C, H, W]` f32, `labels` is `[N, H, W]` u8. With p the softmax of `original` and q that of `logits`, each pixel has
+/// the divergence Σ p·(log p − log q), except those of unknown objects (label 254), which have none; the sum is divided by N·C·H·W,
+/// as the objective is. Its gradient with respect to a logit is (q − p) / (N·C·H·W), which is computed in the same pass.
+///
+/// Source: Li and Hoiem, "Learning without Forgetting", ECCV 2016; here on the pixels of the new task.
 ///
 /// # Errors
-/// If the shapes differ.
-pub fn distillation(logits: &Tensor, original: &Tensor, labels: &Tensor) -> Result<Tensor> {
+/// Returns an error if the shapes do not match.
+pub(crate) fn distillation(logits: &Tensor, original: &Tensor, labels: &Tensor) -> Result<Tensor> {
     let (n, c, h, w) = logits.dims4()?;
     if original.dims() != logits.dims() || labels.dims() != [n, h, w] {
         bail!(
@@ -29,29 +33,29 @@ pub fn distillation(logits: &Tensor, original: &Tensor, labels: &Tensor) -> Resu
         return composed(logits, original, labels);
     }
     let values = |t: &Tensor| t.detach().flatten_all()?.to_vec1::<f32>();
-    let (students, teachers) = (values(logits)?, values(original)?);
+    let (student, teacher) = (values(logits)?, values(original)?);
     let labels = labels.flatten_all()?.to_vec1::<u8>()?;
     let (plane, divisor) = (h * w, logits.elem_count() as f64);
-    let mut gradient = vec![0f32; students.len()];
-    let parts: Vec<f64> = gradient
+    let mut gradient = vec![0f32; student.len()];
+    // one sum per image, added in their order: the result does not depend on the number of threads
+    let sums: Vec<f64> = gradient
         .par_chunks_mut(c * plane)
-        .zip(students.par_chunks(c * plane))
-        .zip(teachers.par_chunks(c * plane))
+        .zip(student.par_chunks(c * plane))
+        .zip(teacher.par_chunks(c * plane))
         .zip(labels.par_chunks(plane))
         .map(|(((gradient, student), teacher), labels)| {
+            let blocks = (0..plane).step_by(BLOCK);
             let mut sum = 0.0;
-            for first in (0..plane).step_by(BLOCK) {
-                let block = first..(first + BLOCK).min(plane);
-                let known = labels[block.clone()].iter().map(|&l| l != OOD_PROXY);
-                let known: Vec<bool> = known.collect();
-                let student = Softmax::of(student, plane, &block);
-                let teacher = Softmax::of(teacher, plane, &block);
-                for k in 0..c {
-                    let out = &mut gradient[k * plane..][block.clone()];
-                    for (i, out) in out.iter_mut().enumerate().filter(|(i, _)| known[*i]) {
+            for block in blocks.map(|first| first..(first + BLOCK).min(plane)) {
+                let student = LogSoftmax::of(student, plane, &block);
+                let teacher = LogSoftmax::of(teacher, plane, &block);
+                let labels = &labels[block.clone()];
+                for (k, gradient) in gradient.chunks_exact_mut(plane).enumerate() {
+                    let gradient = &mut gradient[block.clone()];
+                    for i in (0..labels.len()).filter(|&i| labels[i] != OOD_PROXY) {
                         let ((p, log_p), (q, log_q)) = (teacher.at(k, i), student.at(k, i));
                         sum += f64::from(p * (log_p - log_q));
-                        *out = ((q - p) as f64 / divisor) as f32;
+                        gradient[i] = (f64::from(q - p) / divisor) as f32;
                     }
                 }
             }
@@ -59,17 +63,13 @@ pub fn distillation(logits: &Tensor, original: &Tensor, labels: &Tensor) -> Resu
         })
         .collect();
     logits.apply_op1(KnownGradient {
-        value: (parts.iter().sum::<f64>() / divisor) as f32,
+        value: (sums.iter().sum::<f64>() / divisor) as f32,
         gradient: Tensor::from_vec(gradient, logits.shape(), logits.device())?,
     })
 }
 
-/// The same with candle's operations, for other devices.
+/// The same divergence, composed of candle's operations, for devices other than the CPU.
 fn composed(logits: &Tensor, original: &Tensor, labels: &Tensor) -> Result<Tensor> {
-    let log_softmax = |z: &Tensor| {
-        let shifted = z.broadcast_sub(&z.max_keepdim(1)?.detach())?;
-        shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(1)?.log()?)
-    };
     let log_p = log_softmax(&original.detach())?;
     let divergence = (log_p.exp()? * (log_p - log_softmax(logits)?)?)?;
     let is_known = labels.ne(OOD_PROXY)?.to_dtype(logits.dtype())?;
@@ -78,15 +78,23 @@ fn composed(logits: &Tensor, original: &Tensor, labels: &Tensor) -> Result<Tenso
         .mean_all()
 }
 
-/// Softmax of a block of pixels.
-struct Softmax {
+/// Log softmax over the channels of `[N, C, H, W]`.
+fn log_softmax(logits: &Tensor) -> Result<Tensor> {
+    let shifted = logits.broadcast_sub(&logits.max_keepdim(1)?.detach())?;
+    shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(1)?.log()?)
+}
+
+/// Log softmax of a block of pixels.
+struct LogSoftmax {
+    /// Number of pixels.
     len: usize,
-    /// Logits less the logarithm of the sum of their exponentials, by class.
+    /// Logarithms of the probabilities, `[C, len]`.
     logs: Vec<f32>,
 }
 
-impl Softmax {
-    fn of(logits: &[f32], plane: usize, block: &std::ops::Range<usize>) -> Self {
+impl LogSoftmax {
+    /// `logits` are those of one image, `[C, plane]`; `block` is the range of pixels.
+    fn of(logits: &[f32], plane: usize, block: &Range<usize>) -> Self {
         let len = block.len();
         let mut logs: Vec<f32> = logits
             .chunks_exact(plane)
@@ -113,14 +121,14 @@ impl Softmax {
         Self { len, logs }
     }
 
-    /// Probability of class `k` at pixel `i`, and its logarithm.
+    /// Probability of class `k` at pixel `i` of the block, and its logarithm.
     fn at(&self, k: usize, i: usize) -> (f32, f32) {
         let log = self.logs[k * self.len + i];
         (log.exp(), log)
     }
 }
 
-/// A scalar whose gradient was computed with its value.
+/// A scalar whose gradient with respect to the logits was computed together with its value.
 struct KnownGradient {
     value: f32,
     gradient: Tensor,

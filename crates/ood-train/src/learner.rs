@@ -1,123 +1,111 @@
-//! The network with all that a step needs and changes.
+//! One training step: forward, loss, backward, update of the weights.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use candle_core::Tensor;
+use seg_model::checkpoint::{Checkpoint, check_finite};
 use seg_model::layers::Mode;
-use seg_model::nets::{Network, SegNet};
-use seg_model::params::Params;
-use seg_ops::{BatchNormMode, DropoutRng};
+use seg_model::nets::Network;
+use seg_ops::DropoutRng;
 
+use crate::args::{Args, NetworkOptions};
+use crate::average::MovingAverage;
 use crate::batches::Batch;
 use crate::distill::distillation;
+use crate::model::{InitialModel, Model};
 use crate::objective::{Losses, Objective};
-use crate::optimizer::{Config, Gradients, Optimizer};
-use crate::{Args, BatchNormStatistics, state};
+use crate::optimizer::{Gradients, Optimizer};
+use crate::state::{DIVERGED, TrainingState};
 
 /// A network in training.
 pub(crate) struct Learner {
-    network: Network,
-    net: Box<dyn SegNet>,
-    /// The network before the training, where it is distilled.
-    original: Option<Box<dyn SegNet>>,
+    model: Model,
+    options: NetworkOptions,
     objective: Objective,
-    params: Params,
-    optimizer: Optimizer,
-    /// Moving averages of the variables, where they are asked for.
-    averages: BTreeMap<String, Tensor>,
-    dropout: DropoutRng,
-    settings: Settings,
+    teacher: Option<Teacher>,
+    /// Batches whose gradients are averaged for a step.
+    batches_per_step: usize,
+    state: TrainingState,
+    /// What the weights file will say besides the tensors.
+    checkpoint: Checkpoint,
 }
 
-/// What of the arguments a step needs.
-struct Settings {
-    batch_norm: BatchNormMode,
-    no_dropout: bool,
-    /// Weight of the divergence from the network before.
-    distill: f64,
-    /// Share of the past in the averages.
-    ema: Option<f64>,
-    /// Batches per step.
-    accumulate: usize,
+/// The network before the training, from which the trained one is distilled.
+struct Teacher {
+    model: Model,
+    /// Weight of the divergence from it in the loss.
+    weight: f64,
 }
 
 impl Learner {
-    /// `start` are the weights before the training. All is computed where `params` are.
-    pub(crate) fn new(
-        args: &Args,
-        network: Network,
-        net: Box<dyn SegNet>,
-        original: Option<Box<dyn SegNet>>,
-        objective: Objective,
-        params: Params,
-        start: &BTreeMap<String, Tensor>,
-    ) -> Result<Self> {
-        let config = Config {
-            algorithm: args.optimizer,
-            weight_decay: args.weight_decay,
-            pull_to_start: args.pull_to_start,
-            clip_norm: args.clip_norm,
+    /// A learner whose network has its initial weights. Everything is computed on the device of these.
+    ///
+    /// # Errors
+    /// Returns an error if the network has more outputs than the objective has labels for.
+    pub(crate) fn new(args: &Args, initial: InitialModel) -> Result<Self> {
+        let teacher = if args.objective.distill > 0.0 {
+            Some(Teacher {
+                model: initial.frozen(&args.network)?,
+                weight: args.objective.distill,
+            })
+        } else {
+            None
         };
-        let averages = match args.ema {
-            Some(_) => (params.variables().into_iter())
-                .map(|(name, variable)| Ok((name, variable.copy()?)))
-                .collect::<Result<_>>()?,
-            None => BTreeMap::new(),
-        };
-        Ok(Self {
-            network,
-            net,
-            original,
-            objective,
-            optimizer: Optimizer::new(params.trainable(), config, start)?,
+        let InitialModel {
+            model,
             params,
-            averages,
-            dropout: DropoutRng::new(args.seed),
-            settings: Settings {
-                batch_norm: match args.batch_norm {
-                    BatchNormStatistics::Batch => BatchNormMode::Batch,
-                    BatchNormStatistics::Frozen => BatchNormMode::Running,
-                },
-                no_dropout: args.no_dropout,
-                distill: args.distill,
-                ema: args.ema,
-                accumulate: args.accumulate,
+            checkpoint,
+        } = initial;
+        let average = match args.optimizer.ema {
+            Some(decay) => Some(MovingAverage::new(decay, &params)?),
+            None => None,
+        };
+        let variables = params.trainable();
+        Ok(Self {
+            model,
+            options: args.network.clone(),
+            objective: Objective::new(&args.objective, checkpoint.channels)?,
+            teacher,
+            batches_per_step: args.schedule.accumulate,
+            state: TrainingState {
+                optimizer: Optimizer::new(variables, args.optimizer, &checkpoint.tensors)?,
+                params,
+                average,
+                dropout: DropoutRng::new(args.seed),
             },
+            checkpoint,
         })
     }
 
-    /// Adds a batch's share of the mean gradient to `gradients` and of the parts of the loss to `losses`, if these are asked for.
+    /// Adds the share of one batch in the mean gradient of a step to `gradients`, and, if `losses` are asked for, its share in
+    /// the parts of the loss to these.
     ///
     /// # Errors
-    /// If the loss is not finite.
-    pub(crate) fn learn(
+    /// Returns an error that names the samples if the loss is not finite.
+    pub(crate) fn backward(
         &self,
         batch: &Batch,
         gradients: &mut Gradients,
         losses: Option<&mut Losses>,
     ) -> Result<()> {
-        let share = 1.0 / self.settings.accumulate as f64;
+        let share = 1.0 / self.batches_per_step as f64;
         let mode = Mode {
-            batch_norm: self.settings.batch_norm,
-            dropout: (!self.settings.no_dropout).then_some(&self.dropout),
+            batch_norm: self.options.batch_norm_mode(),
+            dropout: (!self.options.no_dropout).then_some(&self.state.dropout),
         };
-        let device = self.params.device();
+        let device = self.state.params.device();
         let images = batch.images.to_device(device)?;
         let labels = batch.labels.to_device(device)?;
-        let upsample = |logits: Tensor| {
-            let (_, height, width) = labels.dims3()?;
-            seg_ops::upsample_bilinear2d(&logits, (height, width), self.network.align_corners())
-        };
-        let logits = upsample(self.net.forward(&images, &mode)?)?; // [N, C, crop, crop]
+        let logits = self.model.logits(&images, &mode)?; // [N, C, crop, crop]
         let mut loss = self.objective.loss(&logits, &labels)?;
         let mut distilled = 0.0;
-        if let Some(original) = &self.original {
-            let before = upsample(original.forward(&images, &Mode::EVAL)?)?;
-            let divergence = distillation(&logits, &before, &labels)?;
-            distilled = self.settings.distill * f64::from(divergence.to_scalar::<f32>()?);
-            loss = (loss + (divergence * self.settings.distill)?)?;
+        if let Some(teacher) = &self.teacher {
+            let original = teacher.model.inference_logits(&images)?;
+            let divergence = distillation(&logits, &original, &labels)?;
+            distilled = teacher.weight * f64::from(divergence.to_scalar::<f32>()?);
+            loss = (loss + (divergence * teacher.weight)?)?;
         }
         let value = loss.to_scalar::<f32>()?;
         if !value.is_finite() {
@@ -132,83 +120,90 @@ impl Learner {
             losses.unknown += share * parts.unknown;
             losses.distilled += share * distilled;
         }
-        self.optimizer.collect(&loss.backward()?, share, gradients)
+        let optimizer = &self.state.optimizer;
+        optimizer.collect(&loss.backward()?, share, gradients)
     }
 
-    /// Moves the variables, and their averages after them; `step` counts from 1.
+    /// Updates the weights, and their average. `step` counts from 1.
+    ///
+    /// # Errors
+    /// Returns an error if the device fails.
     pub(crate) fn step(
         &mut self,
         gradients: Gradients,
         learning_rate: f64,
         step: usize,
     ) -> Result<()> {
-        self.optimizer.step(gradients, learning_rate, step)?;
-        if let Some(keep) = self.settings.ema {
-            let variables = self.params.variables();
-            for (name, average) in &mut self.averages {
-                let value = variables[name].as_detached_tensor();
-                *average = ((&*average * keep)? + (value * (1.0 - keep))?)?;
-            }
+        let state = &mut self.state;
+        state.optimizer.step(gradients, learning_rate, step)?;
+        if let Some(average) = &mut state.average {
+            average.update(&state.params)?;
         }
         Ok(())
     }
 
-    /// The network that is trained.
+    /// Which network is trained.
     pub(crate) fn network(&self) -> Network {
-        self.network
+        self.model.network
     }
 
-    /// Logits `[N, C, H, W]` of normalized images `[N, 3, H, W]`, as in deployment: no dropout, running statistics.
+    /// Logits `[N, C, H, W]` of normalized images `[N, 3, H, W]` as in inference: no dropout, running statistics, no gradients.
+    ///
+    /// # Errors
+    /// Returns an error if the network does not take images of this size.
     pub(crate) fn predict(&self, images: &Tensor) -> Result<Tensor> {
-        let (_, _, height, width) = images.dims4()?;
-        let images = images.to_device(self.params.device())?;
-        let logits = self.net.forward(&images, &Mode::EVAL)?.detach();
-        let align = self.network.align_corners();
-        Ok(seg_ops::upsample_bilinear2d(
-            &logits,
-            (height, width),
-            align,
-        )?)
+        let images = images.to_device(self.state.params.device())?;
+        self.model.inference_logits(&images)
     }
 
-    /// Runs `look` while the network has the weights that the training gives.
-    pub(crate) fn with_result<T>(&self, look: impl FnOnce() -> Result<T>) -> Result<T> {
-        let variables = self.params.variables();
-        let mut before = Vec::new();
-        for (name, average) in &self.averages {
-            let variable = &variables[name];
-            before.push((variable, variable.copy()?));
-            variable.set(average)?;
+    /// Calls `run` while the network has the weights that the training would write: the averages, if there are any.
+    ///
+    /// # Errors
+    /// Returns an error if `run` does.
+    pub(crate) fn with_final_weights<T>(&self, run: impl FnOnce() -> Result<T>) -> Result<T> {
+        match &self.state.average {
+            Some(average) => average.run_with(&self.state.params, run),
+            None => run(),
         }
-        let result = look();
-        for (variable, value) in before {
-            variable.set(&value)?;
-        }
-        result
     }
 
-    /// What the training gives: the variables, or their averages.
-    pub(crate) fn tensors(&self) -> BTreeMap<String, Tensor> {
-        if self.settings.ema.is_some() {
-            return self.averages.clone();
+    /// Writes the weights file: the variables, or their averages if there are any.
+    ///
+    /// # Errors
+    /// Returns an error if a weight is not finite, or the file cannot be written.
+    pub(crate) fn write_weights(&self, path: &Path) -> Result<()> {
+        let tensors = self.final_weights();
+        check_finite(&tensors).context(DIVERGED)?;
+        let checkpoint = Checkpoint {
+            tensors,
+            ..self.checkpoint.clone()
+        };
+        checkpoint.write(path)
+    }
+
+    fn final_weights(&self) -> BTreeMap<String, Tensor> {
+        if let Some(average) = &self.state.average {
+            return average.tensors.clone();
         }
-        let variables = self.params.variables().into_iter();
+        let variables = self.state.params.variables().into_iter();
         variables
             .map(|(name, variable)| (name, variable.as_detached_tensor()))
             .collect()
     }
 
     /// Writes a checkpoint after `step` steps.
+    ///
+    /// # Errors
+    /// Returns an error if a value is not finite, or the file cannot be written.
     pub(crate) fn save(&self, path: &Path, step: usize) -> Result<()> {
-        let (params, optimizer) = (&self.params, &self.optimizer);
-        state::save(path, step, params, optimizer, &self.averages, &self.dropout)
+        self.state.save(path, step)
     }
 
-    /// Goes back to a checkpoint and returns its step.
+    /// Restores a checkpoint, and returns the number of steps after which it was written.
+    ///
+    /// # Errors
+    /// Returns an error if the checkpoint is damaged.
     pub(crate) fn restore(&mut self, path: &Path) -> Result<usize> {
-        let (params, optimizer) = (&self.params, &mut self.optimizer);
-        let (step, dropout) = state::restore(path, params, optimizer, &mut self.averages)?;
-        self.dropout = dropout;
-        Ok(step)
+        self.state.restore(path)
     }
 }

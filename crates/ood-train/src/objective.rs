@@ -7,15 +7,20 @@ use artifacts::labels::{IGNORE, OOD_PROXY};
 use candle_core::Tensor;
 use seg_ops::{SoftTargets, soft_cross_entropy};
 
-use crate::Normalize;
+use crate::args::{Normalize, ObjectiveOptions};
 
 /// The objective for one network.
 ///
-/// Source: Chan et al. 2021, section 3; reference `encode_target` and `cross_entropy`. With λ = `ood_weight` and C output
-/// channels, a pixel of class c has the soft target (1 − λ)·onehot(c), an out-of-distribution pixel (254) has λ/C
-/// on every channel, a void pixel (255) has none; the loss is the mean over N·C·H·W of −target·log softmax, so void
-/// pixels and the number of channels divide it too. [`Normalize::ValidPixels`] divides by the pixels that are not void instead:
-/// then a batch with much void, as proxy images without background are, weighs as much per pixel as any other.
+/// With λ = `ood_weight` and C output channels, a pixel of class c has the soft target (1 − λ)·onehot(c), an unknown pixel
+/// (label 254) has λ/C on every channel, and a void pixel (255) has none. The loss is the sum over pixels and channels of
+/// −target·log softmax, divided by N·C·H·W. Cross entropy with the uniform distribution is smallest where the softmax is uniform,
+/// that is where its entropy is largest.
+///
+/// Two consequences of the division are easily missed: void pixels make the loss smaller though they have no target, and the same
+/// network with one more channel has a smaller loss. [`Normalize::ValidPixels`] divides by the number of pixels that are not void
+/// instead, so that a batch with much void, as proxy images without background are, weighs as much per pixel as any other.
+///
+/// Source: Chan et al. 2021, section 3; reference `encode_target` and `cross_entropy`.
 #[derive(Clone, Debug)]
 pub struct Objective {
     all: SoftTargets,
@@ -24,15 +29,22 @@ pub struct Objective {
     normalize: Normalize,
 }
 
-/// The parts of the loss.
+/// The parts of the loss, which add up to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Losses {
-    /// Part on in-distribution pixels, (1 − λ) · cross entropy.
+    /// Part on in-distribution pixels: (1 − λ) · cross entropy with the label.
     pub known: f64,
-    /// Part on out-of-distribution pixels, λ · cross entropy with the uniform distribution.
+    /// Part on out-of-distribution pixels: λ · cross entropy with the uniform distribution.
     pub unknown: f64,
-    /// Weighed divergence from the network before, where it is distilled.
+    /// Weighted divergence from the network before the training; 0 without distillation.
     pub distilled: f64,
+}
+
+impl Losses {
+    /// The loss, the sum of its parts.
+    pub fn total(&self) -> f64 {
+        self.known + self.unknown + self.distilled
+    }
 }
 
 impl fmt::Display for Losses {
@@ -46,8 +58,11 @@ impl fmt::Display for Losses {
 }
 
 impl Objective {
-    /// The objective with λ = `ood_weight` in [0, 1] for a network with `channels` outputs (at most 254).
-    pub fn new(ood_weight: f64, channels: usize, normalize: Normalize) -> Result<Self> {
+    /// The objective for a network with `channels` outputs.
+    ///
+    /// # Errors
+    /// Returns an error for more than 254 channels, as 254 and 255 are the labels of unknown and void pixels.
+    pub fn new(options: &ObjectiveOptions, channels: usize) -> Result<Self> {
         ensure!(
             channels <= usize::from(OOD_PROXY),
             "{channels} channels leave no label for unknown objects"
@@ -55,21 +70,48 @@ impl Objective {
         let mut known = SoftTargets::default();
         for class in 0..channels as u8 {
             known.class[usize::from(class)] = Some(class);
-            known.class_weight[usize::from(class)] = (1.0 - ood_weight) as f32;
+            known.class_weight[usize::from(class)] = (1.0 - options.ood_weight) as f32;
         }
         let mut unknown = SoftTargets::default();
-        unknown.uniform_weight[usize::from(OOD_PROXY)] = (ood_weight / channels as f64) as f32;
+        unknown.uniform_weight[usize::from(OOD_PROXY)] =
+            (options.ood_weight / channels as f64) as f32;
         let mut all = known.clone();
         all.uniform_weight = unknown.uniform_weight;
         Ok(Self {
             all,
             known,
             unknown,
-            normalize,
+            normalize: options.normalize,
         })
     }
 
-    /// What the sum over pixels is divided by; at least 1.
+    /// The loss, a scalar that gradients flow through to `logits`.
+    ///
+    /// `logits` are `[N, C, H, W]` f32, `labels` `[N, H, W]` u8: train ids, 254 or 255.
+    ///
+    /// # Errors
+    /// Returns an error if the shapes do not match.
+    pub fn loss(&self, logits: &Tensor, labels: &Tensor) -> candle_core::Result<Tensor> {
+        soft_cross_entropy(logits, labels, &self.all, self.divisor(logits, labels)?)
+    }
+
+    /// The parts of the same loss on known and unknown pixels, for the log; without gradients.
+    ///
+    /// # Errors
+    /// Returns an error if the shapes do not match.
+    pub fn parts(&self, logits: &Tensor, labels: &Tensor) -> candle_core::Result<Losses> {
+        let logits = logits.detach();
+        let divisor = self.divisor(&logits, labels)?;
+        let known = soft_cross_entropy(&logits, labels, &self.known, divisor)?;
+        let unknown = soft_cross_entropy(&logits, labels, &self.unknown, divisor)?;
+        Ok(Losses {
+            known: f64::from(known.to_scalar::<f32>()?),
+            unknown: f64::from(unknown.to_scalar::<f32>()?),
+            distilled: 0.0,
+        })
+    }
+
+    /// What the sum over pixels and channels is divided by; at least 1.
     fn divisor(&self, logits: &Tensor, labels: &Tensor) -> candle_core::Result<f64> {
         Ok(match self.normalize {
             Normalize::All => logits.elem_count() as f64,
@@ -77,26 +119,6 @@ impl Objective {
                 let labels = labels.flatten_all()?.to_vec1::<u8>()?;
                 labels.iter().filter(|&&l| l != IGNORE).count().max(1) as f64
             }
-        })
-    }
-
-    /// Differentiable value. `logits` `[N, C, H, W]`, `labels` `[N, H, W]` u8: train ids, 254 or 255.
-    pub fn loss(&self, logits: &Tensor, labels: &Tensor) -> candle_core::Result<Tensor> {
-        soft_cross_entropy(logits, labels, &self.all, self.divisor(logits, labels)?)
-    }
-
-    /// The two parts, for the log.
-    pub fn parts(&self, logits: &Tensor, labels: &Tensor) -> candle_core::Result<Losses> {
-        let logits = logits.detach();
-        let divisor = self.divisor(&logits, labels)?;
-        let value = |table: &SoftTargets| -> candle_core::Result<f64> {
-            let loss = soft_cross_entropy(&logits, labels, table, divisor)?;
-            Ok(f64::from(loss.to_scalar::<f32>()?))
-        };
-        Ok(Losses {
-            known: value(&self.known)?,
-            unknown: value(&self.unknown)?,
-            distilled: 0.0,
         })
     }
 }

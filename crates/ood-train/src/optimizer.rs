@@ -5,49 +5,27 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor, Var};
-use clap::ValueEnum;
 use seg_ops::{AdamConfig, AdamState};
-use serde::Serialize;
 
-/// Share of the past in the momentum of SGD.
+use crate::args::{Algorithm, OptimizerOptions};
+
+/// Momentum of SGD: the factor of the previous moment in each step.
 const MOMENTUM: f64 = 0.9;
 
-/// How gradients become steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Algorithm {
-    /// Adam; weight decay is an L2 penalty in the gradient.
-    Adam,
-    /// Adam with decoupled weight decay (Loshchilov and Hutter 2019).
-    Adamw,
-    /// Stochastic gradient descent with momentum 0.9; weight decay as in Adam.
-    Sgd,
-}
-
-/// Constants of a training's steps.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Config {
-    pub(crate) algorithm: Algorithm,
-    pub(crate) weight_decay: f64,
-    /// β of the penalty β/2 · |p − start|² (L2-SP: Li, Grandvalet and Davoine, ICML 2018).
-    pub(crate) pull_to_start: f64,
-    /// Largest norm of all gradients together; larger ones are scaled down to it.
-    pub(crate) clip_norm: Option<f64>,
-}
-
-/// Gradients by the variables' names, the mean over micro-batches.
+/// Gradients by the names of the variables, averaged over the batches of a step.
 pub(crate) type Gradients = BTreeMap<String, Tensor>;
 
-/// Optimizer over named variables.
+/// An optimizer of named variables.
 #[derive(Debug)]
 pub(crate) struct Optimizer {
     variables: BTreeMap<String, Var>,
     moments: BTreeMap<String, Moments>,
-    config: Config,
-    /// Values before the training, where the steps need them.
-    start: BTreeMap<String, Tensor>,
+    options: OptimizerOptions,
+    /// Initial values of the variables, if the options penalize the distance to them.
+    initial: BTreeMap<String, Tensor>,
 }
 
+/// Running means of a variable's gradients.
 #[derive(Debug)]
 enum Moments {
     Adam(AdamState),
@@ -55,27 +33,36 @@ enum Moments {
 }
 
 impl Optimizer {
-    /// `start` are the values that the variables are pulled to.
+    /// `initial` are the values before the training, to which `options.pull_to_start` refers; variables that are not in it are
+    /// not pulled.
+    ///
+    /// # Errors
+    /// Returns an error if the initial values cannot be copied to the device of the variables.
     pub(crate) fn new(
         variables: BTreeMap<String, Var>,
-        config: Config,
-        start: &BTreeMap<String, Tensor>,
+        options: OptimizerOptions,
+        initial: &BTreeMap<String, Tensor>,
     ) -> Result<Self> {
-        let is_pulled = config.pull_to_start > 0.0;
-        let pulled = variables.iter().filter(|_| is_pulled);
-        let start = pulled.filter_map(|(name, variable)| {
-            let value = start.get(name)?.to_device(variable.device());
-            Some(value.map(|value| (name.clone(), value)))
-        });
+        let mut targets = BTreeMap::new();
+        if options.pull_to_start > 0.0 {
+            for (name, variable) in &variables {
+                if let Some(value) = initial.get(name) {
+                    targets.insert(name.clone(), value.to_device(variable.device())?);
+                }
+            }
+        }
         Ok(Self {
-            start: start.collect::<candle_core::Result<_>>()?,
             variables,
             moments: BTreeMap::new(),
-            config,
+            options,
+            initial: targets,
         })
     }
 
-    /// Adds `weight` times the gradients of one micro-batch to `sum`.
+    /// Adds `weight` times the gradients of one batch to `sum`.
+    ///
+    /// # Errors
+    /// Returns an error if the device fails.
     pub(crate) fn collect(
         &self,
         grads: &GradStore,
@@ -100,56 +87,86 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Moves the variables that have a gradient; `step` counts from 1.
+    /// Updates the variables that have a gradient. `step` counts from 1, for Adam's bias correction.
+    ///
+    /// # Errors
+    /// Returns an error if the device fails.
     pub(crate) fn step(
         &mut self,
         gradients: Gradients,
         learning_rate: f64,
         step: usize,
     ) -> Result<()> {
-        let scale = match self.config.clip_norm {
+        let scale = match self.options.clip_norm {
             Some(limit) => (limit / norm(&gradients)?).min(1.0),
             None => 1.0,
         };
         for (name, mut grad) in gradients {
-            let variable = &self.variables[&name];
             if scale < 1.0 {
                 grad = (grad * scale)?;
             }
-            if let Some(start) = self.start.get(&name) {
-                let pull = (variable.as_detached_tensor() - start)?;
-                grad = (grad + (pull * self.config.pull_to_start)?)?;
-            }
-            let decay = self.config.weight_decay;
-            if decay > 0.0 {
-                let value = variable.as_detached_tensor();
-                if self.config.algorithm == Algorithm::Adamw {
-                    variable.set(&(value * (1.0 - learning_rate * decay))?)?;
-                } else {
-                    grad = (grad + (value * decay)?)?;
-                }
-            }
-            if self.config.algorithm == Algorithm::Sgd {
-                let moment = match self.moments.remove(&name) {
-                    Some(Moments::Sgd(moment)) => ((moment * MOMENTUM)? + grad)?,
-                    _ => grad,
-                };
-                variable.set(&(variable.as_detached_tensor() - (&moment * learning_rate)?)?)?;
-                self.moments.insert(name, Moments::Sgd(moment));
-            } else {
-                if !self.moments.contains_key(&name) {
-                    let state = AdamState::new(variable)?;
-                    self.moments.insert(name.clone(), Moments::Adam(state));
-                }
-                if let Some(Moments::Adam(state)) = self.moments.get(&name) {
-                    state.step(variable, &grad, AdamConfig::default(), learning_rate, step)?;
+            let grad = self.regularize(&name, grad, learning_rate)?;
+            match self.options.optimizer {
+                Algorithm::Sgd => self.step_sgd(name, grad, learning_rate)?,
+                Algorithm::Adam | Algorithm::Adamw => {
+                    self.step_adam(&name, &grad, learning_rate, step)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// The state by name: `first.<variable>` and, of Adam, `second.<variable>`.
+    /// Adds the gradients of the penalties to a variable's gradient: β/2 · |w − initial|² with β = `pull_to_start` (L2-SP: Li,
+    /// Grandvalet and Davoine, ICML 2018) and `weight_decay`/2 · |w|²; the decoupled weight decay of `AdamW`, which is not part of
+    /// the gradient, is applied to the variable itself.
+    fn regularize(&self, name: &str, mut grad: Tensor, learning_rate: f64) -> Result<Tensor> {
+        let variable = &self.variables[name];
+        if let Some(initial) = self.initial.get(name) {
+            let distance = (variable.as_detached_tensor() - initial)?;
+            grad = (grad + (distance * self.options.pull_to_start)?)?;
+        }
+        let decay = self.options.weight_decay;
+        if decay > 0.0 {
+            let value = variable.as_detached_tensor();
+            if self.options.optimizer == Algorithm::Adamw {
+                variable.set(&(value * (1.0 - learning_rate * decay))?)?;
+            } else {
+                grad = (grad + (value * decay)?)?;
+            }
+        }
+        Ok(grad)
+    }
+
+    fn step_sgd(&mut self, name: String, grad: Tensor, learning_rate: f64) -> Result<()> {
+        let variable = &self.variables[&name];
+        let moment = match self.moments.remove(&name) {
+            Some(Moments::Sgd(moment)) => ((moment * MOMENTUM)? + grad)?,
+            _ => grad, // the first moment is the gradient, as in PyTorch
+        };
+        variable.set(&(variable.as_detached_tensor() - (&moment * learning_rate)?)?)?;
+        self.moments.insert(name, Moments::Sgd(moment));
+        Ok(())
+    }
+
+    fn step_adam(
+        &mut self,
+        name: &str,
+        grad: &Tensor,
+        learning_rate: f64,
+        step: usize,
+    ) -> Result<()> {
+        let variable = &self.variables[name];
+        if !self.moments.contains_key(name) {
+            let state = AdamState::new(variable)?;
+            self.moments.insert(name.to_owned(), Moments::Adam(state));
+        }
+        if let Some(Moments::Adam(state)) = self.moments.get(name) {
+            state.step(variable, grad, AdamConfig::default(), learning_rate, step)?;
+        }
+        Ok(())
+    }
+
+    /// The moments by name: `first.<variable>` and, with Adam, `second.<variable>`.
     pub(crate) fn state(&self) -> BTreeMap<String, Tensor> {
         let mut state = BTreeMap::new();
         for (name, moments) in &self.moments {
@@ -167,7 +184,7 @@ impl Optimizer {
         state
     }
 
-    /// Takes a state over; variables without one start anew.
+    /// Restores what [`Optimizer::state`] returned; variables without moments start without.
     pub(crate) fn restore(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
         self.moments.clear();
         for name in self.variables.keys() {
@@ -204,29 +221,30 @@ mod tests {
     use super::*;
     use candle_core::Device;
 
-    const PLAIN: Config = Config {
-        algorithm: Algorithm::Adam,
+    const PLAIN: OptimizerOptions = OptimizerOptions {
+        optimizer: Algorithm::Adam,
         weight_decay: 0.0,
         pull_to_start: 0.0,
         clip_norm: None,
+        ema: None,
     };
 
     /// Three steps with learning rate 0.1 on the loss |p|² from (1, -2), in f64 by the published algorithms.
-    fn by_hand(config: Config) -> Vec<f64> {
+    fn by_hand(options: OptimizerOptions) -> Vec<f64> {
         let start = [1.0, -2.0];
         let (mut p, mut m, mut v) = (start, [0.0; 2], [0.0; 2]);
         for t in 1..=3 {
             let mut g = p.map(|p| 2.0 * p);
             let norm = g.iter().map(|g| g * g).sum::<f64>().sqrt();
-            let scale = config.clip_norm.map_or(1.0, |c| (c / norm).min(1.0));
+            let scale = options.clip_norm.map_or(1.0, |c| (c / norm).min(1.0));
             for i in 0..2 {
-                g[i] = g[i] * scale + config.pull_to_start * (p[i] - start[i]);
-                if config.algorithm == Algorithm::Adamw {
-                    p[i] *= 1.0 - 0.1 * config.weight_decay;
+                g[i] = g[i] * scale + options.pull_to_start * (p[i] - start[i]);
+                if options.optimizer == Algorithm::Adamw {
+                    p[i] *= 1.0 - 0.1 * options.weight_decay;
                 } else {
-                    g[i] += config.weight_decay * p[i];
+                    g[i] += options.weight_decay * p[i];
                 }
-                if config.algorithm == Algorithm::Sgd {
+                if options.optimizer == Algorithm::Sgd {
                     m[i] = if t == 1 { g[i] } else { 0.9 * m[i] + g[i] };
                     p[i] -= 0.1 * m[i];
                     continue;
@@ -241,11 +259,11 @@ mod tests {
         p.to_vec()
     }
 
-    fn three_steps(config: Config) -> Result<Vec<f32>> {
+    fn three_steps(options: OptimizerOptions) -> Result<Vec<f32>> {
         let variable = Var::new(&[1f32, -2.0], &Device::Cpu)?;
         let start = BTreeMap::from([("p".to_owned(), variable.copy()?)]);
         let variables = BTreeMap::from([("p".to_owned(), variable.clone())]);
-        let mut optimizer = Optimizer::new(variables.clone(), config, &start)?;
+        let mut optimizer = Optimizer::new(variables.clone(), options, &start)?;
         for step in 1..=3 {
             let grads = variable.sqr()?.sum_all()?.backward()?;
             let mut sum = Gradients::new();
@@ -254,7 +272,7 @@ mod tests {
             optimizer.collect(&grads, 0.5, &mut sum)?;
             optimizer.step(sum, 0.1, step)?;
             let state = optimizer.state();
-            optimizer = Optimizer::new(variables.clone(), config, &start)?;
+            optimizer = Optimizer::new(variables.clone(), options, &start)?;
             optimizer.restore(&state)?;
         }
         Ok(variable.to_vec1()?)
@@ -264,25 +282,28 @@ mod tests {
     fn steps_are_those_of_the_algorithms() -> Result<()> {
         let mut seen = Vec::new();
         for algorithm in [Algorithm::Adam, Algorithm::Adamw, Algorithm::Sgd] {
-            let plain = Config { algorithm, ..PLAIN };
-            let decayed = Config {
+            let plain = OptimizerOptions {
+                optimizer: algorithm,
+                ..PLAIN
+            };
+            let decayed = OptimizerOptions {
                 weight_decay: 0.3,
                 ..plain
             };
-            let pulled = Config {
+            let pulled = OptimizerOptions {
                 pull_to_start: 3.0,
                 ..plain
             };
-            let clipped = Config {
+            let clipped = OptimizerOptions {
                 clip_norm: Some(4.0),
                 ..plain
             };
-            for config in [plain, decayed, pulled, clipped] {
-                let (values, expected) = (three_steps(config)?, by_hand(config));
+            for options in [plain, decayed, pulled, clipped] {
+                let (values, expected) = (three_steps(options)?, by_hand(options));
                 for (value, expected) in values.iter().zip(&expected) {
                     assert!(
                         (f64::from(*value) - expected).abs() < 2e-6,
-                        "{config:?}: {value} instead of {expected}"
+                        "{options:?}: {value} instead of {expected}"
                     );
                 }
                 seen.push(expected[1]);

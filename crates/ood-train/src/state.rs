@@ -1,8 +1,8 @@
-//! `checkpoint-<step>.safetensors`: all that a training needs to go on as if nothing had happened.
+//! Everything that changes during a training, which a checkpoint therefore holds.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
@@ -10,111 +10,95 @@ use seg_model::checkpoint::{check_finite, metadata, write_tensors};
 use seg_model::params::Params;
 use seg_ops::DropoutRng;
 
+use crate::average::MovingAverage;
 use crate::optimizer::Optimizer;
 
-/// Checkpoints in `dir`, from the first to the last.
-pub(crate) fn list(dir: &Path) -> Result<Vec<PathBuf>> {
-    let list = || format!("could not list {}", dir.display());
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).with_context(list)? {
-        let path = entry.with_context(list)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let step = name.strip_prefix("checkpoint-");
-        let step = step.and_then(|s| s.strip_suffix(".safetensors"));
-        if let Some(step) = step.and_then(|s| s.parse::<usize>().ok()) {
-            found.push((step, path.clone()));
-        }
-    }
-    found.sort();
-    Ok(found.into_iter().map(|(_, path)| path).collect())
-}
-
-/// Name of the checkpoint after `step` steps in `dir`.
-pub(crate) fn path(dir: &Path, step: usize) -> PathBuf {
-    dir.join(format!("checkpoint-{step:08}.safetensors"))
-}
-
-/// Removes all checkpoints in `dir` but the last `keep`.
-pub(crate) fn remove_old(dir: &Path, keep: usize) -> Result<()> {
-    for path in list(dir)?.iter().rev().skip(keep) {
-        fs::remove_file(path).with_context(|| format!("could not remove {}", path.display()))?;
-    }
-    Ok(())
-}
-
-/// What is said of weights or moments that are not finite.
+/// Error message for weights or moments that are not finite.
 pub(crate) const DIVERGED: &str = "the training diverged: lower --learning-rate";
 
-/// Writes variables, their averages if any, moments, step and dropout state. Order and augmentation follow from the step.
-///
-/// # Errors
-/// If a value is not finite: nothing could go on from there.
-pub(crate) fn save(
-    path: &Path,
-    step: usize,
-    params: &Params,
-    optimizer: &Optimizer,
-    averages: &BTreeMap<String, Tensor>,
-    dropout: &DropoutRng,
-) -> Result<()> {
-    let mut tensors: BTreeMap<String, Tensor> = optimizer.state();
-    for (name, variable) in params.variables() {
-        tensors.insert(format!("value.{name}"), variable.as_detached_tensor());
-    }
-    for (name, average) in averages {
-        tensors.insert(format!("average.{name}"), average.clone());
-    }
-    check_finite(&tensors).context(DIVERGED)?;
-    let (seed, counter) = dropout.state();
-    let metadata = BTreeMap::from([
-        ("step", step.to_string()),
-        ("dropout_seed", seed.to_string()),
-        ("dropout_counter", counter.to_string()),
-    ]);
-    write_tensors(path, &metadata, &tensors)
+/// The changing parts of a training. The order of the crops and their augmentation are no part of it: they follow from the step.
+#[derive(Debug)]
+pub(crate) struct TrainingState {
+    /// Weights and running statistics of the network.
+    pub(crate) params: Params,
+    /// Moments of the gradients.
+    pub(crate) optimizer: Optimizer,
+    /// Average of the weights, if it is asked for.
+    pub(crate) average: Option<MovingAverage>,
+    /// Random numbers of dropout.
+    pub(crate) dropout: DropoutRng,
 }
 
-/// Restores what [`save`] wrote and returns the number of steps done and the dropout's generator.
-pub(crate) fn restore(
-    path: &Path,
-    params: &Params,
-    optimizer: &mut Optimizer,
-    averages: &mut BTreeMap<String, Tensor>,
-) -> Result<(usize, DropoutRng)> {
-    let mut inner = || -> Result<(usize, DropoutRng)> {
+impl TrainingState {
+    /// Writes a checkpoint after `step` steps: weights as `value.<name>`, averages as `average.<name>`, moments as the optimizer
+    /// names them; the step and the state of dropout are metadata.
+    ///
+    /// # Errors
+    /// Returns an error if a value is not finite, as no training could go on from there, or the file cannot be written.
+    pub(crate) fn save(&self, path: &Path, step: usize) -> Result<()> {
+        let mut tensors: BTreeMap<String, Tensor> = self.optimizer.state();
+        for (name, variable) in self.params.variables() {
+            tensors.insert(format!("value.{name}"), variable.as_detached_tensor());
+        }
+        for (name, average) in self.average.iter().flat_map(|average| &average.tensors) {
+            tensors.insert(format!("average.{name}"), average.clone());
+        }
+        check_finite(&tensors).context(DIVERGED)?;
+        let (seed, counter) = self.dropout.state();
+        let metadata = BTreeMap::from([
+            ("step", step.to_string()),
+            ("dropout_seed", seed.to_string()),
+            ("dropout_counter", counter.to_string()),
+        ]);
+        write_tensors(path, &metadata, &tensors)
+    }
+
+    /// Restores a checkpoint, and returns the number of steps after which it was written.
+    ///
+    /// # Errors
+    /// Returns an error that names the file if it is damaged.
+    pub(crate) fn restore(&mut self, path: &Path) -> Result<usize> {
+        self.read(path).with_context(|| {
+            format!(
+                "{} is damaged: remove it to go on from an earlier one, or start anew with --force",
+                path.display()
+            )
+        })
+    }
+
+    fn read(&mut self, path: &Path) -> Result<usize> {
         let bytes = fs::read(path)?;
         let metadata = metadata(&bytes)?;
-        let number = |key: &str| -> Result<u64> {
-            let text = metadata
-                .get(key)
-                .with_context(|| format!("it has no {key}"))?;
-            text.parse()
-                .with_context(|| format!("its {key} is no number"))
-        };
-        let tensors: BTreeMap<String, Tensor> =
-            candle_core::safetensors::load_buffer(&bytes, params.device())?
-                .into_iter()
-                .collect();
-        for (name, variable) in params.variables() {
-            let value = tensors
-                .get(&format!("value.{name}"))
-                .with_context(|| format!("it has no value of {name}"))?;
-            variable.set(value)?;
+        let tensors = candle_core::safetensors::load_buffer(&bytes, self.params.device())?;
+        let tensors: BTreeMap<String, Tensor> = tensors.into_iter().collect();
+        for (name, variable) in self.params.variables() {
+            variable.set(tensor(&tensors, "value", &name)?)?;
         }
-        optimizer.restore(&tensors)?;
-        for (name, average) in averages.iter_mut() {
-            *average = tensors
-                .get(&format!("average.{name}"))
-                .with_context(|| format!("it has no average of {name}"))?
-                .clone();
+        self.optimizer.restore(&tensors)?;
+        for (name, average) in self.average.iter_mut().flat_map(|a| &mut a.tensors) {
+            *average = tensor(&tensors, "average", name)?.clone();
         }
-        let dropout = DropoutRng::restore((number("dropout_seed")?, number("dropout_counter")?));
-        Ok((number("step")? as usize, dropout))
-    };
-    inner().with_context(|| {
-        format!(
-            "{} is damaged: remove it to go on from an earlier one, or start anew with --force",
-            path.display()
-        )
-    })
+        let dropout = (
+            number(&metadata, "dropout_seed")?,
+            number(&metadata, "dropout_counter")?,
+        );
+        self.dropout = DropoutRng::restore(dropout);
+        Ok(number(&metadata, "step")? as usize)
+    }
+}
+
+/// The tensor `<kind>.<name>` of a checkpoint.
+fn tensor<'a>(tensors: &'a BTreeMap<String, Tensor>, kind: &str, name: &str) -> Result<&'a Tensor> {
+    tensors
+        .get(&format!("{kind}.{name}"))
+        .with_context(|| format!("it has no {kind} of {name}"))
+}
+
+/// A number in a checkpoint's metadata.
+fn number(metadata: &BTreeMap<String, String>, key: &str) -> Result<u64> {
+    let text = metadata
+        .get(key)
+        .with_context(|| format!("it has no {key}"))?;
+    text.parse()
+        .with_context(|| format!("its {key} is not a number"))
 }

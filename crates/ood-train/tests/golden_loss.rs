@@ -1,17 +1,11 @@
 //! The objective against the reference's loss and its f64 gradient.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result, ensure};
 use artifacts::labels::{IGNORE, OOD_PROXY};
 use candle_core::{DType, Device, Tensor, Var};
-use ood_train::Normalize;
+use ood_train::args::{Normalize, ObjectiveOptions};
 use ood_train::objective::Objective;
-
-fn golden_dir() -> PathBuf {
-    let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
-    PathBuf::from(std::env::var("OODSEG_GOLDEN").unwrap_or(committed.into())).join("loss")
-}
+use stage_testing::data::golden;
 
 /// The reference overwrites 254 by the first number that is no class and 255 by the second, so that it takes labels
 /// which already have these numbers for unknown and void too. Here such labels have no loss, as they mean nothing.
@@ -25,7 +19,7 @@ fn as_the_reference_takes_it(label: u8, num_classes: usize) -> u8 {
 
 #[test]
 fn golden_losses_and_gradients_are_those_of_the_reference() -> Result<()> {
-    let dir = golden_dir();
+    let dir = golden("loss");
     let text = std::fs::read(dir.join("loss.json"))?;
     let cases: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&text)?;
     ensure!(!cases.is_empty(), "no cases in {}", dir.display());
@@ -44,7 +38,12 @@ fn golden_losses_and_gradients_are_those_of_the_reference() -> Result<()> {
             .collect();
         let labels = Tensor::from_vec(values, shape, &Device::Cpu)?;
 
-        let objective = Objective::new(alpha, num_classes, Normalize::All)?;
+        let options = ObjectiveOptions {
+            ood_weight: alpha,
+            normalize: Normalize::All,
+            distill: 0.0,
+        };
+        let objective = Objective::new(&options, num_classes)?;
         let loss = objective.loss(&logits, &labels)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
         ensure!(

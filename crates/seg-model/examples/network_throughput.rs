@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
-use seg_model::infer::ImageSize;
 use seg_model::layers::Mode;
 use seg_model::nets::Network;
 use seg_model::params::Params;
+use stage_cli::ImageSize;
 
 /// Output channels: the classes of Cityscapes.
 const CHANNELS: usize = 19;

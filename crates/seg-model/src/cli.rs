@@ -1,4 +1,4 @@
-//! Command line.
+//! The subcommands of `seg-model`.
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -9,26 +9,29 @@ use crate::{import, infer, inspect};
 #[derive(Parser, Debug)]
 #[command(version)]
 pub struct Args {
-    /// What to do.
+    /// Subcommand to run.
     #[command(subcommand)]
     pub command: Command,
-    /// Flags of every stage.
+    /// Flags that every stage has.
     #[command(flatten)]
     pub common: stage_cli::Common,
 }
 
-/// Subcommands.
+/// Subcommands of `seg-model`.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Write the logits of all samples of an index.
+    /// Run a network on images and write its logits.
     Infer(infer::Args),
-    /// Convert a published checkpoint to a weights file that says how to run it.
+    /// Convert a published checkpoint to a weights file that records how to run it.
     Import(import::Args),
-    /// Print what a weights file holds.
+    /// List the metadata and tensors of a weights file.
     Inspect(inspect::Args),
 }
 
-/// Runs the command.
+/// Runs the subcommand.
+///
+/// # Errors
+/// Returns an error if an input cannot be used or an output cannot be written.
 pub fn run(args: &Args) -> Result<()> {
     match &args.command {
         Command::Infer(infer) => infer::run(infer, &args.common),

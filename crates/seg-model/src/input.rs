@@ -7,32 +7,32 @@ use serde::{Deserialize, Serialize};
 
 pub use artifacts::picture::read_rgb;
 
-/// What is done to RGB values in [0, 1] before the network sees them: `(value - mean) / std` per channel.
+/// Normalization of RGB values in [0, 1] before they enter a network: `(value - mean) / std`, channel by channel.
 ///
-/// It belongs to the weights: a network that was trained with another one gives nonsense.
+/// It belongs to the weights: with another normalization than in training, predictions are wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Normalization {
-    /// Mean of red, green, blue.
+    /// Mean of red, green and blue in [0, 1].
     pub mean: [f32; 3],
-    /// Standard deviation of red, green, blue.
+    /// Standard deviation of red, green and blue, positive.
     pub std: [f32; 3],
 }
 
 impl Normalization {
-    /// Values stay in [0, 1].
+    /// No normalization: values stay in [0, 1].
     pub const UNIT: Self = Self {
         mean: [0.0; 3],
         std: [1.0; 3],
     };
 
-    /// Mean and standard deviation of `ImageNet`, which most networks are trained with.
+    /// Mean and standard deviation of `ImageNet`, with which most networks are trained.
     pub const IMAGENET: Self = Self {
         mean: [0.485, 0.456, 0.406],
         std: [0.229, 0.224, 0.225],
     };
 
-    /// Planar input `[3, H, W]` of an interleaved picture.
+    /// The normalized pixels of a picture as planes `[3, H, W]`: red, green, blue.
     pub fn planar(&self, picture: &RgbImage) -> Vec<f32> {
         let plane = picture.width() as usize * picture.height() as usize;
         let mut values = vec![0.0; 3 * plane];
@@ -47,7 +47,8 @@ impl Normalization {
     }
 }
 
-/// Extends a picture to the right and down by its last column and row, so that its sides are multiples of `multiple`.
+/// Pads a picture on the right and at the bottom by repeating its last column and row, until both sides are multiples of `multiple`
+/// pixels.
 pub fn pad_to_multiple(picture: &RgbImage, multiple: usize) -> Cow<'_, RgbImage> {
     let (w, h) = picture.dimensions();
     let multiple = multiple as u32;

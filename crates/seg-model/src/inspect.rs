@@ -1,4 +1,4 @@
-//! `seg-model inspect`: what a weights file holds.
+//! `seg-model inspect`: the metadata and tensors of a weights file.
 
 use std::path::PathBuf;
 
@@ -9,12 +9,16 @@ use crate::checkpoint::WeightsFile;
 
 /// Arguments of `seg-model inspect`.
 #[derive(clap::Args, Debug)]
+#[allow(clippy::doc_markdown)] // the docs are the help, where backticks would be printed
 pub struct Args {
-    /// Weights file: safetensors, .pth or .bin of `PyTorch`, or the index.json of several such files.
+    /// Weights file: safetensors, .pth or .bin of PyTorch, or the index.json of several such files.
     pub file: PathBuf,
 }
 
-/// Prints format and metadata, then name, type, shape and size of each tensor, then the totals.
+/// Prints the format and the metadata, then name, type, shape and size of each tensor, then the totals.
+///
+/// # Errors
+/// Returns an error if the file is absent, damaged or of an unknown format.
 pub fn run(args: &Args) -> Result<()> {
     let file = WeightsFile::open(&args.file)?;
     print_result(format!("format: {}", file.format));

@@ -1,15 +1,18 @@
-//! Layers with weights: what networks are made of. Names and initial values are those of `PyTorch`'s modules.
+//! The layers with weights that networks are built from. Names of tensors and initial values are those of `PyTorch`'s modules.
 
 use candle_core::{Result, Tensor, Var, bail};
 use candle_nn::{Init, VarBuilder};
-use seg_ops::{BatchNormConfig, BatchNormMode, Conv2dConfig, ConvTranspose2dConfig, DropoutRng};
+use seg_ops::{
+    BatchNormConfig, BatchNormMode, BatchNormParams, Conv2dConfig, ConvTranspose2dConfig,
+    DropoutRng,
+};
 
-/// How a network runs.
+/// How a network runs: the counterpart of `train()` and `eval()` in `PyTorch`.
 #[derive(Clone, Copy, Debug)]
 pub struct Mode<'a> {
-    /// Which statistics batch norm uses.
+    /// Statistics that batch norms use.
     pub batch_norm: BatchNormMode,
-    /// Source of dropout; none: no dropout.
+    /// Random numbers for dropout; `None` switches dropout off.
     pub dropout: Option<&'a DropoutRng>,
 }
 
@@ -30,7 +33,7 @@ pub struct Conv {
 }
 
 impl Conv {
-    /// Weight `[out, in / groups, kernel]`, bias `[out]` if `with_bias`.
+    /// Asks for `weight` `[out, in / groups, kernel rows, kernel columns]`, and for `bias` `[out]` if `with_bias`. `channels` are (in, out).
     pub fn new(
         channels: (usize, usize),
         kernel: (usize, usize),
@@ -47,18 +50,18 @@ impl Conv {
         })
     }
 
-    /// A convolution of one pixel, without bias.
+    /// A 1x1 convolution without bias.
     pub fn pointwise(channels: (usize, usize), vb: &VarBuilder) -> Result<Self> {
         Self::new(channels, (1, 1), Conv2dConfig::default(), false, vb)
     }
 
-    /// A convolution of one pixel with bias.
+    /// A 1x1 convolution with bias.
     pub fn pointwise_with_bias(channels: (usize, usize), vb: &VarBuilder) -> Result<Self> {
         Self::new(channels, (1, 1), Conv2dConfig::default(), true, vb)
     }
 
-    /// What checkpoints have as `torch.nn.Linear` (`rank` 2) or as `torch.nn.Conv1d` of one element (`rank` 3), for images:
-    /// weight `[out, in]` or `[out, in, 1]`.
+    /// A 1x1 convolution whose weight in checkpoints is that of a `torch.nn.Linear`, `[out, in]` (`rank` 2), or of a `torch.nn.Conv1d`
+    /// of one element, `[out, in, 1]` (`rank` 3).
     pub fn pointwise_of_rank(
         rank: usize,
         channels: (usize, usize),
@@ -77,17 +80,17 @@ impl Conv {
         })
     }
 
-    /// `x` `[N, in, H, W]`.
+    /// Applies the convolution to `x` `[N, in, H, W]`; returns `[N, out, H', W']`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.apply(x, None, false)
     }
 
-    /// [`Conv::forward`] plus `residual`.
+    /// [`Conv::forward`] plus `residual`, which has the shape of the result.
     pub fn forward_add(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
         self.apply(x, Some(residual), false)
     }
 
-    /// The convolution whose results are multiplied by `factors` `[out]`.
+    /// The convolution whose output channels are multiplied by `factors` `[out]`.
     pub fn scaled(&self, factors: &Tensor) -> Result<Self> {
         let bias = self.bias.as_ref().map(|bias| bias * factors);
         Ok(Self {
@@ -99,7 +102,7 @@ impl Conv {
         })
     }
 
-    /// Its weight `[out, in / groups, kernel]` and bias.
+    /// The weight `[out, in / groups, kernel rows, kernel columns]` and the bias `[out]`.
     pub fn tensors(&self) -> (&Tensor, Option<&Tensor>) {
         (&self.weight, self.bias.as_ref())
     }
@@ -127,7 +130,7 @@ impl Convolution for Conv {
     }
 }
 
-/// The configuration of a square convolution that keeps the image's size but for its stride.
+/// The configuration of a convolution with an odd square kernel that keeps the size of the image, apart from its stride.
 pub fn same(kernel: usize, stride: usize, dilation: usize) -> Conv2dConfig {
     Conv2dConfig {
         stride: (stride, stride),
@@ -146,7 +149,7 @@ pub struct ConvTranspose {
 }
 
 impl ConvTranspose {
-    /// Weight `[in, out, kernel, kernel]`, bias `[out]` if `with_bias`.
+    /// Asks for `weight` `[in, out, kernel, kernel]`, and for `bias` `[out]` if `with_bias`. `channels` are (in, out).
     pub fn new(
         channels: (usize, usize),
         kernel: usize,
@@ -163,7 +166,7 @@ impl ConvTranspose {
         })
     }
 
-    /// `x` `[N, in, H, W]`.
+    /// Applies the transposed convolution to `x` `[N, in, H, W]`; returns `[N, out, H', W']`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         seg_ops::conv_transpose2d(x, &self.weight, self.bias.as_ref(), self.config)
     }
@@ -179,7 +182,7 @@ impl Convolution for ConvTranspose {
     }
 
     fn fold(&self, norm: &BatchNorm) -> Result<Self> {
-        let weight = self.weight.transpose(0, 1)?; // outputs first, as the norm has them
+        let weight = self.weight.transpose(0, 1)?; // output channels first, as in an ordinary convolution
         let (weight, bias) = norm.fold(&weight, self.bias.as_ref())?;
         Ok(Self {
             weight: weight.transpose(0, 1)?.contiguous()?,
@@ -189,30 +192,30 @@ impl Convolution for ConvTranspose {
     }
 }
 
-/// A convolution that a batch norm can follow.
+/// A convolution that can absorb the batch norm after it.
 pub trait Convolution: Sized {
-    /// The convolution of `x`, plus `residual` if there is one, rectified if `relu`.
+    /// The convolution of `x`, plus `residual` if there is one, followed by a `ReLU` if `relu`.
     fn apply(&self, x: &Tensor, residual: Option<&Tensor>, relu: bool) -> Result<Tensor>;
 
-    /// The convolution that does what this one and then `norm` do in evaluation.
+    /// The convolution with the same result as this one followed by `norm` in evaluation.
     fn fold(&self, norm: &BatchNorm) -> Result<Self>;
 }
 
-/// A convolution and the batch norm after it: what most networks are made of.
+/// A convolution and the batch norm after it, the most frequent pair of layers.
 ///
-/// In a network built for inference it is one convolution, with the norm's scale and shift in its weights.
+/// In a network that was built for inference this is a single convolution: the scale and shift of the norm are folded into its weights.
 #[derive(Clone, Debug)]
 pub struct Normed<C> {
     conv: C,
-    /// None if it is folded into the convolution.
+    /// `None` if it is folded into the convolution.
     norm: Option<BatchNorm>,
 }
 
-/// [`Normed`] with the usual convolution.
+/// An ordinary convolution and its batch norm.
 pub type ConvBn = Normed<Conv>;
 
 impl<C: Convolution> Normed<C> {
-    /// Folds the norm if the tensors are frozen.
+    /// Folds the norm into the convolution if its tensors have no gradient.
     pub fn new(conv: C, norm: BatchNorm) -> Result<Self> {
         Ok(if norm.is_frozen() {
             Self {
@@ -227,7 +230,7 @@ impl<C: Convolution> Normed<C> {
         })
     }
 
-    /// `x` `[N, in, H, W]`.
+    /// Applies the convolution and the norm to `x` `[N, in, H, W]`; returns `[N, out, H', W']`.
     pub fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
         match &self.norm {
             Some(norm) => norm.forward(&self.conv.apply(x, None, false)?, mode),
@@ -235,7 +238,7 @@ impl<C: Convolution> Normed<C> {
         }
     }
 
-    /// [`Normed::forward`], plus `residual` if there is one, and rectifier.
+    /// [`Normed::forward`], plus `residual` if there is one, followed by a `ReLU`.
     pub fn forward_relu(
         &self,
         x: &Tensor,
@@ -248,6 +251,7 @@ impl<C: Convolution> Normed<C> {
         }
     }
 
+    /// The convolution that the norm was folded into.
     fn folded(
         &self,
         x: &Tensor,
@@ -257,14 +261,14 @@ impl<C: Convolution> Normed<C> {
     ) -> Result<Tensor> {
         if mode.batch_norm == BatchNormMode::Batch {
             bail!(
-                "a network that was built for inference has no batch statistics: build it for training"
+                "a network that was built for inference cannot use the statistics of a batch: build it for training"
             )
         }
         self.conv.apply(x, residual, relu)
     }
 }
 
-/// `PyTorch`'s default for convolutions: uniform within 1 / √fan-in, for weight and bias.
+/// `PyTorch`'s default initialization of convolutions: uniform between ±1 / √fan-in, for weight and bias.
 fn fan_in_bound(fan_in: usize) -> Init {
     let bound = 1.0 / (fan_in as f64).sqrt();
     Init::Uniform {
@@ -290,7 +294,7 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
-    /// Four tensors of `[channels]`.
+    /// Asks for `weight`, `bias`, `running_mean` and `running_var`, all `[channels]`.
     pub fn new(channels: usize, config: BatchNormConfig, vb: &VarBuilder) -> Result<Self> {
         let get = |name: &str, value: f64| vb.get_with_hints(channels, name, Init::Const(value));
         Ok(Self {
@@ -302,68 +306,53 @@ impl BatchNorm {
         })
     }
 
-    /// Whether no gradient reaches its weights: it belongs to a network built for inference.
+    /// Whether its weights have no gradient, because it belongs to a network that was built for inference.
     fn is_frozen(&self) -> bool {
         !self.weight.is_variable()
     }
 
-    /// Weight and bias of the convolution that does this norm, too.
+    /// Weight and bias of the convolution that includes this norm.
     fn fold(&self, weight: &Tensor, bias: Option<&Tensor>) -> Result<(Tensor, Tensor)> {
-        seg_ops::fold_batch_norm(
-            weight,
-            bias,
-            &self.weight,
-            &self.bias,
-            &self.running_mean.as_detached_tensor(),
-            &self.running_var.as_detached_tensor(),
-            self.config.eps,
-        )
+        seg_ops::fold_batch_norm(weight, bias, &self.params())
     }
 
-    /// `x` `[N, channels, H, W]`.
+    fn params(&self) -> BatchNormParams<'_> {
+        BatchNormParams {
+            weight: &self.weight,
+            bias: &self.bias,
+            running_mean: &self.running_mean,
+            running_var: &self.running_var,
+            config: self.config,
+        }
+    }
+
+    /// Normalizes `x` `[N, channels, H, W]`; the result has the same shape.
     pub fn forward(&self, x: &Tensor, mode: &Mode) -> Result<Tensor> {
-        seg_ops::batch_norm(
-            x,
-            &self.weight,
-            &self.bias,
-            &self.running_mean,
-            &self.running_var,
-            self.config,
-            mode.batch_norm,
-        )
+        seg_ops::batch_norm(x, &self.params(), mode.batch_norm)
     }
 
-    /// [`BatchNorm::forward`], plus `residual` if there is one, and rectifier in one pass.
+    /// [`BatchNorm::forward`], plus `residual` if there is one, followed by a `ReLU`, in one pass over memory.
     pub fn forward_relu(
         &self,
         x: &Tensor,
         residual: Option<&Tensor>,
         mode: &Mode,
     ) -> Result<Tensor> {
-        seg_ops::batch_norm_relu(
-            x,
-            &self.weight,
-            &self.bias,
-            &self.running_mean,
-            &self.running_var,
-            self.config,
-            mode.batch_norm,
-            residual,
-        )
+        seg_ops::batch_norm_relu(x, &self.params(), mode.batch_norm, residual)
     }
 }
 
-/// An activation as a network's configuration names it.
+/// An activation function.
 #[derive(Clone, Debug)]
 pub enum Activation {
-    /// Rectifier without weights.
+    /// `torch.nn.ReLU`, which has no weights.
     Relu,
-    /// `torch.nn.PReLU` with one slope.
+    /// `torch.nn.PReLU` with one slope for all channels, `[1]`.
     Prelu(Tensor),
 }
 
 impl Activation {
-    /// `PReLU` with its slope `[1]` named `weight`.
+    /// A `PReLU`; asks for its slope, `weight` `[1]`.
     pub fn prelu(vb: &VarBuilder) -> Result<Self> {
         Ok(Self::Prelu(vb.get_with_hints(
             1,
@@ -372,7 +361,7 @@ impl Activation {
         )?))
     }
 
-    /// Elementwise.
+    /// Applies the function to each value of `x`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Relu => seg_ops::relu(x),
@@ -382,13 +371,13 @@ impl Activation {
 }
 
 impl Mode<'_> {
-    /// Whether dropout of probability `p` does anything.
+    /// Whether dropout with probability `p` changes anything in this mode.
     pub fn drops(&self, p: f64) -> bool {
         p > 0.0 && self.dropout.is_some()
     }
 }
 
-/// `torch.nn.Dropout`: numbers are dropped with probability `p` in training.
+/// `torch.nn.Dropout`: in training, each value becomes 0 with probability `p`.
 pub fn dropout(x: Tensor, p: f64, mode: &Mode) -> Result<Tensor> {
     match mode.dropout {
         Some(rng) if p > 0.0 => seg_ops::dropout(&x, p, rng),
@@ -396,7 +385,7 @@ pub fn dropout(x: Tensor, p: f64, mode: &Mode) -> Result<Tensor> {
     }
 }
 
-/// `torch.nn.Dropout2d`: whole channels are dropped with probability `p` in training.
+/// `torch.nn.Dropout2d`: in training, each whole channel of an image becomes 0 with probability `p`.
 pub fn dropout2d(x: Tensor, p: f64, mode: &Mode) -> Result<Tensor> {
     match mode.dropout {
         Some(rng) if p > 0.0 => seg_ops::dropout2d(&x, p, rng),

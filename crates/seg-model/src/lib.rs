@@ -11,6 +11,7 @@
 
 pub mod checkpoint;
 pub mod cli;
+pub mod device;
 pub mod import;
 pub mod infer;
 pub mod input;

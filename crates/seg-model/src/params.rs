@@ -1,4 +1,4 @@
-//! A network's tensors by name: parameters to be trained and running statistics.
+//! The tensors of a network by name: parameters and running statistics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,10 +10,10 @@ use candle_nn::{Init, VarBuilder};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Named variables of one network, shared between the network and whoever trains or saves it.
+/// The named variables of one network. Clones share them, so that the network and the code that trains or saves it see the same values.
 ///
-/// A network is built from [`Params::builder`]; it asks for every tensor by name and shape. What it asks for and
-/// what the checkpoint held must match both ways, which [`Params::check_complete`] tells.
+/// A network is built from [`Params::builder`] and asks for every tensor by name and shape. [`Params::check_complete`] checks that it asked
+/// for exactly the tensors that exist.
 #[derive(Clone, Debug)]
 pub struct Params {
     device: Device,
@@ -23,22 +23,22 @@ pub struct Params {
 #[derive(Debug, Default)]
 struct Inner {
     variables: BTreeMap<String, Var>,
-    /// Tensors that were asked for.
+    /// Names that a network asked for.
     used: BTreeSet<String>,
-    /// Absent, and how often they were asked for in which shape.
+    /// Names that a network asked for without success, with the shape asked for last.
     missing: BTreeMap<String, Vec<usize>>,
-    /// Present in another shape than asked for.
+    /// Names that exist in another shape than asked for: the shape that exists, and the shape asked for.
     misshapen: BTreeMap<String, (Vec<usize>, Vec<usize>)>,
-    /// Seed for tensors that are absent; without one they are missing.
+    /// Seed from which missing tensors are initialized; without a seed they are recorded as missing.
     seed: Option<u64>,
-    /// Which tensors training leaves as they are; without one, none.
+    /// Names of tensors that are not trained; `None` trains all.
     frozen: Option<fn(&str) -> bool>,
-    /// Beginnings of the names that training moves; without any, all.
+    /// Prefixes of the names that are trained; an empty list trains all.
     trained: Vec<String>,
 }
 
 impl Params {
-    /// Parameters to be drawn from `seed` as `PyTorch` initializes its layers.
+    /// Parameters that are initialized from `seed` with the distributions of `PyTorch`'s layers.
     pub fn random(seed: u64, device: &Device) -> Self {
         let inner = Inner {
             seed: Some(seed),
@@ -50,7 +50,10 @@ impl Params {
         }
     }
 
-    /// Parameters from a checkpoint's tensors.
+    /// Parameters with the values of a checkpoint's tensors, converted to f32.
+    ///
+    /// # Errors
+    /// Returns an error if the device has no memory for them.
     pub fn from_tensors(tensors: &BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {
         let variables = tensors
             .iter()
@@ -69,38 +72,38 @@ impl Params {
         })
     }
 
-    /// Where the parameters are.
+    /// Device of the parameters.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// Lets networks that are built from now on have what is absent drawn from `seed`.
-    pub fn draw_missing(&self, seed: u64) {
+    /// From now on, tensors that a network asks for and that do not exist are initialized from `seed`.
+    pub fn initialize_missing(&self, seed: u64) {
         self.lock().seed = Some(seed);
     }
 
-    /// Names and shapes that a network asked for in vain.
+    /// Names and shapes of tensors that a network asked for and that do not exist.
     pub fn missing(&self) -> BTreeMap<String, Vec<usize>> {
         self.lock().missing.clone()
     }
 
-    /// Keeps the tensors of these names out of training: they get no gradient and are not [`Params::trainable`].
+    /// Excludes tensors from training by their names: they get no gradient and are not [`Params::trainable`].
     pub fn freeze(&self, is_frozen: fn(&str) -> bool) {
         self.lock().frozen = Some(is_frozen);
     }
 
-    /// Keeps tensors out of training, as [`Params::freeze`] does, whose names begin with none of `beginnings`.
-    pub fn train_only(&self, beginnings: Vec<String>) {
-        self.lock().trained = beginnings;
+    /// Excludes all tensors from training, as [`Params::freeze`] does, except those whose names start with one of `prefixes`.
+    pub fn train_only(&self, prefixes: Vec<String>) {
+        self.lock().trained = prefixes;
     }
 
-    /// Gives a network its tensors as variables, so that gradients reach them, but for frozen ones.
+    /// A builder for training: it hands out variables, so that gradients reach all tensors except frozen ones.
     pub fn builder(&self) -> VarBuilder<'static> {
         self.make_builder(false)
     }
 
-    /// Gives a network its tensors detached from any gradient, for inference: layers may combine them once for all, so that later
-    /// changes of the variables do not count.
+    /// A builder for inference: it hands out tensors without gradients. Layers may combine them once when they are built (a batch norm
+    /// is folded into its convolution), so later changes of the variables have no effect on the network.
     pub fn frozen_builder(&self) -> VarBuilder<'static> {
         self.make_builder(true)
     }
@@ -118,7 +121,7 @@ impl Params {
         self.lock().variables.clone()
     }
 
-    /// The variables that an optimizer moves: all but running statistics and frozen ones.
+    /// The variables that an optimizer updates: all except running statistics and frozen ones.
     pub fn trainable(&self) -> BTreeMap<String, Var> {
         let inner = self.lock();
         let trains = |name: &str| !is_running_statistic(name) && !inner.is_frozen(name);
@@ -126,10 +129,10 @@ impl Params {
         variables.map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 
-    /// Checks that the network asked for exactly the tensors that there are.
+    /// Checks that the network asked for exactly the tensors that exist.
     ///
     /// # Errors
-    /// With the names of all missing, unexpected and misshapen tensors.
+    /// Returns an error that names all missing, unexpected and misshapen tensors.
     pub fn check_complete(&self) -> Result<()> {
         let inner = self.lock();
         let mut faults: Vec<String> = Vec::new();
@@ -160,17 +163,18 @@ impl Params {
 
 impl Inner {
     fn is_frozen(&self, name: &str) -> bool {
-        let is_chosen = |beginning: &String| name.starts_with(beginning.as_str());
+        let has_prefix = |prefix: &String| name.starts_with(prefix.as_str());
         self.frozen.is_some_and(|is_frozen| is_frozen(name))
-            || !(self.trained.is_empty() || self.trained.iter().any(is_chosen))
+            || !(self.trained.is_empty() || self.trained.iter().any(has_prefix))
     }
 }
 
-/// Whether `name` is a buffer of a batch norm rather than a parameter.
+/// Whether a tensor is a running statistic of a batch norm, and not a parameter.
 pub fn is_running_statistic(name: &str) -> bool {
     name.ends_with(".running_mean") || name.ends_with(".running_var")
 }
 
+/// Hands out the tensors to candle's `VarBuilder`.
 struct Backend {
     params: Params,
     detached: bool,
@@ -192,20 +196,23 @@ impl SimpleBackend for Backend {
             Some(variable) => {
                 let shapes = (variable.dims().to_vec(), shape.dims().to_vec());
                 inner.misshapen.insert(name.to_owned(), shapes);
-                // stands in until `check_complete` reports all faults at once
-                return stand_in(shape, device);
+                // a placeholder until `check_complete` reports all faults at once
+                return placeholder(shape, device);
             }
             None => {
                 let Some(seed) = inner.seed else {
                     inner.missing.insert(name.to_owned(), shape.dims().to_vec());
-                    // a variable where one was asked for: then nothing is folded, and the memory stays untouched
+                    // A placeholder until the names are compared. For training it must be a variable, because layers take anything else as
+                    // built for inference and start to compute with it, which would touch all of its memory: zeros from the system
+                    // cost nothing until then.
                     return Ok(if self.detached {
                         Tensor::zeros(shape, DType::F32, device)?
                     } else {
                         Var::zeros(shape, DType::F32, device)?.into_inner()
                     });
                 };
-                let variable = Var::from_tensor(&draw(&shape, name, init, seed, device)?)?;
+                let values = initialize(&shape, name, init, seed, device)?;
+                let variable = Var::from_tensor(&values)?;
                 inner.variables.insert(name.to_owned(), variable.clone());
                 variable
             }
@@ -229,13 +236,13 @@ impl SimpleBackend for Backend {
     }
 }
 
-/// Zeros of any shape in the memory of one number.
-fn stand_in(shape: Shape, device: &Device) -> candle_core::Result<Tensor> {
+/// Zeros of any shape that take the memory of a single value.
+fn placeholder(shape: Shape, device: &Device) -> candle_core::Result<Tensor> {
     Tensor::zeros((), DType::F32, device)?.broadcast_as(shape)
 }
 
-/// Initial values that depend on seed and name only, not on the order in which tensors are asked for.
-fn draw(
+/// Initial values of a tensor. They depend on its name and the seed only, not on the order in which tensors are asked for.
+fn initialize(
     shape: &Shape,
     name: &str,
     init: Init,
@@ -251,7 +258,9 @@ fn draw(
                 .collect();
             Tensor::from_vec(values, shape, device)
         }
-        other => candle_core::bail!("tensor {name} asks for the initialization {other:?}"),
+        other => candle_core::bail!(
+            "tensor {name} needs the initialization {other:?}, which does not exist here"
+        ),
     }
 }
 

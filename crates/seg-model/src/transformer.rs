@@ -1,5 +1,5 @@
-//! Layers of vision transformers. Tokens stay images `[N, C, H, W]`: linear layers are convolutions of one pixel and heads are
-//! groups of channels, so that nothing is ever transposed.
+//! Layers of vision transformers. Tokens stay images `[N, C, H, W]`: linear layers are 1x1 convolutions and attention heads are groups
+//! of channels, so that no layer has to transpose its input.
 
 use candle_core::{D, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
@@ -16,7 +16,7 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// Two tensors of `[channels]`.
+    /// Asks for `weight` and `bias`, both `[channels]`.
     pub fn new(channels: usize, eps: f64, vb: &VarBuilder) -> Result<Self> {
         Ok(Self {
             weight: vb.get_with_hints(channels, "weight", Init::Const(1.0))?,
@@ -25,7 +25,7 @@ impl LayerNorm {
         })
     }
 
-    /// `x` `[N, channels, H, W]`.
+    /// Normalizes `x` `[N, channels, H, W]`; the result has the same shape.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let channels = x.dim(1)?;
         let centered = x.broadcast_sub(&x.mean_keepdim(1)?)?;
@@ -37,34 +37,39 @@ impl LayerNorm {
     }
 }
 
-/// Queries that are compared with all keys at once: so few that their scores stay in the cache.
+/// Queries whose scores with all keys are computed at once: few enough that the scores stay in the cache.
 const QUERIES: usize = 256;
 
-/// Attention of `heads` groups of channels: each pixel of `query` `[N, C, H, W]` becomes a mean of the pixels of `value`
-/// `[N, C, h, w]`, weighted by the softmax of its products with `key` `[N, C, h, w]` over √(C / heads).
+/// Scaled dot-product attention with `heads` heads, which are groups of channels.
 ///
-/// Without gradients, no more than a few rows of the matrix of all weights exist at a time: it may have gigabytes.
+/// `query`: `[N, C, H, W]`; `key` and `value`: `[N, C, h, w]`. Returns `[N, C, H, W]`: each pixel is the mean of the pixels of `value`,
+/// weighted by the softmax of its products with `key` over √(C / heads).
+///
+/// The matrix of all weights, `[H W, h w]` for each head, can take gigabytes. Without gradients only [`QUERIES`] rows of it exist at a
+/// time for each thread; with gradients it is stored.
 pub fn attention(query: &Tensor, key: &Tensor, value: &Tensor, heads: usize) -> Result<Tensor> {
     let (n, channels, h, w) = query.dims4()?;
-    let split = |x: &Tensor| {
-        let (_, _, h, w) = x.dims4()?;
-        x.reshape((n * heads, channels / heads, h * w))
-    };
     let scale = 1.0 / ((channels / heads) as f64).sqrt();
-    let query = (split(query)? * scale)?.t()?; // [N heads, H W, C / heads]
-    let (key, value) = (split(key)?, split(value)?);
-    let mixed = if [&query, &key, &value].iter().any(|x| x.track_op()) {
+    let query = (split_heads(query, heads)? * scale)?.t()?; // [N heads, H W, C / heads]
+    let (key, value) = (split_heads(key, heads)?, split_heads(value, heads)?);
+    let attended = if [&query, &key, &value].iter().any(|x| x.track_op()) {
         let weights = softmax_last(&query.matmul(&key)?)?; // [N heads, H W, h w]
         value.matmul(&weights.t()?)? // [N heads, C / heads, H W]
     } else {
-        let parts = (0..n * heads).map(|i| mix(&query.get(i)?, &key.get(i)?, &value.get(i)?));
+        let parts = (0..n * heads).map(|i| attend(&query.get(i)?, &key.get(i)?, &value.get(i)?));
         Tensor::stack(&parts.collect::<Result<Vec<_>>>()?, 0)?
     };
-    mixed.reshape((n, channels, h, w))
+    attended.reshape((n, channels, h, w))
+}
+
+/// `[N, C, H, W]` as `[N heads, C / heads, H W]`.
+fn split_heads(x: &Tensor, heads: usize) -> Result<Tensor> {
+    let (n, channels, h, w) = x.dims4()?;
+    x.reshape((n * heads, channels / heads, h * w))
 }
 
 /// Attention of one head without gradients: queries `[n, d]`, keys and values `[d, m]`, result `[d, n]`.
-fn mix(query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor> {
+fn attend(query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor> {
     let n = query.dim(0)?;
     let parts = (0..n.div_ceil(QUERIES)).into_par_iter().map(|i| {
         let first = i * QUERIES;
@@ -79,13 +84,14 @@ fn mix(query: &Tensor, key: &Tensor, value: &Tensor) -> Result<Tensor> {
 
 /// Softmax over the last dimension.
 pub fn softmax_last(x: &Tensor) -> Result<Tensor> {
-    // the shift cancels out, so that no gradient needs to go through it
+    // the shift cancels out, so no gradient has to flow through it
     let shifted = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?;
     let e = shifted.exp()?;
     e.broadcast_div(&e.sum_keepdim(D::Minus1)?)
 }
 
-/// Stochastic depth: all of an image's `x` is dropped with probability `p` in training, the others are divided by `1 - p`.
+/// Stochastic depth: in training, the whole `x` `[N, C, H, W]` of an image becomes 0 with probability `p`, and is divided by `1 - p`
+/// otherwise.
 pub fn drop_path(x: Tensor, p: f64, mode: &Mode) -> Result<Tensor> {
     match mode.dropout {
         Some(rng) if p > 0.0 => {

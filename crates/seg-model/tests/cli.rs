@@ -1,23 +1,27 @@
-//! The executable on tiny images: its logits, going on after an interruption, and what it says of unusable inputs.
+//! The executable on tiny images: its logits, resuming after an interruption, and its errors for unusable inputs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use artifacts::index::{Index, Sample};
 use artifacts::labels::{MaskKind, NUM_CLASSES};
 use artifacts::logits::Logits;
 use artifacts::manifest::Manifest;
-use assert_cmd::Command;
 use candle_core::{Device, Tensor};
 use image::RgbImage;
 use seg_model::checkpoint::{Checkpoint, write_tensors};
 use seg_model::nets::Network;
 use seg_model::params::Params;
+use stage_testing::command::{fail_quietly, succeed};
+use stage_testing::data::real;
+use stage_testing::folder::files;
+use stage_testing::toy::sample;
 use tempfile::TempDir;
 
-/// Samples with width and height; those of `b` and `c` are no multiples of 8.
+/// Samples with width and height; those of `b` and `c` are not multiples of 8.
 const SAMPLES: [(&str, u32, u32); 4] = [("a", 32, 32), ("b", 37, 35), ("c", 33, 40), ("d", 48, 40)];
 
 /// Images, their index and weights of a network.
@@ -38,23 +42,13 @@ impl Toy {
 
     /// Writes the index of the images as they are now.
     fn write_index(&self) -> Result<()> {
-        let samples = SAMPLES
-            .map(|(id, width, height)| {
-                Ok(Sample {
-                    sample_id: id.into(),
-                    image: format!("{id}.png").into(),
-                    image_bytes: fs::metadata(self.image(id))?.len(),
-                    image_width: width,
-                    image_height: height,
-                    mask: None,
-                    mask_blake3: None,
-                    width,
-                    height,
-                    proxy: None,
-                })
-            })
-            .into_iter()
-            .collect::<Result<_>>()?;
+        let mut samples = Vec::new();
+        for (id, width, height) in SAMPLES {
+            samples.push(Sample {
+                image_bytes: fs::metadata(self.image(id))?.len(),
+                ..sample(id, width, height, None)
+            });
+        }
         Index::new("toy", "val", MaskKind::Eval, &self.path("images"), samples)?
             .write(&self.path("labels"))
     }
@@ -89,12 +83,11 @@ impl Toy {
         self.infer_with("enet.safetensors", output, more)
     }
 
-    /// Expects failure with one line on stderr that has all `words`, no complete output and no half file.
+    /// Expects failure with one line on stderr that contains all `words`, no complete output and no partially written file.
     fn check_fails_with(&self, weights: &str, more: &[&str], words: &[&str]) -> Result<()> {
-        let output = self.infer_with(weights, "out", more).arg("-q").output()?;
-        assert_one_line(&output, words)?;
+        fail_quietly(self.infer_with(weights, "out", more).arg("-q"), words)?;
         assert!(!self.path("out/manifest.json").exists());
-        for (name, bytes) in files(&self.path("out"))? {
+        for (name, bytes) in top_files(&self.path("out"))? {
             assert!(!name.starts_with('.'), "{name}");
             if name.ends_with(".safetensors") {
                 assert!(!bytes.is_empty());
@@ -116,16 +109,6 @@ fn seg_model() -> Command {
         .env_remove("RUST_BACKTRACE") // would add lines to candle's errors
         .env("CANDLE_NUM_THREADS", "1");
     command
-}
-
-fn assert_one_line(output: &std::process::Output, words: &[&str]) -> Result<()> {
-    let text = std::str::from_utf8(&output.stderr)?;
-    assert!(!output.status.success(), "should have failed");
-    assert_eq!(text.lines().count(), 1, "{text}");
-    for word in words {
-        assert!(text.contains(word), "{word:?} is not in: {text}");
-    }
-    Ok(())
 }
 
 /// A picture without symmetries.
@@ -161,31 +144,21 @@ fn rows(logits: &Logits) -> Vec<Vec<f32>> {
     (0..logits.info.output_height).map(row).collect()
 }
 
-/// All files of an output by name, but the manifest, which has the duration.
-fn files(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
-    let mut found = BTreeMap::new();
+/// The files directly in an output by name, except the manifest. There are none if the output does not exist.
+fn top_files(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     if !dir.exists() {
-        return Ok(found);
+        return Ok(BTreeMap::new());
     }
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry
-            .file_name()
-            .into_string()
-            .ok()
-            .context("plain names")?;
-        if name != "manifest.json" && entry.file_type()?.is_file() {
-            found.insert(name, fs::read(entry.path())?);
-        }
-    }
-    Ok(found)
+    let mut files = files(dir)?;
+    files.retain(|name, _| !name.contains('/'));
+    Ok(files)
 }
 
 #[test]
 fn every_sample_gets_logits_of_its_size() -> Result<()> {
     let toy = Toy::new()?;
-    toy.infer("out", &[]).assert().success();
-    assert_eq!(files(&toy.path("out"))?.len(), SAMPLES.len());
+    succeed(&mut toy.infer("out", &[]))?;
+    assert_eq!(top_files(&toy.path("out"))?.len(), SAMPLES.len());
     for (id, width, height) in SAMPLES {
         let logits = Logits::read(&toy.logits("out", id))?;
         assert_eq!(logits.info.sample_id, id);
@@ -204,9 +177,7 @@ fn every_sample_gets_logits_of_its_size() -> Result<()> {
 #[test]
 fn another_input_size_keeps_the_output_size() -> Result<()> {
     let toy = Toy::new()?;
-    toy.infer("out", &["--input-size", "21x16"])
-        .assert()
-        .success();
+    succeed(&mut toy.infer("out", &["--input-size", "21x16"]))?;
     for (id, width, height) in SAMPLES {
         let logits = Logits::read(&toy.logits("out", id))?;
         assert_eq!((logits.width, logits.height), (21, 16));
@@ -219,26 +190,23 @@ fn another_input_size_keeps_the_output_size() -> Result<()> {
 #[test]
 fn a_finished_run_is_not_done_again() -> Result<()> {
     let toy = Toy::new()?;
-    toy.infer("out", &[]).assert().success();
+    succeed(&mut toy.infer("out", &[]))?;
     let file = toy.logits("out", "a");
     let before = (
         fs::metadata(&file)?.modified()?,
         fs::read(toy.path("out/manifest.json"))?,
     );
-    let again = toy.infer("out", &["--threads", "2"]).assert().success();
-    let text = String::from_utf8_lossy(&again.get_output().stderr).into_owned();
+    let text = succeed(&mut toy.infer("out", &["--threads", "2"]))?.stderr;
     assert!(text.contains("up to date"), "{text}");
     let after = (
         fs::metadata(&file)?.modified()?,
         fs::read(toy.path("out/manifest.json"))?,
     );
     assert!(before == after);
-    let quiet = toy.infer("out", &["-q"]).assert().success();
-    assert!(quiet.get_output().stderr.is_empty());
-    toy.infer("out", &["--force", "-q"])
-        .assert()
-        .success()
-        .stderr("");
+    let quiet = succeed(&mut toy.infer("out", &["-q"]))?;
+    assert!(quiet.stderr.is_empty());
+    let forced = succeed(&mut toy.infer("out", &["--force", "-q"]))?;
+    assert_eq!(forced.stderr, "");
     assert!(fs::metadata(&file)?.modified()? > before.0);
     Ok(())
 }
@@ -246,11 +214,11 @@ fn a_finished_run_is_not_done_again() -> Result<()> {
 #[test]
 fn an_interrupted_run_does_what_is_missing() -> Result<()> {
     let toy = Toy::new()?;
-    toy.infer("whole", &[]).assert().success();
+    succeed(&mut toy.infer("whole", &[]))?;
     let hidden = toy.path("hidden.png");
     fs::rename(toy.image("c"), &hidden)?;
     toy.check_fails(&[], &["image of c is missing", "c.png"])?;
-    let names: BTreeSet<_> = files(&toy.path("out"))?.into_keys().collect();
+    let names: BTreeSet<_> = top_files(&toy.path("out"))?.into_keys().collect();
     let expected = [
         "a.safetensors",
         "b.safetensors",
@@ -261,43 +229,43 @@ fn an_interrupted_run_does_what_is_missing() -> Result<()> {
     // neither is read again
     fs::remove_file(toy.image("a"))?;
     let before = fs::metadata(toy.logits("out", "b"))?.modified()?;
-    toy.infer("out", &[]).assert().success();
+    succeed(&mut toy.infer("out", &[]))?;
     assert_eq!(fs::metadata(toy.logits("out", "b"))?.modified()?, before);
     assert_eq!(Manifest::read(&toy.path("out"))?.counts["samples"], 4);
-    assert!(files(&toy.path("whole"))? == files(&toy.path("out"))?);
+    assert!(top_files(&toy.path("whole"))? == top_files(&toy.path("out"))?);
     Ok(())
 }
 
 #[test]
 fn one_and_three_threads_write_the_same_bytes() -> Result<()> {
     let toy = Toy::new()?;
-    toy.infer("one", &["--threads", "1"]).assert().success();
-    toy.infer("three", &["--threads", "3"]).assert().success();
-    assert!(files(&toy.path("one"))? == files(&toy.path("three"))?);
+    succeed(&mut toy.infer("one", &["--threads", "1"]))?;
+    succeed(&mut toy.infer("three", &["--threads", "3"]))?;
+    assert!(top_files(&toy.path("one"))? == top_files(&toy.path("three"))?);
     Ok(())
 }
 
 #[test]
 fn shards_together_are_the_whole() -> Result<()> {
     let toy = Toy::new()?;
-    toy.infer("whole", &[]).assert().success();
+    succeed(&mut toy.infer("whole", &[]))?;
     let mut parts = BTreeMap::new();
     for i in 0..3 {
         let name = format!("part{i}");
-        toy.infer(&name, &["--shard", &format!("{i}/3")])
-            .assert()
-            .success();
-        for (id, bytes) in files(&toy.path(&name))? {
+        succeed(&mut toy.infer(&name, &["--shard", &format!("{i}/3")]))?;
+        for (id, bytes) in top_files(&toy.path(&name))? {
             assert!(parts.insert(id, bytes).is_none(), "shards overlap");
         }
     }
-    assert!(files(&toy.path("whole"))? == parts);
-    toy.infer("first", &["--limit", "1"]).assert().success();
+    assert!(top_files(&toy.path("whole"))? == parts);
+    succeed(&mut toy.infer("first", &["--limit", "1"]))?;
     assert_eq!(
-        files(&toy.path("first"))?.into_keys().collect::<Vec<_>>(),
+        top_files(&toy.path("first"))?
+            .into_keys()
+            .collect::<Vec<_>>(),
         ["a.safetensors"]
     );
-    toy.infer("empty", &["--shard", "9/10"]).assert().success();
+    succeed(&mut toy.infer("empty", &["--shard", "9/10"]))?;
     assert_eq!(Manifest::read(&toy.path("empty"))?.counts["samples"], 0);
     Ok(())
 }
@@ -305,8 +273,8 @@ fn shards_together_are_the_whole() -> Result<()> {
 #[test]
 fn half_precision_rounds_single_precision() -> Result<()> {
     let toy = Toy::new()?;
-    toy.infer("f16", &[]).assert().success();
-    toy.infer("f32", &["--precision", "f32"]).assert().success();
+    succeed(&mut toy.infer("f16", &[]))?;
+    succeed(&mut toy.infer("f32", &["--precision", "f32"]))?;
     let (half, single) = (toy.logits("f16", "b"), toy.logits("f32", "b"));
     assert!(fs::metadata(&single)?.len() > 3 * fs::metadata(&half)?.len() / 2);
     let (half, single) = (Logits::read(&half)?, Logits::read(&single)?);
@@ -325,7 +293,7 @@ fn half_precision_rounds_single_precision() -> Result<()> {
 #[test]
 fn weights_without_a_network_are_recognized() -> Result<()> {
     let toy = Toy::new()?;
-    toy.infer("named", &[]).assert().success();
+    succeed(&mut toy.infer("named", &[]))?;
     // as PyTorch's data parallel training names tensors, with its counts of steps
     let mut tensors: BTreeMap<_, _> = enet(NUM_CLASSES)?
         .tensors
@@ -338,10 +306,8 @@ fn weights_without_a_network_are_recognized() -> Result<()> {
         count,
     );
     write_tensors(&toy.path("plain.safetensors"), &BTreeMap::new(), &tensors)?;
-    toy.infer_with("plain.safetensors", "plain", &[])
-        .assert()
-        .success();
-    assert!(files(&toy.path("named"))? == files(&toy.path("plain"))?);
+    succeed(&mut toy.infer_with("plain.safetensors", "plain", &[]))?;
+    assert!(top_files(&toy.path("named"))? == top_files(&toy.path("plain"))?);
     // the tensors told the network; these do not
     tensors.retain(|name, _| !name.contains("transposed_conv"));
     write_tensors(&toy.path("part.safetensors"), &BTreeMap::new(), &tensors)?;
@@ -360,9 +326,7 @@ fn weights_without_a_network_are_recognized() -> Result<()> {
 fn void_channels_are_stored_too() -> Result<()> {
     let toy = Toy::new()?;
     enet(20)?.write(&toy.path("void.safetensors"))?;
-    toy.infer_with("void.safetensors", "out", &["--limit", "1"])
-        .assert()
-        .success();
+    succeed(&mut toy.infer_with("void.safetensors", "out", &["--limit", "1"]))?;
     let logits = Logits::read(&toy.logits("out", "a"))?;
     assert_eq!((logits.channels, logits.info.num_classes), (20, 19));
     Ok(())
@@ -395,7 +359,7 @@ fn an_imported_checkpoint_says_how_to_run_it() -> Result<()> {
     write_tensors(&toy.path("plain.safetensors"), &BTreeMap::new(), &tensors)?;
     let colors = ["--mean", "0.5,0.25,0", "--std", "1,2,0.5"];
     let enet20 = [&["--network", "enet"], &colors[..]].concat();
-    toy.import("plain.safetensors", &enet20).assert().success();
+    succeed(&mut toy.import("plain.safetensors", &enet20))?;
     let bytes = fs::read(toy.path("imported.safetensors"))?;
     let imported = toy.imported()?;
     assert_eq!((imported.channels, imported.num_classes), (20, 19));
@@ -406,10 +370,8 @@ fn an_imported_checkpoint_says_how_to_run_it() -> Result<()> {
         let found = imported.tensors[name].flatten_all()?.to_vec1::<f32>()?;
         assert_eq!(found, tensor.flatten_all()?.to_vec1::<f32>()?, "{name}");
     }
-    toy.infer_with("imported.safetensors", "out", &[])
-        .assert()
-        .success();
-    toy.import("plain.safetensors", &enet20).assert().success();
+    succeed(&mut toy.infer_with("imported.safetensors", "out", &[]))?;
+    succeed(&mut toy.import("plain.safetensors", &enet20))?;
     assert!(
         bytes == fs::read(toy.path("imported.safetensors"))?,
         "same bytes"
@@ -422,9 +384,8 @@ fn an_imported_checkpoint_says_how_to_run_it() -> Result<()> {
         Tensor::zeros(2, candle_core::DType::F32, &Device::Cpu)?,
     );
     write_tensors(&toy.path("odd.safetensors"), &BTreeMap::new(), &tensors)?;
-    let output = toy.import("odd.safetensors", &enet20).arg("-q").output()?;
-    assert_one_line(
-        &output,
+    fail_quietly(
+        toy.import("odd.safetensors", &enet20).arg("-q"),
         &[
             "2 tensors",
             "batch_norm.bias [16] is missing",
@@ -432,18 +393,19 @@ fn an_imported_checkpoint_says_how_to_run_it() -> Result<()> {
         ],
     )?;
     let allowed = [&enet20[..], &["--allow-missing", "--allow-unexpected"]].concat();
-    let done = toy.import("odd.safetensors", &allowed).assert().success();
-    let text = String::from_utf8_lossy(&done.get_output().stdout).into_owned();
-    assert!(text.contains("left out: aux.weight"), "{text}");
+    let text = succeed(&mut toy.import("odd.safetensors", &allowed))?.stdout;
+    assert!(text.contains("ignored: aux.weight"), "{text}");
     assert!(
-        text.contains("drawn: initial_block.batch_norm.bias"),
+        text.contains("initialized: initial_block.batch_norm.bias"),
         "{text}"
     );
     let zeros = toy.imported()?.tensors["initial_block.batch_norm.bias"].to_vec1::<f32>()?;
     assert_eq!(zeros, [0.0; 16]);
     let bad = ["--network", "enet", "--mean", "0,0,0", "--std", "0,1,1"];
-    let output = toy.import("plain.safetensors", &bad).arg("-q").output()?;
-    assert_one_line(&output, &["--std positive"])
+    fail_quietly(
+        toy.import("plain.safetensors", &bad).arg("-q"),
+        &["--std positive"],
+    )
 }
 
 #[test]
@@ -451,7 +413,7 @@ fn a_new_head_has_the_classes_asked_for() -> Result<()> {
     let toy = Toy::new()?;
     let head = |seed| -> Result<_> {
         let flags = ["--reset-head", "--classes", "5", "--seed", seed];
-        toy.import("enet.safetensors", &flags).assert().success();
+        succeed(&mut toy.import("enet.safetensors", &flags))?;
         let imported = toy.imported()?;
         assert_eq!((imported.channels, imported.num_classes), (5, 5));
         let head = &imported.tensors["transposed_conv.weight"];
@@ -468,11 +430,11 @@ fn a_new_head_has_the_classes_asked_for() -> Result<()> {
     assert!(first.iter().any(|&v| v != 0.0));
     assert_eq!(first, head("1")?);
     assert_ne!(first, head("2")?);
-    let output = toy
-        .import("enet.safetensors", &["--classes", "5"])
-        .arg("-q")
-        .output()?;
-    assert_one_line(&output, &["has 19 classes, not 5", "--reset-head"])
+    fail_quietly(
+        toy.import("enet.safetensors", &["--classes", "5"])
+            .arg("-q"),
+        &["has 19 classes, not 5", "--reset-head"],
+    )
 }
 
 /// Without `--labels`, on the folder of images.
@@ -493,28 +455,27 @@ fn infer_folder(toy: &Toy, folder: &str, output: &str, more: &[&str]) -> Command
 #[test]
 fn a_folder_needs_no_labels() -> Result<()> {
     let toy = Toy::new()?;
-    toy.infer("indexed", &[]).assert().success();
+    succeed(&mut toy.infer("indexed", &[]))?;
     // the output may lie inside of the folder
     let out = "images/out";
     let infer = |more: &[&str]| infer_folder(&toy, "images", out, more);
-    infer(&["--save-overlay"]).assert().success();
-    assert!(files(&toy.path("indexed"))? == files(&toy.path(out))?);
+    succeed(&mut infer(&["--save-overlay"]))?;
+    assert!(top_files(&toy.path("indexed"))? == top_files(&toy.path(out))?);
     for (id, width, height) in SAMPLES {
         for kind in ["prediction", "entropy"] {
             let drawn = toy.path(&format!("{out}/overlays/{id}.{kind}.png"));
             assert_eq!(image::open(drawn)?.to_rgb8().dimensions(), (width, height));
         }
     }
-    let again = infer(&["--save-overlay"]).assert().success();
-    let text = String::from_utf8_lossy(&again.get_output().stderr).into_owned();
+    let text = succeed(&mut infer(&["--save-overlay"]))?.stderr;
     assert!(text.contains("up to date"), "{text}");
 
     // more images are more work; names become ids
     fs::create_dir(toy.path("images/more"))?;
     fs::write(toy.path("images/notes.txt"), "no image")?;
     fs::copy(toy.image("a"), toy.path("images/more/é 1.PNG"))?;
-    infer(&[]).assert().success();
-    let names: Vec<_> = files(&toy.path(out))?.into_keys().collect();
+    succeed(&mut infer(&[]))?;
+    let names: Vec<_> = top_files(&toy.path(out))?.into_keys().collect();
     assert!(
         names.contains(&"more___1.safetensors".to_owned()),
         "{names:?}"
@@ -523,41 +484,49 @@ fn a_folder_needs_no_labels() -> Result<()> {
 
     // two that differ in their endings keep them; two that still cannot be told apart are named
     fs::copy(toy.image("a"), toy.path("images/a.jpeg"))?;
-    infer(&[]).assert().success();
-    let names: Vec<_> = files(&toy.path(out))?.into_keys().collect();
+    succeed(&mut infer(&[]))?;
+    let names: Vec<_> = top_files(&toy.path(out))?.into_keys().collect();
     let first = ["a.jpeg.safetensors", "a.png.safetensors", "b.safetensors"];
     assert_eq!(names[..3], first);
     fs::copy(toy.image("a"), toy.path("images/more/é_1.PNG"))?;
-    let output = infer(&["-q"]).output()?;
-    assert_one_line(&output, &["would both be more___1.PNG", "rename"])?;
+    fail_quietly(
+        &mut infer(&["-q"]),
+        &["would both be more___1.PNG", "rename"],
+    )?;
     fs::create_dir(toy.path("empty"))?;
-    let output = infer_folder(&toy, "empty", "out", &["-q"]).output()?;
-    assert_one_line(&output, &["empty", "no images"])?;
-    let output = infer_folder(&toy, "none", "out", &["-q"]).output()?;
-    assert_one_line(&output, &["none", "could not list"])
+    fail_quietly(
+        &mut infer_folder(&toy, "empty", "out", &["-q"]),
+        &["empty", "no images"],
+    )?;
+    fail_quietly(
+        &mut infer_folder(&toy, "none", "out", &["-q"]),
+        &["none", "could not list"],
+    )
 }
 
 #[test]
 fn pictures_alone_are_made_where_they_are_missing() -> Result<()> {
     let toy = Toy::new()?;
     let pictures = ["--precision", "none", "--save-overlay"];
-    toy.infer("out", &pictures).assert().success();
-    assert!(files(&toy.path("out"))?.is_empty());
-    let whole = files(&toy.path("out/overlays"))?;
+    succeed(&mut toy.infer("out", &pictures))?;
+    assert!(top_files(&toy.path("out"))?.is_empty());
+    let whole = top_files(&toy.path("out/overlays"))?;
     assert_eq!(whole.len(), 2 * SAMPLES.len());
-    // as if it had been interrupted
+    // as if the run had been interrupted
     let out = |name: &str| toy.path("out").join(name);
     fs::rename(out("manifest.json"), out("manifest.in-progress.json"))?;
     fs::remove_file(out("overlays/b.entropy.png"))?;
     let kept = fs::metadata(out("overlays/a.entropy.png"))?.modified()?;
-    toy.infer("out", &pictures).assert().success();
-    assert!(whole == files(&toy.path("out/overlays"))?);
+    succeed(&mut toy.infer("out", &pictures))?;
+    assert!(whole == top_files(&toy.path("out/overlays"))?);
     assert_eq!(
         fs::metadata(out("overlays/a.entropy.png"))?.modified()?,
         kept
     );
-    let output = toy.infer("new", &["--precision", "none", "-q"]).output()?;
-    assert_one_line(&output, &["nothing to write", "--save-overlay"])
+    fail_quietly(
+        &mut toy.infer("new", &["--precision", "none", "-q"]),
+        &["nothing to write", "--save-overlay"],
+    )
 }
 
 #[test]
@@ -573,10 +542,10 @@ fn batches_change_nothing() -> Result<()> {
     ] {
         let infer =
             |batch| infer_folder(&toy, "images", batch, &[more, &["--batch", batch]].concat());
-        infer("1").assert().success();
-        infer("3").assert().success();
-        assert_eq!(files(&toy.path("1"))?.len(), 4);
-        assert!(files(&toy.path("1"))? == files(&toy.path("3"))?);
+        succeed(&mut infer("1"))?;
+        succeed(&mut infer("3"))?;
+        assert_eq!(top_files(&toy.path("1"))?.len(), 4);
+        assert!(top_files(&toy.path("1"))? == top_files(&toy.path("3"))?);
     }
     Ok(())
 }
@@ -586,7 +555,7 @@ fn views_are_averaged_at_the_size_of_the_output() -> Result<()> {
     let toy = Toy::new()?;
     let logits = |name: &str, more: &[&str]| -> Result<Logits> {
         let more = [&["--precision", "f32", "--limit", "2"], more].concat();
-        toy.infer(name, &more).assert().success();
+        succeed(&mut toy.infer(name, &more))?;
         Logits::read(&toy.logits(name, "b"))
     };
     let (width, height) = (37, 35);
@@ -640,39 +609,24 @@ fn devices_that_are_not_built_in_are_named() -> Result<()> {
     toy.check_fails(&["--dtype", "bf16"], &["half precision is for GPUs"])
 }
 
-/// The folder of real samples, or a word that the test is skipped.
-fn real_data() -> Option<PathBuf> {
-    let root = std::env::var_os("OODSEG_REAL_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/real"),
-        PathBuf::from,
-    );
-    if !root.is_dir() {
-        eprintln!("skipped: there is no {} (OODSEG_REAL_DATA)", root.display());
-        return None;
-    }
-    Some(root)
-}
-
 #[test]
 fn a_real_checkpoint_and_its_import_give_the_same_logits() -> Result<()> {
-    let Some(root) = real_data() else {
+    let Some(weights) = real("weights") else {
         return Ok(());
     };
     let toy = Toy::new()?;
-    let pth = root.join("weights/enet_yurnero14_zip.pth");
+    let pth = weights.join("enet_yurnero14_zip.pth");
     let pth = pth.to_str().context("a plain path")?;
     let enet = ["--network", "enet"];
-    toy.import(pth, &enet).assert().success();
-    toy.infer_with("imported.safetensors", "imported", &[])
-        .assert()
-        .success();
-    toy.infer_with(pth, "direct", &enet).assert().success();
-    let copy = root.join("weights/enet_yurnero14_city20.safetensors");
+    succeed(&mut toy.import(pth, &enet))?;
+    succeed(&mut toy.infer_with("imported.safetensors", "imported", &[]))?;
+    succeed(&mut toy.infer_with(pth, "direct", &enet))?;
+    let copy = weights.join("enet_yurnero14_city20.safetensors");
     let copy = copy.to_str().context("a plain path")?;
-    toy.infer_with(copy, "copy", &enet).assert().success();
-    let imported = files(&toy.path("imported"))?;
-    assert!(imported == files(&toy.path("direct"))?);
-    assert!(imported == files(&toy.path("copy"))?);
+    succeed(&mut toy.infer_with(copy, "copy", &enet))?;
+    let imported = top_files(&toy.path("imported"))?;
+    assert!(imported == top_files(&toy.path("direct"))?);
+    assert!(imported == top_files(&toy.path("copy"))?);
     assert_eq!(toy.imported()?.channels, 20);
     Ok(())
 }
@@ -692,8 +646,7 @@ fn weights_of_another_version_are_refused() -> Result<()> {
 fn inspect_lists_the_tensors() -> Result<()> {
     let toy = Toy::new()?;
     let file = toy.path("enet.safetensors");
-    let output = seg_model().arg("inspect").arg(&file).assert().success();
-    let text = std::str::from_utf8(&output.get_output().stdout)?;
+    let text = succeed(seg_model().arg("inspect").arg(&file))?.stdout;
     for line in [
         "network: enet",
         "num_classes: 19",
@@ -715,12 +668,17 @@ fn inspect_lists_the_tensors() -> Result<()> {
     let damaged = toy.path("damaged.safetensors");
     for end in [0, 5, 100, bytes.len() - 1] {
         fs::write(&damaged, &bytes[..end])?;
+        fail_quietly(
+            seg_model().arg("inspect").arg(&damaged),
+            &["damaged.safetensors", "neither safetensors"],
+        )?;
         let output = seg_model().arg("inspect").arg(&damaged).output()?;
-        assert_one_line(&output, &["damaged.safetensors", "neither safetensors"])?;
         assert!(output.stdout.is_empty());
     }
-    let output = seg_model().arg("inspect").arg(toy.path("none")).output()?;
-    assert_one_line(&output, &["do not exist", "none"])
+    fail_quietly(
+        seg_model().arg("inspect").arg(toy.path("none")),
+        &["do not exist", "none"],
+    )
 }
 
 #[test]
@@ -809,9 +767,7 @@ fn tensors_that_do_not_fit_are_named() -> Result<()> {
         &["enet.safetensors", "not erfnet"],
     )?;
     enet(5)?.write(&toy.path("five.safetensors"))?;
-    toy.infer_with("five.safetensors", "five", &["--limit", "1"])
-        .assert()
-        .success();
+    succeed(&mut toy.infer_with("five.safetensors", "five", &["--limit", "1"]))?;
     let unnamed = enet(5)?.tensors;
     write_tensors(&toy.path("five.safetensors"), &BTreeMap::new(), &unnamed)?;
     toy.check_fails_with(
@@ -859,7 +815,10 @@ fn unusable_arguments_are_named() -> Result<()> {
         (["--input-size", "12"], ["--input-size", "WxH"]),
         (["--input-size", "0x8"], ["--input-size", "WxH"]),
         (["--input-size", "8x-8"], ["--input-size", "WxH"]),
-        (["--input-size", "32769x8"], ["--input-size", "up to 32768"]),
+        (
+            ["--input-size", "32769x8"],
+            ["--input-size", "from 1 to 32768"],
+        ),
         (["--shard", "3/3"], ["--shard", "shard 3/3 does not exist"]),
         (["--shard", "1"], ["--shard", "i/n"]),
         (["--network", "vgg"], ["--network", "vgg"]),
@@ -886,13 +845,13 @@ fn unusable_arguments_are_named() -> Result<()> {
         &[&plain[..], &["1"]].concat(),
         &["1 classes"],
     )?;
-    toy.infer_with("plain.safetensors", "two", &[&plain[..], &["2"]].concat())
-        .assert()
-        .success();
+    succeed(&mut toy.infer_with("plain.safetensors", "two", &[&plain[..], &["2"]].concat()))?;
     fs::create_dir(toy.path("mine"))?;
     fs::write(toy.path("mine/file"), "x")?;
-    let output = toy.infer("mine", &["--force", "-q"]).output()?;
-    assert_one_line(&output, &["mine", "no stage wrote"])?;
+    fail_quietly(
+        &mut toy.infer("mine", &["--force", "-q"]),
+        &["mine", "no stage wrote"],
+    )?;
     assert!(toy.path("mine/file").exists());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The networks against `PyTorch`: logits, loss, gradients and running statistics from weights made by a formula.
+//! The networks against `PyTorch`: logits, loss, gradients and running statistics, with weights that are computed by a formula.
 //!
 //! Formats and tolerances: `tests/golden/nets/README.md`.
 
@@ -12,13 +12,9 @@ use seg_model::nets::Network;
 use seg_model::params::{Params, fnv1a64};
 use seg_ops::{BatchNormMode, SoftTargets, soft_cross_entropy};
 use serde_json::Value;
+use stage_testing::data::golden;
 
-fn golden_dir() -> PathBuf {
-    let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
-    PathBuf::from(std::env::var("OODSEG_GOLDEN").unwrap_or(committed.into())).join("nets")
-}
-
-/// Uniform number `i` of the stream named `key`, in [0, 1).
+/// Uniform number `i` in [0, 1) of the stream `key`.
 fn uniform(key: u64, i: u64) -> f64 {
     let mut z = key.wrapping_add((i + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -105,7 +101,7 @@ struct Case {
 }
 
 impl Case {
-    /// None if the folder is of a network that does not exist here.
+    /// `None` if there is no such network here.
     fn open(dir: &Path) -> Result<Option<Self>> {
         let name = dir.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         let Ok(network) = Network::from_name(&name.replace('_', "-")) else {
@@ -157,7 +153,7 @@ impl Case {
         Ok(())
     }
 
-    /// Logits with the upsampling that some originals do inside, others leave to their callers.
+    /// Logits at `size`. Some of the original networks upsample themselves, others leave it to their caller.
     fn upsampled(&self, logits: Tensor, size: (usize, usize)) -> Result<Tensor> {
         let (_, _, h, w) = logits.dims4()?;
         if (h, w) == size {
@@ -167,11 +163,11 @@ impl Case {
         Ok(seg_ops::upsample_bilinear2d(&logits, size, align_corners)?)
     }
 
-    /// The recorded quantile whose triple bounds the one found: the same, but for one.
+    /// The recorded quantile of `PyTorch`'s own f32 error, three times which is allowed here: the same quantile, with one exception.
     ///
-    /// The training case of `WideResNet38` has batch norms over two values whose variance is below eps, so that its gradients are ill
-    /// conditioned: in f64 they change by 1e-3 when the input changes by its last bit. `PyTorch` was recorded in a lucky run with a
-    /// median of 6e-5; the same without oneDNN gives 8e-4, and these kernels 6e-4.
+    /// The training case of `WideResNet38` has batch norms over two values whose variance is below eps, so its gradients are ill-conditioned:
+    /// in f64 they change by 1e-3 if the last bit of the input changes. The recorded run of `PyTorch` happened to have a median of 6e-5; the
+    /// same run without oneDNN has 8e-4, and these kernels have 6e-4.
     fn allowed_quantile<'a>(&self, key: &str, quantile: &'a str) -> &'a str {
         let is_lucky = self.network == Network::Deeplabv3plusWrn38 && key == "grad_l2_relative";
         if is_lucky && quantile == "median" {
@@ -283,12 +279,13 @@ fn targets(alpha: f64, channels: usize) -> SoftTargets {
 
 #[test]
 fn golden_networks_compute_what_pytorch_does() -> Result<()> {
-    let mut cases: Vec<PathBuf> = std::fs::read_dir(golden_dir())?
+    let folder = golden("nets");
+    let mut cases: Vec<PathBuf> = std::fs::read_dir(&folder)?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<_>>()?;
     cases.retain(|path| path.join("case.json").exists());
     cases.sort();
-    ensure!(!cases.is_empty(), "no cases in {}", golden_dir().display());
+    ensure!(!cases.is_empty(), "no cases in {}", folder.display());
     for dir in cases {
         let Some(case) = Case::open(&dir)? else {
             continue;

@@ -1,4 +1,4 @@
-//! One step of the Adam optimizer, in place.
+//! Steps of the Adam optimizer, in place.
 
 use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var, bail};
 use rayon::prelude::*;
@@ -12,11 +12,11 @@ use crate::{
 /// Constants of [`AdamState::step`]; the defaults are those of `torch.optim.Adam`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamConfig {
-    /// Share of the past in the first moment, 0 to 1.
+    /// Decay rate of the first moment, from 0 to 1.
     pub beta1: f64,
-    /// Share of the past in the second moment, 0 to 1.
+    /// Decay rate of the second moment, from 0 to 1.
     pub beta2: f64,
-    /// Added to the root of the second moment.
+    /// Number that is added to the square root of the second moment.
     pub eps: f64,
 }
 
@@ -30,7 +30,7 @@ impl Default for AdamConfig {
     }
 }
 
-/// The moments of one variable's gradients, of its shape.
+/// The moments of the gradients of one variable, in its shape.
 #[derive(Clone, Debug)]
 pub struct AdamState {
     first: Var,
@@ -38,10 +38,10 @@ pub struct AdamState {
 }
 
 impl AdamState {
-    /// Moments of 0.
+    /// Moments that are 0, for the first step.
     ///
     /// # Errors
-    /// If the device has no memory for them.
+    /// Returns an error if the device has no memory for them.
     pub fn new(variable: &Var) -> Result<Self> {
         Ok(Self {
             first: Var::from_tensor(&variable.zeros_like()?)?,
@@ -49,10 +49,10 @@ impl AdamState {
         })
     }
 
-    /// Moments that were saved, `first` and `second` of one shape.
+    /// Moments that were saved; both must have the shape of the variable.
     ///
     /// # Errors
-    /// If the shapes differ.
+    /// Returns an error if their shapes differ.
     pub fn from_moments(first: &Tensor, second: &Tensor) -> Result<Self> {
         if first.shape() != second.shape() {
             bail!(
@@ -67,7 +67,7 @@ impl AdamState {
         })
     }
 
-    /// The first and the second moment; they follow later steps.
+    /// The first and the second moment. The tensors share their memory with this state, so later steps change them.
     pub fn moments(&self) -> (Tensor, Tensor) {
         (
             self.first.as_detached_tensor(),
@@ -75,10 +75,10 @@ impl AdamState {
         )
     }
 
-    /// Moves `variable` against `gradient` as `torch.optim.Adam` does (Kingma and Ba 2015, algorithm 1); `step` counts from 1.
+    /// Updates `variable` with its `gradient`, as `torch.optim.Adam` does (Kingma and Ba 2015, algorithm 1). `step` counts from 1.
     ///
     /// # Errors
-    /// If the shapes of variable, gradient and moments differ.
+    /// Returns an error if the shapes of variable, gradient and moments differ.
     pub fn step(
         &self,
         variable: &Var,
@@ -143,11 +143,11 @@ impl AdamState {
     }
 }
 
-/// A moment moves towards the gradient or its square.
+/// The operation that moves a moment towards the gradient or its square.
 struct Moment {
     isa: Isa,
     keep: f32,
-    /// 1 less what is kept, rounded once: the difference of f32 is off by 1e-5 of it for the second moment.
+    /// `1 - keep`, computed in f64 and rounded once. In f32 the relative error of the difference would be 1e-5 for the second moment.
     take: f32,
     squared: bool,
 }
@@ -187,7 +187,7 @@ impl InplaceOp2 for Moment {
     }
 }
 
-/// The parameter moves by the ratio of its moments.
+/// The operation that updates a parameter by the ratio of its moments.
 struct Update {
     isa: Isa,
     rate: f32,

@@ -1,4 +1,4 @@
-//! Means over windows, given by size or by the number of windows.
+//! Average pooling, with windows of a given size or a given number of windows.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
@@ -16,18 +16,18 @@ pub struct AvgPool2dConfig {
     pub kernel: (usize, usize),
     /// Pixels between two windows, at least 1.
     pub stride: (usize, usize),
-    /// Zeros around the image, at most half a window.
+    /// Zeros around the image, in pixels on each side; at most half a window.
     pub padding: (usize, usize),
-    /// Whether those zeros count in the mean, as they do by default in `PyTorch`.
+    /// Whether these zeros count as values of the mean, as they do by default in `PyTorch`.
     pub count_include_pad: bool,
 }
 
-/// The mean of each window of each plane.
+/// Average pooling: the mean of each window of each plane.
 ///
 /// `x`: `[N, C, H, W]` f32. Returns `[N, C, H', W']` with `H' = (H + 2 padding - kernel) / stride + 1`, rounded down.
 ///
 /// # Errors
-/// If a window does not fit into the padded image or the padding is more than half a window.
+/// Returns an error if a window does not fit into the padded image, or the padding is larger than half a window.
 pub fn avg_pool2d(x: &Tensor, config: AvgPool2dConfig) -> Result<Tensor> {
     let (_, _, h, w) = x.dims4()?;
     let AvgPool2dConfig {
@@ -41,17 +41,18 @@ pub fn avg_pool2d(x: &Tensor, config: AvgPool2dConfig) -> Result<Tensor> {
     apply("avg_pool2d", x, rows, columns)
 }
 
-/// The means of `output_size` (rows, columns) windows that cover each plane, as even as whole pixels allow.
+/// Adaptive average pooling: the means of `output_size` (rows, columns) windows of nearly equal size that cover each plane.
 ///
-/// `x`: `[N, C, H, W]` f32. Window i of n along an axis of length L is `i L / n`, rounded down, to `(i + 1) L / n`, rounded up, as in `PyTorch`.
+/// `x`: `[N, C, H, W]` f32. Window i of n along an axis of length L extends from `i L / n`, rounded down, to `(i + 1) L / n`, rounded up, as in
+/// `PyTorch`.
 ///
 /// # Errors
-/// If the image or the output is empty.
+/// Returns an error if the image or the output is empty.
 pub fn adaptive_avg_pool2d(x: &Tensor, output_size: (usize, usize)) -> Result<Tensor> {
     let (_, _, h, w) = x.dims4()?;
     if h == 0 || w == 0 || output_size.0 == 0 || output_size.1 == 0 {
         bail!(
-            "adaptive_avg_pool2d of {:?} to {output_size:?}: both must have pixels",
+            "adaptive_avg_pool2d of {:?} to {output_size:?}: both must have at least one pixel",
             x.shape()
         );
     }
@@ -72,7 +73,7 @@ fn apply(name: &str, x: &Tensor, rows: Vec<Window>, columns: Vec<Window>) -> Res
     x.contiguous()?.apply_op1(WindowMean { rows, columns })
 }
 
-/// The pixels `start..end` along one axis, and what their sum is divided by.
+/// The pixels `start..end` along one axis, and the number that their sum is divided by.
 #[derive(Clone, Copy)]
 struct Window {
     start: usize,
@@ -80,6 +81,7 @@ struct Window {
     count: usize,
 }
 
+/// Windows of `kernel` pixels along an axis of `input` pixels.
 fn windows(
     input: usize,
     kernel: usize,
@@ -91,58 +93,49 @@ fn windows(
         bail!("padding {padding} must be at most half the window of {kernel}");
     }
     let n = output_extent(input, kernel, stride, padding, 1)?;
-    let window = |i: usize| {
-        let (start, end) = (
-            (i * stride).saturating_sub(padding),
-            (i * stride + kernel - padding).min(input),
-        );
-        Window {
+    let mut windows = Vec::new();
+    for i in 0..n {
+        let start = (i * stride).saturating_sub(padding);
+        let end = (i * stride + kernel - padding).min(input);
+        let inside = end - start;
+        windows.push(Window {
             start,
             end,
-            count: if count_include_pad {
-                kernel
-            } else {
-                end - start
-            },
-        }
-    };
-    Ok((0..n).map(window).collect())
+            count: if count_include_pad { kernel } else { inside },
+        });
+    }
+    Ok(windows)
 }
 
+/// `n` windows of nearly equal size that cover `input` pixels.
 fn adaptive_windows(input: usize, n: usize) -> Vec<Window> {
-    let window = |i: usize| {
-        let (start, end) = (i * input / n, ((i + 1) * input).div_ceil(n));
-        Window {
+    let starts_and_ends = (0..n).map(|i| (i * input / n, ((i + 1) * input).div_ceil(n)));
+    starts_and_ends
+        .map(|(start, end)| Window {
             start,
             end,
             count: end - start,
-        }
-    };
-    (0..n).map(window).collect()
-}
-
-/// The means along one axis of `input` pixels as a matrix.
-fn matrix(windows: &[Window], input: usize) -> Vec<f64> {
-    let weight = |window: &Window, i: usize| {
-        if (window.start..window.end).contains(&i) {
-            1.0 / window.count as f64
-        } else {
-            0.0
-        }
-    };
-    windows
-        .iter()
-        .flat_map(|window| (0..input).map(move |i| weight(window, i)))
+        })
         .collect()
 }
 
+/// The means along one axis of `input` pixels as a matrix `[windows, input]`.
+fn matrix(windows: &[Window], input: usize) -> Vec<f64> {
+    let mut matrix = vec![0.0; windows.len() * input];
+    for (row, window) in matrix.chunks_exact_mut(input).zip(windows) {
+        row[window.start..window.end].fill(1.0 / window.count as f64);
+    }
+    matrix
+}
+
+/// The operation: separable windows, all pairs of a row window and a column window.
 struct WindowMean {
     rows: Vec<Window>,
     columns: Vec<Window>,
 }
 
 impl WindowMean {
-    /// Sums each window, in f64 so that global pooling of large images is exact enough.
+    /// The means of a plane. Sums are f64, so that global pooling of a large image is accurate.
     fn pool(&self, plane: &[f32], width: usize, out: &mut [f32]) {
         for (out, row) in out.chunks_exact_mut(self.columns.len()).zip(&self.rows) {
             for (out, column) in out.iter_mut().zip(&self.columns) {
@@ -158,7 +151,7 @@ impl WindowMean {
         }
     }
 
-    /// Spreads each mean's gradient over its window.
+    /// The gradient of a plane: that of each mean is distributed over its window.
     fn spread(&self, grad: &[f32], width: usize, out: &mut [f32]) {
         for (grad, row) in grad.chunks_exact(self.columns.len()).zip(&self.rows) {
             for (grad, column) in grad.iter().zip(&self.columns) {

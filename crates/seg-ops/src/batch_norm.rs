@@ -1,4 +1,4 @@
-//! Batch normalization, with the addition and rectification that follow it in residual networks.
+//! Batch normalization, with the addition and the `ReLU` that follow it in residual networks.
 
 use candle_core::{
     CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, Var, bail,
@@ -15,12 +15,12 @@ use crate::{
     sums::channel_sums_and_dots,
 };
 
-/// Where [`batch_norm`] takes the mean and variance from.
+/// The statistics with which [`batch_norm`] normalizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchNormMode {
-    /// From this batch; the running statistics move towards them, and the gradient goes through them. For training.
+    /// Mean and variance of the batch. The running statistics are updated, and the gradient flows through the mean and variance. For training.
     Batch,
-    /// From the running statistics, which stay. For evaluation and frozen layers.
+    /// The running statistics, which are not changed. For evaluation and frozen layers.
     Running,
 }
 
@@ -29,7 +29,7 @@ pub enum BatchNormMode {
 pub struct BatchNormConfig {
     /// Added to the variance, positive.
     pub eps: f64,
-    /// Share of the batch in the new running statistics, 0 to 1.
+    /// Weight of the batch in the new running statistics, from 0 to 1.
     pub momentum: f64,
 }
 
@@ -42,79 +42,61 @@ impl Default for BatchNormConfig {
     }
 }
 
-/// Each channel of `x` shifted and scaled to mean 0 and variance 1, times `weight`, plus `bias`.
-///
-/// `x`: `[N, C, H, W]` f32; all others `[C]`. Differentiable in `x`, `weight` and `bias`. In mode [`BatchNormMode::Batch`] the running
-/// statistics become `(1 - momentum) running + momentum batch`, with the unbiased variance of the batch, as in `PyTorch`.
-///
-/// # Errors
-/// If shapes do not fit together, `eps` is not positive, or there is only one value for each channel in mode `Batch`.
-pub fn batch_norm(
-    x: &Tensor,
-    weight: &Tensor,
-    bias: &Tensor,
-    running_mean: &Var,
-    running_var: &Var,
-    config: BatchNormConfig,
-    mode: BatchNormMode,
-) -> Result<Tensor> {
-    apply(
-        x,
-        weight,
-        bias,
-        (running_mean, running_var),
-        config,
-        mode,
-        None,
-        false,
-    )
+/// The tensors and constants of a batch norm over `C` channels.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNormParams<'a> {
+    /// Factor of each channel after normalization, `[C]`.
+    pub weight: &'a Tensor,
+    /// Number that is added to each channel after that, `[C]`.
+    pub bias: &'a Tensor,
+    /// Running mean of each channel, `[C]`.
+    pub running_mean: &'a Var,
+    /// Running variance of each channel, `[C]`.
+    pub running_var: &'a Var,
+    /// Constants.
+    pub config: BatchNormConfig,
 }
 
-/// [`batch_norm`], then `residual` of the shape of `x` is added where there is one, then negative results become 0; all in one pass.
+/// Batch normalization: each channel of `x` is shifted and scaled to mean 0 and variance 1, multiplied by `weight`, and `bias` is added.
+///
+/// `x`: `[N, C, H, W]` f32. Differentiable in `x`, `weight` and `bias`. In mode [`BatchNormMode::Batch`] the running statistics become
+/// `(1 - momentum) * running + momentum * batch`, with the unbiased variance of the batch, as in `PyTorch`.
 ///
 /// # Errors
-/// As [`batch_norm`], and if `residual` has another shape than `x`.
-#[allow(clippy::too_many_arguments)] // one more than batch_norm, which has what a norm has
+/// Returns an error if shapes do not match, `eps` is not positive, or there is only one value for each channel in mode `Batch`.
+pub fn batch_norm(x: &Tensor, params: &BatchNormParams, mode: BatchNormMode) -> Result<Tensor> {
+    apply(x, params, mode, None, false)
+}
+
+/// [`batch_norm`] plus `residual`, if there is one, followed by a `ReLU`, all in one pass over memory. `residual` has the shape of `x`.
+///
+/// # Errors
+/// Returns the errors of [`batch_norm`], and an error if `residual` has another shape than `x`.
 pub fn batch_norm_relu(
     x: &Tensor,
-    weight: &Tensor,
-    bias: &Tensor,
-    running_mean: &Var,
-    running_var: &Var,
-    config: BatchNormConfig,
+    params: &BatchNormParams,
     mode: BatchNormMode,
     residual: Option<&Tensor>,
 ) -> Result<Tensor> {
-    apply(
-        x,
-        weight,
-        bias,
-        (running_mean, running_var),
-        config,
-        mode,
-        residual,
-        true,
-    )
+    apply(x, params, mode, residual, true)
 }
 
-/// The weights and bias of the convolution that does `conv2d(weight, bias)` and then [`batch_norm`] in mode `Running`.
+/// Weight and bias of the convolution that is equal to a convolution with `weight` and `bias` followed by [`batch_norm`] in mode `Running`.
 ///
-/// `weight`: `[Co, Ci / groups, kh, kw]`; `bias`, `scale`, `shift`, `mean` and `var`: `[Co]`, the last four being the norm's weight, bias
-/// and running statistics. For inference; `eps` as in [`BatchNormConfig`].
+/// `weight`: `[Co, Ci / groups, kh, kw]`; `bias`: `[Co]`, as are the tensors of the norm. For inference: the results have no gradient with
+/// respect to the running statistics, and do not follow their later changes.
 ///
 /// # Errors
-/// If shapes do not fit together.
+/// Returns an error if shapes do not match.
 pub fn fold_batch_norm(
     weight: &Tensor,
     bias: Option<&Tensor>,
-    scale: &Tensor,
-    shift: &Tensor,
-    mean: &Tensor,
-    var: &Tensor,
-    eps: f64,
+    params: &BatchNormParams,
 ) -> Result<(Tensor, Tensor)> {
     let channels = weight.dim(0)?;
-    let factor = (scale / (var + eps)?.sqrt()?)?;
+    let mean = params.running_mean.as_detached_tensor();
+    let var = params.running_var.as_detached_tensor();
+    let factor = (params.weight / (var + params.config.eps)?.sqrt()?)?;
     let mut by_channel = vec![1; weight.rank()];
     by_channel[0] = channels;
     let centered = match bias {
@@ -123,27 +105,61 @@ pub fn fold_batch_norm(
     };
     Ok((
         weight.broadcast_mul(&factor.reshape(by_channel)?)?,
-        ((centered * factor)? + shift)?,
+        ((centered * factor)? + params.bias)?,
     ))
 }
 
-#[allow(clippy::too_many_arguments)] // the two public functions in one
+/// [`batch_norm`], plus `residual` if there is one, rectified if `relu`.
 fn apply(
     x: &Tensor,
-    weight: &Tensor,
-    bias: &Tensor,
-    running: (&Var, &Var),
-    config: BatchNormConfig,
+    params: &BatchNormParams,
     mode: BatchNormMode,
     residual: Option<&Tensor>,
     relu: bool,
 ) -> Result<Tensor> {
+    check(x, params, residual)?;
+    let config = params.config;
+    if !is_native(x) {
+        require_float("batch_norm", x)?;
+        let y = composed(x, params, mode)?;
+        let y = residual.map_or_else(|| Ok(y.clone()), |residual| &y + residual)?;
+        return if relu { crate::relu::relu(&y) } else { Ok(y) };
+    }
+    let x = x.contiguous()?;
+    let statistics = match mode {
+        BatchNormMode::Batch => {
+            let moments = channel_moments(&x)?;
+            update_running(params, &moments)?;
+            moments.iter().map(|m| (m.mean, m.m2 / m.count)).collect()
+        }
+        BatchNormMode::Running => running_statistics(params)?,
+    };
+    let channels = statistics
+        .into_iter()
+        .map(|(mean, var)| (mean, 1.0 / (var + config.eps).sqrt()))
+        .collect();
+    let op = Normalize {
+        isa: Isa::selected()?,
+        channels,
+        through_statistics: mode == BatchNormMode::Batch,
+        relu,
+    };
+    // [2, C]: custom operations of candle have at most three arguments
+    let affine = Tensor::stack(&[params.weight, params.bias], 0)?;
+    match residual {
+        Some(residual) => x.apply_op3(&affine, &residual.contiguous()?, op),
+        None => x.apply_op2(&affine, op),
+    }
+}
+
+/// Refuses tensors whose shapes do not match, and constants that are out of range.
+fn check(x: &Tensor, params: &BatchNormParams, residual: Option<&Tensor>) -> Result<()> {
     let (_, c, _, _) = x.dims4()?;
     for (name, tensor) in [
-        ("weight", weight),
-        ("bias", bias),
-        ("running mean", running.0),
-        ("running variance", running.1),
+        ("weight", params.weight),
+        ("bias", params.bias),
+        ("running mean", params.running_mean),
+        ("running variance", params.running_var),
     ] {
         if tensor.dims() != [c] {
             bail!(
@@ -155,55 +171,20 @@ fn apply(
     }
     if let Some(residual) = residual.filter(|r| r.dims() != x.dims()) {
         bail!(
-            "batch_norm_relu of {:?}: the residual has shape {:?}",
+            "batch_norm_relu of {:?}: the residual has shape {:?}, expected the same",
             x.shape(),
             residual.shape()
         );
     }
-    if config.eps <= 0.0 || !config.eps.is_finite() {
-        bail!("batch_norm: eps must be positive, got {}", config.eps);
+    let eps = params.config.eps;
+    if eps <= 0.0 || !eps.is_finite() {
+        bail!("batch_norm: eps must be positive, got {eps}");
     }
-    if !is_native(x) {
-        require_float("batch_norm", x)?;
-        let y = composed(x, weight, bias, running, config, mode)?;
-        let y = residual.map_or_else(|| Ok(y.clone()), |residual| &y + residual)?;
-        return if relu { crate::relu::relu(&y) } else { Ok(y) };
-    }
-    let x = x.contiguous()?;
-    let statistics = match mode {
-        BatchNormMode::Batch => {
-            let moments = channel_moments(&x)?;
-            move_running(running, &moments, config.momentum)?;
-            moments.iter().map(|m| (m.mean, m.m2 / m.count)).collect()
-        }
-        BatchNormMode::Running => running_statistics(running)?,
-    };
-    let channels = statistics
-        .into_iter()
-        .map(|(mean, var)| (mean, 1.0 / (var + config.eps).sqrt()))
-        .collect();
-    let op = BatchNorm {
-        isa: Isa::selected()?,
-        channels,
-        through_statistics: mode == BatchNormMode::Batch,
-        relu,
-    };
-    let affine = Tensor::stack(&[weight, bias], 0)?; // [2, C]: candle's operations have at most three arguments
-    match residual {
-        Some(residual) => x.apply_op3(&affine, &residual.contiguous()?, op),
-        None => x.apply_op2(&affine, op),
-    }
+    Ok(())
 }
 
 /// The same with candle's operations, for other devices and types.
-fn composed(
-    x: &Tensor,
-    weight: &Tensor,
-    bias: &Tensor,
-    running: (&Var, &Var),
-    config: BatchNormConfig,
-    mode: BatchNormMode,
-) -> Result<Tensor> {
+fn composed(x: &Tensor, params: &BatchNormParams, mode: BatchNormMode) -> Result<Tensor> {
     let (n, _, h, w) = x.dims4()?;
     let count = n * h * w;
     let (mean, var) = match mode {
@@ -219,18 +200,21 @@ fn composed(
                     m2: var * count as f64,
                 })
                 .collect();
-            move_running(running, &moments, config.momentum)?;
+            update_running(params, &moments)?;
             (mean, var)
         }
         BatchNormMode::Running => {
             let constant = |var: &Var| by_channel(&var.as_detached_tensor().to_dtype(x.dtype())?);
-            (constant(running.0)?, constant(running.1)?)
+            (
+                constant(params.running_mean)?,
+                constant(params.running_var)?,
+            )
         }
     };
-    let scale = by_channel(weight)?.broadcast_div(&(var + config.eps)?.sqrt()?)?;
+    let scale = by_channel(params.weight)?.broadcast_div(&(var + params.config.eps)?.sqrt()?)?;
     x.broadcast_sub(&mean)?
         .broadcast_mul(&scale)?
-        .broadcast_add(&by_channel(bias)?)
+        .broadcast_add(&by_channel(params.bias)?)
 }
 
 /// Refuses batches without a variance.
@@ -244,7 +228,7 @@ fn check_count(x: &Tensor, count: usize) -> Result<()> {
     Ok(())
 }
 
-/// Mean, and sum of squared deviations from it, of some numbers.
+/// Count, mean and sum of squared deviations from the mean (`m2`) of some numbers.
 #[derive(Clone, Copy, Default)]
 struct Moments {
     count: f64,
@@ -253,7 +237,7 @@ struct Moments {
 }
 
 impl Moments {
-    /// The moments of both sets of numbers (Chan et al. 1979).
+    /// The moments of the union of both sets of numbers (Chan et al. 1979).
     fn merge(self, other: Self) -> Self {
         if self.count == 0.0 {
             return other;
@@ -269,7 +253,8 @@ impl Moments {
 }
 
 kernel! {
-    /// The moments of numbers that fit into the cache: two passes, so nothing cancels.
+    /// The moments of numbers that fit into the cache. The deviations are summed in a second pass, because the difference of the mean square
+    /// and the squared mean would cancel if the mean is large.
     BlockMoments<'a> { values: &'a [f32] } -> Moments {
         let n = values.len() as f64;
         let center = (lane_sums(values, |v| v) / n) as f32;
@@ -278,7 +263,7 @@ kernel! {
     }
 }
 
-/// The sum of `f` of all values, over 32 lanes.
+/// The sum of `f` of all values. It is split into 32 partial sums, which the compiler turns into vectors.
 #[inline(always)]
 fn lane_sums(values: &[f32], f: impl Fn(f32) -> f32) -> f64 {
     let mut lanes = [0f32; 32];
@@ -294,62 +279,69 @@ fn lane_sums(values: &[f32], f: impl Fn(f32) -> f32) -> f64 {
     lanes.iter().map(|&v| v as f64).sum()
 }
 
+/// The moments of each channel of `x` `[N, C, H, W]`.
 fn channel_moments(x: &Tensor) -> Result<Vec<Moments>> {
-    const BLOCK: usize = 4096;
     let (n, c, h, w) = x.dims4()?;
     check_count(x, n * h * w)?;
     let isa = Isa::selected()?;
     with_slices([x], |[x]| {
-        let plane = |values: &[f32]| {
-            values.chunks(BLOCK).fold(Moments::default(), |sum, block| {
-                sum.merge(isa.run(BlockMoments { values: block }))
-            })
-        };
-        let planes: Vec<Moments> = x.par_chunks(h * w).map(plane).collect();
+        let planes = x.par_chunks(h * w).map(|plane| plane_moments(isa, plane));
+        let planes: Vec<Moments> = planes.collect();
+        let of_channel = |i: usize| planes.iter().skip(i).step_by(c);
         Ok((0..c)
-            .map(|i| {
-                planes
-                    .iter()
-                    .skip(i)
-                    .step_by(c)
-                    .fold(Moments::default(), |sum, &plane| sum.merge(plane))
-            })
+            .map(|i| of_channel(i).fold(Moments::default(), |sum, &plane| sum.merge(plane)))
             .collect())
     })
 }
 
-fn move_running(running: (&Var, &Var), moments: &[Moments], momentum: f64) -> Result<()> {
-    let update = |var: &Var, batch: &dyn Fn(&Moments) -> f64| {
-        let old = var.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-        let new = old
-            .iter()
-            .zip(moments)
-            .map(|(old, m)| ((1.0 - momentum) * old + momentum * batch(m)) as f32);
-        var.set(&Tensor::from_iter(new, var.device())?.to_dtype(var.dtype())?)
-    };
-    update(running.0, &|m| m.mean)?;
-    update(running.1, &|m| m.m2 / (m.count - 1.0))
+/// The moments of a plane, block by block in a fixed order.
+fn plane_moments(isa: Isa, values: &[f32]) -> Moments {
+    const BLOCK: usize = 4096;
+    let blocks = values.chunks(BLOCK);
+    blocks.fold(Moments::default(), |sum, values| {
+        sum.merge(isa.run(BlockMoments { values }))
+    })
 }
 
-fn running_statistics((mean, var): (&Var, &Var)) -> Result<Vec<(f64, f64)>> {
-    let (mean, var) = (
-        mean.to_dtype(DType::F64)?.to_vec1()?,
-        var.to_dtype(DType::F64)?.to_vec1()?,
-    );
+/// Moves the running statistics towards those of a batch.
+fn update_running(params: &BatchNormParams, moments: &[Moments]) -> Result<()> {
+    let momentum = params.config.momentum;
+    let means = moments.iter().map(|m| m.mean);
+    move_towards(params.running_mean, momentum, means)?;
+    let unbiased = moments.iter().map(|m| m.m2 / (m.count - 1.0));
+    move_towards(params.running_var, momentum, unbiased)
+}
+
+/// Sets `running` to `(1 - momentum) * running + momentum * batch`.
+fn move_towards(running: &Var, momentum: f64, batch: impl Iterator<Item = f64>) -> Result<()> {
+    let old = running.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    let new = old
+        .iter()
+        .zip(batch)
+        .map(|(old, batch)| ((1.0 - momentum) * old + momentum * batch) as f32);
+    running.set(&Tensor::from_iter(new, running.device())?.to_dtype(running.dtype())?)
+}
+
+/// Running mean and variance of each channel.
+fn running_statistics(params: &BatchNormParams) -> Result<Vec<(f64, f64)>> {
+    let numbers = |var: &Var| var.to_dtype(DType::F64)?.to_vec1::<f64>();
+    let mean = numbers(params.running_mean)?;
+    let var = numbers(params.running_var)?;
     Ok(mean.into_iter().zip(var).collect())
 }
 
-/// `relu((x - mean) / deviation * weight + bias + residual)`, with arguments `x`, `[weight, bias]` and perhaps `residual`.
-struct BatchNorm {
+/// The operation `relu((x - mean) / deviation * weight + bias + residual)` with the arguments `x`, `[weight, bias]` and, if there is one,
+/// `residual`.
+struct Normalize {
     isa: Isa,
     /// Mean and reciprocal standard deviation of each channel.
     channels: Vec<(f64, f64)>,
-    /// Whether those depend on `x`.
+    /// Whether mean and deviation depend on `x`, so that the gradient flows through them.
     through_statistics: bool,
     relu: bool,
 }
 
-impl BatchNorm {
+impl Normalize {
     fn forward(
         &self,
         x: &[f32],
@@ -377,7 +369,7 @@ impl BatchNorm {
         Ok((CpuStorage::F32(y), shape.clone()))
     }
 
-    /// The gradients of `x` and `[weight, bias]`, and that of the result before rectification.
+    /// The gradients of `x` and of `[weight, bias]`, and the gradient of the result before the `ReLU`, which is that of the residual.
     fn backward(
         &self,
         x: &Tensor,
@@ -394,30 +386,15 @@ impl BatchNorm {
             grad
         };
         let sums = channel_sums_and_dots(&grad, x)?;
-        // of each channel: the gradients of weight and bias
+        // the gradients of weight and bias of each channel
         let affine_grad: Vec<_> = sums
             .iter()
             .zip(&self.channels)
             .map(|(s, (mean, scale))| ((s.1 - mean * s.0) * scale, s.0))
             .collect();
         let dx = with_slices([x, affine, &grad], |[xs, affine, gs]| {
-            let lines: Vec<_> = (0..c)
-                .map(|i| {
-                    let ((mean, scale), (d_weight, d_bias)) = (self.channels[i], affine_grad[i]);
-                    let factor = affine[i] as f64 * scale;
-                    let slope = if self.through_statistics {
-                        -factor * scale * d_weight / count
-                    } else {
-                        0.0
-                    };
-                    let constant = if self.through_statistics {
-                        -factor * d_bias / count - slope * mean
-                    } else {
-                        0.0
-                    };
-                    (factor as f32, slope as f32, constant as f32)
-                })
-                .collect();
+            let lines = (0..c).map(|i| self.gradient_line(i, affine[i], affine_grad[i], count));
+            let lines: Vec<_> = lines.collect();
             Ok(par_fill(xs.len(), plane, |i, out| {
                 let (x, grad) = (&xs[i * plane..][..plane], &gs[i * plane..][..plane]);
                 self.isa.run(AffineGradient {
@@ -438,6 +415,28 @@ impl BatchNorm {
             Some(d_affine),
             grad,
         ))
+    }
+
+    /// The coefficients (a, k, b) with which the gradient of `x` in a channel is `a * grad + k * x + b`.
+    ///
+    /// With fixed statistics it is `a * grad` alone. Statistics of the batch depend on `x` too. With m values per channel, `x` normalized to z,
+    /// `d_bias` the sum of all `grad` and `d_weight` the sum of all `grad * z`, the gradient is
+    /// `a * (grad - d_bias / m - z * d_weight / m)`, and z is a linear function of `x`.
+    fn gradient_line(
+        &self,
+        channel: usize,
+        weight: f32,
+        (d_weight, d_bias): (f64, f64),
+        count: f64,
+    ) -> (f32, f32, f32) {
+        let (mean, scale) = self.channels[channel];
+        let factor = weight as f64 * scale;
+        if !self.through_statistics {
+            return (factor as f32, 0.0, 0.0);
+        }
+        let slope = -factor * scale * d_weight / count;
+        let constant = -factor * d_bias / count - slope * mean;
+        (factor as f32, slope as f32, constant as f32)
     }
 }
 
@@ -476,13 +475,13 @@ kernel! {
     }
 }
 
-/// `x` or 0; NaN stays.
+/// The larger of `x` and 0; NaN stays NaN.
 #[inline(always)]
 fn positive(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
 }
 
-impl CustomOp2 for BatchNorm {
+impl CustomOp2 for Normalize {
     fn name(&self) -> &'static str {
         "batch_norm"
     }
@@ -509,7 +508,7 @@ impl CustomOp2 for BatchNorm {
     }
 }
 
-impl CustomOp3 for BatchNorm {
+impl CustomOp3 for Normalize {
     fn name(&self) -> &'static str {
         "batch_norm with residual"
     }

@@ -1,38 +1,19 @@
-//! The operations as compositions of candle's own, for devices and types that the CPU kernels do not take.
+//! The operations as compositions of candle's own, for devices and types that the CPU kernels do not support.
 //!
-//! Only such of candle's operations as have right gradients: copies, products of matrices, sums, comparisons.
+//! Only operations of candle whose gradients are correct are used: copies, matrix products, sums and comparisons.
 
 use candle_core::{D, DType, Result, Tensor};
 
 use crate::geometry::{Geometry, reach};
 
-/// The convolution `g`, one product of matrices for each tap.
+/// The convolution `g`, as the sum of one matrix product for each kernel element.
 pub(crate) fn conv2d(g: &Geometry, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    let after = |input: usize,
-                 output: usize,
-                 kernel: usize,
-                 stride: usize,
-                 padding: usize,
-                 dilation: usize| {
-        // enough for the last position, and for the whole strides that `every` wants
-        (output * stride + reach(kernel, dilation)).saturating_sub(input + padding)
-    };
-    let bottom = after(
-        g.input.0,
-        g.output.0,
-        g.kernel.0,
-        g.stride.0,
-        g.padding.0,
-        g.dilation.0,
+    let covered = (
+        reach(g.kernel.0, g.dilation.0),
+        reach(g.kernel.1, g.dilation.1),
     );
-    let right = after(
-        g.input.1,
-        g.output.1,
-        g.kernel.1,
-        g.stride.1,
-        g.padding.1,
-        g.dilation.1,
-    );
+    let bottom = padding_behind(g.input.0, g.output.0, covered.0, g.stride.0, g.padding.0);
+    let right = padding_behind(g.input.1, g.output.1, covered.1, g.stride.1, g.padding.1);
     let padded = x
         .pad_with_zeros(2, g.padding.0, bottom)?
         .pad_with_zeros(3, g.padding.1, right)?;
@@ -40,9 +21,9 @@ pub(crate) fn conv2d(g: &Geometry, x: &Tensor, weight: &Tensor) -> Result<Tensor
     let mut sum: Option<Tensor> = None;
     for tap in 0..g.taps() {
         let (ky, kx) = (tap / g.kernel.1, tap % g.kernel.1);
-        let seen = every(&padded, 2, ky * g.dilation.0, g.stride.0, g.output.0)?;
-        let seen = every(&seen, 3, kx * g.dilation.1, g.stride.1, g.output.1)?;
-        let seen = seen
+        let pixels = every(&padded, 2, ky * g.dilation.0, g.stride.0, g.output.0)?;
+        let pixels = every(&pixels, 3, kx * g.dilation.1, g.stride.1, g.output.1)?;
+        let pixels = pixels
             .contiguous()?
             .reshape((g.n, g.groups, g.ci, g.output_len()))?;
         let factors = weight
@@ -50,11 +31,11 @@ pub(crate) fn conv2d(g: &Geometry, x: &Tensor, weight: &Tensor) -> Result<Tensor
             .squeeze(3)?
             .unsqueeze(0)?
             .contiguous()?; // [1, groups, co, ci]
-        // a product of a column and a row is one of numbers where channels have kernels of their own
+        // with one input channel per group, the matrix product is an elementwise one
         let part = if g.ci == 1 {
-            factors.broadcast_mul(&seen)?
+            factors.broadcast_mul(&pixels)?
         } else {
-            factors.broadcast_matmul(&seen)?
+            factors.broadcast_matmul(&pixels)?
         };
         sum = Some(match sum {
             Some(sum) => (sum + part)?,
@@ -67,7 +48,20 @@ pub(crate) fn conv2d(g: &Geometry, x: &Tensor, weight: &Tensor) -> Result<Tensor
     }
 }
 
-/// The transposed convolution whose convolution is `g`: zeros between the pixels, then an ordinary one with the kernel turned around.
+/// Zeros that are needed behind the input along one axis: enough for the last position of a kernel that covers `covered` pixels, and for the
+/// whole strides that [`every`] needs.
+fn padding_behind(
+    input: usize,
+    output: usize,
+    covered: usize,
+    stride: usize,
+    padding: usize,
+) -> usize {
+    (output * stride + covered).saturating_sub(input + padding)
+}
+
+/// The transposed convolution of which `g` is the convolution: zeros are put between the pixels, and the result is convolved with the kernel
+/// in reverse order.
 pub(crate) fn conv_transpose2d(g: &Geometry, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let spread = spread(&spread(x, 2, g.stride.0)?, 3, g.stride.1)?;
     let spread_size = (
@@ -90,7 +84,7 @@ pub(crate) fn conv_transpose2d(g: &Geometry, x: &Tensor, weight: &Tensor) -> Res
         ci: g.co,
         co: g.ci,
         input: spread_size,
-        // output padding adds rows and columns that see nothing
+        // the rows and columns of the output padding
         output: (g.input.0 + 2 * g.padding.0, g.input.1 + 2 * g.padding.1),
         stride: (1, 1),
         padding: border,
@@ -101,7 +95,7 @@ pub(crate) fn conv_transpose2d(g: &Geometry, x: &Tensor, weight: &Tensor) -> Res
         .narrow(3, g.padding.1, g.input.1)
 }
 
-/// The numbers `first`, `first + step`, ... of a dimension, `n` of them.
+/// `n` elements of a dimension: `first`, `first + step`, and so on.
 fn every(x: &Tensor, dim: usize, first: usize, step: usize, n: usize) -> Result<Tensor> {
     if step == 1 {
         return x.narrow(dim, first, n);
@@ -118,7 +112,7 @@ fn every(x: &Tensor, dim: usize, first: usize, step: usize, n: usize) -> Result<
         .reshape(dims)
 }
 
-/// `step - 1` zeros between the numbers of a dimension.
+/// Puts `step - 1` zeros between the elements of a dimension.
 fn spread(x: &Tensor, dim: usize, step: usize) -> Result<Tensor> {
     if step == 1 {
         return Ok(x.clone());
@@ -133,6 +127,7 @@ fn spread(x: &Tensor, dim: usize, step: usize) -> Result<Tensor> {
         .contiguous()
 }
 
+/// The elements of a dimension in reverse order.
 fn reversed(x: &Tensor, dim: usize) -> Result<Tensor> {
     let n = x.dim(dim)? as u32;
     x.index_select(&Tensor::from_iter((0..n).rev(), x.device())?, dim)
@@ -151,33 +146,35 @@ pub(crate) fn by_channel(v: &Tensor) -> Result<Tensor> {
     v.reshape((1, v.elem_count(), 1, 1))
 }
 
-/// Each plane times a matrix from the left and one from the right: `rows` `[H', H]` and `columns` `[W', W]`, row-major.
+/// Multiplies each plane by a matrix for its rows, `[H', H]`, and one for its columns, `[W', W]`; both are row-major.
 pub(crate) fn resample(x: &Tensor, rows: Vec<f64>, columns: Vec<f64>) -> Result<Tensor> {
     let (n, c, h, w) = x.dims4()?;
     let (new_h, new_w) = (rows.len() / h, columns.len() / w);
-    let matrix = |values: Vec<f64>, from: usize, to: usize| -> Result<Tensor> {
-        let matrix = Tensor::from_iter(values.into_iter().map(|v| v as f32), x.device())?;
-        matrix
-            .to_dtype(x.dtype())?
-            .reshape((to, from))?
-            .t()?
-            .contiguous()
-    };
     let wide = x
         .contiguous()?
         .reshape((n * c * h, w))?
-        .matmul(&matrix(columns, w, new_w)?)?;
+        .matmul(&transposed_matrix(columns, (new_w, w), x)?)?;
     let turned = wide
         .reshape((n * c, h, new_w))?
         .transpose(1, 2)?
         .contiguous()?
         .reshape((n * c * new_w, h))?;
     let high = turned
-        .matmul(&matrix(rows, h, new_h)?)?
+        .matmul(&transposed_matrix(rows, (new_h, h), x)?)?
         .reshape((n * c, new_w, new_h))?;
     high.transpose(1, 2)?
         .contiguous()?
         .reshape((n, c, new_h, new_w))
+}
+
+/// The transpose of a matrix of `shape`, with type and device of `like`.
+fn transposed_matrix(values: Vec<f64>, shape: (usize, usize), like: &Tensor) -> Result<Tensor> {
+    let matrix = Tensor::from_iter(values.into_iter().map(|v| v as f32), like.device())?;
+    matrix
+        .to_dtype(like.dtype())?
+        .reshape(shape)?
+        .t()?
+        .contiguous()
 }
 
 /// Mean and biased variance of each channel, `[1, C, 1, 1]`.
@@ -187,7 +184,7 @@ pub(crate) fn channel_statistics(x: &Tensor) -> Result<(Tensor, Tensor)> {
     Ok((mean, var))
 }
 
-/// The maxima of the windows and their indices in the plane; the first index where the device's `argmax` gives the first.
+/// The maximum of each window and its index in the plane. Of equal maxima it is the first, if `argmax` of the device returns the first.
 pub(crate) fn max_pool2d(
     x: &Tensor,
     kernel: (usize, usize),
@@ -196,31 +193,10 @@ pub(crate) fn max_pool2d(
     output: (usize, usize),
 ) -> Result<(Tensor, Tensor)> {
     let (n, c, h, w) = x.dims4()?;
-    let low = |shape: (usize, usize, usize, usize)| {
-        Tensor::full(f32::NEG_INFINITY, shape, x.device())?.to_dtype(x.dtype())
-    };
-    let after = |input: usize, output: usize, kernel: usize, stride: usize, padding: usize| {
-        (output * stride + kernel).saturating_sub(input + padding)
-    };
-    let bottom = after(h, output.0, kernel.0, stride.0, padding.0);
-    let right = after(w, output.1, kernel.1, stride.1, padding.1);
-    let padded = Tensor::cat(
-        &[
-            &low((n, c, padding.0, w))?,
-            &x.detach(),
-            &low((n, c, bottom, w))?,
-        ],
-        2,
-    )?;
-    let high = h + padding.0 + bottom;
-    let padded = Tensor::cat(
-        &[
-            &low((n, c, high, padding.1))?,
-            &padded,
-            &low((n, c, high, right))?,
-        ],
-        3,
-    )?;
+    let bottom = padding_behind(h, output.0, kernel.0, stride.0, padding.0);
+    let right = padding_behind(w, output.1, kernel.1, stride.1, padding.1);
+    let padded = pad_with_minimum(&x.detach(), 2, (padding.0, bottom))?;
+    let padded = pad_with_minimum(&padded, 3, (padding.1, right))?;
     let mut taps = Vec::new();
     for (ky, kx) in (0..kernel.0).flat_map(|y| (0..kernel.1).map(move |x| (y, x))) {
         taps.push(every(
@@ -238,10 +214,10 @@ pub(crate) fn max_pool2d(
     let offsets = Tensor::from_iter(offsets, x.device())?
         .index_select(&winner, 0)?
         .reshape((n * c, output.0 * output.1))?;
-    let place = |i: usize, stride: usize, padding: usize| (i * stride) as i64 - padding as i64;
+    let start = |i: usize, stride: usize, padding: usize| (i * stride) as i64 - padding as i64;
     let starts = (0..output.0).flat_map(|i| {
         (0..output.1)
-            .map(move |j| place(i, stride.0, padding.0) * w as i64 + place(j, stride.1, padding.1))
+            .map(move |j| start(i, stride.0, padding.0) * w as i64 + start(j, stride.1, padding.1))
     });
     let indices = offsets
         .broadcast_add(&Tensor::from_iter(starts, x.device())?.unsqueeze(0)?)?
@@ -252,4 +228,18 @@ pub(crate) fn max_pool2d(
         .gather(&indices, 1)?;
     let shape = (n, c, output.0, output.1);
     Ok((maxima.reshape(shape)?, indices.reshape(shape)?))
+}
+
+/// Adds numbers before and behind a dimension that are never a maximum.
+fn pad_with_minimum(x: &Tensor, dim: usize, (before, behind): (usize, usize)) -> Result<Tensor> {
+    let before = minimum(x, dim, before)?;
+    let behind = minimum(x, dim, behind)?;
+    Tensor::cat(&[&before, x, &behind], dim)
+}
+
+/// Negative infinity in the shape of `x`, but with `len` elements in one dimension.
+fn minimum(x: &Tensor, dim: usize, len: usize) -> Result<Tensor> {
+    let mut shape = x.dims().to_vec();
+    shape[dim] = len;
+    Tensor::full(f32::NEG_INFINITY, shape, x.device())?.to_dtype(x.dtype())
 }

@@ -1,4 +1,4 @@
-//! Convolution, with bias and rectification in the same pass.
+//! Convolution, with bias, residual and `ReLU` in the same pass.
 
 use candle_core::{
     CpuStorage, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, bail,
@@ -7,10 +7,7 @@ use candle_core::{
 use crate::{
     composed,
     geometry::{Geometry, output_extent},
-    kernels::{
-        convolution::{self, Epilogue},
-        isa::Isa,
-    },
+    kernels::{convolution, epilogue::Epilogue, isa::Isa},
     storage::{is_native, require_float, slice, with_slices},
     sums::channel_sums,
 };
@@ -24,7 +21,7 @@ pub struct Conv2dConfig {
     pub padding: (usize, usize),
     /// Pixels between two kernel elements, at least 1.
     pub dilation: (usize, usize),
-    /// Groups of channels that do not see each other; divides both channel counts.
+    /// Number of groups: output channels read only the input channels of their own group. Must divide both numbers of channels.
     pub groups: usize,
 }
 
@@ -39,14 +36,29 @@ impl Default for Conv2dConfig {
     }
 }
 
-/// The convolution (cross-correlation, as in every network library) of `x` with `weight`.
+/// The convolution (a cross-correlation, as in every neural network library) of `x` with `weight`.
 ///
 /// `x`: `[N, Ci, H, W]` f32; `weight`: `[Co, Ci / groups, kh, kw]`; `bias`: `[Co]`. Returns `[N, Co, H', W']` with
 /// `H' = (H + 2 padding - dilation (kh - 1) - 1) / stride + 1`, rounded down, and the same for columns.
-/// Differentiable in all three tensors; what needs no gradient costs none.
+/// Differentiable in all three tensors; gradients that are not needed are not computed.
 ///
 /// # Errors
-/// If shapes or channel counts do not fit together, or the kernel is larger than the padded image.
+/// Returns an error if shapes or numbers of channels do not match, or the kernel is larger than the padded image.
+///
+/// # Example
+/// ```
+/// # use candle_core::{DType, Device, Result, Tensor};
+/// # use seg_ops::{Conv2dConfig, conv2d};
+/// # fn main() -> Result<()> {
+/// let x = Tensor::ones((1, 1, 3, 3), DType::F32, &Device::Cpu)?; // [N, Ci, H, W]
+/// let weight = Tensor::ones((1, 1, 3, 3), DType::F32, &Device::Cpu)?; // [Co, Ci / groups, kh, kw]
+/// let config = Conv2dConfig { padding: (1, 1), ..Default::default() };
+/// let y = conv2d(&x, &weight, None, config)?;
+/// // the number of kernel elements inside the image
+/// assert_eq!(y.squeeze(0)?.squeeze(0)?.to_vec2::<f32>()?, [[4.0, 6.0, 4.0], [6.0, 9.0, 6.0], [4.0, 6.0, 4.0]]);
+/// # Ok(())
+/// # }
+/// ```
 pub fn conv2d(
     x: &Tensor,
     weight: &Tensor,
@@ -56,10 +68,10 @@ pub fn conv2d(
     apply(x, weight, bias, config, false)
 }
 
-/// [`conv2d`], then negative results become 0, in one pass and with one stored result.
+/// [`conv2d`] followed by a `ReLU`, in one pass and with one stored result.
 ///
 /// # Errors
-/// As [`conv2d`].
+/// Returns the errors of [`conv2d`].
 pub fn conv2d_relu(
     x: &Tensor,
     weight: &Tensor,
@@ -69,12 +81,12 @@ pub fn conv2d_relu(
     apply(x, weight, bias, config, true)
 }
 
-/// [`conv2d`] plus `residual` `[N, Co, H', W']`, then, if `relu`, negative results become 0: the end of a residual block.
+/// [`conv2d`] plus `residual` `[N, Co, H', W']`, followed by a `ReLU` if `relu`: the end of a residual block.
 ///
-/// In one pass where no gradient is needed; else the operations one by one.
+/// This is one pass if no gradient is needed; otherwise the operations are computed one after the other.
 ///
 /// # Errors
-/// As [`conv2d`], and if the residual has another shape than the result.
+/// Returns the errors of [`conv2d`], and an error if the residual has another shape than the result.
 pub fn conv2d_add(
     x: &Tensor,
     weight: &Tensor,
@@ -86,7 +98,7 @@ pub fn conv2d_add(
     let geometry = geometry(x, weight, config)?;
     if residual.dims4()? != geometry.output_shape() {
         bail!(
-            "the residual has shape {:?}, the convolution's result {:?}",
+            "the residual has shape {:?}, but the result of the convolution {:?}",
             residual.shape(),
             geometry.output_shape()
         );
@@ -116,6 +128,7 @@ pub fn conv2d_add(
     Tensor::from_vec(y, geometry.output_shape(), &Device::Cpu)
 }
 
+/// [`conv2d`], followed by a `ReLU` if `relu`.
 fn apply(
     x: &Tensor,
     weight: &Tensor,
@@ -142,6 +155,7 @@ fn apply(
     }
 }
 
+/// Refuses a bias of another shape than `[channels]`.
 pub(crate) fn check_bias(bias: Option<&Tensor>, channels: usize) -> Result<()> {
     match bias {
         Some(bias) if bias.dims() != [channels] => bail!(
@@ -168,7 +182,7 @@ fn geometry(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<Geometr
         || !outputs.is_multiple_of(groups)
     {
         bail!(
-            "conv2d of {:?} with weights {:?} in {groups} groups: channels do not fit together",
+            "conv2d of {:?} with weights {:?} in {groups} groups: the numbers of channels do not match",
             x.shape(),
             weight.shape()
         );
@@ -214,7 +228,7 @@ impl Conv2d {
         )
     }
 
-    /// The gradients of `x` and `weight`, where they are needed, and the gradient of the result before rectification.
+    /// The gradients of `x` and `weight`, if they are needed, and the gradient of the result before the `ReLU`.
     fn backward(
         &self,
         x: &Tensor,
@@ -241,7 +255,7 @@ impl Conv2d {
     }
 }
 
-/// A gradient as a tensor of its argument's shape.
+/// A gradient as a tensor with the shape of its argument.
 pub(crate) fn like(gradient: Option<Vec<f32>>, argument: &Tensor) -> Result<Option<Tensor>> {
     gradient
         .map(|values| Tensor::from_vec(values, argument.shape(), argument.device()))

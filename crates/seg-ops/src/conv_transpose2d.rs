@@ -1,4 +1,4 @@
-//! Transposed convolution: the input gradient of a convolution, as an operation of its own.
+//! Transposed convolution: the input gradient of a convolution as an operation of its own.
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
@@ -6,10 +6,7 @@ use crate::{
     composed,
     conv2d::{check_bias, like},
     geometry::{Geometry, reach},
-    kernels::{
-        convolution::{self, Epilogue},
-        isa::Isa,
-    },
+    kernels::{convolution, epilogue::Epilogue, isa::Isa},
     storage::{is_native, require_float, slice, with_slices},
     sums::channel_sums,
 };
@@ -17,15 +14,15 @@ use crate::{
 /// Stride, padding, dilation and groups of [`conv_transpose2d`]; pairs are (rows, columns).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvTranspose2dConfig {
-    /// Output pixels between the places of two input pixels, at least 1.
+    /// Output pixels between the contributions of two neighboring input pixels, at least 1.
     pub stride: (usize, usize),
-    /// Pixels cut off on each side of the result.
+    /// Pixels that are removed on each side of the result.
     pub padding: (usize, usize),
-    /// Rows and columns added below and to the right, less than the stride or the dilation.
+    /// Rows and columns that are added at the bottom and on the right; less than the stride or the dilation.
     pub output_padding: (usize, usize),
     /// Pixels between two kernel elements, at least 1.
     pub dilation: (usize, usize),
-    /// Groups of channels that do not see each other; divides both channel counts.
+    /// Number of groups: output channels read only the input channels of their own group. Must divide both numbers of channels.
     pub groups: usize,
 }
 
@@ -48,7 +45,7 @@ impl Default for ConvTranspose2dConfig {
 /// Differentiable in all three tensors.
 ///
 /// # Errors
-/// If shapes or channel counts do not fit together, the output padding is too large, or nothing is left of the result.
+/// Returns an error if shapes or numbers of channels do not match, the output padding is too large, or the padding leaves nothing of the result.
 pub fn conv_transpose2d(
     x: &Tensor,
     weight: &Tensor,
@@ -72,7 +69,7 @@ pub fn conv_transpose2d(
     }
 }
 
-/// The convolution whose input gradient this is: its output is our `x`, its input our result.
+/// The convolution of which this is the input gradient: `x` has the shape of its output, and the result that of its input.
 fn geometry(x: &Tensor, weight: &Tensor, config: ConvTranspose2dConfig) -> Result<Geometry> {
     let (n, channels, h, w) = x.dims4()?;
     let (inputs, ci, kh, kw) = weight.dims4()?;
@@ -90,7 +87,7 @@ fn geometry(x: &Tensor, weight: &Tensor, config: ConvTranspose2dConfig) -> Resul
         || !channels.is_multiple_of(groups)
     {
         bail!(
-            "conv_transpose2d of {:?} with weights {:?} in {groups} groups: channels do not fit together",
+            "conv_transpose2d of {:?} with weights {:?} in {groups} groups: the numbers of channels do not match",
             x.shape(),
             weight.shape()
         );
@@ -113,6 +110,7 @@ fn geometry(x: &Tensor, weight: &Tensor, config: ConvTranspose2dConfig) -> Resul
     })
 }
 
+/// Number of results along one axis.
 fn result_extent(
     input: usize,
     kernel: usize,

@@ -1,4 +1,4 @@
-//! Dropout with a generator that counts, so that the same seed drops the same numbers whatever the number of threads.
+//! Dropout with a counter-based generator, so that equal seeds drop the same numbers for any number of threads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,13 +13,34 @@ use crate::{
     storage::{is_native, slice, with_slices},
 };
 
-/// The random numbers of [`dropout`]: Philox 4x32-10 (Salmon et al. 2011), keyed by a seed and read at a counter that moves with each call.
+/// The random numbers of [`dropout`]: Philox 4x32-10 (Salmon et al. 2011).
 ///
-/// Calls in the same order give the same masks. [`DropoutRng::state`] can be stored in a checkpoint and restored.
+/// Philox is a function of a key, here the seed, and a counter, so each thread can compute any part of the stream by itself. Each call of
+/// dropout takes the next part of the stream: calls in the same order give the same masks. [`DropoutRng::state`] can be stored in a
+/// checkpoint and restored.
+///
+/// # Example
+/// ```
+/// # use candle_core::{DType, Device, Result, Tensor};
+/// # use seg_ops::{DropoutRng, dropout};
+/// # fn main() -> Result<()> {
+/// let ones = Tensor::ones(1000, DType::F32, &Device::Cpu)?;
+/// let rng = DropoutRng::new(7);
+/// let first = dropout(&ones, 0.5, &rng)?.to_vec1::<f32>()?;
+/// assert!(first.iter().all(|&v| v == 0.0 || v == 2.0)); // the rest is divided by 1 - p
+///
+/// let state = rng.state();
+/// let second = dropout(&ones, 0.5, &rng)?.to_vec1::<f32>()?;
+/// assert_ne!(first, second);
+/// let resumed = DropoutRng::restore(state);
+/// assert_eq!(dropout(&ones, 0.5, &resumed)?.to_vec1::<f32>()?, second);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct DropoutRng {
     seed: u64,
-    /// The first block of four numbers that no call has used.
+    /// Index of the first block of four numbers that no call has used.
     next: AtomicU64,
 }
 
@@ -29,12 +50,12 @@ impl DropoutRng {
         Self::restore((seed, 0))
     }
 
-    /// The seed, and the number of blocks used.
+    /// The seed, and the number of blocks that have been used.
     pub fn state(&self) -> (u64, u64) {
         (self.seed, self.next.load(Ordering::SeqCst))
     }
 
-    /// The generator that goes on from a stored [`DropoutRng::state`].
+    /// A generator that continues from a stored [`DropoutRng::state`].
     pub fn restore((seed, next): (u64, u64)) -> Self {
         Self {
             seed,
@@ -52,27 +73,27 @@ impl DropoutRng {
     }
 }
 
-/// `x` with each number set to 0 with probability `p`, the others divided by `1 - p`; any shape.
+/// Dropout: each number of `x`, of any shape, becomes 0 with probability `p` and is divided by `1 - p` otherwise.
 ///
 /// # Errors
-/// If `p` is not in `0..=1`.
+/// Returns an error if `p` is not between 0 and 1.
 pub fn dropout(x: &Tensor, p: f64, rng: &DropoutRng) -> Result<Tensor> {
     drop_runs(x, p, rng, 1)
 }
 
-/// `x` `[N, C, H, W]` with each plane set to 0 with probability `p`, the others divided by `1 - p`.
+/// Dropout of whole channels: each plane of `x` `[N, C, H, W]` becomes 0 with probability `p` and is divided by `1 - p` otherwise.
 ///
 /// # Errors
-/// If `p` is not in `0..=1` or `x` does not have rank 4.
+/// Returns an error if `p` is not between 0 and 1, or `x` does not have rank 4.
 pub fn dropout2d(x: &Tensor, p: f64, rng: &DropoutRng) -> Result<Tensor> {
     let (_, _, h, w) = x.dims4()?;
     drop_runs(x, p, rng, (h * w).max(1))
 }
 
-/// Drops runs of `run` numbers together.
+/// Dropout in which each `run` neighboring numbers are dropped together.
 fn drop_runs(x: &Tensor, p: f64, rng: &DropoutRng, run: usize) -> Result<Tensor> {
     if !(0.0..=1.0).contains(&p) {
-        bail!("dropout: the probability must be in 0..=1, got {p}");
+        bail!("dropout: the probability must be between 0 and 1, got {p}");
     }
     if p == 0.0 {
         return Ok(x.clone());
@@ -91,12 +112,12 @@ fn drop_runs(x: &Tensor, p: f64, rng: &DropoutRng, run: usize) -> Result<Tensor>
     if is_native(x) {
         return x.contiguous()?.apply_op1(op);
     }
-    // for other devices and types the factors are made here and multiplied there
+    // for other devices and types the factors are computed here and multiplied there
     let factors = op.scaled(&vec![1.0; x.elem_count()]);
     x * Tensor::from_vec(factors, x.shape(), x.device())?.to_dtype(x.dtype())?
 }
 
-/// A stretch of a generator's stream.
+/// A part of a generator's stream.
 #[derive(Clone, Copy)]
 struct Stream {
     key: [u32; 2],
@@ -135,11 +156,11 @@ fn philox(mut c: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
 struct Dropout {
     isa: Isa,
     stream: Stream,
-    /// Numbers that are dropped together.
+    /// Neighboring numbers that are dropped together.
     run: usize,
-    /// Random numbers below it drop.
+    /// Random numbers below this drop.
     threshold: u64,
-    /// Factor of what stays.
+    /// Factor of numbers that are not dropped.
     scale: f32,
 }
 
@@ -152,7 +173,7 @@ impl Dropout {
         }
     }
 
-    /// `x` times the factors; the gradient too.
+    /// Multiplies `x`, or a gradient, by the factors.
     fn scaled(&self, x: &[f32]) -> Vec<f32> {
         if self.run == 1 {
             return par_fill(x.len(), ELEMENTS, |i, out| {
@@ -167,7 +188,7 @@ impl Dropout {
         }
         par_fill(x.len(), self.run, |i, out| {
             let factor = self.factor(self.stream.block(i / 4)[i % 4]);
-            // not 0 times x, which would keep NaN
+            // not 0 times x, which would be NaN for infinite x and NaN
             out.map(&x[i * self.run..][..self.run], |x| {
                 if factor == 0.0 { 0.0 } else { x * factor }
             })
@@ -176,15 +197,15 @@ impl Dropout {
 }
 
 kernel! {
-    /// Drops each number on its own; the first has the first random number of block `first`.
+    /// Drops each number by itself. The first number of `x` belongs to the first random number of block `first`.
     DropEach<'o, 'a> { op: &'a Dropout, out: Chunk<'o>, x: &'a [f32], first: usize } -> Filled<'o> {
         let (out, filled) = out.zeroed();
-            for (i, (out, x)) in out.chunks_mut(4).zip(x.chunks(4)).enumerate() {
-                let random = op.stream.block(first + i);
-                for ((out, &x), random) in out.iter_mut().zip(x).zip(random) {
-                    *out = if u64::from(random) < op.threshold { 0.0 } else { x * op.scale };
-                }
+        for (i, (out, x)) in out.chunks_mut(4).zip(x.chunks(4)).enumerate() {
+            let random = op.stream.block(first + i);
+            for ((out, &x), random) in out.iter_mut().zip(x).zip(random) {
+                *out = if u64::from(random) < op.threshold { 0.0 } else { x * op.scale };
             }
+        }
         filled
     }
 }

@@ -12,12 +12,12 @@ use crate::{
     storage::{is_native, slice, with_slices},
 };
 
-/// `x` times the standard normal distribution function at `x`, for any shape.
+/// The Gaussian error linear unit: `x` times the standard normal distribution function at `x`, for any shape.
 ///
-/// The exact form with the error function, `PyTorch`'s default, not the approximation with tanh.
+/// This is the exact form with the error function, which is `PyTorch`'s default, not the approximation with tanh.
 ///
 /// # Errors
-/// If the device fails.
+/// Returns an error if the device fails.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
     if is_native(x) {
         x.contiguous()?.apply_op1(Gelu {
@@ -32,6 +32,7 @@ struct Gelu {
     isa: Isa,
 }
 
+/// The standard normal distribution function.
 #[inline(always)]
 fn distribution(x: f32) -> f32 {
     0.5 + 0.5 * erf(x * std::f32::consts::FRAC_1_SQRT_2)

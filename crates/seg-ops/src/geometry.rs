@@ -2,7 +2,7 @@
 
 use candle_core::{Result, bail};
 
-/// A cross-correlation from `[n, groups * ci, h, w]` to `[n, groups * co, oh, ow]`. Pairs are (rows, columns).
+/// The shape of a cross-correlation from `[n, groups * ci, h, w]` to `[n, groups * co, oh, ow]`. Pairs are (rows, columns).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub n: usize,
@@ -20,17 +20,17 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// Kernel elements.
+    /// Number of kernel elements.
     pub(crate) fn taps(&self) -> usize {
         self.kernel.0 * self.kernel.1
     }
 
-    /// Pixels of an input plane.
+    /// Number of pixels of an input plane.
     pub(crate) fn input_len(&self) -> usize {
         self.input.0 * self.input.1
     }
 
-    /// Pixels of an output plane.
+    /// Number of pixels of an output plane.
     pub(crate) fn output_len(&self) -> usize {
         self.output.0 * self.output.1
     }
@@ -51,7 +51,7 @@ impl Geometry {
     }
 }
 
-/// Extent that a kernel covers along one axis.
+/// Pixels that a kernel covers along one axis, from its first element to its last one.
 pub(crate) fn reach(kernel: usize, dilation: usize) -> usize {
     dilation * (kernel - 1) + 1
 }
@@ -59,7 +59,7 @@ pub(crate) fn reach(kernel: usize, dilation: usize) -> usize {
 /// Number of kernel positions along one axis.
 ///
 /// # Errors
-/// If the kernel does not fit into the padded input.
+/// Returns an error if the kernel does not fit into the padded input.
 pub(crate) fn output_extent(
     input: usize,
     kernel: usize,

@@ -1,12 +1,15 @@
-//! Differentiable operations on candle tensors that candle lacks, or has wrong or slow.
+//! Differentiable operations on candle tensors that candle does not have, or that are wrong or slow there.
 //!
-//! One operation in each file, forward and backward side by side. They compute f32 on the CPU, on all threads of rayon's current pool, and
-//! give the same bytes whatever their number; the instruction set is chosen at run time and can be forced with the environment variable
-//! `OODSEG_KERNEL` (`avx512`, `avx2`, `portable`). Images are `[N, C, H, W]`, and pairs of numbers are (rows, columns).
+//! Each operation has a file of its own, with the forward and the backward pass side by side. Operations compute f32 on the CPU with all
+//! threads of rayon's current pool, and give the same bytes for any number of threads. The instruction set is chosen at run time and can be
+//! forced with the environment variable `OODSEG_KERNEL` (`avx512`, `avx2`, `portable`). On other devices and for other floating-point types,
+//! most operations are composed of candle's own (module `composed`).
 //!
-//! The crate knows nothing of segmentation. Of candle 0.11.1 it never calls what is wrong there: the gradients of `max_pool2d`,
-//! `upsample_nearest2d`, `relu` at 0 and of strided convolutions.
-#![allow(clippy::inline_always)] // the kernels exist once per instruction set only if everything inlines into the function compiled for it
+//! Images are `[N, C, H, W]`, and pairs of numbers are (rows, columns).
+//!
+//! The crate knows nothing of segmentation. It never calls operations whose gradients are wrong in candle 0.11.1: `max_pool2d`,
+//! `upsample_nearest2d`, `relu` at 0 and strided convolutions.
+#![allow(clippy::inline_always)] // a kernel uses an instruction set only if it is inlined into the function that is compiled for the set
 
 mod adam;
 mod avg_pool2d;
@@ -29,7 +32,7 @@ mod upsample_bilinear2d;
 pub use adam::{AdamConfig, AdamState};
 pub use avg_pool2d::{AvgPool2dConfig, adaptive_avg_pool2d, avg_pool2d};
 pub use batch_norm::{
-    BatchNormConfig, BatchNormMode, batch_norm, batch_norm_relu, fold_batch_norm,
+    BatchNormConfig, BatchNormMode, BatchNormParams, batch_norm, batch_norm_relu, fold_batch_norm,
 };
 pub use conv_transpose2d::{ConvTranspose2dConfig, conv_transpose2d};
 pub use conv2d::{Conv2dConfig, conv2d, conv2d_add, conv2d_relu};

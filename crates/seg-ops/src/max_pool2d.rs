@@ -1,4 +1,4 @@
-//! Maximum pooling and its partial inverse: both move numbers between planes by index, and each is the other's gradient.
+//! Max pooling and unpooling. Both move numbers between planes by index, and each is the gradient of the other.
 
 use std::ops::Range;
 
@@ -21,27 +21,28 @@ pub struct MaxPool2dConfig {
     pub kernel: (usize, usize),
     /// Pixels between two windows, at least 1.
     pub stride: (usize, usize),
-    /// Pixels around the image that never win, at most half a window.
+    /// Pixels around the image that never are the maximum, on each side; at most half a window.
     pub padding: (usize, usize),
-    /// Whether the last windows may reach beyond the padded image.
+    /// Whether the last windows may extend beyond the padded image.
     pub ceil_mode: bool,
 }
 
-/// The maximum of each window of each plane.
+/// Max pooling: the maximum of each window of each plane.
 ///
 /// `x`: `[N, C, H, W]` f32. Returns `[N, C, H', W']` with `H' = (H + 2 padding - kernel) / stride + 1`, rounded down, or up in `ceil_mode`
-/// unless the last window would start behind the image. The gradient goes to the first maximum in row-major order; NaN wins.
+/// unless the last window would start behind the image. The gradient flows to the first maximum in row-major order. A window with NaN has
+/// the maximum NaN.
 ///
 /// # Errors
-/// If a window does not fit into the padded image or the padding is more than half a window.
+/// Returns an error if a window does not fit into the padded image, or the padding is larger than half a window.
 pub fn max_pool2d(x: &Tensor, config: MaxPool2dConfig) -> Result<Tensor> {
     Ok(max_pool2d_with_indices(x, config)?.0)
 }
 
-/// [`max_pool2d`], and for each window the index `row * W + column` of its maximum, u32 of the same shape, as `PyTorch` numbers them.
+/// [`max_pool2d`], and for each window the index `row * W + column` of its maximum: u32 of the same shape, as in `PyTorch`.
 ///
 /// # Errors
-/// As [`max_pool2d`].
+/// Returns the errors of [`max_pool2d`].
 pub fn max_pool2d_with_indices(x: &Tensor, config: MaxPool2dConfig) -> Result<(Tensor, Tensor)> {
     let (n, c, h, w) = x.dims4()?;
     let MaxPool2dConfig {
@@ -77,13 +78,13 @@ pub fn max_pool2d_with_indices(x: &Tensor, config: MaxPool2dConfig) -> Result<(T
     Ok((x.apply_op2(&indices, Gather { size })?, indices))
 }
 
-/// Puts each number at the place that its index names, in planes of `output_size` (rows, columns) that are 0 elsewhere.
+/// Max unpooling: puts each number at its index, in planes of `output_size` (rows, columns) that are 0 elsewhere.
 ///
-/// `x`: `[N, C, H, W]` f32; `indices`: u32 of the same shape, from [`max_pool2d_with_indices`]. Where several numbers have the same index
-/// the last in row-major order stays; windows that overlap give equal ones there.
+/// `x`: `[N, C, H, W]` f32; `indices`: u32 of the same shape, from [`max_pool2d_with_indices`]. If several numbers have the same index, the last
+/// one in row-major order is kept.
 ///
 /// # Errors
-/// If the shapes differ or an index lies outside the plane.
+/// Returns an error if the shapes differ, or an index lies outside the plane.
 pub fn max_unpool2d(x: &Tensor, indices: &Tensor, output_size: (usize, usize)) -> Result<Tensor> {
     x.dims4()?;
     if indices.dims() != x.dims() || indices.dtype() != DType::U32 {
@@ -106,6 +107,7 @@ pub fn max_unpool2d(x: &Tensor, indices: &Tensor, output_size: (usize, usize)) -
 
 /// The windows along one axis: window `i` starts at `i * stride - padding`.
 struct Windows {
+    /// Number of windows.
     n: usize,
     input: usize,
     kernel: usize,
@@ -135,7 +137,7 @@ impl Windows {
         } else {
             room / stride
         } + 1;
-        // none starts behind the image
+        // no window starts behind the image
         let n = if (n - 1) * stride >= input + padding {
             n - 1
         } else {
@@ -160,12 +162,12 @@ impl Windows {
 kernel! {
     /// The index of the first maximum of each window of a plane.
     ///
-    /// A whole row of windows is computed at a time, one column of the windows after the other, so that no window waits for its own
-    /// comparisons. Rows come first, as the order of equal numbers demands.
+    /// All windows of a row are computed at once, one kernel column after the other, so that the comparisons of neighboring windows are
+    /// independent and become vector operations. Kernel rows are the outer loop, since the first maximum in row-major order counts.
     Argmax<'a> { plane: &'a [f32], rows: &'a Windows, columns: &'a Windows, out: &'a mut [u32] } -> () {
         let width = columns.input;
         let n = columns.n;
-        // pixels of a row from -padding on; those outside the image never win
+        // the pixels of a row from -padding on; those outside the image are never the maximum
         let mut padded = vec![f32::NEG_INFINITY; ((n - 1) * columns.stride + columns.kernel).max(columns.padding + width)];
         let (mut seen, mut max) = (vec![0f32; n], vec![0f32; n]);
         for (i, out) in out.chunks_exact_mut(n).enumerate() {
@@ -180,7 +182,7 @@ kernel! {
                     copy_every(columns.stride, &padded[offset..], &mut seen);
                     let first = (y * width + offset).wrapping_sub(columns.padding) as u32;
                     for (j, ((max, out), &value)) in max.iter_mut().zip(&mut *out).zip(&seen).enumerate() {
-                        // the first NaN stays
+                        // the first NaN is kept
                         let wins = (value > *max) | (value.is_nan() & !max.is_nan());
                         *out = if wins { first.wrapping_add((j * columns.stride) as u32) } else { *out };
                         *max = if wins { value } else { *max };
@@ -191,19 +193,19 @@ kernel! {
     }
 }
 
-/// Takes from each plane the numbers at the indices, whose planes have `size`.
+/// The operation that takes numbers of each plane by index; planes of indices have `size`.
 struct Gather {
     size: (usize, usize),
 }
 
-/// What happens to numbers with the same index.
+/// How numbers with the same index are combined.
 #[derive(Clone, Copy, PartialEq)]
 enum Collision {
     Add,
     Replace,
 }
 
-/// Puts numbers into planes of `size` at the indices.
+/// The operation that puts numbers into planes of `size` by index.
 struct Scatter {
     size: (usize, usize),
     mode: Collision,

@@ -1,4 +1,4 @@
-//! Rectification with a learned slope for negative numbers.
+//! The rectified linear unit with a learned slope for negative numbers.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -11,12 +11,12 @@ use crate::{
     storage::{require_native, slice, with_slices},
 };
 
-/// `x` where it is positive, elsewhere `x` times the slope of its channel.
+/// The parametric rectified linear unit: `x` where it is positive, otherwise `x` times the slope of its channel.
 ///
-/// `x`: `[N, C, ...]` f32; `weight`: `[1]`, one slope for all, or `[C]`. Differentiable in both.
+/// `x`: `[N, C, ...]` f32 on the CPU; `weight`: one slope for all channels, `[1]`, or one for each, `[C]`. Differentiable in both.
 ///
 /// # Errors
-/// If `weight` has another shape.
+/// Returns an error if `weight` has another shape, or `x` is not f32 on the CPU.
 pub fn prelu(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let channels = if x.rank() >= 2 { x.dim(1)? } else { 1 };
     if weight.dims() != [1] && weight.dims() != [channels] {
@@ -44,7 +44,7 @@ pub fn prelu(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
 
 struct Prelu {
     isa: Isa,
-    /// Numbers of one channel of one sample.
+    /// Numbers in one channel of one sample.
     plane: usize,
     channels: usize,
 }

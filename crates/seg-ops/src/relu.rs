@@ -1,4 +1,4 @@
-//! Rectification, whose derivative at 0 is 0.
+//! The rectified linear unit, whose derivative at 0 is 0.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
@@ -10,15 +10,30 @@ use crate::{
     storage::{is_native, slice, with_slices},
 };
 
-/// Numbers that one task computes in the elementwise operations.
+/// Numbers that one task of an elementwise operation computes: enough to outweigh the cost of a task, few enough to fit into a second-level
+/// cache (128 kB for each operand).
 pub(crate) const ELEMENTS: usize = 1 << 15;
 
-/// The larger of `x` and 0, for any shape.
+/// The rectified linear unit: the larger of `x` and 0, for any shape.
 ///
 /// The derivative at 0 is 0, as in `PyTorch`; candle's own has 1 there. NaN stays NaN.
 ///
 /// # Errors
-/// If the device fails.
+/// Returns an error if the device fails.
+///
+/// # Example
+/// ```
+/// # use candle_core::{Device, Result, Var};
+/// # fn main() -> Result<()> {
+/// let x = Var::new(&[-1f32, 0.0, 2.0], &Device::Cpu)?;
+/// let y = seg_ops::relu(&x)?;
+/// assert_eq!(y.to_vec1::<f32>()?, [0.0, 0.0, 2.0]);
+/// let gradients = y.sum_all()?.backward()?;
+/// let gradient = gradients.get(&x).expect("x is a variable");
+/// assert_eq!(gradient.to_vec1::<f32>()?, [0.0, 0.0, 1.0]);
+/// # Ok(())
+/// # }
+/// ```
 pub fn relu(x: &Tensor) -> Result<Tensor> {
     if is_native(x) {
         x.contiguous()?.apply_op1(Relu {
@@ -29,7 +44,7 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// `x` where it is positive: for other devices and types.
+/// The same with candle's operations, for other devices and types.
 fn composed(x: &Tensor) -> Result<Tensor> {
     let zeros = x.zeros_like()?;
     x.gt(&zeros)?.where_cond(x, &zeros)
@@ -58,7 +73,7 @@ impl CustomOp1 for Relu {
     }
 }
 
-/// `grad` where the rectified `y` is not 0.
+/// The gradient of the argument, given the result `y` and its gradient.
 pub(crate) fn gradient(y: &Tensor, grad: &Tensor) -> Result<Tensor> {
     let isa = Isa::selected()?;
     let dx = with_slices([y, grad], |[y, grad]| {
@@ -70,7 +85,7 @@ pub(crate) fn gradient(y: &Tensor, grad: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(dx, y.shape(), y.device())
 }
 
-/// The numbers of the `i`-th task.
+/// The numbers of task `i`.
 pub(crate) fn part(x: &[f32], i: usize) -> &[f32] {
     &x[i * ELEMENTS..((i + 1) * ELEMENTS).min(x.len())]
 }

@@ -1,4 +1,5 @@
-//! Cross entropy with dense targets that a table describes by pixel code, so that they are never stored.
+//! Cross entropy with soft targets. A table describes the target of each pixel code, so that the dense targets, one number for each pixel and
+//! class, are never stored.
 
 use std::ops::Range;
 
@@ -14,9 +15,9 @@ use crate::{
     storage::{is_native, with_slices},
 };
 
-/// The target of each pixel code `t`: `class_weight[t]` at `class[t]`, plus `uniform_weight[t]` at every class.
+/// The target of each pixel code `t`: `class_weight[t]` at the class `class[t]`, plus `uniform_weight[t]` at every class.
 ///
-/// A code without class and weight, as all are by default, has no loss.
+/// A code without class and weights, which is the default of all codes, contributes nothing to the loss.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SoftTargets {
     /// The class of a code, if it has one.
@@ -37,13 +38,30 @@ impl Default for SoftTargets {
     }
 }
 
-/// The cross entropy `sum of -target * log softmax(logits)` over all pixels and classes, over `divisor`; a scalar.
+/// The cross entropy: the sum of `-target * log softmax(logits)` over all pixels and classes, divided by `divisor`; a scalar.
 ///
-/// `logits`: `[N, C, H, W]` f32; `targets`: `[N, H, W]` u8 codes, whose dense targets `table` describes. The gradient is
-/// `(softmax * sum of targets - target) / divisor`. The sum is made in f64, in an order that the number of threads does not change.
+/// `logits`: `[N, C, H, W]` f32; `targets`: `[N, H, W]` u8, the codes of the pixels in `table`. The gradient is
+/// `(softmax * sum of targets - target) / divisor`. The sum is f64, in an order that does not depend on the number of threads.
 ///
 /// # Errors
-/// If shapes do not fit together, the table names a class that there is not, or the divisor is not positive.
+/// Returns an error if shapes do not match, the table names a class that the logits do not have, or the divisor is not positive.
+///
+/// # Example
+/// ```
+/// # use candle_core::{Device, Result, Tensor};
+/// # use seg_ops::{SoftTargets, soft_cross_entropy};
+/// # fn main() -> Result<()> {
+/// let mut table = SoftTargets::default();
+/// (table.class[1], table.class_weight[1]) = (Some(1), 1.0); // code 1: class 1, an ordinary label
+/// table.uniform_weight[254] = 0.5; // code 254: equal weights of both classes
+///
+/// let logits = Tensor::zeros((1, 2, 1, 3), candle_core::DType::F32, &Device::Cpu)?; // [N, C, H, W]
+/// let targets = Tensor::new(&[[[1u8, 254, 255]]], &Device::Cpu)?; // 255: no target, no loss
+/// let loss = soft_cross_entropy(&logits, &targets, &table, 2.0)?.to_scalar::<f32>()?;
+/// assert!((loss - 2f32.ln()).abs() < 1e-6); // two pixels with ln 2 each, divided by 2
+/// # Ok(())
+/// # }
+/// ```
 pub fn soft_cross_entropy(
     logits: &Tensor,
     targets: &Tensor,
@@ -68,7 +86,7 @@ pub fn soft_cross_entropy(
         .find_map(|(t, k)| k.filter(|&k| k as usize >= c).map(|k| (t, k)))
     {
         bail!(
-            "soft_cross_entropy: code {code} stands for class {class}, but the logits have {c} classes"
+            "soft_cross_entropy: code {code} is class {class}, but the logits have only {c} classes"
         );
     }
     if !is_native(logits) {
@@ -95,7 +113,7 @@ pub fn soft_cross_entropy(
     logits.apply_op1(op)
 }
 
-/// The same with candle's operations and stored targets, for other devices and types.
+/// The same with candle's operations and stored dense targets, for other devices and types.
 fn composed(
     logits: &Tensor,
     targets: &Tensor,
@@ -128,28 +146,30 @@ fn composed(
     (dense * log_softmax)?.sum_all()? * (-1.0 / divisor)
 }
 
-/// Pixels of one image that are computed together.
+/// Neighboring pixels of one image that are computed together. Their maxima and sums stay in the first-level cache while the classes are read
+/// one after the other.
 const BLOCK: usize = 512;
 
-/// What the gradient needs of each pixel: the largest logit, and the reciprocal of the sum of `exp(logit - largest)`.
+/// Intermediate results of each pixel that the gradient needs: the largest logit, and the reciprocal of the sum of `exp(logit - largest)`.
 #[derive(Clone, Default)]
 struct Pixels {
     max: Vec<f32>,
     reciprocal: Vec<f32>,
 }
 
+/// The operation.
 struct SoftCrossEntropy {
     isa: Isa,
     codes: Vec<u8>,
     table: SoftTargets,
     divisor: f64,
     loss: f64,
-    /// By block of pixels; empty where no gradient is wanted.
+    /// One entry per block of pixels; empty if no gradient is needed.
     pixels: Vec<Pixels>,
 }
 
 impl SoftCrossEntropy {
-    /// The loss, and by block of pixels what the gradient needs.
+    /// The loss, and the intermediate results of each block of pixels.
     fn evaluate(&self, logits: &[f32], n: usize, c: usize, plane: usize) -> (f64, Vec<Pixels>) {
         let blocks = plane.div_ceil(BLOCK);
         let parts: Vec<(f64, Pixels)> = (0..n * blocks)
@@ -172,6 +192,7 @@ impl SoftCrossEntropy {
         (loss, parts.into_iter().map(|part| part.1).collect())
     }
 
+    /// The loss of a block of pixels, and its intermediate results.
     #[inline(always)]
     fn evaluate_block(
         &self,
@@ -187,7 +208,7 @@ impl SoftCrossEntropy {
                 *max = if z > *max { z } else { *max };
             }
         }
-        // of each pixel: sum of exp(z - max), and sum of z - max
+        // for each pixel the sum of exp(z - max) and the sum of z - max
         let (mut sum, mut total) = (vec![0f32; len], vec![0f32; len]);
         for row in logits.chunks_exact(plane) {
             for (((sum, total), &max), &z) in sum
@@ -229,12 +250,13 @@ impl SoftCrossEntropy {
         )
     }
 
-    /// The weight of the code's class; 0 where it has none.
+    /// The weight of a code's class; 0 if it has none.
     fn class_weight(&self, code: u8) -> f32 {
         self.table.class[code as usize].map_or(0.0, |_| self.table.class_weight[code as usize])
     }
 
-    /// The gradient's factors by code: of the softmax, and what is subtracted at every class and at the code's own.
+    /// Coefficients of the gradient for each code: the factor of the softmax, the number that is subtracted at every class, and the number that is
+    /// subtracted at the code's own class.
     fn factors(&self, c: usize, upstream: f64) -> Vec<[f32; 3]> {
         let scale = upstream / self.divisor;
         (0..=u8::MAX)
@@ -253,6 +275,7 @@ impl SoftCrossEntropy {
             .collect()
     }
 
+    /// The gradient of the logits.
     fn gradient(
         &self,
         logits: &[f32],
@@ -262,18 +285,8 @@ impl SoftCrossEntropy {
         upstream: f64,
     ) -> Vec<f32> {
         let factors = self.factors(c, upstream);
-        let blocks = plane.div_ceil(BLOCK);
-        let prepare = |image: usize, range: Range<usize>| {
-            let pixels = &self.pixels[image * blocks + range.start / BLOCK];
-            GradientBlock::new(
-                &self.codes[image * plane..][range.clone()],
-                &self.table,
-                &factors,
-                pixels,
-                &logits[image * c * plane..],
-                range,
-            )
-        };
+        let prepare =
+            |image, range| self.gradient_block(image, range, (c, plane), logits, &factors);
         par_fill_columns(n, c, plane, BLOCK, prepare, |block, k, out| {
             self.isa.run(GradientRow {
                 block,
@@ -283,25 +296,44 @@ impl SoftCrossEntropy {
             })
         })
     }
+
+    /// The coefficients of the gradient for a block of pixels of an image. `logits` are those of all images.
+    fn gradient_block<'a>(
+        &'a self,
+        image: usize,
+        range: Range<usize>,
+        (c, plane): (usize, usize),
+        logits: &'a [f32],
+        factors: &[[f32; 3]],
+    ) -> GradientBlock<'a> {
+        let block = image * plane.div_ceil(BLOCK) + range.start / BLOCK;
+        let codes = &self.codes[image * plane..][range.clone()];
+        let pixels = &self.pixels[block];
+        let logits = &logits[image * c * plane..][..c * plane];
+        GradientBlock::new(codes, &self.table, factors, pixels, logits, range)
+    }
 }
 
 kernel! {
+    /// See [`SoftCrossEntropy::evaluate_block`].
     EvaluateBlock<'a> { op: &'a SoftCrossEntropy, logits: &'a [f32], plane: usize, range: Range<usize>, codes: &'a [u8] } -> (f64, Pixels) {
         op.evaluate_block(logits, plane, range, codes)
     }
 }
 
 kernel! {
+    /// See [`GradientBlock::fill`].
     GradientRow<'o, 'a> { block: &'a GradientBlock<'a>, plane: usize, k: usize, out: Chunk<'o> } -> Filled<'o> {
         block.fill(plane, k, out)
     }
 }
 
+/// The pixels of a block.
 fn block_range(block: usize, plane: usize) -> Range<usize> {
     block * BLOCK..((block + 1) * BLOCK).min(plane)
 }
 
-/// The gradient of some pixels: `exp(z - max) * softmax - uniform`, and `own` less at the pixel's class.
+/// Coefficients of the gradient of some pixels, which is `exp(z - max) * softmax - uniform`, minus `own` at the pixel's class.
 struct GradientBlock<'a> {
     logits: &'a [f32],
     range: Range<usize>,
@@ -313,6 +345,7 @@ struct GradientBlock<'a> {
 }
 
 impl<'a> GradientBlock<'a> {
+    /// `codes`, `pixels` and `range` are those of the block; `logits` those of the image.
     fn new(
         codes: &[u8],
         table: &SoftTargets,
@@ -321,17 +354,17 @@ impl<'a> GradientBlock<'a> {
         logits: &'a [f32],
         range: Range<usize>,
     ) -> Self {
-        let of = |i: usize| codes.iter().map(move |&t| factors[t as usize][i]);
+        let factor = |i: usize| codes.iter().map(move |&t| factors[t as usize][i]);
         Self {
             logits,
             range,
             max: &pixels.max,
-            softmax: of(0)
+            softmax: factor(0)
                 .zip(&pixels.reciprocal)
                 .map(|(factor, reciprocal)| factor * reciprocal)
                 .collect(),
-            uniform: of(1).collect(),
-            own: of(2).collect(),
+            uniform: factor(1).collect(),
+            own: factor(2).collect(),
             class: codes
                 .iter()
                 .map(|&t| table.class[t as usize].map_or(u32::MAX, u32::from))
@@ -339,7 +372,7 @@ impl<'a> GradientBlock<'a> {
         }
     }
 
-    /// The gradient of the logits of class `k`.
+    /// Writes the gradient with respect to the logits of class `k`.
     #[inline(always)]
     fn fill<'b>(&self, plane: usize, k: usize, out: Chunk<'b>) -> Filled<'b> {
         let k32 = k as u32;

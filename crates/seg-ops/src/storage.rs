@@ -1,13 +1,13 @@
-//! The way into tensors: which ones the CPU kernels take, and their numbers as slices.
+//! Access to the numbers of tensors, and checks which tensors the CPU kernels support.
 
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, Tensor, bail};
 
-/// Whether the CPU kernels compute on this tensor: f32 in main memory. All others go through candle's own operations.
+/// Whether the CPU kernels support a tensor: f32 in main memory. Other tensors are computed with candle's own operations.
 pub(crate) fn is_native(x: &Tensor) -> bool {
     matches!(x.device(), Device::Cpu) && x.dtype() == DType::F32
 }
 
-/// Refuses integers, before candle's operations would round or fail somewhere inside.
+/// Refuses integers, for which candle's operations would round or fail with an error that does not name the operation.
 pub(crate) fn require_float(operation: &str, x: &Tensor) -> Result<()> {
     if x.dtype().is_float() {
         return Ok(());
@@ -18,13 +18,13 @@ pub(crate) fn require_float(operation: &str, x: &Tensor) -> Result<()> {
     )
 }
 
-/// Refuses what has neither a CPU kernel nor a composition of candle's operations.
+/// Refuses tensors that are not [native](is_native), for operations that are not composed of candle's own.
 pub(crate) fn require_native(operation: &str, x: &Tensor) -> Result<()> {
     if is_native(x) {
         return Ok(());
     }
     bail!(
-        "{operation} computes f32 on the CPU only, got {:?} on {:?}: convert with to_dtype or to_device first",
+        "{operation} supports f32 on the CPU only, got {:?} on {:?}: convert with to_dtype or to_device first",
         x.dtype(),
         x.device().location()
     )

@@ -1,4 +1,4 @@
-//! Sums over everything but the channels, which biases and norms need for their gradients.
+//! Sums over all dimensions except the channels, which the gradients of biases and norms need.
 
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
@@ -14,7 +14,7 @@ pub(crate) fn channel_sums(x: &Tensor) -> Result<Tensor> {
     Tensor::from_iter(sums.iter().map(|sum| sum.0 as f32), x.device())
 }
 
-/// For each channel the sums of `a` and of `a * b`, both `[N, C, H, W]`, contiguous.
+/// For each channel the sum of `a` and the sum of `a * b`; both are `[N, C, H, W]` and contiguous.
 pub(crate) fn channel_sums_and_dots(a: &Tensor, b: &Tensor) -> Result<Vec<(f64, f64)>> {
     let (_, c, h, w) = a.dims4()?;
     let isa = Isa::selected()?;

@@ -1,4 +1,4 @@
-//! Bilinear resampling, one axis after the other.
+//! Bilinear upsampling, one axis after the other.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
@@ -11,13 +11,27 @@ use crate::{
     storage::{is_native, require_float, slice, with_slices},
 };
 
-/// `x` resampled to `output_size` (rows, columns), each result interpolated between the four nearest pixels.
+/// Resizes images to `output_size` (rows, columns); each result is interpolated between the four nearest pixels.
 ///
-/// `x`: `[N, C, H, W]` f32. With `align_corners` the centers of the corner pixels stay in place; without, the image's edges do, and pixels
-/// beyond the outermost centers repeat those. No filter when shrinking. As `PyTorch`'s bilinear `interpolate`.
+/// `x`: `[N, C, H, W]` f32. With `align_corners` the centers of the corner pixels of both images coincide, without it the edges of both images;
+/// results beyond the outermost centers then repeat the border pixels. There is no antialiasing when shrinking. Equal to `PyTorch`'s bilinear
+/// `interpolate`.
 ///
 /// # Errors
-/// If the image or the output is empty.
+/// Returns an error if the image or the output is empty.
+///
+/// # Example
+/// ```
+/// # use candle_core::{Device, Result, Tensor};
+/// # fn main() -> Result<()> {
+/// let x = Tensor::new(&[[[[0f32, 2.0]]]], &Device::Cpu)?; // [N, C, H, W]
+/// let y = seg_ops::upsample_bilinear2d(&x, (1, 4), false)?;
+/// assert_eq!(y.flatten_all()?.to_vec1::<f32>()?, [0.0, 0.5, 1.5, 2.0]);
+/// let y = seg_ops::upsample_bilinear2d(&x, (1, 3), true)?;
+/// assert_eq!(y.flatten_all()?.to_vec1::<f32>()?, [0.0, 1.0, 2.0]);
+/// # Ok(())
+/// # }
+/// ```
 pub fn upsample_bilinear2d(
     x: &Tensor,
     output_size: (usize, usize),
@@ -26,7 +40,7 @@ pub fn upsample_bilinear2d(
     let (_, _, h, w) = x.dims4()?;
     if h == 0 || w == 0 || output_size.0 == 0 || output_size.1 == 0 {
         bail!(
-            "upsample_bilinear2d of {:?} to {output_size:?}: both must have pixels",
+            "upsample_bilinear2d of {:?} to {output_size:?}: both must have at least one pixel",
             x.shape()
         );
     }
@@ -43,7 +57,7 @@ pub fn upsample_bilinear2d(
     })
 }
 
-/// The pixels `low` and `high` along one axis, and the weight of `high`; `low` has the rest.
+/// A position between the pixels `low` and `high` along one axis. `weight`, in [0, 1], is that of `high`; that of `low` is the rest.
 #[derive(Clone, Copy)]
 struct Sample {
     low: usize,
@@ -51,30 +65,35 @@ struct Sample {
     weight: f32,
 }
 
-fn samples(input: usize, output: usize, align_corners: bool) -> Vec<Sample> {
-    let position = |i: usize| {
-        if align_corners {
-            if output > 1 {
-                i as f64 * (input - 1) as f64 / (output - 1) as f64
-            } else {
-                0.0
-            }
-        } else {
-            ((i as f64 + 0.5) * input as f64 / output as f64 - 0.5).max(0.0)
-        }
-    };
-    let sample = |i: usize| {
-        let low = (position(i) as usize).min(input - 1);
-        Sample {
+impl Sample {
+    /// The sample at `position`, in pixels from the center of the first one, of an axis of `input` pixels.
+    fn at(position: f64, input: usize) -> Self {
+        let low = (position as usize).min(input - 1);
+        Self {
             low,
             high: (low + 1).min(input - 1),
-            weight: (position(i) - low as f64) as f32,
+            weight: (position - low as f64) as f32,
         }
-    };
-    (0..output).map(sample).collect()
+    }
 }
 
-/// The interpolation along one axis of `input` pixels as a matrix.
+/// The samples of `output` pixels along an axis of `input` pixels.
+fn samples(input: usize, output: usize, align_corners: bool) -> Vec<Sample> {
+    (0..output)
+        .map(|i| Sample::at(position(i, input, output, align_corners), input))
+        .collect()
+}
+
+/// The position of output pixel `i`, in pixels from the center of the first input pixel.
+fn position(i: usize, input: usize, output: usize, align_corners: bool) -> f64 {
+    match (align_corners, output) {
+        (true, 1) => 0.0,
+        (true, _) => i as f64 * (input - 1) as f64 / (output - 1) as f64,
+        (false, _) => ((i as f64 + 0.5) * input as f64 / output as f64 - 0.5).max(0.0),
+    }
+}
+
+/// The interpolation along one axis of `input` pixels as a matrix `[output, input]`.
 fn matrix(samples: &[Sample], input: usize) -> Vec<f64> {
     let mut matrix = vec![0.0; samples.len() * input];
     for (row, sample) in matrix.chunks_exact_mut(input).zip(samples) {
@@ -84,6 +103,7 @@ fn matrix(samples: &[Sample], input: usize) -> Vec<f64> {
     matrix
 }
 
+/// The operation: separable samples, all pairs of a row and a column.
 struct Bilinear {
     isa: Isa,
     rows: Vec<Sample>,
@@ -91,12 +111,13 @@ struct Bilinear {
 }
 
 impl Bilinear {
-    /// Resamples a plane: the columns of each input row once, then the rows.
+    /// Resizes a plane: the columns of each input row once, then the rows. Two resized input rows are kept, since neighboring output rows mostly
+    /// lie between the same two.
     fn resample(&self, plane: &[f32], width: usize, out: &mut [f32]) {
         let n = self.columns.len();
         with_scratch(2 * n, |scratch| {
             let (mut low, mut high) = scratch.split_at_mut(n);
-            let mut held = (usize::MAX, usize::MAX);
+            let mut held = (usize::MAX, usize::MAX); // input rows that `low` and `high` hold
             for (out, row) in out.chunks_exact_mut(n).zip(&self.rows) {
                 if held.1 == row.low {
                     std::mem::swap(&mut low, &mut high);
@@ -119,16 +140,17 @@ impl Bilinear {
         });
     }
 
+    /// Resizes one row along its columns.
     fn resample_row(&self, row: &[f32], out: &mut [f32]) {
         for (out, column) in out.iter_mut().zip(&self.columns) {
             *out = row[column.low] * (1.0 - column.weight) + row[column.high] * column.weight;
         }
     }
 
-    /// The transpose of [`Self::resample`]: adds each output's gradient to the pixels it came from.
+    /// The gradient of a plane, the transpose of [`Self::resample`]: adds the gradient of each result to the pixels that it was made from.
     fn spread(&self, grad: &[f32], width: usize, out: &mut [f32]) {
         let n = self.columns.len();
-        // sums of output rows by input row, at the output's width
+        // the gradient with respect to input rows whose columns are resized
         let mut by_row = vec![0f32; out.len() / width * n];
         for (grad, row) in grad.chunks_exact(n).zip(&self.rows) {
             self.isa.run(AddScaled {

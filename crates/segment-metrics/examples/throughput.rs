@@ -15,8 +15,7 @@ use measures::entropy_terms::neg_x_ln_x;
 use measures::pixel_row::PixelRow;
 use measures::vector::exp;
 use multiversion::target::target_cfg_f;
-use segment_metrics::analysis::Segmentation;
-use segment_metrics::analyze_logits;
+use segment_metrics::analysis::{Segmentation, analyze_logits};
 use stage_cli::print_result;
 
 const CLASSES: usize = 19;
@@ -39,8 +38,8 @@ fn main() -> Result<()> {
         let before = peak_memory()?;
         let metrics = analyze_logits(&logits, &labels, &segmentation, &[]);
         let memory = peak_memory()? - before;
-        let flagged: u64 = metrics.segments.iter().map(|s| s.sums.size).sum();
-        let n_segments = metrics.segments.len();
+        let flagged: u64 = metrics.matching.segments.iter().map(|s| s.sums.size).sum();
+        let n_segments = metrics.matching.segments.len();
         drop(metrics);
         let all = shortest(|| {
             black_box(analyze_logits(&logits, &labels, &segmentation, &[]));

@@ -1,18 +1,21 @@
 //! Everything that is measured in one image, from its rows of probabilities.
 
 use artifacts::labels::{EvalLabel, IGNORE};
+use artifacts::logits::Logits;
 use artifacts::mask::Mask;
 use artifacts::score::Score;
 use artifacts::vectorized;
 use measures::pixel_counts::ScoreCounts;
 use measures::pixel_row::PixelRow;
 
+use crate::adjusted_iou::adjusted_ious;
 use crate::components::Components;
-use crate::overlaps::{Overlap, adjusted_ious, count_overlaps};
-use crate::regions::{RegionSums, Regions};
+use crate::overlaps::{Overlap, count_overlaps};
+use crate::region_sums::RegionSums;
+use crate::regions::Regions;
 use crate::track::small_objects;
 
-/// Which pixels are predicted to be out-of-distribution.
+/// Which pixels are predicted to be out-of-distribution, and which regions of them count.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Segmentation {
     /// Score of each pixel.
@@ -21,8 +24,8 @@ pub struct Segmentation {
     pub threshold: f32,
     /// Segments of fewer pixels are dropped.
     pub min_size: u64,
-    /// Objects of fewer pixels are no objects, and their pixels belong to no segment, though they connect segments; pixel
-    /// scores count them as all others. So does `SegmentMeIfYouCan`'s benchmark.
+    /// Objects of fewer pixels are dropped. Their pixels belong to no segment, though they connect segments; pixel scores count
+    /// them as all others. So does `SegmentMeIfYouCan`'s benchmark.
     pub min_object_size: u64,
 }
 
@@ -31,57 +34,75 @@ pub struct Segmentation {
 pub struct Region {
     /// Sums over its pixels.
     pub sums: RegionSums,
-    /// Adjusted `IoU` with the other side, in [0, 1]; see [`adjusted_ious`].
+    /// Adjusted `IoU` with the objects (of a segment) or with the segments (of an object), in [0, 1]; see [`adjusted_ious`].
     pub adjusted_iou: f64,
-    /// Pixels that belong to the other side too.
+    /// Number of its pixels that are also in an object (of a segment), or in a segment (of an object).
     pub n_shared: u64,
+}
+
+/// Predicted segments and true objects at one threshold.
+#[derive(Clone, Debug, Default)]
+pub struct Matching {
+    /// Where the predicted segments are.
+    pub segment_map: Components,
+    /// Predicted segments by number.
+    pub segments: Vec<Region>,
+    /// True objects by number.
+    pub objects: Vec<Region>,
+    /// Pairs of a segment and an object that share pixels, sorted.
+    pub overlaps: Vec<Overlap>,
 }
 
 /// What is measured in one image.
 #[derive(Clone, Debug)]
 pub struct SampleMetrics {
-    /// Where the predicted segments are.
-    pub segment_map: Components,
+    /// Segments and objects at the main threshold.
+    pub matching: Matching,
+    /// The same at each additional threshold, in the order in which these were given.
+    pub additional: Vec<Matching>,
     /// Where the true objects are.
     pub object_map: Components,
-    /// Predicted segments by number.
-    pub segments: Vec<Region>,
-    /// True objects by number.
-    pub objects: Vec<Region>,
-    /// Pairs of both that share pixels, sorted.
-    pub overlaps: Vec<Overlap>,
-    /// The same at further thresholds, in their order.
-    pub further: Vec<Cut>,
-    /// Pixel scores.
+    /// Pixels by bin of every score.
     pub counts: ScoreCounts,
-    /// In-distribution pixels.
+    /// Number of in-distribution pixels.
     pub n_in: u64,
-    /// Out-of-distribution pixels.
+    /// Number of out-of-distribution pixels.
     pub n_out: u64,
-    /// Pixels that are neither.
+    /// Number of pixels that are neither.
     pub n_ignored: u64,
 }
 
-/// Segments at one threshold, and what they are to the objects.
-#[derive(Clone, Debug)]
-pub struct Cut {
-    /// Where the segments are.
-    pub segment_map: Components,
-    /// Segments by number.
-    pub segments: Vec<Region>,
-    /// True objects by number.
-    pub objects: Vec<Region>,
-    /// Pairs of both that share pixels, sorted.
-    pub overlaps: Vec<Overlap>,
+/// Measures one image from its logits, see [`analyze`].
+///
+/// `labels` are values of [`EvalLabel`], of the logits' output size.
+pub fn analyze_logits(
+    logits: &Logits,
+    labels: &Mask,
+    segmentation: &Segmentation,
+    additional_thresholds: &[f32],
+) -> SampleMetrics {
+    let num_classes = logits.info.num_classes;
+    let mut reader = logits.row_reader();
+    let mut row_logits = vec![0.0; num_classes * labels.width];
+    analyze(
+        |y, row| {
+            reader.read(y, &mut row_logits);
+            row.fill_from_logits(&row_logits);
+        },
+        labels,
+        num_classes,
+        segmentation,
+        additional_thresholds,
+    )
 }
 
-/// Measures one image in a single pass over its rows, at the threshold of `segmentation` and at `further` ones.
+/// Measures one image in a single pass over its rows, at the threshold of `segmentation` and at additional ones.
 ///
 /// `fill_row(y, row)` fills in row `y`; it is called once for each row, from the top. `labels` are values of
 /// [`EvalLabel`]. Void pixels belong to no segment and no object; unrated ones can belong to segments, but not
 /// to objects.
 ///
-/// Memory: about 10 bytes a pixel, 5 more for each further threshold, histograms of some 14 MB, and less than a kilobyte
+/// Memory: about 10 bytes a pixel and 5 more for each additional threshold, histograms of some 14 MB, and less than a kilobyte
 /// for each segment.
 ///
 /// Source: reference `entropy_segments_mask`, `compute_metrics_components` and `compute_metrics_mask`.
@@ -90,87 +111,117 @@ pub fn analyze(
     labels: &Mask,
     num_classes: usize,
     segmentation: &Segmentation,
-    further: &[f32],
+    additional_thresholds: &[f32],
 ) -> SampleMetrics {
-    let (width, height) = (labels.width, labels.height);
-    let small = small_objects(labels, segmentation.min_object_size);
-    let thresholds = std::iter::once(segmentation.threshold).chain(further.iter().copied());
-    let level = |threshold| {
-        let segmentation = Segmentation {
+    let mut pass = Pass::new(labels, num_classes, segmentation, additional_thresholds);
+    for (y, row_labels) in labels.labels.chunks_exact(labels.width).enumerate() {
+        fill_row(y, &mut pass.row);
+        pass.add_row(y, row_labels);
+    }
+    pass.finish(labels)
+}
+
+/// The state of a pass over the rows of an image.
+struct Pass {
+    counts: ScoreCounts,
+    /// Segments at the main threshold, then at the additional ones.
+    segments: Vec<(Segmentation, Regions)>,
+    objects: Regions,
+    /// Predicted classes of the rows so far, row-major.
+    classes: Vec<u8>,
+    /// The row that is being added.
+    row: PixelRow,
+    /// The row above it, which is labeled but not summed yet, see [`Regions`].
+    above: PixelRow,
+    /// Which columns belong to a region; kept for its memory, as `bins`.
+    members: Vec<bool>,
+    bins: Vec<u32>,
+}
+
+impl Pass {
+    fn new(
+        labels: &Mask,
+        num_classes: usize,
+        segmentation: &Segmentation,
+        additional_thresholds: &[f32],
+    ) -> Self {
+        let (width, height) = (labels.width, labels.height);
+        let small = small_objects(labels, segmentation.min_object_size);
+        let thresholds = std::iter::once(&segmentation.threshold).chain(additional_thresholds);
+        let segmentations = thresholds.map(|&threshold| Segmentation {
             threshold,
             ..*segmentation
-        };
-        let regions = Regions::new(width, height).leaving_out(small.clone());
-        (segmentation, regions)
-    };
-    let mut levels: Vec<(Segmentation, Regions)> = thresholds.map(level).collect();
-    let mut objects = Regions::new(width, height);
-    let mut counts = ScoreCounts::<u32>::new();
-    let mut bins = Vec::with_capacity(width);
-    let mut classes = Vec::with_capacity(width * height);
-    let mut above = PixelRow::new(num_classes, width);
-    let mut row = above.clone();
-    let mut members = vec![false; width];
-    for (y, labels) in labels.labels.chunks_exact(width).enumerate() {
-        fill_row(y, &mut row);
-        counts.add_row(&row, labels, &mut bins);
-        classes.extend_from_slice(&row.class);
-        for (level, segments) in &mut levels {
-            level.flag_row(&row, labels, &mut members);
-            segments.push_row(&members);
+        });
+        let row = PixelRow::new(num_classes, width);
+        Self {
+            counts: ScoreCounts::<u32>::new(),
+            segments: segmentations
+                .map(|s| (s, Regions::new(width, height).excluding(small.clone())))
+                .collect(),
+            objects: Regions::new(width, height),
+            classes: Vec::with_capacity(width * height),
+            above: row.clone(),
+            row,
+            members: vec![false; width],
+            bins: Vec::with_capacity(width),
         }
-        for (member, &label) in members.iter_mut().zip(labels) {
+    }
+
+    /// Adds row `y`, which has been filled in, and whose labels are given: labels it, and sums the row above it.
+    fn add_row(&mut self, y: usize, labels: &[u8]) {
+        self.counts.add_row(&self.row, labels, &mut self.bins);
+        self.classes.extend_from_slice(&self.row.class);
+        for (segmentation, segments) in &mut self.segments {
+            segmentation.flag_row(&self.row, labels, &mut self.members);
+            segments.push_row(&self.members);
+        }
+        for (member, &label) in self.members.iter_mut().zip(labels) {
             *member = label == EvalLabel::Out as u8;
         }
-        objects.push_row(&members);
+        self.objects.push_row(&self.members);
         if y > 0 {
-            for regions in levels.iter_mut().map(|(_, r)| r).chain([&mut objects]) {
-                regions.add_row(y - 1, &above, &classes);
-            }
+            self.sum_above(y - 1);
         }
-        std::mem::swap(&mut above, &mut row);
+        std::mem::swap(&mut self.above, &mut self.row);
     }
-    for regions in levels.iter_mut().map(|(_, r)| r).chain([&mut objects]) {
-        regions.add_row(height - 1, &above, &classes);
-    }
-    drop(classes);
-    let (object_map, objects) = objects.finish(segmentation.min_object_size);
-    let cut = |segments: Regions| {
-        let (segment_map, segments) = segments.finish(segmentation.min_size);
-        let overlaps = count_overlaps(&segment_map, &object_map);
-        Cut {
-            segments: regions(segments, &segment_map, &object_map, &overlaps, |o| {
-                o.segment_id
-            }),
-            objects: regions(objects.clone(), &object_map, &segment_map, &overlaps, |o| {
-                o.object_id
-            }),
-            segment_map,
-            overlaps,
+
+    /// Adds the pixels of row `y`, which is `above`, to the sums of all regions.
+    fn sum_above(&mut self, y: usize) {
+        let segments = self.segments.iter_mut().map(|(_, regions)| regions);
+        for regions in segments.chain([&mut self.objects]) {
+            regions.add_row(y, &self.above, &self.classes);
         }
-    };
-    let main = cut(levels.remove(0).1);
-    let further = levels
-        .into_iter()
-        .map(|(_, segments)| cut(segments))
-        .collect();
-    let count = |wanted: EvalLabel| {
-        let is_wanted = |&&label: &&u8| label == wanted as u8;
-        labels.labels.iter().filter(is_wanted).count() as u64
-    };
-    let (n_in, n_out) = (count(EvalLabel::In), count(EvalLabel::Out));
-    SampleMetrics {
-        segment_map: main.segment_map,
-        segments: main.segments,
-        objects: main.objects,
-        overlaps: main.overlaps,
-        further,
-        object_map,
-        counts,
-        n_in,
-        n_out,
-        n_ignored: (width * height) as u64 - n_in - n_out,
     }
+
+    /// Matches segments and objects after the last row.
+    fn finish(mut self, labels: &Mask) -> SampleMetrics {
+        self.sum_above(labels.height - 1);
+        drop(self.classes);
+        let main = self.segments[0].0;
+        let (object_map, objects) = self.objects.finish(main.min_object_size);
+        let mut matchings = self.segments.into_iter().map(|(_, segments)| {
+            let (segment_map, segments) = segments.finish(main.min_size);
+            Matching::new(segment_map, segments, &object_map, objects.clone())
+        });
+        let matching = matchings.next().unwrap_or_default();
+        let additional = matchings.collect();
+        let (n_in, n_out) = (count(labels, EvalLabel::In), count(labels, EvalLabel::Out));
+        SampleMetrics {
+            matching,
+            additional,
+            object_map,
+            counts: self.counts,
+            n_in,
+            n_out,
+            n_ignored: labels.labels.len() as u64 - n_in - n_out,
+        }
+    }
+}
+
+/// Number of pixels of a label.
+fn count(labels: &Mask, wanted: EvalLabel) -> u64 {
+    let is_wanted = |&&label: &&u8| label == wanted as u8;
+    labels.labels.iter().filter(is_wanted).count() as u64
 }
 
 impl Segmentation {
@@ -189,7 +240,28 @@ vectorized! {
     }
 }
 
-fn regions(
+impl Matching {
+    /// Compares segments and objects, given by their maps and the sums over their pixels.
+    fn new(
+        segment_map: Components,
+        segments: Vec<RegionSums>,
+        object_map: &Components,
+        objects: Vec<RegionSums>,
+    ) -> Self {
+        let overlaps = count_overlaps(&segment_map, object_map);
+        let (of_segment, of_object) = (|o: &Overlap| o.segment_id, |o: &Overlap| o.object_id);
+        Self {
+            segments: compare(segments, &segment_map, object_map, &overlaps, of_segment),
+            objects: compare(objects, object_map, &segment_map, &overlaps, of_object),
+            segment_map,
+            overlaps,
+        }
+    }
+}
+
+/// Compares the regions of map `own`, whose sums are given, with those of map `other`; `own_id` is the number of the region of
+/// `own` in an overlap.
+fn compare(
     sums: Vec<RegionSums>,
     own: &Components,
     other: &Components,

@@ -1,24 +1,48 @@
-//! 8-connected components, labelled while the rows arrive.
+//! 8-connected components, labeled while the rows of an image arrive.
+//!
+//! This is the classical labeling with union-find (Rosenfeld and Pfaltz 1966) with three choices that save work.
+//!
+//! **One union per pixel at most.** A pixel of a component looks at the four neighbors that have been labeled:
+//!
+//! ```text
+//! NW N NE
+//! W  x
+//! ```
+//!
+//! N touches the three others, so if it has a label, they are in its component already and `x` takes that label. Otherwise NW and W
+//! touch each other, so either of them stands for both (`behind` in the code). Only `behind` and NE can be of two components that
+//! meet in `x`, and that is the only case in which two labels are united.
+//!
+//! **The smaller root survives.** Labels are given in row-major order, so a component's smallest label is that of its first pixel.
+//! Since the smaller of two roots always becomes the parent, the root of a component is its smallest label, and parents are never
+//! larger than their labels. Hence [`RowLabeler::finish`] needs no search for roots: walking over the labels in ascending order it
+//! has numbered a label's parent before the label itself, and the numbers follow the components' first pixels, as those of the
+//! reference do.
+//!
+//! **Merges are reported.** Whoever gathers sums over components while the rows arrive is told which root was absorbed by which
+//! ([`RowLabeler::push_row`]), and can merge the sums in the same moment; see [`regions`](crate::regions).
 
 use std::ops::Range;
 
+use crate::runs::runs;
+
 /// Component numbers of an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Components {
-    /// Columns.
+    /// Columns of the image.
     pub width: usize,
-    /// Rows.
+    /// Rows of the image.
     pub height: usize,
-    /// Number of the component of each pixel, row-major; 0 outside of all.
+    /// Number of the component of each pixel, `[H, W]` row-major; 0 outside of all components.
     ///
-    /// Components are numbered from 1 by their first pixel in row-major order.
+    /// Components are numbered from 1 in the row-major order of their first pixels.
     pub ids: Vec<u32>,
     /// Number of components.
     pub count: usize,
 }
 
 impl Components {
-    /// Indices of the pixels around (and including) pixel `at`, as far as they are in the image.
+    /// Indices of pixel `at` and of its up to 8 neighbors in the image.
     pub fn around(&self, at: usize) -> impl Iterator<Item = usize> + use<> {
         let (width, y, x) = (self.width, at / self.width, at % self.width);
         let (rows, columns) = (window(y, self.height), window(x, width));
@@ -26,34 +50,12 @@ impl Components {
     }
 }
 
-/// `i − 1 ..= i + 1` within `0..n`.
+/// The positions `i − 1` to `i + 1` that are within `0..n`.
 pub(crate) fn window(i: usize, n: usize) -> Range<usize> {
     i.saturating_sub(1)..(i + 2).min(n)
 }
 
-/// All runs of values other than zero or `false`.
-pub(crate) fn runs<T: Default + PartialEq>(row: &[T]) -> impl Iterator<Item = Range<usize>> {
-    std::iter::successors(next_run(row, 0), |run| next_run(row, run.end))
-}
-
-/// The next run of values other than zero or `false` from column `from` on.
-pub(crate) fn next_run<T: Default + PartialEq>(row: &[T], from: usize) -> Option<Range<usize>> {
-    let outside = T::default();
-    let start = from + first_other(&row[from..], &outside)?;
-    let length = row[start..].iter().position(|value| *value == outside);
-    Some(start..length.map_or(row.len(), |n| start + n))
-}
-
-/// Where the first value other than `usual` is; long stretches of it are passed by vector instructions.
-fn first_other<T: PartialEq>(values: &[T], usual: &T) -> Option<usize> {
-    const STRETCH: usize = 64;
-    let is_usual = |stretch: &&[T]| stretch.iter().map(|v| u32::from(v != usual)).sum::<u32>() == 0;
-    let from = STRETCH * values.chunks_exact(STRETCH).take_while(is_usual).count();
-    let other = values[from..].iter().position(|value| value != usual)?;
-    Some(from + other)
-}
-
-/// Labels the pixels of an image that are `members`, `[H, W]` row-major.
+/// Finds the components of the pixels that are `members`, `[H, W]` row-major; `width` is W.
 pub fn label_components(width: usize, members: &[bool]) -> Components {
     let rows = members.chunks_exact(width);
     let mut labeler = RowLabeler::new(width, rows.len());
@@ -63,20 +65,21 @@ pub fn label_components(width: usize, members: &[bool]) -> Components {
     labeler.finish(|_| true)
 }
 
-/// Union-find over the rows of an image, from top to bottom.
+/// Labels an image row by row, from top to bottom.
 ///
-/// Pixels get provisional labels. Those of one component have one root, the smallest among them, which is the
-/// label of the component's first pixel.
+/// Pixels get provisional labels. Those of one component have one root: the smallest of them, which is the label of the
+/// component's first pixel.
 #[derive(Clone, Debug)]
 pub struct RowLabeler {
     width: usize,
+    /// Provisional label of each pixel of the rows so far, row-major; 0 outside of all components.
     labels: Vec<u32>,
-    /// Parent of each label, never larger than the label; 0 is the outside.
+    /// Parent of each label, never larger than the label; a root is its own parent. Label 0 is the outside.
     parents: Vec<u32>,
 }
 
 impl RowLabeler {
-    /// Room for an image of `width` columns and `height` rows.
+    /// A labeler for an image of `width` columns and `height` rows, before its first row.
     pub fn new(width: usize, height: usize) -> Self {
         Self {
             width,
@@ -85,9 +88,9 @@ impl RowLabeler {
         }
     }
 
-    /// Labels the next row, of which `members` are labeled.
+    /// Labels the columns of the next row that are `members`, `[W]`.
     ///
-    /// `on_merge(kept, absorbed)` is called with two roots whenever two components turn out to be one.
+    /// `on_merge(kept, absorbed)` is called with two roots whenever two components turn out to be one; `kept` remains a root.
     pub fn push_row(&mut self, members: &[bool], mut on_merge: impl FnMut(u32, u32)) {
         let start = self.labels.len();
         let above = start.checked_sub(self.width);
@@ -106,7 +109,7 @@ impl RowLabeler {
         }
     }
 
-    /// Label of a pixel with these neighbors; `behind` is the western or, without it, the north-western one.
+    /// Label of a pixel whose neighbors have these labels; `behind` is that of the western or north-western neighbor.
     fn join(
         &mut self,
         north: u32,
@@ -115,7 +118,6 @@ impl RowLabeler {
         on_merge: &mut impl FnMut(u32, u32),
     ) -> u32 {
         match (north, behind, north_east) {
-            // the northern pixel touches all other neighbors
             (1.., _, _) => north,
             (0, 1.., 1..) => {
                 let (a, b) = (self.root(behind), self.root(north_east));
@@ -134,7 +136,7 @@ impl RowLabeler {
         }
     }
 
-    /// Root of a label, which stands for its component so far.
+    /// The root of a label, which stands for its component as far as it is known. Shortens the way to it for later calls.
     pub fn root(&mut self, label: u32) -> u32 {
         let mut at = label as usize;
         while self.parents[at] as usize != at {
@@ -145,17 +147,18 @@ impl RowLabeler {
         at as u32
     }
 
-    /// Provisional labels of the rows so far, 0 outside.
+    /// Provisional labels of the rows so far, row-major; 0 outside of all components.
     pub fn labels(&self) -> &[u32] {
         &self.labels
     }
 
-    /// Rows so far.
+    /// Number of rows so far.
     pub fn height(&self) -> usize {
         self.labels.len() / self.width
     }
 
-    /// Numbers the components whose roots `keep` wants, asked in the order of their first pixels.
+    /// Numbers the components for whose roots `keep` is true; it is called in the order of the components' first pixels. The
+    /// pixels of the others become 0.
     pub fn finish(self, mut keep: impl FnMut(u32) -> bool) -> Components {
         let height = self.height();
         let Self {
@@ -214,20 +217,6 @@ mod tests {
             &["..#..", "#...#", ".#.#."],
             &[0, 0, 1, 0, 0, 2, 0, 0, 0, 3, 0, 2, 0, 3, 0],
         );
-    }
-
-    #[test]
-    fn runs_are_found_wherever_they_are() {
-        for start in 0..200 {
-            for n in [1, 2, 63, 64, 65, 128] {
-                let is_member = |i: &usize| (start..start + n).contains(i) || *i == 400;
-                let row: Vec<u32> = (0..420).map(|i| u32::from(is_member(&i))).collect();
-                let expected = [start..start + n, 400..401];
-                assert!(runs(&row).eq(expected), "{n} from {start}");
-            }
-        }
-        assert_eq!(runs(&[false; 99]).count(), 0);
-        assert!(runs(&[true; 99]).eq(std::iter::once(0..99)));
     }
 
     #[test]

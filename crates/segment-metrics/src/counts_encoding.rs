@@ -1,12 +1,22 @@
-//! Pixel counts as bytes, for the files in `partial/` from which an interrupted call goes on.
+//! Pixel counts as bytes, for the files from which an interrupted call goes on (see [`checkpoint`](crate::checkpoint)).
 //!
-//! All numbers are LEB128: seven bits a byte, the lowest first, the eighth bit says that more follow. Counts are mostly small,
-//! so this takes a third of what plain 64-bit numbers would.
+//! The counts of an image are an array of millions of bins, of which some ten thousand have pixels. Only these are written, each as
+//! its distance from the one before, and its two numbers of pixels. Distances and counts are mostly below 128, so all numbers are
+//! LEB128: seven bits a byte, the lowest first, and an eighth bit that says whether more follow. A usual bin takes three
+//! bytes; plain numbers would take three times as many in total.
+//!
+//! ```text
+//! for each score:     number of bins
+//!     for each bin:   number of the bin − that of the one before (from 0)   n_in   n_out
+//! ```
+//!
+//! No number says how long the whole is, because nothing of the form of a length is believed when it is read: bins are added one by
+//! one to counts of a fixed size, which refuse bins that do not exist.
 
 use anyhow::{Context, Result, bail};
 use measures::pixel_counts::{BinCount, Count, ScoreCounts};
 
-/// Appends, for each score, how many bins have pixels, and for each of these its distance from the one before and its pixels.
+/// Appends the counts of all scores.
 pub(crate) fn encode<N: Count>(counts: &ScoreCounts<N>, bytes: &mut Vec<u8>) {
     for (_, counts) in counts.each() {
         put(bytes, counts.non_empty().count() as u64);
@@ -20,10 +30,10 @@ pub(crate) fn encode<N: Count>(counts: &ScoreCounts<N>, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Takes what [`encode`] appended from the front of `bytes`.
+/// Takes what [`encode`] has written from the front of `bytes`.
 ///
 /// # Errors
-/// Returns an error if something else is there.
+/// Returns an error if the bytes end too early or name a bin that does not exist.
 pub(crate) fn decode(bytes: &mut &[u8]) -> Result<ScoreCounts<u64>> {
     let mut all = ScoreCounts::<u64>::new();
     for (_, counts) in all.each_mut() {
@@ -47,7 +57,7 @@ pub(crate) fn put(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-/// Takes a number from the front.
+/// Takes a number from the front of `bytes`.
 ///
 /// # Errors
 /// Returns an error if the bytes end within a number, or it has more than 64 bits.

@@ -1,11 +1,12 @@
-//! One row of metrics per predicted segment.
+//! The metrics of a predicted segment, from the sums over its pixels.
 
-use crate::regions::{HeatSums, RegionSums};
+use crate::region_sums::{HeatSums, RegionSums};
 
-/// Metrics in the order of [`artifacts::tables::features::segment_features`].
+/// The metrics of a segment in the order of [`artifacts::tables::features::segment_features`]: 37 + 2 C values for C classes.
 ///
 /// Means and variances over an empty interior are 0. A segment that is the whole image has no boundary: its
-/// relative sizes are then `size / 1`, and its metrics over the boundary 0. (The reference divides by zero there.)
+/// relative sizes are then those of a boundary of one pixel, and its metrics over the boundary are 0. (The reference divides by
+/// zero there.)
 ///
 /// Source: Chan et al. 2021, section 4 (meta classification); reference `compute_metrics_components`.
 pub fn features(sums: &RegionSums) -> Vec<f64> {
@@ -29,7 +30,7 @@ pub fn features(sums: &RegionSums) -> Vec<f64> {
     row
 }
 
-/// Mean and variance of one heat map: all, boundary, interior, and relative.
+/// Means of one uncertainty map over all pixels, the boundary and the interior, and relative to the size; then the variances.
 fn heat_features(
     heat: &HeatSums,
     sums: &RegionSums,
@@ -57,7 +58,7 @@ fn heat_features(
     ]
 }
 
-/// Mean and population variance from sums over `n` values; 0 for none. May be negative by rounding.
+/// Mean and population variance from the sums over `n` values; both 0 for no values. The variance may be negative by rounding.
 fn mean_and_variance(sum: f64, squares: f64, n: u64) -> (f64, f64) {
     let n = n.max(1) as f64;
     let mean = sum / n;

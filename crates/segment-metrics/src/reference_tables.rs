@@ -1,8 +1,8 @@
-//! Segments and objects under the names of the reference, for people who compare with its tables.
+//! Segments and objects with the column names of the reference, for people who compare with its tables.
 //!
 //! `reference_segments.csv` and `reference_objects.csv` have the columns of the reference's data frames in their order, after
-//! the sample and the number. Two of its columns carry nothing: `prc` is always 0, `train_class` always 255. A third,
-//! `label_class`, is empty: it is the raw label of an object's first pixel, which evaluation masks do not keep.
+//! the sample and the number. Two of the reference's columns are constant: `prc` is always 0, `train_class` always 255. A third,
+//! `label_class`, is empty here: it is the raw label of an object's first pixel, which evaluation masks do not keep.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -10,6 +10,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use artifacts::atomic::write_atomic;
+use artifacts::tables::columns::{
+    ADJUSTED_IOU, IS_FALSE_POSITIVE, OBJECT_ID, SAMPLE_ID, SEGMENT_ID,
+};
 use artifacts::tables::features::segment_features;
 use artifacts::tables::{read_table, schema};
 use polars::prelude::{DataFrame, DataType};
@@ -18,13 +21,35 @@ use polars::prelude::{DataFrame, DataType};
 enum Source {
     /// A column of our table.
     Column(String),
-    /// Whether the other side is missed, as 0 or 1.
-    Missed(&'static str),
-    /// The same in every row.
+    /// A column of truth values in our table, written as 0 or 1.
+    Truth(&'static str),
+    /// The same value in every row.
     Constant(&'static str),
 }
 
-/// Statistics of a heat map in the reference's order, after its letter.
+impl Source {
+    /// The texts of a column, one for each row of `frame`.
+    fn cells(&self, frame: &DataFrame) -> Result<Vec<String>> {
+        Ok(match self {
+            Self::Column(name) => {
+                let values = frame.column(name)?.cast(&DataType::Float64)?;
+                let values = values.f64()?.iter();
+                values
+                    .map(|v| v.map_or_else(String::new, |v| v.to_string()))
+                    .collect()
+            }
+            Self::Truth(name) => {
+                let values = frame.column(name)?.bool()?.iter();
+                values
+                    .map(|v| u8::from(v == Some(true)).to_string())
+                    .collect()
+            }
+            Self::Constant(value) => vec![(*value).to_owned(); frame.height()],
+        })
+    }
+}
+
+/// Suffixes of the statistics of an uncertainty map in the reference's order; they follow the map's letter.
 const STATISTICS: [&str; 10] = [
     "",
     "_in",
@@ -41,19 +66,19 @@ const STATISTICS: [&str; 10] = [
 /// Writes both files from the tables in `dir`, an output of this stage.
 ///
 /// # Errors
-/// If a table cannot be read, or the disk fails.
+/// Returns an error if a table cannot be read, or a file cannot be written.
 pub fn write(dir: &Path, num_classes: usize) -> Result<()> {
     for (table, file, id, columns) in [
         (
             schema::segments(num_classes),
             "reference_segments.csv",
-            "segment_id",
+            SEGMENT_ID,
             segment_columns(num_classes)?,
         ),
         (
             schema::objects(),
             "reference_objects.csv",
-            "object_id",
+            OBJECT_ID,
             object_columns(num_classes),
         ),
     ] {
@@ -64,19 +89,15 @@ pub fn write(dir: &Path, num_classes: usize) -> Result<()> {
     Ok(())
 }
 
+/// Names of the reference in its order, and where the values come from.
 type Columns = Vec<(String, Source)>;
 
-/// Source: reference `compute_metrics_components`.
+/// Columns of segments. Source: reference `compute_metrics_components`.
 fn segment_columns(num_classes: usize) -> Result<Columns> {
     let features = segment_features(num_classes);
-    let of_reference = |name: String| -> Result<(String, Source)> {
-        let feature = features.iter().find(|f| f.reference_name == name);
-        let feature = feature.with_context(|| format!("no metric is called {name}"))?;
-        Ok((name, Source::Column(feature.name.clone())))
-    };
     let mut columns = vec![
-        ("iou".to_owned(), Source::Column("adjusted_iou".to_owned())),
-        ("iou0".to_owned(), Source::Missed("is_false_positive")),
+        ("iou".to_owned(), Source::Column(ADJUSTED_IOU.to_owned())),
+        ("iou0".to_owned(), Source::Truth(IS_FALSE_POSITIVE)),
         ("prc".to_owned(), Source::Constant("0")),
     ];
     let mut names: Vec<String> = ["mean_x", "mean_y"].map(str::to_owned).to_vec();
@@ -86,17 +107,19 @@ fn segment_columns(num_classes: usize) -> Result<Columns> {
     names.extend(["S", "S_in", "S_bd", "S_rel", "S_rel_in"].map(str::to_owned));
     names.extend((0..num_classes).flat_map(|c| [format!("cprob{c}"), format!("ndist{c}")]));
     for name in names {
-        columns.push(of_reference(name)?);
+        let feature = features.iter().find(|f| f.reference_name == name);
+        let feature = feature.with_context(|| format!("no metric is called {name}"))?;
+        columns.push((name, Source::Column(feature.name.clone())));
     }
     Ok(columns)
 }
 
-/// Source: reference `compute_metrics_mask`.
+/// Columns of objects. Source: reference `compute_metrics_mask`.
 fn object_columns(num_classes: usize) -> Columns {
     let ours = |name: &str| Source::Column(name.to_owned());
     let mut columns = vec![
-        ("iou", ours("adjusted_iou")),
-        ("iou0", Source::Missed("is_false_negative")),
+        ("iou", ours(ADJUSTED_IOU)),
+        ("iou0", Source::Truth("is_false_negative")),
         ("rec", ours("recall")),
         ("train_class", Source::Constant("255")),
         ("label_class", Source::Constant("")),
@@ -116,32 +139,18 @@ fn object_columns(num_classes: usize) -> Columns {
     columns
 }
 
-/// One line per row; numbers are the shortest decimals that stand for them.
+/// Header and one line per row of `frame`, whose rows are numbered by the column `id`. Numbers are the shortest decimals that stand
+/// for them.
 fn csv(frame: &DataFrame, id: &str, columns: &Columns) -> Result<String> {
-    let mut text = format!("sample_id,{id}");
+    let mut text = format!("{SAMPLE_ID},{id}");
     let mut cells: Vec<Vec<String>> = Vec::new();
     for (name, source) in columns {
         text.push(',');
         text.push_str(name);
-        cells.push(match source {
-            Source::Column(name) => {
-                let values = frame.column(name)?.cast(&DataType::Float64)?;
-                let values = values.f64()?.iter();
-                values
-                    .map(|v| v.map_or_else(String::new, |v| v.to_string()))
-                    .collect()
-            }
-            Source::Missed(name) => {
-                let values = frame.column(name)?.bool()?.iter();
-                values
-                    .map(|v| u8::from(v == Some(true)).to_string())
-                    .collect()
-            }
-            Source::Constant(value) => vec![(*value).to_owned(); frame.height()],
-        });
+        cells.push(source.cells(frame)?);
     }
     text.push('\n');
-    let ids = frame.column("sample_id")?.str()?.iter();
+    let ids = frame.column(SAMPLE_ID)?.str()?.iter();
     let numbers = frame.column(id)?.u32()?.iter();
     for (row, (sample, number)) in ids.zip(numbers).enumerate() {
         let _ = write!(

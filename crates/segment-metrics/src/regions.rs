@@ -1,188 +1,82 @@
-//! Sums over the pixels of each component, gathered in one pass over the rows.
+//! Components of an image and the sums over their pixels, both gathered in one pass over the rows.
+//!
+//! Rows of probabilities arrive one by one and are gone afterwards: those of a whole image would take 160 MB for 19 classes of
+//! 1024x2048 pixels. So the pixels of a component have to be summed before anybody knows which component that is, or how far it reaches. Three
+//! facts make this work.
+//!
+//! **A row is summed one row late.** A pixel is on the boundary if one of its up to 8 neighbors is outside of the region, so the row
+//! below must have been labeled. Row `y + 1` is therefore labeled first ([`Regions::push_row`]) and row `y` is summed after that
+//! ([`Regions::add_row`]); only the last row needs no row below. A neighbor is outside of a pixel's region exactly if its label is 0:
+//! neighbors with labels are 8-connected to the pixel, hence in the same region, whether or not the labeler has united their
+//! labels yet.
+//!
+//! **Sums belong to roots.** The pixels of a run, which are neighbors, are added to the sums of the root that stands for their
+//! component at that moment. If two components turn out to be one, the labeler reports it and the sums of the absorbed root are
+//! added to those of the root that stays. All of it is addition, so nothing has to be visited again. The order of the additions
+//! follows from the picture, not from the number of threads, so that the sums are the same in every call, down to the last bit.
+//!
+//! **Runs, not pixels.** Sizes, centers and class probabilities of a run are summed over contiguous columns of a class, by
+//! vector instructions. Whether a pixel is on the boundary is found for whole columns: a column is *open* if one of its up to three
+//! rows around `y` has a pixel outside, and a pixel is on the boundary if one of the three columns around it is open. Only the
+//! pixels on the boundary, few in large regions, look at all their neighbors.
+//!
+//! Pixels can be excluded ([`Regions::excluding`]): they connect regions as all others do, and are inside for their neighbors, but
+//! are in no sum and no component. The benchmark treats the pixels of small objects so, see [`track`](crate::track).
 
 use std::ops::Range;
 
-use measures::pixel_row::{PixelRow, prob_margin, variation_ratio};
+use measures::pixel_row::PixelRow;
 
-use crate::components::{Components, RowLabeler, next_run, window};
+use crate::components::{Components, RowLabeler, window};
+use crate::region_sums::RegionSums;
+use crate::runs::next_run;
 use crate::uncertainty::entropy_heat;
 
-/// Sum and sum of squares, uncentered as in the reference.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Moments {
-    /// Σ x.
-    pub sum: f64,
-    /// Σ x².
-    pub squares: f64,
-}
-
-impl Moments {
-    fn add(&mut self, value: f32) {
-        let value = f64::from(value); // the square of an f32 is exact
-        self.sum += value;
-        self.squares += value * value;
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.sum += other.sum;
-        self.squares += other.squares;
-    }
-}
-
-/// A heat map over one region.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct HeatSums {
-    /// Over pixels whose neighbors in the image all belong to the region.
-    pub interior: Moments,
-    /// Over the other pixels.
-    pub boundary: Moments,
-}
-
-/// What the metrics of a region are computed from.
-///
-/// A boundary pixel has a neighbor, among the up to 8 that are in the image, outside of the region. The border of
-/// the image makes no boundary.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RegionSums {
-    /// Pixels.
-    pub size: u64,
-    /// Pixels with those that are left out, by which small regions are told.
-    pub size_connected: u64,
-    /// Pixels that are no boundary pixels.
-    pub interior: u64,
-    /// Σ row.
-    pub rows: u64,
-    /// Σ column.
-    pub columns: u64,
-    /// Probability margin, entropy and variation ratio, as in [`artifacts::tables::features::HEATS`].
-    pub heats: [HeatSums; 3],
-    /// Σ p per class, `[C]`.
-    pub class_probs: Vec<f64>,
-    /// Pixels per predicted class, `[C]`.
-    pub class_sizes: Vec<u64>,
-    /// Pairs of a pixel and a neighbor outside, per predicted class of the neighbor, `[C]`.
-    pub neighbor_classes: Vec<u64>,
-}
-
-impl RegionSums {
-    fn new(num_classes: usize) -> Self {
-        Self {
-            size: 0,
-            size_connected: 0,
-            interior: 0,
-            rows: 0,
-            columns: 0,
-            heats: [HeatSums::default(); 3],
-            class_probs: vec![0.0; num_classes],
-            class_sizes: vec![0; num_classes],
-            neighbor_classes: vec![0; num_classes],
-        }
-    }
-
-    /// Pixels that have a neighbor outside.
-    pub fn boundary(&self) -> u64 {
-        self.size - self.interior
-    }
-
-    /// Mean row and mean column.
-    pub fn centroid(&self) -> (f64, f64) {
-        let size = self.size as f64;
-        (self.rows as f64 / size, self.columns as f64 / size)
-    }
-
-    /// Adds what depends on whether the pixel is boundary, and its class.
-    fn add_pixel(&mut self, row: &PixelRow, x: usize, entropy: f32, is_boundary: bool) {
-        let heats = [
-            prob_margin(row.first[x], row.second[x]),
-            entropy,
-            variation_ratio(row.first[x]),
-        ];
-        for (heat, value) in self.heats.iter_mut().zip(heats) {
-            if is_boundary {
-                heat.boundary.add(value);
-            } else {
-                heat.interior.add(value);
-            }
-        }
-        self.interior += u64::from(!is_boundary);
-        self.class_sizes[usize::from(row.class[x])] += 1;
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.size += other.size;
-        self.size_connected += other.size_connected;
-        self.interior += other.interior;
-        self.rows += other.rows;
-        self.columns += other.columns;
-        for (heat, other) in self.heats.iter_mut().zip(&other.heats) {
-            heat.interior.merge(other.interior);
-            heat.boundary.merge(other.boundary);
-        }
-        add_all(&mut self.class_probs, &other.class_probs);
-        add_all(&mut self.class_sizes, &other.class_sizes);
-        add_all(&mut self.neighbor_classes, &other.neighbor_classes);
-    }
-}
-
-fn add_all<T: Copy + std::ops::AddAssign>(sums: &mut [T], others: &[T]) {
-    for (sum, &other) in sums.iter_mut().zip(others) {
-        *sum += other;
-    }
-}
-
 /// Components of an image and their sums, while the rows arrive.
-///
-/// A row is labeled ([`Regions::push_row`]) before the row above it is summed ([`Regions::add_row`]), because what is
-/// boundary depends on both neighboring rows. Sums belong to roots and are merged when their components are.
 #[derive(Clone, Debug)]
 pub struct Regions {
     labeler: RowLabeler,
-    /// By root; boxed, so that labels that are no longer roots cost a pointer.
+    /// By root; boxed, so that a label that is not a root costs no more than a pointer.
     sums: Vec<Option<Box<RegionSums>>>,
+    /// Entropy heat of each pixel of a run; kept for its memory.
     entropies: Vec<f32>,
+    /// Whether each column around a run has a pixel outside; kept for its memory.
     is_open: Vec<bool>,
-    /// By pixel, row-major; empty if there are none.
-    left_out: Vec<bool>,
+    /// Whether each pixel of the image is excluded, `[H, W]`; empty if none is.
+    is_excluded: Vec<bool>,
 }
 
 impl Regions {
-    /// Room for an image of `width` columns and `height` rows.
+    /// No regions yet, in an image of `width` columns and `height` rows.
     pub fn new(width: usize, height: usize) -> Self {
         Self {
             labeler: RowLabeler::new(width, height),
             sums: Vec::new(),
             entropies: Vec::with_capacity(width),
             is_open: Vec::with_capacity(width),
-            left_out: Vec::new(),
+            is_excluded: Vec::new(),
         }
     }
 
-    /// Leaves these pixels out, row-major (empty: none): they connect regions as all others, but are in no sum and no component.
+    /// The same with pixels that are excluded, `[H, W]`, or empty for none.
     #[must_use]
-    pub fn leaving_out(mut self, pixels: Vec<bool>) -> Self {
-        self.left_out = pixels;
+    pub fn excluding(mut self, is_excluded: Vec<bool>) -> Self {
+        self.is_excluded = is_excluded;
         self
     }
 
-    /// Labels the next row, of which `members` belong to regions.
+    /// Labels the next row, of which `members`, `[W]`, belong to regions.
     pub fn push_row(&mut self, members: &[bool]) {
         let sums = &mut self.sums;
-        let on_merge = |kept: u32, absorbed: u32| {
-            let Some(other) = sums.get_mut(absorbed as usize).and_then(Option::take) else {
-                return;
-            };
-            match &mut sums[kept as usize] {
-                Some(kept) => kept.merge(&other),
-                empty => *empty = Some(other),
-            }
-        };
-        self.labeler.push_row(members, on_merge);
+        self.labeler.push_row(members, |kept, absorbed| {
+            merge_sums(sums, kept as usize, absorbed as usize);
+        });
     }
 
     /// Adds the pixels of row `y` to the sums of their regions.
     ///
-    /// Row `y + 1` must have been pushed, unless `y` is the image's last. `classes` are the predicted classes of all rows
-    /// pushed so far, row-major.
+    /// Row `y + 1` must have been pushed, unless `y` is the image's last row. `classes` are the predicted classes of all rows pushed
+    /// so far, row-major.
     pub fn add_row(&mut self, y: usize, row: &PixelRow, classes: &[u8]) {
         let mut end = 0;
         loop {
@@ -195,6 +89,7 @@ impl Regions {
         }
     }
 
+    /// Adds a run of row `y`, but for excluded pixels, to the sums of its root.
     fn add_run(&mut self, y: usize, run: Range<usize>, row: &PixelRow, classes: &[u8]) {
         let label = self.labeler.labels()[y * row.width + run.start];
         let root = self.labeler.root(label) as usize;
@@ -211,74 +106,52 @@ impl Regions {
         }
     }
 
-    /// The next columns of a run that are not left out; the row begins at pixel `start`.
+    /// The first columns of a run that are not excluded; the row begins at pixel `start`.
     fn next_counted(&self, start: usize, run: Range<usize>) -> Option<Range<usize>> {
-        if self.left_out.is_empty() {
+        if self.is_excluded.is_empty() {
             return (!run.is_empty()).then_some(run);
         }
-        let left_out = &self.left_out[start..];
-        let first = run.clone().find(|&x| !left_out[x])?;
-        let end = (first..run.end).find(|&x| left_out[x]);
+        let is_excluded = &self.is_excluded[start..];
+        let first = run.clone().find(|&x| !is_excluded[x])?;
+        let end = (first..run.end).find(|&x| is_excluded[x]);
         Some(first..end.unwrap_or(run.end))
     }
 
+    /// Adds columns of row `y` that are not excluded to the sums of a root.
     fn add_part(
         &mut self,
         root: usize,
         y: usize,
-        run: Range<usize>,
+        part: Range<usize>,
         row: &PixelRow,
         classes: &[u8],
     ) {
         let width = row.width;
+        let rows = window(y, self.labeler.height());
+        let columns = part.start.saturating_sub(1)..(part.end + 1).min(width);
+        let labels = self.labeler.labels();
+        find_open(labels, width, rows.clone(), &columns, &mut self.is_open);
+        entropy_heat(&row.probs, width, part.clone(), &mut self.entropies);
         let Some(sums) = &mut self.sums[root] else {
             return;
         };
-        sums.size += run.len() as u64;
-        sums.rows += (y * run.len()) as u64;
-        sums.columns += run.clone().sum::<usize>() as u64;
-        for (sum, probs) in sums
-            .class_probs
-            .iter_mut()
-            .zip(row.probs.chunks_exact(width))
-        {
-            *sum += probs[run.clone()]
-                .iter()
-                .map(|&p| f64::from(p))
-                .sum::<f64>();
-        }
-        entropy_heat(&row.probs, width, run.clone(), &mut self.entropies);
-        let labels = self.labeler.labels();
-        let rows = window(y, self.labeler.height());
-        // whether a column has a pixel outside, for the columns around the run
-        let columns = run.start.saturating_sub(1)..(run.end + 1).min(width);
-        self.is_open.clear();
-        self.is_open.resize(columns.len(), false);
-        for y in rows.clone() {
-            let labels = &labels[y * width..][columns.clone()];
-            for (is_open, &label) in self.is_open.iter_mut().zip(labels) {
-                *is_open |= label == 0;
-            }
-        }
-        for (x, &entropy) in run.zip(&self.entropies) {
+        sums.add_columns(y, part.clone(), row);
+        for (x, &entropy) in part.zip(&self.entropies) {
             let around = window(x, width);
             let is_open = &self.is_open[around.start - columns.start..around.end - columns.start];
             let is_boundary = is_open.contains(&true);
             sums.add_pixel(row, x, entropy, is_boundary);
             if is_boundary {
                 for y in rows.clone() {
-                    let start = y * width;
-                    for at in start + around.start..start + around.end {
-                        if labels[at] == 0 {
-                            sums.neighbor_classes[usize::from(classes[at])] += 1;
-                        }
-                    }
+                    let neighbors = y * width + around.start..y * width + around.end;
+                    sums.add_outside(&labels[neighbors.clone()], &classes[neighbors]);
                 }
             }
         }
     }
 
-    /// The components of at least `min_size` connected pixels and their sums, in the order of their numbers.
+    /// The components of at least `min_size` connected pixels and their sums, in the order of their numbers. Excluded pixels count
+    /// for the size, but a component that consists of them is dropped.
     pub fn finish(mut self, min_size: u64) -> (Components, Vec<RegionSums>) {
         let mut regions = Vec::new();
         let mut components = self.labeler.finish(|root| {
@@ -289,14 +162,40 @@ impl Regions {
             regions.extend(kept.map(|sums| *sums));
             is_kept
         });
-        for (id, _) in components
-            .ids
-            .iter_mut()
-            .zip(&self.left_out)
-            .filter(|(_, out)| **out)
-        {
-            *id = 0;
+        for (id, &is_excluded) in components.ids.iter_mut().zip(&self.is_excluded) {
+            if is_excluded {
+                *id = 0;
+            }
         }
         (components, regions)
+    }
+}
+
+/// Moves the sums of a root that was absorbed, if there are any, to the root that stays.
+fn merge_sums(sums: &mut [Option<Box<RegionSums>>], kept: usize, absorbed: usize) {
+    let Some(moved) = sums.get_mut(absorbed).and_then(Option::take) else {
+        return;
+    };
+    match &mut sums[kept] {
+        Some(kept) => kept.merge(&moved),
+        empty => *empty = Some(moved),
+    }
+}
+
+/// Which of `columns` have a pixel without a label in one of `rows`.
+fn find_open(
+    labels: &[u32],
+    width: usize,
+    rows: Range<usize>,
+    columns: &Range<usize>,
+    is_open: &mut Vec<bool>,
+) {
+    is_open.clear();
+    is_open.resize(columns.len(), false);
+    for y in rows {
+        let labels = &labels[y * width..][columns.clone()];
+        for (is_open, &label) in is_open.iter_mut().zip(labels) {
+            *is_open |= label == 0;
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The rules of `SegmentMeIfYouCan`'s benchmark: which pixels count, and where the score is cut.
+//! The rules of `SegmentMeIfYouCan`'s benchmark: which pixels and objects count.
 
 use artifacts::labels::{EvalLabel, IGNORE};
 use artifacts::logits::Logits;
@@ -9,7 +9,7 @@ use measures::pixel_row::PixelRow;
 
 use crate::components::label_components;
 
-/// Turns unrated pixels into void: the benchmark knows no others.
+/// Turns unrated pixels into void: in the benchmark a pixel is in-distribution, out-of-distribution or void.
 pub fn void_unrated(mask: &mut Mask) {
     let unrated = EvalLabel::Unrated as u8;
     for label in mask.labels.iter_mut().filter(|label| **label == unrated) {
@@ -17,7 +17,7 @@ pub fn void_unrated(mask: &mut Mask) {
     }
 }
 
-/// Pixels of 8-connected objects smaller than `min_size`, row-major; empty if there are none.
+/// Whether each pixel belongs to an 8-connected object of fewer than `min_size` pixels, `[H, W]` row-major; empty if none does.
 pub fn small_objects(labels: &Mask, min_size: u64) -> Vec<bool> {
     if min_size <= 1 {
         return Vec::new();
@@ -36,8 +36,11 @@ pub fn small_objects(labels: &Mask, min_size: u64) -> Vec<bool> {
     objects.ids.iter().map(is_small).collect()
 }
 
-/// Adds the in- and out-of-distribution pixels of one image to `counts` of `score`; small objects count as all others.
-pub fn count_image(counts: &mut PixelCounts<u32>, logits: &Logits, labels: &Mask, score: Score) {
+/// Counts the in- and out-of-distribution pixels of one image by bin of `score`; those of small objects count as all others.
+///
+/// `labels` are of the logits' output size.
+pub fn count_image(logits: &Logits, labels: &Mask, score: Score) -> PixelCounts<u32> {
+    let mut counts = PixelCounts::<u32>::of_score(score);
     let classes = logits.info.num_classes;
     let (mut reader, mut values) = (logits.row_reader(), vec![0.0; classes * labels.width]);
     let mut row = PixelRow::new(classes, labels.width);
@@ -48,6 +51,7 @@ pub fn count_image(counts: &mut PixelCounts<u32>, logits: &Logits, labels: &Mask
         row.fill_bins(score, &mut bins);
         counts.add_row(&bins, labels);
     }
+    counts
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The entropy heat map, which differs from the entropy that is thresholded.
+//! The entropy map of which metrics are computed. It differs from the entropy that is compared with the threshold.
 
 use std::ops::Range;
 
@@ -9,12 +9,12 @@ use measures::vector::ln;
 const EPSILON: f32 = f32::EPSILON;
 
 vectorized! {
-/// Entropy heat map of some columns of a row: Σ p ln(p + ε) / ln(1/C), with f32 in every step.
+/// Entropy of some columns of a row: Σ p ln(p + ε) / ln(1/C), with f32 in every step.
 ///
 /// `probs`: `[C, width]`, as in [`measures::pixel_row`]. `heat` is cleared and receives a value for each of
-/// `columns`, in [0, 1] up to rounding; a certain column gives −4·10⁻⁸.
+/// `columns`, in [0, 1] up to rounding: a column with one probability of 1 gives −4·10⁻⁸.
 ///
-/// Unlike [`measures::pixel_row::entropy_row`] it does not divide the probabilities by their sum, and has an ε.
+/// Unlike [`measures::pixel_row::entropy_row`] it does not divide the probabilities by their sum, and it has an ε.
 ///
 /// Source: reference `metrics.pyx`, map E, whose logarithms differ from these by a few units in the last place.
 pub fn entropy_heat(probs: &[f32], width: usize, columns: Range<usize>, heat: &mut Vec<f32>) {

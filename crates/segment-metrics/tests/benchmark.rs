@@ -1,22 +1,21 @@
 //! Segment figures of `SegmentMeIfYouCan`'s benchmark, from score maps through segments and tables.
 
-use std::path::{Path, PathBuf};
-
 use anyhow::{Context, Result, ensure};
 use artifacts::labels::MaskKind;
 use artifacts::mask::Mask;
 use artifacts::score::Score;
 use artifacts::track::Track;
-use half::f16;
 use measures::curves::best_f1;
 use measures::pixel_counts::ScoreCounts;
 use measures::pixel_row::PixelRow;
-use ood_eval::detections::Detections;
-use ood_eval::segment_scores::{object_sious, score_segments, segment_ppvs};
+use ood_eval::metrics::segment_totals::{SegmentTotals, object_sious, segment_ppvs};
+use ood_eval::read::detections::Detections;
 use segment_metrics::analysis::{SampleMetrics, Segmentation, analyze};
-use segment_metrics::joined::Folders;
+use segment_metrics::tables::sources::Sources;
 use segment_metrics::tables::{write_joined, write_sample};
 use serde_json::Value;
+use stage_testing::data::golden;
+use stage_testing::npy::Npy;
 
 /// The network's classes play no part.
 const CLASSES: usize = 2;
@@ -39,10 +38,8 @@ impl Frame {
 }
 
 /// The folder `smiyc` of the goldens, with what the benchmark's tool says.
-fn golden() -> Result<(Vec<Frame>, Value)> {
-    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden");
-    let dir = std::env::var_os("OODSEG_GOLDEN").map_or(default, PathBuf::from);
-    let dir = dir.join("smiyc");
+fn golden_frames() -> Result<(Vec<Frame>, Value)> {
+    let dir = golden("smiyc");
     let mut frames = Vec::new();
     for frame in 0.. {
         let path = dir.join(format!("gt_{frame}.png"));
@@ -50,26 +47,18 @@ fn golden() -> Result<(Vec<Frame>, Value)> {
             break;
         }
         let labels = Mask::read(&path, MaskKind::Eval)?;
-        let scores = read_f16(&dir.join(format!("score_{frame}.npy")), labels.labels.len())?;
+        let scores = Npy::read(&dir.join(format!("score_{frame}.npy")), "<f2")?;
+        ensure!(
+            scores.shape == [labels.height, labels.width],
+            "score_{frame}.npy has the shape {:?}",
+            scores.shape
+        );
+        let scores = scores.halves();
         frames.push(Frame { scores, labels });
     }
     ensure!(!frames.is_empty(), "no frames in {}", dir.display());
     let expected = std::fs::read_to_string(dir.join("expected.json"))?;
     Ok((frames, serde_json::from_str(&expected)?))
-}
-
-/// Values of a C-order `<f2` array of `n` values in an npy file of version 1.
-fn read_f16(path: &Path, n: usize) -> Result<Vec<f32>> {
-    let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-    ensure!(bytes.starts_with(b"\x93NUMPY\x01"), "npy version 1");
-    let data = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    let header = String::from_utf8_lossy(&bytes[10..data]);
-    ensure!(
-        header.contains("'<f2'") && bytes.len() - data == 2 * n,
-        "{header}"
-    );
-    let value = |&b: &[u8; 2]| f16::from_le_bytes(b).to_f32();
-    Ok(bytes[data..].as_chunks::<2>().0.iter().map(value).collect())
 }
 
 fn segmentation(track: Track, threshold: f32) -> Segmentation {
@@ -92,13 +81,13 @@ fn detections(frames: &[Frame], segmentation: &Segmentation) -> Result<Detection
         write_sample(&folder, &id, &frame.measure(segmentation), CLASSES)?;
         folders.push(folder);
     }
-    write_joined(scratch.path(), &Folders::OfSamples(folders), CLASSES)?;
+    write_joined(scratch.path(), &Sources::Samples(folders), &[], CLASSES)?;
     Detections::read(scratch.path())
 }
 
 #[test]
 fn golden_segment_figures_of_both_tracks() -> Result<()> {
-    let (frames, expected) = golden()?;
+    let (frames, expected) = golden_frames()?;
     let mut checked = [0; 2];
     for dtype in ["float16", "float32"] {
         for (name, case) in expected[dtype].as_object().context("cases by name")? {
@@ -140,18 +129,19 @@ fn check(name: &str, case: &Value, all: &Detections) -> Result<()> {
             assert!((a - b).abs() < 1e-12, "{name} {key}: {a} instead of {b}");
         }
     }
-    let scores = score_segments(all, &kept);
+    let totals = SegmentTotals::of_all(all, &kept);
     for (key, ours) in [
-        ("f1_mean", scores.f1),
-        ("sIoU_gt", scores.siou),
-        ("prec_pred", scores.ppv),
+        ("f1_mean", totals.mean_f1()),
+        ("sIoU_gt", totals.mean_siou()),
+        ("prec_pred", totals.mean_ppv()),
     ] {
-        let theirs = case["aggregate"][key].as_f64();
-        let difference = ours.zip(theirs).map(|(a, b)| (a - b).abs());
-        assert!(
-            difference.is_some_and(|d| d < 1e-12),
-            "{name} {key}: {ours:?} instead of {theirs:?}"
-        );
+        // without segments or objects, neither of us has a value
+        let theirs = case["aggregate"].get(key).context("a figure")?.as_f64();
+        let is_same = match (ours, theirs) {
+            (Some(a), Some(b)) => (a - b).abs() < 1e-12,
+            (ours, theirs) => ours.is_none() && theirs.is_none(),
+        };
+        assert!(is_same, "{name} {key}: {ours:?} instead of {theirs:?}");
     }
     Ok(())
 }
@@ -159,27 +149,31 @@ fn check(name: &str, case: &Value, all: &Detections) -> Result<()> {
 /// The threshold from bins is the best of an exact sort, and makes the same segments.
 #[test]
 fn golden_threshold_of_the_best_f1() -> Result<()> {
-    let (frames, expected) = golden()?;
+    let (frames, expected) = golden_frames()?;
     let exact = &expected["exact"];
     let best = exact["best_f1"].as_f64().context("F1")?;
-    let cut = exact["best_f1_threshold_ge"]
-        .as_f64()
-        .context("threshold")? as f32;
+    let exact_threshold = exact["best_f1_threshold_ge"].as_f64();
+    let exact_threshold = exact_threshold.context("threshold")? as f32;
     let mut sums = ScoreCounts::<u64>::new();
     for frame in &frames {
-        sums.add(&frame.measure(&segmentation(Track::Anomaly, cut)).counts);
+        sums.add(
+            &frame
+                .measure(&segmentation(Track::Anomaly, exact_threshold))
+                .counts,
+        );
     }
     let bins = sums.of(Score::Entropy).histogram();
     let (f1, threshold) = best_f1(&bins).context("both sides have pixels")?;
     assert!((f1 - best).abs() < 1e-9, "{f1} instead of {best}");
     for (i, frame) in frames.iter().enumerate() {
         for track in Track::ALL {
-            let [ours, theirs] = [threshold, cut].map(|t| frame.measure(&segmentation(track, t)));
+            let [ours, theirs] =
+                [threshold, exact_threshold].map(|t| frame.measure(&segmentation(track, t)));
             assert!(
-                ours.segment_map == theirs.segment_map,
+                ours.matching.segment_map == theirs.matching.segment_map,
                 "frame {i} {track:?}"
             );
-            assert_eq!(ours.overlaps, theirs.overlaps);
+            assert_eq!(ours.matching.overlaps, theirs.matching.overlaps);
         }
     }
     Ok(())
@@ -208,20 +202,35 @@ fn small_objects_leave_segments_that_they_connect() {
         })
     };
     let all = measure(9, 0);
-    assert_eq!((all.segments[0].sums.size, all.objects.len()), (9, 2));
+    assert_eq!(
+        (
+            all.matching.segments[0].sums.size,
+            all.matching.objects.len()
+        ),
+        (9, 2)
+    );
     let some = measure(9, 3);
     // 9 connected pixels are not too few, 7 of them are rated, 3 of these in the object
     assert_eq!(
-        some.segment_map.ids,
+        some.matching.segment_map.ids,
         [0, 0, 1, 1, 1, 1, 1, 0, 0, 1, 1, 0, 0]
     );
-    assert_eq!(some.segments[0].sums.size, 7);
-    assert_eq!((some.segments[0].n_shared, some.objects.len()), (3, 1));
-    assert_eq!(measure(10, 3).segments.len(), 0);
+    assert_eq!(some.matching.segments[0].sums.size, 7);
+    assert_eq!(
+        (
+            some.matching.segments[0].n_shared,
+            some.matching.objects.len()
+        ),
+        (3, 1)
+    );
+    assert_eq!(measure(10, 3).matching.segments.len(), 0);
     // pixel figures count the small object
     assert_eq!((some.n_in, some.n_out), (all.n_in, all.n_out));
     assert!(some.counts == all.counts);
     let every = measure(0, 6);
-    assert_eq!((every.segments.len(), every.objects.len()), (1, 0));
-    assert_eq!(every.segments[0].sums.size, 4);
+    assert_eq!(
+        (every.matching.segments.len(), every.matching.objects.len()),
+        (1, 0)
+    );
+    assert_eq!(every.matching.segments[0].sums.size, 4);
 }

@@ -1,4 +1,4 @@
-//! Random small images against the definitions, written down as plainly as possible.
+//! Random small images, compared with the definitions, which are written down as plainly as possible.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,13 +49,13 @@ impl Picture {
         self.metrics_at(self.segmentation.threshold, &[])
     }
 
-    fn metrics_at(&self, threshold: f32, further: &[f32]) -> SampleMetrics {
+    fn metrics_at(&self, threshold: f32, additional: &[f32]) -> SampleMetrics {
         let segmentation = Segmentation {
             threshold,
             ..self.segmentation
         };
         let fill_row = |y, row: &mut PixelRow| self.fill_row(y, row);
-        analyze(fill_row, &self.labels, CLASSES, &segmentation, further)
+        analyze(fill_row, &self.labels, CLASSES, &segmentation, additional)
     }
 
     fn all(&self) -> impl Iterator<Item = Pixel> + use<> {
@@ -135,11 +135,11 @@ proptest! {
         let mut segments = picture.components(&flagged.collect());
         segments.retain(|s| s.len() as u64 >= picture.segmentation.min_size);
         let objects = picture.components(&picture.all().filter(|&p| picture.label(p) == 1).collect());
-        check_map(&metrics.segment_map, &segments);
+        check_map(&metrics.matching.segment_map, &segments);
         check_map(&metrics.object_map, &objects);
-        check_sides(&picture, &metrics.segments, &segments, &objects);
-        check_sides(&picture, &metrics.objects, &objects, &segments);
-        for (region, pixels) in metrics.segments.iter().zip(&segments) {
+        check_regions(&picture, &metrics.matching.segments, &segments, &objects);
+        check_regions(&picture, &metrics.matching.objects, &objects, &segments);
+        for (region, pixels) in metrics.matching.segments.iter().zip(&segments) {
             check_features(&features(&region.sums), &expected_features(&picture, &rows, pixels));
         }
         check_overlaps(&metrics, &segments, &objects);
@@ -147,16 +147,16 @@ proptest! {
     }
 
     #[test]
-    fn further_thresholds_are_as_if_alone(picture in pictures(), further in prop::collection::vec(0_f32..1.0, 1..4)) {
-        let all = picture.metrics_at(picture.segmentation.threshold, &further);
-        prop_assert_eq!(all.segments, picture.metrics().segments);
-        prop_assert_eq!(all.further.len(), further.len());
-        for (cut, threshold) in all.further.into_iter().zip(further) {
-            let alone = picture.metrics_at(threshold, &[]);
-            prop_assert_eq!(cut.segments, alone.segments);
-            prop_assert_eq!(cut.objects, alone.objects);
-            prop_assert_eq!(cut.overlaps, alone.overlaps);
-            prop_assert_eq!(cut.segment_map.ids, alone.segment_map.ids);
+    fn additional_thresholds_are_as_if_alone(picture in pictures(), additional in prop::collection::vec(0_f32..1.0, 1..4)) {
+        let all = picture.metrics_at(picture.segmentation.threshold, &additional);
+        prop_assert_eq!(all.matching.segments, picture.metrics().matching.segments);
+        prop_assert_eq!(all.additional.len(), additional.len());
+        for (matching, threshold) in all.additional.into_iter().zip(additional) {
+            let alone = picture.metrics_at(threshold, &[]).matching;
+            prop_assert_eq!(matching.segments, alone.segments);
+            prop_assert_eq!(matching.objects, alone.objects);
+            prop_assert_eq!(matching.overlaps, alone.overlaps);
+            prop_assert_eq!(matching.segment_map.ids, alone.segment_map.ids);
         }
     }
 
@@ -213,8 +213,9 @@ fn check_map(map: &Components, expected: &[Pixels]) {
     assert_eq!((map.count, &map.ids), (expected.len(), &ids));
 }
 
-/// The union is found by walking from the region over the other side's pixels that no own region covers.
-fn check_sides(picture: &Picture, actual: &[Region], own: &[Pixels], other: &[Pixels]) {
+/// `own` are the pixels of the regions, `other` those of the side that they are compared with. The union is found by walking from
+/// a region over the other side's pixels that no own region covers.
+fn check_regions(picture: &Picture, actual: &[Region], own: &[Pixels], other: &[Pixels]) {
     let covered: Pixels = own.iter().flatten().copied().collect();
     let others: Pixels = other.iter().flatten().copied().collect();
     let uncovered: Pixels = others.difference(&covered).copied().collect();
@@ -324,6 +325,7 @@ fn check_overlaps(metrics: &SampleMetrics, segments: &[Pixels], objects: &[Pixel
     }
     expected.retain(|&(_, _, n)| n > 0);
     let actual: Vec<_> = metrics
+        .matching
         .overlaps
         .iter()
         .map(|o| (o.segment_id, o.object_id, o.n_pixels))

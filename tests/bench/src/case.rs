@@ -1,20 +1,21 @@
-//! What is measured: a name, the work it does, and how it is set up.
+//! A case of the benchmark: its name, the work that it has to do, and its setup.
 
 use anyhow::Result;
 use clap::ValueEnum;
 
-/// Which passes are timed.
+/// The passes that are timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
     /// The forward pass without gradients.
     Forward,
-    /// Forward and backward pass; of a training step also the optimizer.
+    /// The forward and the backward pass; for a training step also the optimizer.
     Both,
 }
 
 impl Mode {
     pub(crate) const ALL: [Self; 2] = [Self::Forward, Self::Both];
 
+    /// Name on the command line and in the table.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Forward => "forward",
@@ -23,24 +24,39 @@ impl Mode {
     }
 }
 
-/// The work that cannot be avoided in one repetition.
+/// The least that one repetition has to do.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Work {
-    /// Floating point operations of products and sums.
+pub(crate) enum Cost {
+    /// Floating-point operations of multiplications and additions.
     Flop(f64),
-    /// Bytes read from or written to memory at least once.
+    /// Bytes that must be read from or written to memory.
     Bytes(f64),
 }
 
-/// One repetition, ready to be timed.
+/// One repetition, which is timed.
 pub(crate) type Run = Box<dyn FnMut() -> Result<()>>;
 
-/// One thing that is measured.
+/// One case of the benchmark.
 pub(crate) struct Case {
     pub name: &'static str,
-    /// The work in a mode; none where the mode does not exist.
-    pub work: fn(Mode) -> Option<Work>,
-    pub setup: fn(Mode) -> Result<Run>,
+    /// The cost in a mode; `None` if the case does not have this mode.
+    pub cost: Box<dyn Fn(Mode) -> Option<Cost>>,
+    /// Allocates the arguments and returns a repetition.
+    pub setup: Box<dyn Fn(Mode) -> Result<Run>>,
+}
+
+impl Case {
+    pub(crate) fn new(
+        name: &'static str,
+        cost: impl Fn(Mode) -> Option<Cost> + 'static,
+        setup: impl Fn(Mode) -> Result<Run> + 'static,
+    ) -> Self {
+        Self {
+            name,
+            cost: Box::new(cost),
+            setup: Box::new(setup),
+        }
+    }
 }
 
 /// All cases.

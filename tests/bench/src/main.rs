@@ -1,7 +1,7 @@
-//! Time, throughput and peak memory of what the stages spend their time in.
+//! Time, throughput and peak memory of the operations in which the stages spend their time.
 //!
-//! `bench table` measures alone and says how near each operation is to this machine's own peak; `bench serve` runs single repetitions as
-//! its standard input asks, so that `race.py` can take turns with another library within one run.
+//! `bench table` measures the operations and prints which fraction of this machine's peak each of them reaches. `bench serve` runs single
+//! repetitions on request, so that `race.py` can alternate with another library within one run.
 #![allow(clippy::print_stdout)] // its purpose
 
 mod case;
@@ -23,21 +23,21 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Measure the cases whose names contain FILTER and print a table
+    /// Measure cases and print a table
     Table {
-        /// Part of the cases' names; none: all
+        /// Measure only cases whose names contain this text
         filter: Option<String>,
-        /// Shortest time to spend on each measurement, in seconds
+        /// Minimum time of each measurement, in seconds
         #[arg(long, default_value_t = 1.0)]
         seconds: f64,
     },
-    /// Time one repetition for each line `CASE MODE` on standard input, mode `forward` or `both`
+    /// Time one repetition for each line `CASE MODE` on standard input; MODE is `forward` or `both`
     Serve,
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    // on one of rayon's threads: from any other it takes two wake-ups to begin an operation, and one to end it
+    // on one of rayon's threads: from any other thread, two wake-ups are needed to start an operation and one to end it
     rayon::scope(|_| match args.command {
         Command::Table { filter, seconds } => table::print(filter.as_deref(), seconds),
         Command::Serve => serve::serve(),

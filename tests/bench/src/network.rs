@@ -10,35 +10,37 @@ use seg_model::nets::Network;
 use seg_model::params::Params;
 use seg_ops::{AdamConfig, AdamState, BatchNormMode, SoftTargets};
 
-use crate::case::{Case, Mode, Run, Work};
+use crate::case::{Case, Cost, Mode, Run};
 use crate::ops::random;
 
 /// Output channels of the published weights of `ERFNet`.
 const CHANNELS: usize = 20;
-/// Operations of a forward pass of `ERFNet` for each pixel of the image.
+/// Floating-point operations of a forward pass of `ERFNet` per image pixel.
 const ERFNET_FLOP_PER_PIXEL: f64 = 101_500.0;
 
+/// All networks.
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        Case {
-            name: "erfnet-step",
-            work: |mode| {
+        Case::new(
+            "erfnet-step",
+            |mode| {
                 let forward = ERFNET_FLOP_PER_PIXEL * (2 * 256 * 512) as f64;
-                (mode == Mode::Both).then_some(Work::Flop(3.0 * forward))
+                (mode == Mode::Both).then_some(Cost::Flop(3.0 * forward))
             },
-            setup: erfnet_step,
-        },
-        Case {
-            name: "erfnet-inference",
-            work: |mode| {
-                (mode == Mode::Forward)
-                    .then_some(Work::Flop(ERFNET_FLOP_PER_PIXEL * (512 * 1024) as f64))
+            erfnet_step,
+        ),
+        Case::new(
+            "erfnet-inference",
+            |mode| {
+                let forward = ERFNET_FLOP_PER_PIXEL * (512 * 1024) as f64;
+                (mode == Mode::Forward).then_some(Cost::Flop(forward))
             },
-            setup: erfnet_inference,
-        },
+            erfnet_inference,
+        ),
     ]
 }
 
+/// A forward pass of one image of 1024x512 pixels.
 fn erfnet_inference(_: Mode) -> Result<Run> {
     let params = Params::random(0, &Device::Cpu);
     let net = Network::Erfnet.build_frozen(CHANNELS, &params)?;
@@ -49,7 +51,7 @@ fn erfnet_inference(_: Mode) -> Result<Run> {
     }))
 }
 
-/// Forward, cross entropy, backward, Adam; batch 2 at 512x256, no dropout.
+/// Forward pass, cross entropy, backward pass and Adam, for a batch of 2 images of 512x256 pixels, without dropout.
 fn erfnet_step(_: Mode) -> Result<Run> {
     let params = Params::random(0, &Device::Cpu);
     let net = Network::Erfnet.build_trainable(CHANNELS, &params)?;

@@ -1,14 +1,17 @@
-//! The operations, on shapes that segmentation networks have.
+//! The operations, with the shapes of segmentation networks.
 
 use anyhow::Result;
 use candle_core::{DType, Device, Shape, Tensor, Var};
-use seg_ops::{BatchNormConfig, BatchNormMode, Conv2dConfig, ConvTranspose2dConfig, SoftTargets};
+use seg_ops::{
+    BatchNormConfig, BatchNormMode, BatchNormParams, Conv2dConfig, ConvTranspose2dConfig,
+    SoftTargets,
+};
 
-use crate::case::{Case, Mode, Run, Work};
+use crate::case::{Case, Cost, Mode, Run};
 
 const CPU: &Device = &Device::Cpu;
 
-/// Pseudorandom numbers in [-1, 1); what they are makes no difference to the time.
+/// Pseudorandom numbers in [-1, 1). Their values do not affect the time.
 pub(crate) fn random(shape: impl Into<Shape>) -> Result<Tensor> {
     let shape = shape.into();
     let numbers = (0..shape.elem_count() as u64).map(|i| {
@@ -18,7 +21,7 @@ pub(crate) fn random(shape: impl Into<Shape>) -> Result<Tensor> {
     Ok(Tensor::from_iter(numbers, CPU)?.reshape(shape)?)
 }
 
-/// The argument as a variable if gradients are timed.
+/// An argument, which is a variable if gradients are timed.
 fn argument(shape: impl Into<Shape>, mode: Mode) -> Result<Tensor> {
     let values = random(shape)?;
     Ok(match mode {
@@ -27,7 +30,7 @@ fn argument(shape: impl Into<Shape>, mode: Mode) -> Result<Tensor> {
     })
 }
 
-/// Runs `f`, and the gradient for a result of ones if gradients are timed.
+/// A repetition that runs `f` and, if gradients are timed, the backward pass from a gradient of ones.
 fn repetition(mode: Mode, f: impl Fn() -> candle_core::Result<Tensor> + 'static) -> Run {
     Box::new(move || {
         let y = f()?;
@@ -39,21 +42,24 @@ fn repetition(mode: Mode, f: impl Fn() -> candle_core::Result<Tensor> + 'static)
 }
 
 /// Shapes of a convolution.
+#[derive(Clone, Copy)]
 struct Conv {
+    /// `[N, Ci, H, W]`.
     x: [usize; 4],
+    /// `[Co, Ci / groups, kh, kw]`.
     weight: [usize; 4],
     config: Conv2dConfig,
 }
 
 impl Conv {
-    fn work(&self, mode: Mode) -> Work {
+    fn cost(&self, mode: Mode) -> Cost {
         let [n, _, h, w] = self.x;
         let [co, ci, kh, kw] = self.weight;
         let stride = self.config.stride.0 * self.config.stride.1;
         let forward = 2.0 * (n * co * ci * kh * kw) as f64 * (h * w / stride) as f64;
-        Work::Flop(match mode {
+        Cost::Flop(match mode {
             Mode::Forward => forward,
-            // an image of three channels needs no gradient
+            // an image, with its three channels, needs no gradient
             Mode::Both if self.x[1] == 3 => 2.0 * forward,
             Mode::Both => 3.0 * forward,
         })
@@ -69,6 +75,7 @@ impl Conv {
     }
 }
 
+/// A configuration with equal values for rows and columns.
 const fn square(stride: usize, dilation: usize, padding: usize, groups: usize) -> Conv2dConfig {
     Conv2dConfig {
         stride: (stride, stride),
@@ -78,153 +85,82 @@ const fn square(stride: usize, dilation: usize, padding: usize, groups: usize) -
     }
 }
 
-macro_rules! conv {
-    ($name:literal, $x:expr, $weight:expr, $config:expr) => {{
-        const CONV: Conv = Conv {
-            x: $x,
-            weight: $weight,
-            config: $config,
-        };
-        Case {
-            name: $name,
-            work: |mode| Some(CONV.work(mode)),
-            setup: |mode| CONV.setup(mode),
-        }
-    }};
+/// The dilated 3x1 convolutions of `ERFNet`.
+const VERTICAL: Conv2dConfig = Conv2dConfig {
+    stride: (1, 1),
+    padding: (8, 0),
+    dilation: (8, 1),
+    groups: 1,
+};
+
+/// A case that is a convolution: name, shape of the image, shape of the weights, configuration.
+type ConvCase = (&'static str, [usize; 4], [usize; 4], Conv2dConfig);
+
+/// The most frequent kinds of convolution.
+#[rustfmt::skip]
+const MAIN_CONVOLUTIONS: [ConvCase; 6] = [
+    ("conv-3x3", [1, 64, 128, 256], [64, 64, 3, 3], square(1, 1, 1, 1)),
+    ("conv-3x1-dilated-8", [1, 128, 64, 128], [128, 128, 3, 1], VERTICAL),
+    ("conv-3x3-dilated-12", [1, 2048, 32, 64], [256, 2048, 3, 3], square(1, 12, 12, 1)),
+    ("conv-1x1", [1, 256, 64, 128], [1024, 256, 1, 1], square(1, 1, 0, 1)),
+    ("conv-3x3-stride-2", [1, 3, 512, 1024], [64, 3, 3, 3], square(2, 1, 1, 1)),
+    ("depthwise-3x3", [1, 128, 64, 128], [128, 1, 3, 3], square(1, 1, 1, 128)),
+];
+
+/// Further convolutions of networks.
+#[rustfmt::skip]
+const MORE_CONVOLUTIONS: [ConvCase; 5] = [
+    ("conv-1x1-head", [1, 256, 128, 256], [19, 256, 1, 1], square(1, 1, 0, 1)),
+    ("conv-3x3-stride-2-inner", [1, 64, 128, 256], [128, 64, 3, 3], square(2, 1, 1, 1)),
+    ("conv-3x3-dilated-2", [1, 1024, 33, 65], [512, 1024, 3, 3], square(1, 2, 2, 1)),
+    ("conv-3x3-16", [1, 16, 256, 512], [16, 16, 3, 3], square(1, 1, 1, 1)),
+    ("depthwise-3x3-stride-2", [1, 128, 64, 128], [128, 1, 3, 3], square(2, 1, 1, 128)),
+];
+
+fn convolution((name, x, weight, config): ConvCase) -> Case {
+    let conv = Conv { x, weight, config };
+    let cost = move |mode| Some(conv.cost(mode));
+    Case::new(name, cost, move |mode| conv.setup(mode))
 }
 
-/// Bytes of `n` f32.
-fn floats(n: usize) -> f64 {
-    4.0 * n as f64
+/// The cost of an operation that is bound by memory, which reads or writes `n` f32 so many times in each mode.
+fn floats(n: usize, forward: usize, both: usize) -> impl Fn(Mode) -> Option<Cost> {
+    move |mode| {
+        let times = match mode {
+            Mode::Forward => forward,
+            Mode::Both => both,
+        };
+        Some(Cost::Bytes((4 * n * times) as f64))
+    }
 }
 
 /// All operations.
 pub(crate) fn cases() -> Vec<Case> {
-    let mut cases = required_cases();
-    cases.extend(more_cases());
+    let mut cases: Vec<_> = MAIN_CONVOLUTIONS.into_iter().map(convolution).collect();
+    let image = 19 * 512 * 1024;
+    cases.extend([
+        Case::new(
+            "conv-transpose-3x3",
+            |mode| Some(transposed_cost(mode)),
+            transposed,
+        ),
+        // forward: statistics, normalization, result; backward: sums, then the gradient, each from two tensors
+        Case::new(
+            "batch-norm-relu",
+            floats(64 * 128 * 256, 3, 9),
+            batch_norm_relu,
+        ),
+        Case::new("bilinear-x8", floats(image, 1, 3), bilinear),
+        Case::new("objective", floats(image, 1, 3), objective),
+    ]);
+    cases.extend(MORE_CONVOLUTIONS.into_iter().map(convolution));
     cases
 }
 
-/// Those that are watched most.
-fn required_cases() -> Vec<Case> {
-    const VERTICAL: Conv2dConfig = Conv2dConfig {
-        stride: (1, 1),
-        padding: (8, 0),
-        dilation: (8, 1),
-        groups: 1,
-    };
-    vec![
-        conv!(
-            "conv-3x3",
-            [1, 64, 128, 256],
-            [64, 64, 3, 3],
-            square(1, 1, 1, 1)
-        ),
-        conv!(
-            "conv-3x1-dilated-8",
-            [1, 128, 64, 128],
-            [128, 128, 3, 1],
-            VERTICAL
-        ),
-        conv!(
-            "conv-3x3-dilated-12",
-            [1, 2048, 32, 64],
-            [256, 2048, 3, 3],
-            square(1, 12, 12, 1)
-        ),
-        conv!(
-            "conv-1x1",
-            [1, 256, 64, 128],
-            [1024, 256, 1, 1],
-            square(1, 1, 0, 1)
-        ),
-        conv!(
-            "conv-3x3-stride-2",
-            [1, 3, 512, 1024],
-            [64, 3, 3, 3],
-            square(2, 1, 1, 1)
-        ),
-        conv!(
-            "depthwise-3x3",
-            [1, 128, 64, 128],
-            [128, 1, 3, 3],
-            square(1, 1, 1, 128)
-        ),
-        Case {
-            name: "conv-transpose-3x3",
-            work: |mode| {
-                let forward = 2.0 * (128 * 64 * 128 * 64 * 9) as f64;
-                Some(Work::Flop(
-                    forward * if mode == Mode::Both { 3.0 } else { 1.0 },
-                ))
-            },
-            setup: transposed,
-        },
-        Case {
-            name: "batch-norm-relu",
-            // forward: statistics, normalization, result; backward: sums, then the gradient, each from two tensors
-            work: |mode| {
-                Some(Work::Bytes(floats(
-                    64 * 128 * 256 * if mode == Mode::Both { 9 } else { 3 },
-                )))
-            },
-            setup: batch_norm_relu,
-        },
-        Case {
-            name: "bilinear-x8",
-            work: |mode| {
-                Some(Work::Bytes(floats(
-                    19 * 512 * 1024 * if mode == Mode::Both { 3 } else { 1 },
-                )))
-            },
-            setup: bilinear,
-        },
-        Case {
-            name: "objective",
-            work: |mode| {
-                Some(Work::Bytes(floats(
-                    19 * 512 * 1024 * if mode == Mode::Both { 3 } else { 1 },
-                )))
-            },
-            setup: objective,
-        },
-    ]
-}
-
-/// What networks have besides.
-fn more_cases() -> Vec<Case> {
-    vec![
-        conv!(
-            "conv-1x1-head",
-            [1, 256, 128, 256],
-            [19, 256, 1, 1],
-            square(1, 1, 0, 1)
-        ),
-        conv!(
-            "conv-3x3-stride-2-inner",
-            [1, 64, 128, 256],
-            [128, 64, 3, 3],
-            square(2, 1, 1, 1)
-        ),
-        conv!(
-            "conv-3x3-dilated-2",
-            [1, 1024, 33, 65],
-            [512, 1024, 3, 3],
-            square(1, 2, 2, 1)
-        ),
-        conv!(
-            "conv-3x3-16",
-            [1, 16, 256, 512],
-            [16, 16, 3, 3],
-            square(1, 1, 1, 1)
-        ),
-        conv!(
-            "depthwise-3x3-stride-2",
-            [1, 128, 64, 128],
-            [128, 1, 3, 3],
-            square(2, 1, 1, 128)
-        ),
-    ]
+fn transposed_cost(mode: Mode) -> Cost {
+    let forward = 2.0 * (128 * 64 * 128 * 64 * 9) as f64;
+    let passes = if mode == Mode::Both { 3.0 } else { 1.0 };
+    Cost::Flop(forward * passes)
 }
 
 fn transposed(mode: Mode) -> Result<Run> {
@@ -249,8 +185,14 @@ fn batch_norm_relu(mode: Mode) -> Result<Run> {
     let mean = Var::zeros(64, DType::F32, CPU)?;
     let var = Var::ones(64, DType::F32, CPU)?;
     Ok(repetition(mode, move || {
-        let (config, statistics) = (BatchNormConfig::default(), BatchNormMode::Batch);
-        seg_ops::batch_norm_relu(&x, &weight, &bias, &mean, &var, config, statistics, None)
+        let params = BatchNormParams {
+            weight: &weight,
+            bias: &bias,
+            running_mean: &mean,
+            running_var: &var,
+            config: BatchNormConfig::default(),
+        };
+        seg_ops::batch_norm_relu(&x, &params, BatchNormMode::Batch, None)
     }))
 }
 

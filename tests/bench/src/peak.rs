@@ -1,21 +1,21 @@
-//! What this machine can do at most: products and sums a second, and bytes a second.
+//! The limits of this machine: floating-point operations per second, and bytes per second.
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use rayon::prelude::*;
 
-/// Measured limits with all threads.
+/// Limits of all threads together, as measured.
 pub(crate) struct Peak {
-    /// Floating point operations a second.
+    /// Floating-point operations per second.
     pub flops: f64,
-    /// Bytes read or written a second.
+    /// Bytes read or written per second.
     pub bytes: f64,
-    /// Width of the vectors that `flops` was reached with.
+    /// Instruction set with which `flops` was reached.
     pub vectors: &'static str,
 }
 
-/// Measures both limits for about a second.
+/// Measures both limits, which takes about a second.
 pub(crate) fn measure() -> anyhow::Result<Peak> {
     let (flops, vectors) = seg_ops::peak_flops()?;
     Ok(Peak {
@@ -25,7 +25,7 @@ pub(crate) fn measure() -> anyhow::Result<Peak> {
     })
 }
 
-/// Bytes a second of a copy between buffers that no cache holds.
+/// Bytes per second of a copy between buffers that are larger than any cache.
 fn memory() -> f64 {
     const LEN: usize = 1 << 25;
     let from = vec![1f32; LEN];

@@ -1,4 +1,4 @@
-//! One repetition at a time, as asked.
+//! Single repetitions on request.
 
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
@@ -9,7 +9,7 @@ use clap::ValueEnum;
 
 use crate::case::{Mode, all};
 
-/// Answers each line `CASE MODE` with the seconds of one repetition and the process' peak resident memory in bytes.
+/// Answers each line `CASE MODE` with the seconds of one repetition and the peak resident memory of the process in bytes.
 pub(crate) fn serve() -> Result<()> {
     let cases = all();
     let mut runs = HashMap::new();
@@ -20,12 +20,12 @@ pub(crate) fn serve() -> Result<()> {
         let case = cases
             .iter()
             .find(|case| case.name == name)
-            .with_context(|| format!("there is no case {name:?}"))?;
+            .with_context(|| format!("there is no case {name:?}: see `bench table`"))?;
         if !runs.contains_key(&line) {
-            runs.clear(); // the buffers of the case before
+            runs.clear(); // frees the buffers of the previous case
             runs.insert(line.clone(), (case.setup)(mode)?);
         }
-        let run = runs.get_mut(&line).context("just inserted")?;
+        let run = runs.get_mut(&line).context("the run was just inserted")?;
         let start = Instant::now();
         run()?;
         println!("{} {}", start.elapsed().as_secs_f64(), peak_memory());
@@ -34,7 +34,7 @@ pub(crate) fn serve() -> Result<()> {
     Ok(())
 }
 
-/// Peak resident memory of this process in bytes; 0 where the system does not say.
+/// Peak resident memory of this process in bytes; 0 if the system does not provide it.
 pub(crate) fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,13 +1,13 @@
-//! The table of a run on its own.
+//! The table of all measurements.
 
 use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::case::{Mode, Run, Work, all};
+use crate::case::{Cost, Mode, Run, all};
 use crate::peak::{self, Peak};
 
-/// Measures all cases whose name contains `filter`.
+/// Measures all cases whose names contain `filter`, each for at least `seconds`.
 pub(crate) fn print(filter: Option<&str>, seconds: f64) -> Result<()> {
     let peak = peak::measure()?;
     println!(
@@ -26,34 +26,35 @@ pub(crate) fn print(filter: Option<&str>, seconds: f64) -> Result<()> {
             continue;
         }
         for mode in Mode::ALL {
-            let Some(work) = (case.work)(mode) else {
+            let Some(cost) = (case.cost)(mode) else {
                 continue;
             };
             let time = median(&mut (case.setup)(mode)?, seconds)?;
-            let (rate, share) = rate(work, time, &peak);
+            let (rate, fraction) = rate(cost, time, &peak);
             println!(
                 "{:<40} {:<8} {:>9.2} {rate:>16} {:>7.0}%",
                 case.name,
                 mode.name(),
                 time * 1e3,
-                share * 100.0
+                fraction * 100.0
             );
         }
     }
     Ok(())
 }
 
-fn rate(work: Work, time: f64, peak: &Peak) -> (String, f64) {
-    match work {
-        Work::Flop(n) => (
+/// The throughput as text, and as a fraction of the peak.
+fn rate(cost: Cost, time: f64, peak: &Peak) -> (String, f64) {
+    match cost {
+        Cost::Flop(n) => (
             format!("{:.1} GFLOP", n / time / 1e9),
             n / time / peak.flops,
         ),
-        Work::Bytes(n) => (format!("{:.1} GB", n / time / 1e9), n / time / peak.bytes),
+        Cost::Bytes(n) => (format!("{:.1} GB", n / time / 1e9), n / time / peak.bytes),
     }
 }
 
-/// The median time of a repetition, in seconds, after one to warm up.
+/// The median time of a repetition in seconds, after one repetition to warm up.
 fn median(run: &mut Run, seconds: f64) -> Result<f64> {
     run()?;
     let begin = Instant::now();

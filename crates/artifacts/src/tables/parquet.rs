@@ -206,6 +206,8 @@ mod tests {
             Column::new("auroc".into(), &rates),
             Column::new("auprc".into(), &rates),
             Column::new("fpr95".into(), &rates),
+            Column::new("max_score".into(), &rates),
+            Column::new("mean_score".into(), &rates),
             Column::new("coarse_bins".into(), lists(|i| (0..i as u32 % 5).collect())),
             Column::new("bins_in".into(), lists(|i| (0..i as u64 % 5).collect())),
             Column::new("bins_out".into(), lists(|i| (0..i as u64 % 5).collect())),

@@ -102,8 +102,10 @@ pub(super) fn images_of<'a>(
     score: Score,
     weights: &[u8],
 ) -> Option<Vec<Image<'a>>> {
+    // every score of an image, then every score of the next one
     let samples = data.samples.as_ref()?.iter();
-    let images = samples.filter(|pixels| pixels.score == score).zip(weights);
+    let of_score = samples.skip(score as usize).step_by(Score::ALL.len());
+    let images = of_score.zip(weights);
     let images = images.map(|(pixels, &times)| Image { pixels, times });
     let is_used = |i: &Image<'_>| i.times > 0 && (i.pixels.n_out > 0 || !data.only_with_ood);
     Some(images.filter(is_used).collect())

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use artifacts::score::Score;
-use measures::curves;
 use measures::pixel_counts::BinCount;
+use measures::{curves, ranking};
 use serde::de::Error as _;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -84,7 +84,7 @@ pub struct Image<'a> {
 pub static AUROC: Definition = Definition {
     name: "auroc",
     label: "AUROC",
-    meaning: "Probability that an unknown pixel has a higher score than a known one. 50 % is guessing. Insensitive to how rare unknown pixels are.",
+    meaning: "Area under the ROC curve: the probability that an unknown pixel has a higher score than a known pixel. Random guessing gives 50 %. The value does not depend on how rare unknown pixels are.",
     better: Better::Higher,
     unit: Unit::Share,
     is_main: true,
@@ -97,7 +97,7 @@ pub static AUROC: Definition = Definition {
 pub static FPR95: Definition = Definition {
     name: "fpr95",
     label: "FPR95",
-    meaning: "Share of known pixels that are flagged at the first threshold at which 95 % of the unknown pixels are.",
+    meaning: "False positive rate at 95 % true positive rate: the share of known pixels that are flagged when the threshold is just low enough to flag 95 % of the unknown pixels.",
     better: Better::Lower,
     unit: Unit::Share,
     is_main: true,
@@ -110,7 +110,7 @@ pub static FPR95: Definition = Definition {
 pub static AUPRC: Definition = Definition {
     name: "auprc",
     label: "AUPRC",
-    meaning: "Average precision: precision averaged over recall. Guessing gives the share of unknown pixels, so the scale differs between data sets.",
+    meaning: "Area under the precision-recall curve, computed as average precision. Random guessing gives the share of unknown pixels, so the values of different data sets are not comparable.",
     better: Better::Higher,
     unit: Unit::Share,
     is_main: true,
@@ -118,11 +118,77 @@ pub static AUPRC: Definition = Definition {
     formula: Formula::Pixels(curves::auprc),
 };
 
+/// Area under the ROC curve of whole images: an image is positive if it has an out-of-distribution pixel, and its score is the
+/// highest score of its rated pixels. `None` unless there are images of both kinds.
+///
+/// This asks whether a network can raise an alarm for an image, as a stage before people look at it or a vehicle slows down would;
+/// one pixel is enough to raise it. The maximum is the usual image score in anomaly detection on pictures, where the metric is
+/// called image-level AUROC.
+///
+/// Source: Bergmann et al. 2019, `MVTec` AD, for the task; Roth et al. 2022, `PatchCore`, for the maximum over pixels.
+pub static IMAGE_AUROC_MAX: Definition = Definition {
+    name: "image_auroc_max",
+    label: "image AUROC, max",
+    meaning: "The probability that an image with unknown pixels has a higher score than an image without, where the score of an image is the highest score of its pixels. Random guessing gives 50 %. It is not defined if all images have unknown pixels, or none has.",
+    better: Better::Higher,
+    unit: Unit::Share,
+    is_main: false,
+    column: 3,
+    formula: Formula::Images(|images| image_auroc(images, |pixels| pixels.max_score)),
+};
+
+/// The same with the mean score of the rated pixels as the score of an image: less sensitive to single pixels, but blind to small
+/// objects. It rather detects images that are unusual as a whole.
+pub static IMAGE_AUROC_MEAN: Definition = Definition {
+    name: "image_auroc_mean",
+    label: "image AUROC, mean",
+    meaning: "The same, where the score of an image is the mean score of its pixels. Small objects hardly change it.",
+    better: Better::Higher,
+    unit: Unit::Share,
+    is_main: false,
+    column: 4,
+    formula: Formula::Images(|images| image_auroc(images, |pixels| pixels.mean_score)),
+};
+
+/// Mean over images of the average precision of each image's pixels, over the images that have pixels of both kinds. `None` if no
+/// image has.
+///
+/// Every image counts alike, whereas [`AUPRC`] pools all pixels, so that images with large objects count most and scores must be
+/// comparable between images.
+///
+/// Source: Hendrycks et al. 2022, Scaling Out-of-Distribution Detection for Real-World Settings (`StreetHazards`), whose code
+/// evaluates each image by itself and averages.
+pub static MEAN_AUPRC: Definition = Definition {
+    name: "mean_auprc",
+    label: "mean AUPRC",
+    meaning: "AUPRC of each image by itself, averaged over the images that have known and unknown pixels. Every image counts alike, however large its objects are.",
+    better: Better::Higher,
+    unit: Unit::Share,
+    is_main: false,
+    column: 5,
+    formula: Formula::Images(|images| mean_over_images(images, |pixels| pixels.auprc)),
+};
+
+/// Mean over images of the false positive rate at a true positive rate of at least 0.95 of each image's pixels, over the images
+/// that have pixels of both kinds. `None` if no image has. Each image has a threshold of its own.
+///
+/// Source: as [`MEAN_AUPRC`].
+pub static MEAN_FPR95: Definition = Definition {
+    name: "mean_fpr95",
+    label: "mean FPR95",
+    meaning: "FPR95 of each image by itself, with its own threshold, averaged over the images that have known and unknown pixels.",
+    better: Better::Lower,
+    unit: Unit::Share,
+    is_main: false,
+    column: 6,
+    formula: Formula::Images(|images| mean_over_images(images, |pixels| pixels.fpr95)),
+};
+
 /// False positives: kept segments without any out-of-distribution pixel.
 pub static FALSE_POSITIVES: Definition = Definition {
     name: "false_positives",
     label: "FP",
-    meaning: "False positives: kept segments, which are connected regions of flagged pixels, without any unknown pixel.",
+    meaning: "False positives, or false alarms: kept segments without any unknown pixel.",
     better: Better::Lower,
     unit: Unit::Count,
     is_main: true,
@@ -134,7 +200,7 @@ pub static FALSE_POSITIVES: Definition = Definition {
 pub static FALSE_NEGATIVES: Definition = Definition {
     name: "false_negatives",
     label: "FN",
-    meaning: "False negatives: unknown objects without any pixel in a kept segment.",
+    meaning: "False negatives, or missed objects: unknown objects without any pixel in a kept segment.",
     better: Better::Lower,
     unit: Unit::Count,
     is_main: true,
@@ -148,7 +214,7 @@ pub static FALSE_NEGATIVES: Definition = Definition {
 pub static SIOU: Definition = Definition {
     name: "siou",
     label: "sIoU",
-    meaning: "Intersection over union of an object with the segments that overlap it, where pixels of other objects do not count against it; mean over objects.",
+    meaning: "Intersection over union of an unknown object with all kept segments that overlap it, where pixels of other objects do not count against it. The value is the mean over all objects.",
     better: Better::Higher,
     unit: Unit::Share,
     is_main: true,
@@ -163,7 +229,7 @@ pub static SIOU: Definition = Definition {
 pub static PPV: Definition = Definition {
     name: "ppv",
     label: "PPV",
-    meaning: "Share of a kept segment's pixels that are unknown; mean over segments.",
+    meaning: "Positive predictive value: the share of a kept segment's pixels that are unknown. The value is the mean over all kept segments.",
     better: Better::Higher,
     unit: Unit::Share,
     is_main: true,
@@ -178,7 +244,7 @@ pub static PPV: Definition = Definition {
 pub static F1: Definition = Definition {
     name: "f1",
     label: "F1*",
-    meaning: "F1 averaged over the sIoU thresholds 0.25, 0.30 … 0.75: an object counts as found if its sIoU reaches the threshold, a segment as false alarm if its PPV does not.",
+    meaning: "F1 averaged over the thresholds 0.25, 0.30, … 0.75. At each threshold, an object is a true positive if its sIoU is at least the threshold, otherwise a false negative; a segment is a false positive if its PPV is below the threshold.",
     better: Better::Higher,
     unit: Unit::Share,
     is_main: true,
@@ -187,16 +253,45 @@ pub static F1: Definition = Definition {
 };
 
 /// All metrics in the order of tables: those of scores first, then those of segments.
-pub static METRICS: [&Definition; 8] = [
+pub static METRICS: [&Definition; 12] = [
     &AUROC,
     &FPR95,
     &AUPRC,
+    &IMAGE_AUROC_MAX,
+    &IMAGE_AUROC_MEAN,
+    &MEAN_AUPRC,
+    &MEAN_FPR95,
     &FALSE_POSITIVES,
     &FALSE_NEGATIVES,
     &SIOU,
     &PPV,
     &F1,
 ];
+
+/// Area under the ROC curve of images with and without out-of-distribution pixels. Images without a score are left out: they have
+/// no rated pixel, or older tables do not know it.
+fn image_auroc(images: &[Image<'_>], score: fn(&SamplePixels) -> Option<f64>) -> Option<f64> {
+    let (mut scores, mut has_ood) = (Vec::new(), Vec::new());
+    for image in images {
+        for score in std::iter::repeat_n(score(image.pixels), image.times.into()).flatten() {
+            scores.push(score);
+            has_ood.push(image.pixels.n_out > 0);
+        }
+    }
+    ranking::auroc(&scores, &has_ood)
+}
+
+/// Mean of a value over the images where it is defined; `None` if there are none. The sum is made in the order of the images.
+fn mean_over_images(images: &[Image<'_>], value: fn(&SamplePixels) -> Option<f64>) -> Option<f64> {
+    let (mut sum, mut n) = (0.0, 0.0);
+    for image in images {
+        if let Some(value) = value(image.pixels) {
+            sum += f64::from(image.times) * value;
+            n += f64::from(image.times);
+        }
+    }
+    (n > 0.0).then(|| sum / n)
+}
 
 impl Definition {
     /// Name in tables with an arrow that points to the better side.
@@ -389,6 +484,77 @@ mod tests {
                     .iter()
                     .all(|d| !d.is_of_segments() || definition.is_of_segments())
             );
+        }
+    }
+
+    fn pixels(
+        n_out: u64,
+        max_score: Option<f64>,
+        mean_score: Option<f64>,
+        auprc: Option<f64>,
+    ) -> SamplePixels {
+        SamplePixels {
+            score: Score::Entropy,
+            n_in: 10,
+            n_out,
+            auroc: None,
+            auprc,
+            fpr95: auprc,
+            max_score,
+            mean_score,
+        }
+    }
+
+    fn value(definition: &Definition, images: &[(SamplePixels, u8)]) -> Option<f64> {
+        let images = images.iter();
+        let images: Vec<_> = images
+            .map(|&(ref pixels, times)| Image { pixels, times })
+            .collect();
+        match definition.formula {
+            Formula::Images(formula) => formula(&images),
+            Formula::Pixels(_) | Formula::Segments(_) => None,
+        }
+    }
+
+    #[test]
+    fn images_are_ranked_by_their_scores() {
+        let with = |max, mean| pixels(3, Some(max), Some(mean), None);
+        let without = |max, mean| pixels(0, Some(max), Some(mean), None);
+        let images = [
+            (with(0.9, 0.2), 1),
+            (with(0.5, 0.4), 1),
+            (without(0.7, 0.1), 1),
+        ];
+        assert_eq!(value(&IMAGE_AUROC_MAX, &images), Some(0.5));
+        assert_eq!(value(&IMAGE_AUROC_MEAN, &images), Some(1.0));
+        // an image that is drawn three times counts as three images; those without a score do not count
+        let drawn = [
+            images[0],
+            (images[1].0, 3),
+            images[2],
+            (pixels(0, None, None, None), 1),
+        ];
+        assert_eq!(value(&IMAGE_AUROC_MAX, &drawn), Some(0.25));
+        // equal scores count half
+        let equal = [(with(0.5, 0.5), 2), (without(0.5, 0.5), 2)];
+        assert_eq!(value(&IMAGE_AUROC_MAX, &equal), Some(0.5));
+        // images of one kind
+        assert_eq!(value(&IMAGE_AUROC_MAX, &images[..2]), None);
+        assert_eq!(value(&IMAGE_AUROC_MEAN, &images[2..]), None);
+        assert_eq!(value(&IMAGE_AUROC_MAX, &[]), None);
+    }
+
+    #[test]
+    fn means_are_over_images_that_have_a_value() {
+        let image = |auprc| pixels(1, None, None, auprc);
+        let images = [
+            (image(Some(0.5)), 1),
+            (image(None), 5),
+            (image(Some(0.25)), 3),
+        ];
+        for definition in [&MEAN_AUPRC, &MEAN_FPR95] {
+            assert_eq!(value(definition, &images), Some((0.5 + 0.75) / 4.0));
+            assert_eq!(value(definition, &images[1..2]), None);
         }
     }
 

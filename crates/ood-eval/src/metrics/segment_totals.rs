@@ -203,8 +203,8 @@ mod tests {
     use super::*;
     use crate::read::detections::{Distance, Object, Overlap, Segment};
 
-    /// One image: object 1 (100 px) is met by segments 1 (50 px, 40 in it) and 2 (30 px, 10 in it, 20 in object 2 of
-    /// 20 px); segment 3 meets nothing.
+    /// One image: object 1 (100 px) is overlapped by segments 1 (50 px, 40 in it) and 2 (30 px, 10 in it, 20 in object 2 of
+    /// 20 px); segment 3 overlaps nothing.
     fn toy() -> Detections {
         let segment = |id, size, is_false_positive| Segment {
             sample: 0,

@@ -29,6 +29,10 @@ pub struct SamplePixels {
     pub auprc: Option<f64>,
     /// False positive rate at a true positive rate of at least 0.95; `None` unless the image has pixels of both kinds.
     pub fpr95: Option<f64>,
+    /// Highest score of the rated pixels; `None` if no pixel is rated, or the table is older than this column.
+    pub max_score: Option<f64>,
+    /// Mean score of the rated pixels; `None` as for `max_score`.
+    pub mean_score: Option<f64>,
 }
 
 /// A number of [`SamplePixels`].
@@ -36,10 +40,12 @@ pub type SampleValue = fn(&SamplePixels) -> Option<f64>;
 
 impl SamplePixels {
     /// The columns with numbers of one image, in the order of the table: name and value.
-    pub const COLUMNS: [(&'static str, SampleValue); 3] = [
+    pub const COLUMNS: [(&'static str, SampleValue); 5] = [
         ("auroc", |s| s.auroc),
         ("auprc", |s| s.auprc),
         ("fpr95", |s| s.fpr95),
+        ("max_score", |s| s.max_score),
+        ("mean_score", |s| s.mean_score),
     ];
 }
 
@@ -146,6 +152,8 @@ fn read_numbers(frame: &DataFrame, score: Score, at: usize) -> Result<SamplePixe
         auroc: number("auroc")?,
         auprc: number("auprc")?,
         fpr95: number("fpr95")?,
+        max_score: number("max_score")?,
+        mean_score: number("mean_score")?,
     })
 }
 

@@ -9,7 +9,7 @@ use super::published::{PublishedFile, PublishedView};
 use super::text::{grouped, millions, share, slug};
 use crate::results::{DatasetResults, Results, row_name};
 use crate::tables::table::Table;
-use crate::tables::{distance_table, interval_table, main_table, score_table, size_table};
+use crate::tables::{distance_table, main_interval_table, main_table, score_table, size_table};
 
 /// Everything that is shown of one data set.
 #[derive(Clone, Debug, Serialize)]
@@ -24,6 +24,7 @@ pub(super) struct DatasetView {
     main: Table,
     published: PublishedView,
     scores: Table,
+    /// Confidence intervals of the metrics in `main`; `results.md` has those of all metrics.
     intervals: Option<Table>,
     sizes: Table,
     distances: Table,
@@ -52,7 +53,7 @@ impl DatasetView {
             published: published.view(&dataset.dataset, &main),
             main,
             scores: score_table(dataset),
-            intervals: interval_table(dataset),
+            intervals: main_interval_table(dataset),
             sizes: size_table(dataset),
             distances: distance_table(dataset),
             charts: Vec::new(),

@@ -141,7 +141,7 @@ fn gallery_note(args: &ReportArgs, dataset: &str, members: &[Member<'_>]) -> Opt
         .collect();
     (!without_logits.is_empty()).then(|| {
         format!(
-            "There are no predictions and entropies of {} because their logits are missing: run `seg-model infer` again to add them.",
+            "There are no predictions and entropies of {} because their logits are missing: run seg-model infer again to add them.",
             without_logits.join(", ")
         )
     })

@@ -9,6 +9,7 @@ use super::colors::{css, heat_gradient, is_dashed, run_color};
 use super::dataset_view::DatasetView;
 use super::known_classes::KnownClassesView;
 use super::provenance::StageView;
+use crate::metrics::metric::METRICS;
 use crate::read::runs::Run;
 use crate::results::Results;
 use crate::tables::benchmark_tables;
@@ -32,6 +33,8 @@ struct Page<'a> {
     datasets: Vec<DatasetView>,
     known: Vec<KnownClassesView>,
     benchmarks: Vec<Table>,
+    /// Labels of the metrics, and what they mean.
+    metrics: Vec<(&'a str, &'a str)>,
     /// Names and colors of the known classes.
     classes: Vec<(&'a str, String)>,
     /// Color bar of the entropy as a CSS gradient.
@@ -79,6 +82,7 @@ pub(super) fn render(
         datasets,
         known: known.collect(),
         benchmarks: benchmark_tables(results),
+        metrics: METRICS.iter().map(|d| (d.label, d.meaning)).collect(),
         classes: classes.collect(),
         heat: heat_gradient(),
         provenance,

@@ -67,10 +67,8 @@ fn view(owner: &str, dataset: &str, dir: &Path) -> Result<Option<StageView>> {
         return Ok(None);
     }
     let manifest = Manifest::read(dir)?;
-    let counts = manifest
-        .counts
-        .iter()
-        .map(|(name, n)| format!("{n} {name}"));
+    let counts = manifest.counts.iter();
+    let counts = counts.map(|(name, n)| format!("{n} {}", name.replace('_', " ")));
     Ok(Some(StageView {
         owner: owner.to_owned(),
         dataset: dataset.to_owned(),

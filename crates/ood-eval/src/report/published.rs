@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::metric::{AUPRC, Definition, F1, FPR95, PPV, SIOU, Unit};
@@ -61,7 +61,7 @@ impl PublishedFile {
         let file: Self = if is_json {
             serde_json::from_str(text)?
         } else {
-            toml::from_str(text)?
+            toml::from_str(text).map_err(|e| one_line(&e, text))?
         };
         file.result.iter().try_for_each(Published::check)?;
         Ok(file)
@@ -78,6 +78,15 @@ impl PublishedFile {
             }
         }
         view
+    }
+}
+
+/// The message of an error in `text` with its line, without the excerpt of several lines that the library shows.
+fn one_line(error: &toml::de::Error, text: &str) -> anyhow::Error {
+    let line = |start: usize| text[..start].lines().count().max(1);
+    match error.span() {
+        Some(span) => anyhow!("line {}: {}", line(span.start), error.message()),
+        None => anyhow!("{}", error.message()),
     }
 }
 

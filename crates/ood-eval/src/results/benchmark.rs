@@ -35,8 +35,9 @@ pub struct BenchmarkResults {
     pub dataset: String,
     /// Name of the run.
     pub run: String,
-    /// The results.
-    pub figures: Benchmark,
+    /// The benchmark's metrics.
+    #[serde(rename = "figures")]
+    pub metrics: Benchmark,
 }
 
 impl Benchmark {
@@ -52,7 +53,7 @@ impl Benchmark {
             pixels: MetricValues::of(of_pixels, value),
             segments: SegmentScores::of(&data.detections, &data.kept(false)),
             intervals: intervals(data, false, &metrics, bootstrap)?,
-            threshold: threshold.clone(),
+            threshold: *threshold,
         })
     }
 
@@ -82,7 +83,7 @@ pub(super) fn benchmark_results(
             all.push(BenchmarkResults {
                 dataset: dataset.clone(),
                 run: run.name.clone(),
-                figures: Benchmark::of(benchmark, bootstrap)?,
+                metrics: Benchmark::of(benchmark, bootstrap)?,
             });
         }
     }

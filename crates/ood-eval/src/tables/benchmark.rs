@@ -3,7 +3,7 @@
 use artifacts::track::Threshold;
 
 use super::columns::{Column, build, group_rows, named};
-use super::main::intervals_of;
+use super::dataset::intervals_of;
 use super::table::{Cell, Table};
 use super::text::{UNDEFINED, score_label};
 use crate::results::{Benchmark, BenchmarkResults, Group, Results};
@@ -25,7 +25,7 @@ pub fn benchmark_tables(results: &Results) -> Vec<Table> {
 
 /// Metrics of the runs on a data set, in percent.
 fn benchmark_table(title: &str, groups: &[Group], rows: &[&BenchmarkResults]) -> Table {
-    let values = |d| rows.iter().map(|b| b.figures.get(d)).collect();
+    let values = |d| rows.iter().map(|b| b.metrics.get(d)).collect();
     let columns = Benchmark::METRICS.map(|d| Column::of(d, values(d)));
     let names = rows.iter().map(|b| b.run.clone());
     let mut table = build(title, "run", names, &columns);
@@ -34,7 +34,7 @@ fn benchmark_table(title: &str, groups: &[Group], rows: &[&BenchmarkResults]) ->
         let name = format!("{}, mean of {n}", group.name);
         table.rows.push(named(name, cells));
     }
-    let thresholds = rows.iter().map(|b| Some(&b.figures.threshold));
+    let thresholds = rows.iter().map(|b| Some(&b.metrics.threshold));
     let thresholds = thresholds.chain(std::iter::repeat(None));
     for (cells, threshold) in table.rows.iter_mut().zip(thresholds) {
         cells.splice(1..1, threshold_cells(threshold));
@@ -60,11 +60,11 @@ fn threshold_cells(threshold: Option<&Threshold>) -> [Cell; 2] {
 /// Bootstrap intervals of the metrics of [`benchmark_table`]; `None` if there are none.
 fn benchmark_interval_table(title: &str, rows: &[&BenchmarkResults]) -> Option<Table> {
     // the titles do not depend on the score
-    let metrics = Benchmark::metrics(rows.first()?.figures.threshold.score);
+    let metrics = Benchmark::metrics(rows.first()?.metrics.threshold.score);
     let mut all = Vec::new();
     for b in rows {
         let intervals = Benchmark::METRICS.map(|definition| {
-            let mut intervals = b.figures.intervals.iter();
+            let mut intervals = b.metrics.intervals.iter();
             let found = intervals.find(|i| i.metric.definition == definition);
             found.map(|i| i.interval)
         });

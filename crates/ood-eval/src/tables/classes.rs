@@ -27,14 +27,14 @@ pub fn class_table(confusions: &[(&str, &Confusion)]) -> Table {
     table
 }
 
-/// A class without true pixels has no value.
 fn column(name: &str, confusion: &Confusion) -> Column {
-    let iou = |class| {
-        confusion
-            .iou(class)
-            .filter(|_| confusion.true_pixels(class) > 0)
-    };
+    let ious = (0..NUM_CLASSES).map(|class| iou(confusion, class));
     let means = [confusion.mean_iou(), confusion.pixel_accuracy()];
-    let values = (0..NUM_CLASSES).map(iou).chain(means).collect();
-    Column::share(name, Better::Higher, values)
+    Column::share(name, Better::Higher, ious.chain(means).collect())
+}
+
+/// `IoU` of a class that has true pixels.
+fn iou(confusion: &Confusion, class: usize) -> Option<f64> {
+    let has_pixels = confusion.true_pixels(class) > 0;
+    confusion.iou(class).filter(|_| has_pixels)
 }

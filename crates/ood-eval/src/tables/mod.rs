@@ -5,8 +5,8 @@ mod benchmark;
 mod classes;
 mod columns;
 pub mod csv;
+mod dataset;
 pub mod images;
-mod main;
 pub mod results_csv;
 pub mod table;
 pub mod text;
@@ -15,7 +15,7 @@ pub mod thresholds;
 pub use bands::{distance_table, size_table};
 pub use benchmark::benchmark_tables;
 pub use classes::class_table;
-pub use main::{interval_table, main_interval_table, main_table, score_table};
+pub use dataset::{interval_table, main_interval_table, main_table, score_table};
 pub use thresholds::threshold_table;
 
 use self::table::Table;

@@ -62,7 +62,7 @@ fn fields(results: &Results, dataset: &str, row: &RowResults, score: &ScoreMetri
 fn benchmark_fields(results: &Results, dataset: &str, row: &RowResults) -> Vec<String> {
     let is_wanted = |b: &&BenchmarkResults| b.dataset == dataset && b.run == row.run;
     let found = results.benchmark.iter().find(is_wanted);
-    let Some(b) = found.filter(|_| !row.with_meta).map(|b| &b.figures) else {
+    let Some(b) = found.filter(|_| !row.with_meta).map(|b| &b.metrics) else {
         return vec![String::new(); 3 + Benchmark::METRICS.len()];
     };
     let track = [

@@ -3,12 +3,12 @@
 use super::csv::{csv_line, csv_number, csv_text};
 use super::table::{Cell, Table};
 use super::text::value_text;
-use crate::metrics::metric::{columns, of_segments};
+use crate::metrics::metric::{Definition, columns, of_segments};
 use crate::results::{DatasetResults, Results, ThresholdResults, row_name};
 
 /// Metrics of segments over the threshold, rates in percent; `None` if there is only one threshold.
 pub fn threshold_table(dataset: &DatasetResults) -> Option<Table> {
-    let titles = of_segments().map(|d| d.title());
+    let titles = of_segments().map(Definition::title);
     let first = ["run", "threshold", "segments"].map(str::to_owned);
     (!dataset.thresholds.is_empty()).then(|| Table {
         title: format!("{}: over the threshold", dataset.dataset),

@@ -18,6 +18,7 @@ use artifacts::tables::schema::{self, Table};
 use artifacts::tables::write_table;
 use artifacts::track::Threshold;
 use image::RgbImage;
+use measures::pixel_counts::{BinCount, max_score, mean_score};
 use measures::pixel_row::PixelRow;
 use measures::score_bins::{BINS_PER_COARSE_BIN, bin_of};
 use polars::prelude::{Column, DataFrame, Series};
@@ -37,7 +38,7 @@ pub(crate) struct Scene {
 
 /// A segment that a run predicts, and the meta classifier's probability that it is wrong.
 #[derive(Clone, Copy)]
-pub(crate) struct Found {
+pub(crate) struct PredictedSegment {
     pub(crate) rect: Rect,
     pub(crate) false_positive_prob: f64,
 }
@@ -55,8 +56,8 @@ pub(crate) fn scenes() -> Vec<Scene> {
 }
 
 /// What the baseline predicts in each scene.
-pub(crate) fn baseline() -> Vec<Vec<Found>> {
-    found(&[
+pub(crate) fn baseline() -> Vec<Vec<PredictedSegment>> {
+    predicted(&[
         &[
             ((84, 62, 10, 8), 0.3),
             ((20, 20, 12, 8), 0.9),
@@ -68,8 +69,8 @@ pub(crate) fn baseline() -> Vec<Vec<Found>> {
 }
 
 /// What the re-trained network predicts in each scene.
-pub(crate) fn retrained() -> Vec<Vec<Found>> {
-    found(&[
+pub(crate) fn retrained() -> Vec<Vec<PredictedSegment>> {
+    predicted(&[
         &[
             ((79, 60, 22, 15), 0.05),
             ((131, 70, 13, 10), 0.2),
@@ -80,8 +81,8 @@ pub(crate) fn retrained() -> Vec<Vec<Found>> {
     ])
 }
 
-fn found(all: &[&[(Rect, f64)]]) -> Vec<Vec<Found>> {
-    let one = |&(rect, false_positive_prob): &(Rect, f64)| Found {
+fn predicted(all: &[&[(Rect, f64)]]) -> Vec<Vec<PredictedSegment>> {
+    let one = |&(rect, false_positive_prob): &(Rect, f64)| PredictedSegment {
         rect,
         false_positive_prob,
     };
@@ -174,15 +175,19 @@ fn write_sample(dir: &Path, images: &Path, scene: &Scene, kind: MaskKind) -> Res
 }
 
 /// Writes logits and segments of a run, with decisions of a meta classifier if asked for.
-pub(crate) fn write_run(run: &Path, found: &[Vec<Found>], with_meta: bool) -> Result<()> {
+pub(crate) fn write_run(
+    run: &Path,
+    predicted: &[Vec<PredictedSegment>],
+    with_meta: bool,
+) -> Result<()> {
     for dataset in ["lost", "streets"] {
         stage_output(
             &run.join("logits").join(dataset),
             "seg-model infer",
             |dir| {
-                for (scene, found) in scenes().iter().zip(found) {
+                for (scene, predicted) in scenes().iter().zip(predicted) {
                     let path = dir.join(format!("{}.safetensors", scene.id));
-                    logits(scene, found)?.write(&path, Precision::F16)?;
+                    logits(scene, predicted)?.write(&path, Precision::F16)?;
                 }
                 Ok(())
             },
@@ -190,23 +195,23 @@ pub(crate) fn write_run(run: &Path, found: &[Vec<Found>], with_meta: bool) -> Re
     }
     let segments = run.join("segments/lost");
     stage_output(&segments, "segment-metrics", |dir| {
-        write_tables(dir, found)?;
-        write_pixel_counts(dir, found)?;
-        write_sample_pixels(dir, found)
+        write_tables(dir, predicted)?;
+        write_pixel_counts(dir, predicted)?;
+        write_sample_pixels(dir, predicted)
     })?;
     if with_meta {
         stage_output(&run.join("meta/lost"), "meta-clf", |dir| {
-            write_meta(dir, found)
+            write_meta(dir, predicted)
         })?;
     }
     Ok(())
 }
 
-fn logits(scene: &Scene, found: &[Found]) -> Result<Logits> {
+fn logits(scene: &Scene, predicted: &[PredictedSegment]) -> Result<Logits> {
     let mut values = vec![0.0; NUM_CLASSES * WIDTH * HEIGHT];
     for at in 0..WIDTH * HEIGHT {
         let (x, y) = (at % WIDTH, at / WIDTH);
-        let uncertain = found.iter().any(|f| inside(f.rect, x, y));
+        let uncertain = predicted.iter().any(|f| inside(f.rect, x, y));
         let unknown = scene.objects.iter().any(|&o| inside(o, x, y));
         let sure = match (uncertain, unknown) {
             (true, _) => 1.0,
@@ -232,13 +237,13 @@ fn logits(scene: &Scene, found: &[Found]) -> Result<Logits> {
 /// Adds the directory of `segment-metrics --track` to a run.
 pub(crate) fn write_benchmark(
     run: &Path,
-    found: &[Vec<Found>],
+    predicted: &[Vec<PredictedSegment>],
     threshold: &Threshold,
 ) -> Result<()> {
     stage_output(&run.join("benchmark/lost"), "segment-metrics", |dir| {
-        write_tables(dir, found)?;
-        write_pixel_counts(dir, found)?;
-        write_sample_pixels(dir, found)?;
+        write_tables(dir, predicted)?;
+        write_pixel_counts(dir, predicted)?;
+        write_sample_pixels(dir, predicted)?;
         threshold.write(dir)
     })
 }
@@ -285,13 +290,13 @@ fn area(rect: Rect) -> u64 {
     (rect.2 * rect.3) as u64
 }
 
-fn write_tables(dir: &Path, found: &[Vec<Found>]) -> Result<()> {
+fn write_tables(dir: &Path, predicted: &[Vec<PredictedSegment>]) -> Result<()> {
     let [mut segments, mut objects, mut overlaps, mut samples] =
         std::array::from_fn(|_| Columns::default());
     fs::create_dir_all(dir.join("components"))?;
-    for (scene, found) in scenes().iter().zip(found) {
+    for (scene, predicted) in scenes().iter().zip(predicted) {
         let mut ids = vec![0; WIDTH * HEIGHT];
-        for (number, f) in (1..).zip(found) {
+        for (number, f) in (1..).zip(predicted) {
             let hits: u64 = scene.objects.iter().map(|&o| overlap(f.rect, o)).sum();
             push(&mut segments.ids, "sample_id", scene.id.into());
             push(&mut segments.u32s, "segment_id", number);
@@ -319,7 +324,7 @@ fn write_tables(dir: &Path, found: &[Vec<Found>]) -> Result<()> {
             let row = o.1 as f64 + (o.3 as f64 - 1.0) / 2.0;
             let rows = objects.f64s.entry("centroid_row".into()).or_default();
             rows.push(row);
-            let missed = found.iter().all(|f| overlap(f.rect, o) == 0);
+            let missed = predicted.iter().all(|f| overlap(f.rect, o) == 0);
             push(&mut objects.bools, "is_false_negative", missed);
         }
         push(&mut samples.ids, "sample_id", scene.id.into());
@@ -328,7 +333,7 @@ fn write_tables(dir: &Path, found: &[Vec<Found>]) -> Result<()> {
         }
         push(&mut samples.u32s, "height", HEIGHT as u32);
         push(&mut samples.u32s, "width", WIDTH as u32);
-        push(&mut samples.u32s, "n_segments", found.len() as u32);
+        push(&mut samples.u32s, "n_segments", predicted.len() as u32);
         push(&mut samples.u32s, "n_objects", scene.objects.len() as u32);
         let map = ComponentMap {
             width: WIDTH,
@@ -348,9 +353,12 @@ fn push<T>(columns: &mut BTreeMap<&'static str, Vec<T>>, name: &'static str, val
 }
 
 /// Pixels of a scene by score and bin: known ones, and unknown ones.
-fn bins_of(scene: &Scene, found: &[Found]) -> Result<BTreeMap<(Score, u32), [u64; 2]>> {
+fn bins_of(
+    scene: &Scene,
+    predicted: &[PredictedSegment],
+) -> Result<BTreeMap<(Score, u32), [u64; 2]>> {
     let mut counts: BTreeMap<_, [u64; 2]> = BTreeMap::new();
-    let logits = logits(scene, found)?;
+    let logits = logits(scene, predicted)?;
     let (mut reader, mut values) = (logits.row_reader(), vec![0.0; NUM_CLASSES * WIDTH]);
     let mut row = PixelRow::new(NUM_CLASSES, WIDTH);
     for y in 0..HEIGHT - 6 {
@@ -367,14 +375,24 @@ fn bins_of(scene: &Scene, found: &[Found]) -> Result<BTreeMap<(Score, u32), [u64
     Ok(counts)
 }
 
-fn write_sample_pixels(dir: &Path, found: &[Vec<Found>]) -> Result<()> {
+fn write_sample_pixels(dir: &Path, predicted: &[Vec<PredictedSegment>]) -> Result<()> {
     let (mut ids, mut names, mut totals) = (Vec::new(), Vec::new(), [Vec::new(), Vec::new()]);
     let mut lists = [Vec::new(), Vec::new(), Vec::new()];
-    for (scene, found) in scenes().iter().zip(found) {
-        let fine = bins_of(scene, found)?;
+    let (mut max_scores, mut mean_scores) = (Vec::new(), Vec::new());
+    for (scene, predicted) in scenes().iter().zip(predicted) {
+        let fine = bins_of(scene, predicted)?;
         for score in Score::ALL {
             let mut coarse: BTreeMap<u32, [u64; 2]> = BTreeMap::new();
-            for (&(_, bin), n) in fine.iter().filter(|((s, _), _)| *s == score) {
+            let of_score = || fine.iter().filter(|((s, _), _)| *s == score);
+            let count = |(&(_, bin), &[n_in, n_out]): (&(Score, u32), &[u64; 2])| BinCount {
+                bin,
+                n_in,
+                n_out,
+            };
+            let histogram: Vec<BinCount> = of_score().map(count).collect();
+            max_scores.push(max_score(&histogram));
+            mean_scores.push(mean_score(&histogram));
+            for (&(_, bin), n) in of_score() {
                 let sums = coarse.entry(bin / BINS_PER_COARSE_BIN).or_default();
                 *sums = [sums[0] + n[0], sums[1] + n[1]];
             }
@@ -398,6 +416,8 @@ fn write_sample_pixels(dir: &Path, found: &[Vec<Found>]) -> Result<()> {
         Column::new("auroc".into(), &figures),
         Column::new("auprc".into(), &figures),
         Column::new("fpr95".into(), &figures),
+        Column::new("max_score".into(), max_scores),
+        Column::new("mean_score".into(), mean_scores),
         Column::new("coarse_bins".into(), bins),
         Column::new("bins_in".into(), bins_in),
         Column::new("bins_out".into(), bins_out),
@@ -407,10 +427,10 @@ fn write_sample_pixels(dir: &Path, found: &[Vec<Found>]) -> Result<()> {
     write_table(&dir.join(table.file_name()), &table, &frame)
 }
 
-fn write_pixel_counts(dir: &Path, found: &[Vec<Found>]) -> Result<()> {
+fn write_pixel_counts(dir: &Path, predicted: &[Vec<PredictedSegment>]) -> Result<()> {
     let mut counts: BTreeMap<(&str, bool, u32), [u64; 2]> = BTreeMap::new();
-    for (scene, found) in scenes().iter().zip(found) {
-        for ((score, bin), n) in bins_of(scene, found)? {
+    for (scene, predicted) in scenes().iter().zip(predicted) {
+        for ((score, bin), n) in bins_of(scene, predicted)? {
             let key = (score.name(), !scene.objects.is_empty(), bin);
             let sums = counts.entry(key).or_default();
             *sums = [sums[0] + n[0], sums[1] + n[1]];
@@ -427,10 +447,10 @@ fn write_pixel_counts(dir: &Path, found: &[Vec<Found>]) -> Result<()> {
     columns.write(dir, &schema::pixel_counts())
 }
 
-fn write_meta(dir: &Path, found: &[Vec<Found>]) -> Result<()> {
+fn write_meta(dir: &Path, predicted: &[Vec<PredictedSegment>]) -> Result<()> {
     let mut columns = Columns::default();
-    for (scene, found) in scenes().iter().zip(found) {
-        for (number, f) in (1..).zip(found) {
+    for (scene, predicted) in scenes().iter().zip(predicted) {
+        for (number, f) in (1..).zip(predicted) {
             push(&mut columns.ids, "sample_id", scene.id.into());
             push(&mut columns.u32s, "segment_id", number);
             let wrong = scene.objects.iter().all(|&o| overlap(f.rect, o) == 0);

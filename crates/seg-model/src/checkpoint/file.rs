@@ -1,4 +1,4 @@
-//! Weights files of all formats as named tensors, whose numbers are read only when they are asked for.
+//! Weights files of all formats as named tensors, whose values are read only when they are needed.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,125 +12,36 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use serde::Deserialize;
 
+use super::entry::{TensorEntry, contiguous_strides};
 use super::torch;
 
-/// Longest header of a safetensors file, as its library has it.
+/// Longest header of a safetensors file in bytes, the limit of the safetensors library.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// A weights file: safetensors, `.pth` or `.bin` of `PyTorch` in its present and its old format, or the index
+/// The table of contents of a weights file: safetensors, `.pth` or `.bin` of `PyTorch` in its current or its old format, or the index
 /// `*.index.json` of several such files.
 #[derive(Debug)]
 pub struct WeightsFile {
-    /// Format, in words.
+    /// Name of the format, for people.
     pub format: &'static str,
-    /// Text metadata; only safetensors have such.
+    /// Text metadata; only safetensors files have any.
     pub metadata: BTreeMap<String, String>,
     /// Tensors by name.
     pub tensors: BTreeMap<String, TensorEntry>,
-    /// The file, or the files of which an index speaks.
+    /// The file itself, or the files that an index names.
     pub files: Vec<PathBuf>,
 }
 
-/// Where a tensor's numbers are. Checked when it is made: all of them lie inside the file.
-#[derive(Clone, Debug)]
-pub struct TensorEntry {
-    /// Type of the numbers.
-    pub dtype: Dtype,
-    /// Shape.
-    pub shape: Vec<usize>,
-    /// Numbers from one index to the next, for each dimension.
-    pub(super) strides: Vec<usize>,
-    /// Which of [`WeightsFile::files`].
-    pub(super) file: usize,
-    /// Byte at which the first number starts.
-    pub(super) start: u64,
-}
-
-impl TensorEntry {
-    /// Numbers in the tensor.
-    ///
-    /// # Errors
-    /// If there are more than any memory holds.
-    pub fn elem_count(&self) -> Result<usize> {
-        let product = self.shape.iter().try_fold(1, |n: usize, &d| {
-            n.checked_mul(d).filter(|&n| n <= isize::MAX as usize / 8)
-        });
-        product.with_context(|| format!("shape {:?} is too large", self.shape))
-    }
-
-    /// Numbers from the first to the last one, both included.
-    ///
-    /// # Errors
-    /// If the shape is too large, or numbers occur in it more than once: no weights are such, and a small file could
-    /// fill any memory.
-    pub(super) fn span(&self) -> Result<usize> {
-        let n = self.elem_count()?;
-        if n == 0 {
-            return Ok(0);
-        }
-        let mut dims = self.shape.iter().zip(&self.strides);
-        let span = dims.try_fold(1, |span: usize, (&d, &stride)| {
-            span.checked_add((d - 1).checked_mul(stride)?)
-        });
-        let span = span.filter(|&s| s <= isize::MAX as usize / 8);
-        let span = span.with_context(|| {
-            format!(
-                "shape {:?} with strides {:?} is too large",
-                self.shape, self.strides
-            )
-        })?;
-        ensure!(
-            n <= span,
-            "shape {:?} with strides {:?} repeats its numbers",
-            self.shape,
-            self.strides
-        );
-        Ok(span)
-    }
-
-    /// The numbers in the order of the shape, out of those of the span.
-    fn gather(&self, span: Vec<f32>) -> Result<Vec<f32>> {
-        let n = self.elem_count()?;
-        if self.strides == contiguous(&self.shape) || n <= 1 {
-            return Ok(span);
-        }
-        let mut values = Vec::with_capacity(n);
-        let mut index = vec![0; self.shape.len()];
-        let mut at = 0;
-        for _ in 0..n {
-            values.push(span[at]);
-            // the last dimension is the fastest
-            for (dim, i) in index.iter_mut().enumerate().rev() {
-                *i += 1;
-                at += self.strides[dim];
-                if *i < self.shape[dim] {
-                    break;
-                }
-                at -= *i * self.strides[dim];
-                *i = 0;
-            }
-        }
-        Ok(values)
-    }
-}
-
-fn contiguous(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1_usize; shape.len()];
-    for dim in (1..shape.len()).rev() {
-        strides[dim - 1] = strides[dim].saturating_mul(shape[dim]);
-    }
-    strides
-}
-
 impl WeightsFile {
-    /// Reads what a file holds, but the numbers. The format is told by the content.
+    /// Reads the table of contents of a file, without the values. The content decides on the format, not the file's name; only an index
+    /// must end in `.json`.
     ///
     /// # Errors
-    /// If the file is absent, damaged, of no known format, or wants to run code.
+    /// Returns an error if the file is absent, damaged, of an unknown format, or tries to run code.
     pub fn open(path: &Path) -> Result<Self> {
         ensure!(
             path.is_file(),
-            "weights {} do not exist: train some with `ood-train`, or name another file",
+            "weights {} do not exist: train a network with `ood-train`, or pass another file",
             path.display()
         );
         let opened = if path.extension().is_some_and(|e| e == "json") {
@@ -154,11 +65,11 @@ impl WeightsFile {
             ("PyTorch before 1.6", torch::read_legacy(&file, n_bytes)?)
         } else if head.get(257..262) == Some(b"ustar") {
             bail!(
-                "it is a tar archive, of PyTorch before 0.1.10: load and save it with a newer PyTorch"
+                "it is a tar archive of PyTorch before 0.1.10: load and save it with a newer PyTorch"
             )
         } else {
             let damaged =
-                "they are damaged or neither safetensors nor PyTorch's: copy or make them again";
+                "the file is damaged, or neither safetensors nor PyTorch: copy or create it again";
             let tensors = read_safetensors(&mut file, n_bytes, &mut metadata).context(damaged)?;
             ("safetensors", tensors)
         };
@@ -187,13 +98,16 @@ impl WeightsFile {
             let is_plain = Path::new(name)
                 .components()
                 .eq([Component::Normal(name.as_ref())]);
-            ensure!(is_plain, "it names {name:?}, which is not beside it");
+            ensure!(
+                is_plain,
+                "it names {name:?}, which is not in the same folder"
+            );
             let shard = Self::open_one(&folder.join(name))
-                .with_context(|| format!("the part {name:?} is missing or damaged"))?;
+                .with_context(|| format!("{name:?} is missing or damaged"))?;
             for (tensor, mut entry) in shard.tensors {
                 ensure!(
                     index.weight_map.get(&tensor) == Some(name),
-                    "{tensor:?} is in the part {name:?}, but the index does not say so"
+                    "tensor {tensor:?} is in {name:?}, but the index does not say so"
                 );
                 entry.file = whole.files.len();
                 whole.tensors.insert(tensor, entry);
@@ -204,40 +118,44 @@ impl WeightsFile {
         for (tensor, name) in &index.weight_map {
             ensure!(
                 whole.tensors.contains_key(tensor),
-                "{tensor:?} is not in the part {name:?}"
+                "tensor {tensor:?} is not in {name:?}"
             );
         }
         Ok(whole)
     }
 
-    /// The numbers of the tensor `name`, converted to f32.
+    /// The values of the tensor `name` in row-major order, converted to f32.
     ///
     /// # Errors
-    /// If there is no such tensor, its numbers are integers, or the file cannot be read.
+    /// Returns an error if there is no such tensor, its values are integers, or the file cannot be read.
     pub fn values(&self, name: &str) -> Result<Vec<f32>> {
         let entry = self.tensors.get(name).context("there is no such tensor")?;
-        let read = || -> Result<Vec<f32>> {
-            let n_bytes = entry.span()? * (entry.dtype.bitsize() / 8);
-            let mut file = File::open(&self.files[entry.file])?;
-            file.seek(SeekFrom::Start(entry.start))?;
-            let mut bytes = vec![0; n_bytes];
-            file.read_exact(&mut bytes)?;
-            entry.gather(to_f32(entry.dtype, &bytes)?)
-        };
-        read().with_context(|| format!("tensor {name:?} cannot be read"))
+        self.read_values(entry)
+            .with_context(|| format!("tensor {name:?} cannot be read"))
+    }
+
+    fn read_values(&self, entry: &TensorEntry) -> Result<Vec<f32>> {
+        let n_bytes = entry.span()? * (entry.dtype.bitsize() / 8);
+        let mut file = File::open(&self.files[entry.file])?;
+        file.seek(SeekFrom::Start(entry.start))?;
+        let mut bytes = vec![0; n_bytes];
+        file.read_exact(&mut bytes)?;
+        entry.gather(to_f32(entry.dtype, &bytes)?)
     }
 }
 
-/// Several files' table of contents, as Hugging Face writes it.
+/// The index of several files, as Hugging Face writes it.
 #[derive(Deserialize)]
 struct ShardIndex {
+    /// File of each tensor.
     weight_map: BTreeMap<String, String>,
 }
 
+/// Reads the header of a safetensors file of `n_bytes` bytes; its text metadata go to `metadata`.
 fn read_safetensors(
     file: &mut File,
     n_bytes: u64,
-    text: &mut BTreeMap<String, String>,
+    metadata: &mut BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, TensorEntry>> {
     let mut len = [0; 8];
     file.read_exact(&mut len)?;
@@ -248,40 +166,41 @@ fn read_safetensors(
     );
     let mut header = vec![0; data_start as usize - 8];
     file.read_exact(&mut header)?;
-    // which checks that the tensors follow each other without gaps
+    // the library checks that the tensors follow each other without gaps
     let header: Metadata = serde_json::from_slice(&header)?;
     let data_bytes = header.data_len() as u64;
     ensure!(
         data_start.checked_add(data_bytes) == Some(n_bytes),
-        "it has {n_bytes} bytes, but its header speaks of {}",
+        "it has {n_bytes} bytes, but its header describes {}",
         data_start.saturating_add(data_bytes)
     );
-    text.extend(header.metadata().clone().unwrap_or_default());
-    let entries = header.tensors().into_iter().map(|(name, info)| {
+    metadata.extend(header.metadata().clone().unwrap_or_default());
+    let mut tensors = BTreeMap::new();
+    for (name, info) in header.tensors() {
         let entry = TensorEntry {
             dtype: info.dtype,
-            strides: contiguous(&info.shape),
+            strides: contiguous_strides(&info.shape),
             shape: info.shape.clone(),
             file: 0,
             start: data_start + info.data_offsets.0 as u64,
         };
-        Ok((name, entry))
-    });
-    entries.collect()
+        tensors.insert(name, entry);
+    }
+    Ok(tensors)
 }
 
-/// Little-endian numbers of a type with fractions.
+/// Converts little-endian floating-point values.
 fn to_f32(dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>> {
     Ok(match dtype {
-        Dtype::F32 => numbers(bytes, f32::from_le_bytes),
-        Dtype::F16 => numbers(bytes, |b| f16::from_le_bytes(b).to_f32()),
-        Dtype::BF16 => numbers(bytes, |b| bf16::from_le_bytes(b).to_f32()),
-        Dtype::F64 => numbers(bytes, |b| f64::from_le_bytes(b) as f32),
-        other => bail!("its numbers are {other}, not f16, bf16, f32 or f64"),
+        Dtype::F32 => convert(bytes, f32::from_le_bytes),
+        Dtype::F16 => convert(bytes, |b| f16::from_le_bytes(b).to_f32()),
+        Dtype::BF16 => convert(bytes, |b| bf16::from_le_bytes(b).to_f32()),
+        Dtype::F64 => convert(bytes, |b| f64::from_le_bytes(b) as f32),
+        other => bail!("its values are {other}, not f16, bf16, f32 or f64"),
     })
 }
 
-fn numbers<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+fn convert<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
     let (items, _) = bytes.as_chunks::<N>();
-    items.iter().map(|&item| number(item)).collect()
+    items.iter().map(|&item| value(item)).collect()
 }

@@ -1,4 +1,4 @@
-//! Which tensors a network has, and which of a file's they are.
+//! Matches the tensors of a file with those of a network.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -9,10 +9,10 @@ use super::file::WeightsFile;
 use crate::nets::Network;
 use crate::params::Params;
 
-/// Most output channels that are believed; logits have at most 256 classes.
+/// Largest plausible number of output channels; logits files have at most 256 classes.
 const MAX_CHANNELS: usize = 1024;
 
-/// What wrappers put before the names of a network's tensors.
+/// Prefixes that training wrappers add to the names of a network's tensors.
 const PREFIXES: [&str; 6] = [
     "module.",
     "model.",
@@ -25,34 +25,28 @@ const PREFIXES: [&str; 6] = [
 /// Names and shapes of a network's tensors.
 #[derive(Debug)]
 pub(super) struct Layout {
-    /// Shape for 2 output channels, and for tensors of the head the dimension that counts them.
+    /// By name: the shape for 2 output channels, and for tensors of the head the dimension whose size is the number of channels.
     tensors: BTreeMap<String, (Vec<usize>, Option<usize>)>,
 }
 
 impl Layout {
-    /// Asks the network twice, for 2 and 3 output channels: what differs belongs to its head.
+    /// The layout of a network.
+    ///
+    /// No list of names exists that could become outdated: the network is built twice without any tensors, once with 2 and once with 3
+    /// output channels, and what it asks for is recorded. Tensors whose shapes differ between the two belong to the head.
     pub(super) fn of(network: Network) -> Result<Self> {
-        let shapes = |channels| -> Result<BTreeMap<String, Vec<usize>>> {
-            let params = Params::from_tensors(&BTreeMap::new(), &Device::Cpu)?;
-            network.build(channels, &params.builder())?;
-            Ok(params.missing())
-        };
-        let three = shapes(3)?;
-        let tensors = shapes(2)?.into_iter().map(|(name, two)| {
-            let differs = |dim: &usize| {
-                three
-                    .get(&name)
-                    .is_none_or(|three| three[*dim] != two[*dim])
-            };
+        let three = requested_shapes(network, 3)?;
+        let mut tensors = BTreeMap::new();
+        for (name, two) in requested_shapes(network, 2)? {
+            let three = three.get(&name);
+            let differs = |&dim: &usize| three.is_none_or(|three| three[dim] != two[dim]);
             let head = (0..two.len()).find(differs);
-            (name, (two, head))
-        });
-        Ok(Self {
-            tensors: tensors.collect(),
-        })
+            tensors.insert(name, (two, head));
+        }
+        Ok(Self { tensors })
     }
 
-    /// The shape of tensor `name` with so many output channels.
+    /// The shape of the tensor `name` for a network with `channels` output channels.
     fn shape(&self, name: &str, channels: usize) -> Option<Vec<usize>> {
         let (shape, head) = self.tensors.get(name)?;
         let mut shape = shape.clone();
@@ -67,16 +61,17 @@ impl Layout {
         self.heads().map(|(name, _)| name)
     }
 
+    /// Name, and dimension that counts the output channels, of each tensor of the head.
     fn heads(&self) -> impl Iterator<Item = (&str, usize)> {
         let tensors = self.tensors.iter();
         tensors.filter_map(|(name, (_, head))| Some((name.as_str(), (*head)?)))
     }
 
-    /// The names of a file's tensors by those of the network, prefixes of wrappers removed. Names that the network does
-    /// not have stay, the counts of training steps are left out.
+    /// Maps the network's names of tensors to those in the file, which may have prefixes of wrappers. Names that the network does not
+    /// have are kept as they are; `PyTorch`'s counts of training steps are dropped.
     ///
     /// # Errors
-    /// If two of the file's names become one.
+    /// Returns an error if two names in the file stand for the same tensor.
     pub(super) fn match_names<'a>(
         &self,
         file: &'a WeightsFile,
@@ -84,16 +79,17 @@ impl Layout {
         let mut names = BTreeMap::new();
         for name in file.tensors.keys() {
             if name.ends_with("num_batches_tracked") {
-                continue; // PyTorch's count of training steps; no network needs it
+                continue; // PyTorch's count of training steps, which no network here uses
             }
             let own = self.strip(name);
             if let Some(other) = names.insert(own.to_owned(), name.as_str()) {
-                bail!("they hold {own} twice, as {other:?} and as {name:?}");
+                bail!("they contain {own} twice, as {other:?} and as {name:?}");
             }
         }
         Ok(names)
     }
 
+    /// `name` without prefixes, if that is a tensor of the network, otherwise `name` itself.
     fn strip<'a>(&self, name: &'a str) -> &'a str {
         let mut own = name;
         while !self.tensors.contains_key(own) {
@@ -105,10 +101,10 @@ impl Layout {
         own
     }
 
-    /// Output channels, read off the head.
+    /// Number of output channels, which is a size of the head's tensors.
     ///
     /// # Errors
-    /// If the file has no tensor of the head, or an impossible one.
+    /// Returns an error if the file has no tensor of the head, or an implausible one.
     pub(super) fn channels(
         &self,
         file: &WeightsFile,
@@ -121,18 +117,18 @@ impl Layout {
         let channels = found.with_context(|| {
             let head: Vec<_> = self.head().collect();
             format!(
-                "they have no {}: are they of another network?",
+                "they have no tensor {}: are they for another network?",
                 head.join(" or ")
             )
         })?;
         ensure!(
             (1..=MAX_CHANNELS).contains(&channels),
-            "they have {channels} output channels"
+            "they have {channels} output channels, not 1 to {MAX_CHANNELS}"
         );
         Ok(channels)
     }
 
-    /// What a file's tensors lack to be the network's.
+    /// The differences between the tensors of a file and those of the network with `channels` output channels.
     pub(super) fn compare(
         &self,
         file: &WeightsFile,
@@ -160,7 +156,14 @@ impl Layout {
     }
 }
 
-/// The network whose tensors a file has, if they tell.
+/// Names and shapes of all tensors that a network with `channels` output channels asks for.
+fn requested_shapes(network: Network, channels: usize) -> Result<BTreeMap<String, Vec<usize>>> {
+    let params = Params::from_tensors(&BTreeMap::new(), &Device::Cpu)?;
+    network.build(channels, &params.builder())?;
+    Ok(params.missing())
+}
+
+/// The network whose tensors a file holds, if their names identify it.
 pub(super) fn detect(file: &WeightsFile) -> Option<Network> {
     let mut shapes = HashMap::new();
     for (name, entry) in &file.tensors {
@@ -177,20 +180,19 @@ fn strip_prefix(name: &str) -> Option<&str> {
     PREFIXES.iter().find_map(|p| name.strip_prefix(p))
 }
 
-/// Tensors that do not fit, by name.
+/// Tensors of a file that do not fit a network, by name.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    /// Absent, with the shape that they should have.
+    /// Missing in the file, with the shape that they should have.
     pub(super) missing: BTreeMap<String, Vec<usize>>,
-    /// Present in another shape than they should have.
+    /// Shape in the file, and shape that the network needs.
     pub(super) misshapen: BTreeMap<String, (Vec<usize>, Vec<usize>)>,
-    /// Not the network's.
+    /// Tensors of the file that the network does not have.
     pub(super) unexpected: BTreeSet<String>,
 }
 
 impl Faults {
-    /// # Errors
-    /// With the names of all tensors that do not fit, if there are any.
+    /// Returns an error that names all tensors that do not fit, if there are any.
     pub(super) fn check(&self) -> Result<()> {
         let missing = self
             .missing

@@ -1,5 +1,9 @@
-//! Weights files: named tensors and what is needed to run them.
+//! Weights files: named tensors, and the metadata that a network needs to run with them.
+//!
+//! [`WeightsFile`] reads the table of contents of every format (`file`, with `torch` and `pickle` for `PyTorch`'s own), `layout` matches the
+//! tensor names with those of a network, and [`Checkpoint`] is the result: tensors that are exactly the network's.
 
+mod entry;
 mod file;
 mod layout;
 mod pickle;
@@ -22,47 +26,48 @@ use crate::nets::Network;
 use crate::params::Params;
 use layout::Layout;
 
-pub use file::{TensorEntry, WeightsFile};
+pub use entry::TensorEntry;
+pub use file::WeightsFile;
 
-/// Version of what the metadata of our weights files mean.
+/// Version of the metadata of our weights files.
 const FORMAT_VERSION: &str = "1";
 
-/// A network's weights with all that a weights file says about them.
+/// A network's weights with the metadata of their file.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
-    /// Which network they are for.
+    /// Network of the weights.
     pub network: Network,
-    /// Output channels.
+    /// Number of output channels.
     pub channels: usize,
-    /// The first so many channels are classes; a void channel may follow.
+    /// Number of classes: they are the first channels, and others (such as void) may follow.
     pub num_classes: usize,
-    /// What the images are normalized with.
+    /// Normalization of the images.
     pub normalization: Normalization,
-    /// Where the weights come from, in words.
+    /// Where the weights come from, for people.
     pub source: String,
-    /// Tensors by name.
+    /// Tensors by name, f32.
     pub tensors: BTreeMap<String, Tensor>,
 }
 
-/// How a file's tensors become a network's.
+/// How the tensors of a file become those of a network.
 #[derive(Clone, Debug)]
 pub struct ReadOptions {
-    /// For files that do not name their network, where the tensors do not tell it.
+    /// Network of files that do not name theirs and whose tensor names do not identify it.
     pub network: Option<Network>,
-    /// For files that do not say how many of their channels are classes.
+    /// Number of classes of files that do not record it.
     pub num_classes: usize,
-    /// Tensors that the file lacks are drawn.
+    /// Whether tensors that are missing in the file are initialized, instead of being an error.
     pub allow_missing: bool,
-    /// Tensors that the network lacks are left out.
+    /// Whether tensors that the network does not have are ignored, instead of being an error.
     pub allow_unexpected: bool,
-    /// The head is drawn anew, with so many channels, all of them classes.
+    /// Number of channels of a newly initialized head, all of them classes; `None` keeps the head of the file.
     pub new_head: Option<usize>,
-    /// Of what is drawn.
+    /// Seed of tensors that are initialized.
     pub seed: u64,
 }
 
 impl ReadOptions {
-    /// The file's tensors must be exactly the network's.
+    /// The tensors of the file must be exactly those of the network.
     pub fn strict(network: Option<Network>, num_classes: usize) -> Self {
         Self {
             network,
@@ -75,36 +80,41 @@ impl ReadOptions {
     }
 }
 
-/// What [`Checkpoint::read_with`] made of a file.
+/// The result of [`Checkpoint::read_with`].
 #[derive(Clone, Debug)]
 pub struct Read {
     /// The weights.
     pub checkpoint: Checkpoint,
-    /// Tensors that were drawn.
-    pub drawn: BTreeSet<String>,
-    /// Tensors of the file that were left out.
-    pub left_out: BTreeSet<String>,
+    /// Names of tensors that were initialized.
+    pub initialized: BTreeSet<String>,
+    /// Names of tensors of the file that were ignored.
+    pub ignored: BTreeSet<String>,
 }
 
 impl Checkpoint {
-    /// Reads a weights file of any format that [`WeightsFile`] knows. `network` and `num_classes` are needed for files
-    /// that do not tell theirs.
+    /// Reads a weights file of any format that [`WeightsFile`] knows. `network` and `num_classes` apply to files that do not record theirs.
     ///
     /// # Errors
-    /// If the file is absent or damaged, holds values that are not finite, its network is unknown or not the one
-    /// asked for, or its tensors are not exactly the network's.
+    /// Returns an error if the file is absent or damaged or holds values that are not finite, if its network is unknown or not
+    /// `network`, or if its tensors are not exactly those of the network.
     pub fn read(path: &Path, network: Option<Network>, num_classes: usize) -> Result<Self> {
         Ok(Self::read_with(path, &ReadOptions::strict(network, num_classes))?.checkpoint)
     }
 
-    /// Reads a weights file as [`Checkpoint::read`], with what `options` allow.
+    /// Reads a weights file as [`Checkpoint::read`] does, but initializes missing tensors and ignores unexpected ones as `options` allow.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Checkpoint::read`], except for those that `options` allow.
     pub fn read_with(path: &Path, options: &ReadOptions) -> Result<Read> {
         let file = WeightsFile::open(path)?;
         assemble(&file, options)
             .with_context(|| format!("weights {} cannot be used", path.display()))
     }
 
-    /// Writes a safetensors file whose metadata say how to run it. The same weights give the same bytes.
+    /// Writes a safetensors file whose metadata record how to run it. Equal weights give equal bytes.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
         let metadata = BTreeMap::from([
             ("format_version", FORMAT_VERSION.to_owned()),
@@ -122,7 +132,7 @@ fn assemble(file: &WeightsFile, options: &ReadOptions) -> Result<Read> {
     let version = text("format_version").unwrap_or(FORMAT_VERSION);
     ensure!(
         version == FORMAT_VERSION,
-        "format version {version} is not {FORMAT_VERSION}: make them again with this version"
+        "format version {version} is not {FORMAT_VERSION}: import or train them again with this version of the tools"
     );
     let named = text("network").map(Network::from_name).transpose()?;
     let network = match (named, options.network) {
@@ -132,7 +142,7 @@ fn assemble(file: &WeightsFile, options: &ReadOptions) -> Result<Read> {
         (named, asked) => named
             .or(asked)
             .or_else(|| layout::detect(file))
-            .context("they do not tell their network: pass --network")?,
+            .context("their network cannot be determined: pass --network")?,
     };
     let normalization = match text("normalization") {
         Some(text) => serde_json::from_str(text).context("their normalization is damaged")?,
@@ -151,11 +161,11 @@ fn assemble(file: &WeightsFile, options: &ReadOptions) -> Result<Read> {
     };
     ensure!(
         (2..=channels).contains(&num_classes),
-        "they have {channels} channels, which do not hold {num_classes} classes"
+        "they have {channels} channels, so {num_classes} classes are impossible"
     );
     let mut read = select(file, &layout, &names, channels, options)?;
-    if !read.drawn.is_empty() {
-        read.tensors = draw(network, channels, &read.tensors, options.seed)?;
+    if !read.initialized.is_empty() {
+        read.tensors = complete(network, channels, &read.tensors, options.seed)?;
     }
     Ok(Read {
         checkpoint: Checkpoint {
@@ -166,18 +176,21 @@ fn assemble(file: &WeightsFile, options: &ReadOptions) -> Result<Read> {
             source: text("source").unwrap_or_default().to_owned(),
             tensors: read.tensors,
         },
-        drawn: read.drawn,
-        left_out: read.left_out,
+        initialized: read.initialized,
+        ignored: read.ignored,
     })
 }
 
-/// The file's tensors that are the network's, and the names of the others.
+/// The tensors that a file and a network have in common, and the names of the others.
 struct Selection {
     tensors: BTreeMap<String, Tensor>,
-    drawn: BTreeSet<String>,
-    left_out: BTreeSet<String>,
+    /// Tensors of the network that have to be initialized.
+    initialized: BTreeSet<String>,
+    /// Tensors of the file that are ignored.
+    ignored: BTreeSet<String>,
 }
 
+/// Reads those tensors of a file that the network has, by the network's names.
 fn select(
     file: &WeightsFile,
     layout: &Layout,
@@ -186,24 +199,27 @@ fn select(
     options: &ReadOptions,
 ) -> Result<Selection> {
     let mut faults = layout.compare(file, names, channels);
-    let mut drawn = BTreeSet::new();
-    let mut left_out = BTreeSet::new();
+    let mut initialized = BTreeSet::new();
+    let mut ignored = BTreeSet::new();
     if options.new_head.is_some() {
-        drawn.extend(layout.head().map(str::to_owned));
-        faults.missing.retain(|name, _| !drawn.contains(name));
-        faults.misshapen.retain(|name, _| !drawn.contains(name));
-        left_out.extend(drawn.iter().filter(|n| names.contains_key(*n)).cloned());
+        initialized.extend(layout.head().map(str::to_owned));
+        faults.missing.retain(|name, _| !initialized.contains(name));
+        faults
+            .misshapen
+            .retain(|name, _| !initialized.contains(name));
+        let in_file = initialized.iter().filter(|name| names.contains_key(*name));
+        ignored.extend(in_file.cloned());
     }
     if options.allow_missing {
-        drawn.extend(std::mem::take(&mut faults.missing).into_keys());
+        initialized.extend(std::mem::take(&mut faults.missing).into_keys());
     }
     if options.allow_unexpected {
-        left_out.append(&mut faults.unexpected);
+        ignored.append(&mut faults.unexpected);
     }
     faults.check()?;
     let mut tensors = BTreeMap::new();
     for (name, &own) in names {
-        if left_out.contains(name) {
+        if ignored.contains(name) {
             continue;
         }
         let values = file.values(own)?;
@@ -213,20 +229,20 @@ fn select(
     }
     Ok(Selection {
         tensors,
-        drawn,
-        left_out,
+        initialized,
+        ignored,
     })
 }
 
-/// Completes tensors by such as the network begins its training with.
-fn draw(
+/// Fills in missing tensors with freshly initialized ones, as for a training from scratch.
+fn complete(
     network: Network,
     channels: usize,
     tensors: &BTreeMap<String, Tensor>,
     seed: u64,
 ) -> Result<BTreeMap<String, Tensor>> {
     let params = Params::from_tensors(tensors, &Device::Cpu)?;
-    params.draw_missing(seed);
+    params.initialize_missing(seed);
     network.build_trainable(channels, &params)?;
     let variables = params.variables().into_iter();
     Ok(variables
@@ -234,10 +250,11 @@ fn draw(
         .collect())
 }
 
-/// Refuses f32 tensors with values that are not finite: rectifiers hide them, so that a loss or logits may not show them.
+/// Refuses f32 tensors with values that are not finite. A `ReLU` maps negative infinity to 0, so the loss and the
+/// logits do not necessarily show them.
 ///
 /// # Errors
-/// With the name of the first such tensor.
+/// Returns an error with the name of the first such tensor.
 pub fn check_finite(tensors: &BTreeMap<String, Tensor>) -> Result<()> {
     for (name, tensor) in tensors {
         ensure_finite(name, &tensor.flatten_all()?.to_vec1::<f32>()?)?;
@@ -253,7 +270,10 @@ fn ensure_finite(name: &str, values: &[f32]) -> Result<()> {
     Ok(())
 }
 
-/// Writes f32 tensors as a safetensors file, sorted by name, so that the same tensors give the same bytes.
+/// Writes tensors as a safetensors file of f32 values, sorted by name, so that equal tensors give equal bytes.
+///
+/// # Errors
+/// Returns an error if the file cannot be written.
 pub fn write_tensors(
     path: &Path,
     metadata: &BTreeMap<&str, String>,
@@ -280,7 +300,10 @@ pub fn write_tensors(
     })
 }
 
-/// The text metadata of a safetensors file.
+/// The text metadata of a safetensors file, given as all its bytes.
+///
+/// # Errors
+/// Returns an error if the header is damaged.
 pub fn metadata(bytes: &[u8]) -> Result<BTreeMap<String, String>> {
     let (_, header) = safetensors::SafeTensors::read_metadata(bytes)?;
     let metadata = header.metadata().as_ref();

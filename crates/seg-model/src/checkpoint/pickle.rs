@@ -1,9 +1,20 @@
-//! Reader of the pickles in `PyTorch` checkpoints. It builds data and calls nothing.
+//! Reader of the pickles in `PyTorch` checkpoints. It builds data and never calls a function.
 //!
-//! A pickle is a program for a small stack machine that may name any function and have it called. This one knows the
-//! handful of names of which weights consist, and gives each its meaning itself; any other name is an error. Values are
-//! in one vector and refer to each other by position, so that neither depth nor cycles of a hostile file matter, and
-//! the number of steps and bytes is limited.
+//! A pickle is a program for a small stack machine, and Python's machine lets it name and call any function: loading a checkpoint from a
+//! stranger can run the stranger's code. The machine of this file knows only the few names that weights consist of
+//! (`collections.OrderedDict`, `torch._utils._rebuild_tensor_v2`, the storage types) and implements each of them itself; any other name is
+//! an error that quotes it.
+//!
+//! A hostile file cannot exhaust the machine either:
+//!
+//! * All values are in one vector and refer to each other by index. Deep nesting and cycles therefore cannot overflow the call stack, neither
+//!   here nor when the values are dropped.
+//! * Each opcode pushes at most one value, and their number is limited by [`MAX_STEPS`]. The one opcode that copies a list of any length
+//!   pays for it in steps.
+//! * The length of a text is whatever the file claims, so texts are read up to the end of the file and never allocated in advance; all
+//!   texts together are limited by [`MAX_TEXT`].
+//!
+//! Tensors are only described here. Whether their values exist is checked where the storages are known, in `torch`.
 
 use std::collections::HashMap;
 use std::io::{BufRead, Read};
@@ -12,19 +23,19 @@ use std::rc::Rc;
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::Dtype;
 
-/// Steps and copied references that a pickle may take. Weights with the state of their optimizer take about 10⁵.
+/// Most opcodes and copied references of a pickle. Weights with the state of their optimizer take about 10⁵.
 const MAX_STEPS: usize = 1 << 21;
-/// Bytes of all texts. The longest known ones are training logs.
+/// Most bytes of all texts together. The longest known texts are training logs.
 const MAX_TEXT: u64 = 1 << 26;
-/// Bytes of a module's or function's name.
+/// Most bytes of the name of a module or function.
 const MAX_NAME: u64 = 256;
-/// Dimensions of a tensor.
+/// Most dimensions of a tensor.
 const MAX_RANK: usize = 8;
 
-/// Position of a value among [`Pickle::values`].
+/// Index of a value among [`Pickle::values`].
 pub(super) type Id = usize;
 
-/// What a pickle holds.
+/// The data of a pickle.
 #[derive(Debug)]
 pub(super) struct Pickle {
     values: Vec<Value>,
@@ -43,49 +54,49 @@ pub(super) enum Value {
     Global(Global),
     Storage(Rc<Storage>),
     Tensor(Box<StoredTensor>),
-    /// Something without a meaning for weights: `None`, numbers with a fraction, a training's arguments.
+    /// Something without a meaning for weights: `None`, floating-point numbers, the arguments of a training.
     Inert,
 }
 
-/// Names that a pickle may use.
+/// Functions and types that a pickle may name.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Global {
     OrderedDict,
     RebuildTensor,
     RebuildParameter,
     StorageType(Dtype),
-    /// Its results are never looked at.
+    /// A function whose results are not needed.
     Inert,
 }
 
-/// A run of numbers that tensors are views of.
+/// A contiguous array of values that tensors are views of.
 #[derive(Debug)]
 pub(super) struct Storage {
     pub(super) dtype: Dtype,
-    /// Name under which the file has the numbers.
+    /// Name of the values in the file.
     pub(super) key: Rc<str>,
-    /// Numbers under that name.
+    /// Number of values under that name.
     pub(super) numel: u64,
-    /// The part of them that this storage is: first number, and how many.
+    /// The part of them that this storage covers: index of the first value, and number of values.
     pub(super) part: (u64, u64),
 }
 
-/// A strided view of a storage. Nothing is checked against the storage yet.
+/// A strided view of a storage. It has not been checked against the storage.
 #[derive(Clone, Debug)]
 pub(super) struct StoredTensor {
     pub(super) storage: Rc<Storage>,
-    /// Number of the storage's part at which the view starts.
+    /// Index, within the storage's part, of the first value of the view.
     pub(super) offset: u64,
     pub(super) shape: Vec<usize>,
-    /// Numbers from one index to the next, for each dimension.
+    /// Distance, in values, between neighbors along each dimension.
     pub(super) strides: Vec<usize>,
 }
 
 impl Pickle {
-    /// Reads one pickle up to its end; what follows stays in `input`.
+    /// Reads one pickle; the bytes behind its end remain in `input`.
     ///
     /// # Errors
-    /// If it ends early, is damaged, or names what weights do not consist of.
+    /// Returns an error if it ends early, is damaged, or names a function or type that weights do not need.
     pub(super) fn read(input: &mut impl BufRead) -> Result<Self> {
         let mut machine = Machine {
             input: Input { inner: input, n: 0 },
@@ -104,17 +115,17 @@ impl Pickle {
         })
     }
 
-    /// The value that the pickle is of.
+    /// The value that was pickled.
     pub(super) fn root(&self) -> &Value {
         self.get(self.root)
     }
 
-    /// The value at a position that another value has.
+    /// The value of an index that another value holds.
     pub(super) fn get(&self, id: Id) -> &Value {
         &self.values[id]
     }
 
-    /// All storages, in the order of the file.
+    /// All storages, in the order in which the file describes them.
     pub(super) fn storages(&self) -> impl Iterator<Item = &Rc<Storage>> {
         self.values.iter().filter_map(|value| match value {
             Value::Storage(storage) => Some(storage),
@@ -123,7 +134,7 @@ impl Pickle {
     }
 }
 
-/// Bytes with their count.
+/// The bytes of a pickle, with the number of bytes read.
 struct Input<'a, R> {
     inner: &'a mut R,
     n: u64,
@@ -141,11 +152,11 @@ impl<R: BufRead> Input<'_, R> {
         Ok(self.array::<1>()?[0])
     }
 
-    /// As many bytes as there are, up to `len`, are allocated, whatever `len` says.
+    /// Reads `len` bytes. Memory is allocated only for bytes that exist, whatever `len` claims.
     fn bytes(&mut self, len: u64) -> Result<Vec<u8>> {
         ensure!(
             self.n.saturating_add(len) <= MAX_TEXT,
-            "{len} bytes of text are too many for weights"
+            "a text of {len} bytes is too long for weights"
         );
         let mut bytes = Vec::new();
         let n = self.inner.take(len).read_to_end(&mut bytes)?;
@@ -168,7 +179,7 @@ impl<R: BufRead> Input<'_, R> {
         String::from_utf8(line).context("a name is not UTF-8")
     }
 
-    /// A little-endian number of `len` bytes with sign.
+    /// A signed little-endian integer of `len` bytes.
     fn long(&mut self, len: u64) -> Result<Value> {
         let bytes = self.bytes(len)?;
         if bytes.len() > 16 {
@@ -189,7 +200,7 @@ struct Machine<'a, R> {
     input: Input<'a, R>,
     values: Vec<Value>,
     stack: Vec<Id>,
-    /// Heights of the stack at which runs of items begin.
+    /// Heights of the stack at which groups of items begin.
     marks: Vec<usize>,
     memo: HashMap<usize, Id>,
     steps: usize,
@@ -211,7 +222,7 @@ impl<R: BufRead> Machine<'_, R> {
         }
     }
 
-    /// Opcodes that hold a value, or none.
+    /// The value of an opcode that pushes one; `None` if it is another opcode.
     fn constant(&mut self, opcode: u8) -> Result<Option<Value>> {
         let input = &mut self.input;
         Ok(Some(match opcode {
@@ -245,7 +256,7 @@ impl<R: BufRead> Machine<'_, R> {
                 let len = u64::from_le_bytes(input.array()?);
                 Value::Text(input.text(len)?)
             }
-            // bytes, which are the texts of Python 2
+            // bytes, which is how Python 2 wrote texts
             b'U' | b'C' => {
                 let len = input.byte()?;
                 text_of_bytes(&input.bytes(len.into())?)
@@ -261,12 +272,12 @@ impl<R: BufRead> Machine<'_, R> {
             b')' => Value::Tuple(Vec::new()),
             b']' => Value::List(Vec::new()),
             b'}' => Value::Dict(Vec::new()),
-            b'N' | 0x8f => Value::Inert, // nothing, and a set
+            b'N' | 0x8f => Value::Inert, // None, and an empty set
             _ => return Ok(None),
         }))
     }
 
-    /// Opcodes that put values into a collection; whether it was one of them.
+    /// Executes an opcode that puts values into a collection; returns false if it is another opcode.
     fn collect(&mut self, opcode: u8) -> Result<bool> {
         match opcode {
             b'(' => self.marks.push(self.stack.len()),
@@ -316,7 +327,7 @@ impl<R: BufRead> Machine<'_, R> {
         Ok(true)
     }
 
-    /// Opcodes that keep a value for later, fetch or drop it; whether it was one of them.
+    /// Executes an opcode that stores, fetches or drops a value; returns false if it is another opcode.
     fn remember(&mut self, opcode: u8) -> Result<bool> {
         match opcode {
             b'q' | b'r' | 0x94 => {
@@ -335,7 +346,7 @@ impl<R: BufRead> Machine<'_, R> {
                 };
                 let id = self.memo.get(&key);
                 self.stack
-                    .push(*id.context("it refers to what it does not have")?);
+                    .push(*id.context("it refers to a value that it does not have")?);
             }
             b'0' => {
                 self.pop()?;
@@ -352,14 +363,14 @@ impl<R: BufRead> Machine<'_, R> {
                 ensure!(version <= 5, "pickle protocol {version} is unknown");
             }
             0x95 => {
-                self.input.array::<8>()?; // a frame's length helps only who reads ahead
+                self.input.array::<8>()?; // the length of a frame, which helps only readers that read ahead
             }
             _ => return Ok(false),
         }
         Ok(true)
     }
 
-    /// Opcodes that name or make an object.
+    /// Executes an opcode that names or creates an object; any other opcode is an error.
     fn object(&mut self, opcode: u8) -> Result<()> {
         match opcode {
             b'c' => {
@@ -377,7 +388,7 @@ impl<R: BufRead> Machine<'_, R> {
                 self.stack.push(id);
             }
             b'b' => {
-                // attributes of a dictionary or of something without a meaning
+                // attributes, for example `_metadata` of a state dictionary, are dropped
                 self.pop()?;
                 let top = self.top()?;
                 ensure!(
@@ -385,7 +396,7 @@ impl<R: BufRead> Machine<'_, R> {
                         self.values[top],
                         Value::Dict(_) | Value::Inert | Value::Tensor(_)
                     ),
-                    "it sets attributes of what has none"
+                    "it sets attributes of a value that has none"
                 );
             }
             b'Q' => {
@@ -398,10 +409,10 @@ impl<R: BufRead> Machine<'_, R> {
         Ok(())
     }
 
-    /// What a call would give. Nothing but this function knows what that is.
+    /// The result that a call would have. This function is the only place that gives names a meaning.
     fn call(&mut self, callable: Id, arguments: Id) -> Result<Id> {
         let Value::Global(global) = self.values[callable] else {
-            bail!("it calls what is no function");
+            bail!("it calls a value that is not a function");
         };
         let Value::Tuple(arguments) = &self.values[arguments] else {
             bail!("it calls a function without a tuple of arguments");
@@ -410,12 +421,12 @@ impl<R: BufRead> Machine<'_, R> {
             Global::OrderedDict => match arguments[..] {
                 [] => Value::Dict(Vec::new()),
                 [items] => Value::Dict(self.ordered_items(items)?),
-                _ => bail!("it makes a dictionary of several arguments"),
+                _ => bail!("it creates a dictionary from several arguments"),
             },
             Global::RebuildTensor => Value::Tensor(Box::new(self.tensor(arguments)?)),
             Global::RebuildParameter => {
                 let parameter = arguments.first();
-                return Ok(*parameter.context("it makes a parameter of nothing")?);
+                return Ok(*parameter.context("it creates a parameter without a tensor")?);
             }
             Global::StorageType(_) => bail!("it calls the type of a storage"),
             Global::Inert => Value::Inert,
@@ -424,12 +435,12 @@ impl<R: BufRead> Machine<'_, R> {
         Ok(self.values.len() - 1)
     }
 
-    /// The list of pairs of which Python 2 makes a dictionary.
+    /// The items of an ordered dictionary that is created from a list of pairs, as Python 2 pickled them.
     fn ordered_items(&mut self, items: Id) -> Result<Vec<(Id, Id)>> {
         let Value::List(items) = &self.values[items] else {
-            bail!("it makes a dictionary of what is no list");
+            bail!("it creates a dictionary from a value that is not a list");
         };
-        // the one place where a short opcode copies much
+        // the only place where one opcode copies any number of references
         let steps = self.steps.saturating_add(items.len());
         ensure!(steps <= MAX_STEPS, "it takes too many steps for weights");
         self.steps = steps;
@@ -438,20 +449,20 @@ impl<R: BufRead> Machine<'_, R> {
             .map(|&item| match &self.values[item] {
                 Value::Tuple(pair) | Value::List(pair) => match pair[..] {
                     [key, value] => Ok((key, value)),
-                    _ => bail!("an item of a dictionary is no pair"),
+                    _ => bail!("an item of a dictionary is not a pair"),
                 },
-                _ => bail!("an item of a dictionary is no pair"),
+                _ => bail!("an item of a dictionary is not a pair"),
             })
             .collect()
     }
 
-    /// `_rebuild_tensor_v2(storage, offset, size, stride, ...)`; gradients and hooks do not matter.
+    /// `_rebuild_tensor_v2(storage, offset, size, stride, ...)`; further arguments (gradients, hooks) are not needed.
     fn tensor(&self, arguments: &[Id]) -> Result<StoredTensor> {
         let &[storage, offset, shape, strides, ..] = arguments else {
-            bail!("it makes a tensor of {} arguments", arguments.len());
+            bail!("it creates a tensor from {} arguments", arguments.len());
         };
         let Value::Storage(storage) = &self.values[storage] else {
-            bail!("it makes a tensor of what is no storage");
+            bail!("it creates a tensor from a value that is not a storage");
         };
         let (shape, strides) = (self.sizes(shape)?, self.sizes(strides)?);
         ensure!(
@@ -466,10 +477,11 @@ impl<R: BufRead> Machine<'_, R> {
         })
     }
 
-    /// The tuple that stands for a storage: word, type, key, device, length, and in old files the part of it.
+    /// Decodes the tuple that stands for a storage: the word `storage`, type, key, device, number of values, and in old files the part of
+    /// them that is used.
     fn storage(&self, id: Id) -> Result<Storage> {
         let Value::Tuple(fields) = &self.values[id] else {
-            bail!("it refers to what is no storage");
+            bail!("it refers to a value that is not a storage");
         };
         let (&[word, kind, key, _, numel], rest) = fields
             .split_first_chunk::<5>()
@@ -477,10 +489,10 @@ impl<R: BufRead> Machine<'_, R> {
         let word = self.text(word)?;
         ensure!(
             &*word == "storage",
-            "it holds a {word:?}, not weights alone: save the network's state_dict()"
+            "it holds a {word:?} beside weights: save the network's state_dict() alone"
         );
         let Value::Global(Global::StorageType(dtype)) = self.values[kind] else {
-            bail!("a storage has no type of numbers");
+            bail!("a storage has no number format");
         };
         let numel = self.int(numel)?;
         let part = match rest.first().map(|&view| &self.values[view]) {
@@ -502,7 +514,7 @@ impl<R: BufRead> Machine<'_, R> {
 
     fn sizes(&self, id: Id) -> Result<Vec<usize>> {
         let Value::Tuple(items) = &self.values[id] else {
-            bail!("a shape is no tuple");
+            bail!("a shape is not a tuple");
         };
         ensure!(
             items.len() <= MAX_RANK,
@@ -514,16 +526,16 @@ impl<R: BufRead> Machine<'_, R> {
 
     fn int<T: TryFrom<i128>>(&self, id: Id) -> Result<T> {
         let Value::Int(value) = self.values[id] else {
-            bail!("a size is no number");
+            bail!("a size is not an integer");
         };
         let size = T::try_from(value).ok();
-        size.with_context(|| format!("{value} is no size"))
+        size.with_context(|| format!("{value} is not a size"))
     }
 
     fn text(&self, id: Id) -> Result<Rc<str>> {
         match &self.values[id] {
             Value::Text(text) => Ok(text.clone()),
-            _ => bail!("a name is no text"),
+            _ => bail!("a name is not a text"),
         }
     }
 
@@ -532,7 +544,7 @@ impl<R: BufRead> Machine<'_, R> {
         match &mut self.values[top] {
             Value::List(list) => list.extend(items),
             Value::Inert => {}
-            _ => bail!("it appends to what is no list"),
+            _ => bail!("it appends to a value that is not a list"),
         }
         Ok(())
     }
@@ -542,16 +554,18 @@ impl<R: BufRead> Machine<'_, R> {
         match &mut self.values[top] {
             Value::Dict(dict) => dict.extend(items),
             Value::Inert => {}
-            _ => bail!("it puts items into what is no dictionary"),
+            _ => bail!("it inserts items into a value that is not a dictionary"),
         }
         Ok(())
     }
 
+    /// Stores a new value and puts it on the stack.
     fn push(&mut self, value: Value) {
         self.stack.push(self.values.len());
         self.values.push(value);
     }
 
+    /// The value on top of the stack, which must belong to the current group of items.
     fn top(&self) -> Result<Id> {
         let floor = self.marks.last().copied().unwrap_or(0);
         ensure!(self.stack.len() > floor, "its stack is empty");
@@ -565,10 +579,11 @@ impl<R: BufRead> Machine<'_, R> {
     }
 
     fn pop_to_mark(&mut self) -> Result<Vec<Id>> {
-        let mark = self.marks.pop().context("a run of items has no start")?;
+        let mark = self.marks.pop().context("a group of items has no start")?;
         Ok(self.stack.split_off(mark))
     }
 
+    /// Counts steps towards the limit.
     fn charge(&mut self, steps: usize) -> Result<()> {
         self.steps += steps;
         ensure!(
@@ -590,10 +605,10 @@ fn pairs(items: &[Id]) -> Result<Vec<(Id, Id)>> {
     Ok(pairs.iter().map(|&[key, value]| (key, value)).collect())
 }
 
-/// The meaning of a name.
+/// The function or type of a name.
 ///
 /// # Errors
-/// If it is none that weights consist of. Whatever it is, it is not called.
+/// Returns an error if weights do not need it. Whatever it is, it is not called.
 fn global(module: &str, name: &str) -> Result<Global> {
     if matches!(module, "torch" | "torch.cuda")
         && let Some(dtype) = storage_type(name)
@@ -615,8 +630,8 @@ fn global(module: &str, name: &str) -> Result<Global> {
             Global::Inert
         }
         _ => bail!(
-            "it wants to call {module:?} {name:?}, which weights do not need; nothing was called: \
-             save the network's state_dict() alone, and distrust the file if it is not yours"
+            "it tries to call {module:?} {name:?}, which weights do not need; nothing was called: \
+             save the network's state_dict() alone, and do not trust the file if it is not yours"
         ),
     })
 }

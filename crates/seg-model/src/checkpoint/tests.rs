@@ -1,8 +1,7 @@
-//! Checkpoints in the formats of `PyTorch`, well-formed and hostile ones, made byte by byte.
+//! Checkpoints in the formats of `PyTorch`, well-formed and hostile, built byte by byte.
 
 use std::fs;
 use std::io::{Cursor, Write};
-use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use proptest::prelude::*;
@@ -11,7 +10,7 @@ use zip::write::SimpleFileOptions;
 
 use super::WeightsFile;
 
-/// A pickle being written.
+/// Writes a pickle, opcode by opcode.
 #[derive(Clone)]
 struct Pickler(Vec<u8>);
 
@@ -103,7 +102,7 @@ const PLAIN: View = View {
     strides: &[3, 1],
 };
 
-/// Storages by key: how many numbers, and their bytes.
+/// Storages: key, number of values, and their bytes.
 type Storages<'a> = &'a [(&'a str, u64, Vec<u8>)];
 
 fn six() -> Vec<(&'static str, u64, Vec<u8>)> {
@@ -153,10 +152,10 @@ fn archive(entries: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
     Ok(writer.finish()?.into_inner())
 }
 
-/// Name, shape and numbers of a tensor.
+/// Name, shape and values of a tensor.
 type Found = (String, Vec<usize>, Vec<f32>);
 
-/// Opens a file of these bytes and reads all numbers of all tensors.
+/// Opens a file of these bytes and reads all values of all tensors.
 fn read(bytes: &[u8]) -> Result<Vec<Found>> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("weights");
@@ -321,7 +320,7 @@ fn pickles_that_call_functions_are_refused() -> Result<()> {
         (Pickler::new().op(b"(ios\nsystem\n").end(), "opcode 0x69"),
         (
             Pickler::new().op(b"(").text("module").op(b"NNNNtQ").end(),
-            "holds a \"module\"",
+            "holds a \"module\" beside weights",
         ),
     ];
     for (object, words) in cases {
@@ -354,13 +353,13 @@ fn pickles_that_lead_astray_are_refused() -> Result<()> {
             "too many steps",
         ),
         (copies.end(), "too many steps"),
-        (list.op(b")R").end(), "no function"),
+        (list.op(b")R").end(), "not a function"),
         (
             Pickler::new().op(b"\x8d").op([0xff; 8]).end(),
             "too many for",
         ),
         (Pickler::new().op(b"X\0\0\0\x02ab").end(), "ends early"),
-        (Pickler::new().op(b"h\x07").end(), "does not have"),
+        (Pickler::new().op(b"h\x07").end(), "it does not have"),
         (Pickler::new().op(b"R").end(), "stack is empty"),
         (Pickler::new().op(b"(0").end(), "stack is empty"),
         (Pickler::new().op(b"t").end(), "no start"),
@@ -397,13 +396,13 @@ fn tensors_that_leave_their_storage_are_refused() -> Result<()> {
     };
     let long = |numel| View { numel, ..PLAIN };
     check_views(&[
-        (from(1), "leaves its storage"),
-        (from(i64::MAX), "leaves its storage"),
-        (strided(&[4, 1]), "leaves its storage"),
+        (from(1), "exceeds its storage"),
+        (from(i64::MAX), "exceeds its storage"),
+        (strided(&[4, 1]), "exceeds its storage"),
         (strided(&[i64::MAX, 1]), "too large"),
         (long(1 << 40), "has only 24 bytes"),
         (long(i64::MAX), "has only 24 bytes"),
-        (part(4, 2), "leaves its storage"),
+        (part(4, 2), "exceeds its storage"),
         (part(4, 3), "has only 24 bytes"),
         (part(i64::MAX, i64::MAX), "has only 24 bytes"),
     ])?;
@@ -427,9 +426,9 @@ fn shapes_that_no_memory_holds_are_refused() -> Result<()> {
     check_views(&[
         (shaped(&[1 << 40, 1 << 40], &[3, 1]), "too large"),
         (shaped(&[1 << 40, 1 << 40], &[0, 0]), "too large"),
-        (shaped(&[1 << 59], &[0]), "repeats its numbers"),
-        (shaped(&[9, 9], &[0, 0]), "repeats its numbers"),
-        (shaped(&[-1, 3], &[3, 1]), "is no size"),
+        (shaped(&[1 << 59], &[0]), "repeats values"),
+        (shaped(&[9, 9], &[0, 0]), "repeats values"),
+        (shaped(&[-1, 3], &[3, 1]), "is not a size"),
         (shaped(&[3], &[3, 1]), "and strides"),
         (shaped(&[1; 9], &[1; 9]), "9 dimensions"),
     ])
@@ -515,10 +514,10 @@ fn several_files_are_one() -> Result<()> {
     assert_eq!(file.values("b")?.len(), 6);
     assert_eq!(file.files.len(), 2);
     for (map, words) in [
-        (r#"{"a":"../1.bin"}"#, "not beside it"),
-        (r#"{"a":"/1.bin"}"#, "not beside it"),
+        (r#"{"a":"../1.bin"}"#, "not in the same folder"),
+        (r#"{"a":"/1.bin"}"#, "not in the same folder"),
         (r#"{"a":"1.bin","b":"3.bin"}"#, "missing or damaged"),
-        (r#"{"a":"1.bin","c":"1.bin"}"#, "is not in the part"),
+        (r#"{"a":"1.bin","c":"1.bin"}"#, "is not in \"1.bin\""),
         (r#"{"b":"1.bin"}"#, "does not say so"),
     ] {
         let text = open(map).map_or_else(|e| format!("{e:#}"), |_| "no error".into());
@@ -530,7 +529,7 @@ fn several_files_are_one() -> Result<()> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
-    /// Whatever is changed, the answer is tensors or an error.
+    /// Whatever bytes are changed, reading returns tensors or an error.
     #[test]
     fn damage_never_panics(
         is_zip: bool,
@@ -559,15 +558,9 @@ proptest! {
 /// Real checkpoints in both formats, and their copies made by `PyTorch` as safetensors.
 #[test]
 fn real_checkpoints_are_their_copies() -> Result<()> {
-    let root = std::env::var_os("OODSEG_REAL_DATA").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/real"),
-        PathBuf::from,
-    );
-    let root = root.join("weights");
-    if !root.is_dir() {
-        eprintln!("skipped: there is no {} (OODSEG_REAL_DATA)", root.display());
+    let Some(root) = stage_testing::data::real("weights") else {
         return Ok(());
-    }
+    };
     for (torch, copy, n) in [
         (
             "espnet_p2_q8_legacy_pickle.pth",

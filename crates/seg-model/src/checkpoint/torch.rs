@@ -1,8 +1,8 @@
-//! Layouts of `PyTorch`'s files: where their pickle and their numbers are.
+//! Containers of `PyTorch`'s checkpoints: where their pickle is, and where the values of their tensors are.
 //!
-//! Since 1.6 `torch.save` writes a zip archive: the pickle `NAME/data.pkl`, and the numbers of each storage in
-//! `NAME/data/KEY`, stored without compression. Before, it wrote four pickles one after the other (magic number,
-//! protocol, system, object), a fifth with the keys of the storages, and then each storage: how many numbers, and these.
+//! Since version 1.6 `torch.save` writes a zip archive: the pickle `NAME/data.pkl`, and the values of each storage in `NAME/data/KEY`,
+//! without compression. Earlier versions wrote four pickles one after the other (magic number, protocol version, system, object), a fifth
+//! with the keys of the storages, and then each storage: the number of values, and the values.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -13,13 +13,13 @@ use std::rc::Rc;
 use anyhow::{Context, Result, bail, ensure};
 use zip::{CompressionMethod, ZipArchive};
 
-use super::file::TensorEntry;
+use super::entry::TensorEntry;
 use super::pickle::{Id, Pickle, Storage, StoredTensor, Value};
 
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 const PROTOCOL: i128 = 1001;
 
-/// Names under which training scripts save the weights beside other things, in the order in which they are looked for.
+/// Keys under which training scripts save the weights beside other things, in the order in which they are tried.
 const NESTS: [&str; 10] = [
     "state_dict",
     "model_state_dict",
@@ -33,17 +33,17 @@ const NESTS: [&str; 10] = [
     "params",
 ];
 
-/// Where the numbers of a storage are: first byte in the file, and how many bytes are there.
+/// Place of each storage by its key or file name: offset in the file and length, in bytes.
 type Places = HashMap<Rc<str>, (u64, u64)>;
 
-/// Reads what a zip archive holds and compares its checksums.
+/// Reads the tensors of a zip archive, and verifies all checksums.
 pub(super) fn read_zip(file: &File, n_bytes: u64) -> Result<BTreeMap<String, TensorEntry>> {
     let mut archive = ZipArchive::new(BufReader::new(file)).context("the archive is damaged")?;
     ensure!(
         !archive
             .file_names_raw()
             .any(|n| n.ends_with(b"constants.pkl")),
-        "it is a TorchScript program: save its state_dict()"
+        "it is a TorchScript program, not a checkpoint: save its state_dict()"
     );
     let mut places = Places::new();
     let mut pickle_name = None;
@@ -52,20 +52,21 @@ pub(super) fn read_zip(file: &File, n_bytes: u64) -> Result<BTreeMap<String, Ten
         let name: Rc<str> = entry.name().context("the archive is damaged")?.into();
         ensure!(
             entry.compression() == CompressionMethod::Stored && !entry.encrypted(),
-            "{name:?} in it is compressed or encrypted, which torch.save never does: load and save it with PyTorch"
+            "its file {name:?} is compressed or encrypted, which torch.save never does: load and save it with PyTorch"
         );
         let (start, len) = (entry.data_start(), entry.compressed_size());
         let start = start.context("the archive is damaged")?;
         ensure!(
             start.checked_add(len).is_some_and(|end| end <= n_bytes),
-            "{name:?} in it is cut off"
+            "its file {name:?} is cut off"
         );
         if &*name == "data.pkl" || name.ends_with("/data.pkl") {
             pickle_name = Some((i, name.clone()));
         }
         places.insert(name, (start, len));
     }
-    let (i, name) = pickle_name.context("the archive holds no data.pkl: it is no checkpoint")?;
+    let (i, name) =
+        pickle_name.context("the archive has no data.pkl, so it is not a checkpoint of PyTorch")?;
     let prefix = name.trim_end_matches("data.pkl");
     check_sums(&mut archive)?;
     if let Some(&(start, len)) = places.get(&*format!("{prefix}byteorder")) {
@@ -85,24 +86,24 @@ pub(super) fn read_zip(file: &File, n_bytes: u64) -> Result<BTreeMap<String, Ten
     })
 }
 
-/// Reads every entry once, which compares its checksum.
+/// Reads every entry once, which verifies its checksum.
 fn check_sums(archive: &mut ZipArchive<BufReader<&File>>) -> Result<()> {
     for i in 0..archive.len() {
         let mut entry = archive.by_index(i).context("the archive is damaged")?;
         let name = entry.name().map(Cow::into_owned).unwrap_or_default();
         std::io::copy(&mut entry, &mut std::io::sink())
-            .with_context(|| format!("{name:?} in it is damaged"))?;
+            .with_context(|| format!("its file {name:?} is damaged"))?;
     }
     Ok(())
 }
 
-/// Reads what a file from before `PyTorch` 1.6 holds.
+/// Reads the tensors of a file from before `PyTorch` 1.6.
 pub(super) fn read_legacy(file: &File, n_bytes: u64) -> Result<BTreeMap<String, TensorEntry>> {
     let mut input = BufReader::new(file);
     let magic = Pickle::read(&mut input)?;
     ensure!(
         matches!(magic.root(), Value::Int(MAGIC)),
-        "it is a pickle, but none of torch.save"
+        "it is a pickle, but not one of torch.save"
     );
     let protocol = Pickle::read(&mut input)?;
     ensure!(
@@ -120,18 +121,18 @@ pub(super) fn read_legacy(file: &File, n_bytes: u64) -> Result<BTreeMap<String, 
     tensors(&object, |storage| places.get(&storage.key).copied())
 }
 
-/// Walks over the storages behind the pickles.
+/// Finds the storages behind the pickles.
 fn storages(object: &Pickle, input: &mut BufReader<&File>, n_bytes: u64) -> Result<Places> {
     let keys = Pickle::read(input)?;
     let Value::List(keys_list) = keys.root() else {
-        bail!("its storages are not listed");
+        bail!("it has no list of its storages");
     };
     let types: HashMap<_, _> = object.storages().map(|s| (&s.key, s.dtype)).collect();
     let mut places = Places::new();
     let mut at = input.stream_position()?;
     for &key in keys_list {
         let Value::Text(key) = keys.get(key) else {
-            bail!("the key of a storage is no text");
+            bail!("the key of a storage is not a text");
         };
         let dtype = types
             .get(key)
@@ -147,20 +148,20 @@ fn storages(object: &Pickle, input: &mut BufReader<&File>, n_bytes: u64) -> Resu
         at = len
             .and_then(|len| start.checked_add(len))
             .filter(|&end| end <= n_bytes)
-            .with_context(|| format!("its storage {key:?} of {numel} numbers is cut off"))?;
+            .with_context(|| format!("its storage {key:?} of {numel} values is cut off"))?;
         places.insert(key.clone(), (start, at - start));
     }
     Ok(places)
 }
 
-/// The tensors of the state dictionary, found wherever training scripts put it.
+/// The tensors of the state dictionary. `place` gives offset and length of a storage in bytes.
 fn tensors(
     pickle: &Pickle,
     place: impl Fn(&Storage) -> Option<(u64, u64)>,
 ) -> Result<BTreeMap<String, TensorEntry>> {
     let mut tensors = BTreeMap::new();
     for &(key, value) in state_dict(pickle)? {
-        // what is no tensor there are counts and versions
+        // other entries are counts and versions
         if let (Value::Text(name), Value::Tensor(tensor)) = (pickle.get(key), pickle.get(value)) {
             let located = locate(tensor, place(&tensor.storage))
                 .with_context(|| format!("its tensor {name:?} cannot be read"))?;
@@ -170,47 +171,50 @@ fn tensors(
     Ok(tensors)
 }
 
+/// The dictionary of tensors, which many training scripts put into other dictionaries.
 fn state_dict(pickle: &Pickle) -> Result<&[(Id, Id)]> {
-    let has_tensors = |items: &[(Id, Id)]| {
-        let mut values = items.iter().map(|&(_, value)| pickle.get(value));
-        values.any(|value| matches!(value, Value::Tensor(_)))
-    };
-    let mut at = pickle.root();
-    // scripts that save {"model": {"state_dict": ...}} exist, deeper ones do not
+    let mut value = pickle.root();
+    // there are scripts that save {"model": {"state_dict": ...}}, but none that go deeper
     for _ in 0..4 {
-        let Value::Dict(items) = at else {
+        let Value::Dict(items) = value else {
             bail!("it holds no dictionary of tensors: save the network's state_dict()");
         };
-        if has_tensors(items) {
+        if has_tensors(pickle, items) {
             return Ok(items);
         }
-        let Some(inner) = NESTS.iter().find_map(|key| entry(pickle, at, key)) else {
+        let Some(inner) = NESTS.iter().find_map(|key| entry(pickle, value, key)) else {
             let keys = items.iter().filter_map(|&(key, _)| match pickle.get(key) {
                 Value::Text(key) => Some(format!("{key:?}")),
                 _ => None,
             });
             bail!(
-                "its dictionary has no tensors, only {}: save the network's state_dict()",
+                "its dictionary has no tensors, only the keys {}: save the network's state_dict()",
                 keys.take(20).collect::<Vec<_>>().join(", ")
             );
         };
-        at = inner;
+        value = inner;
     }
     bail!("it holds no dictionary of tensors: save the network's state_dict()")
 }
 
-/// The value of a dictionary under `name`.
+fn has_tensors(pickle: &Pickle, items: &[(Id, Id)]) -> bool {
+    let mut values = items.iter().map(|&(_, value)| pickle.get(value));
+    values.any(|value| matches!(value, Value::Tensor(_)))
+}
+
+/// The value of the key `name` in a dictionary.
 fn entry<'a>(pickle: &'a Pickle, dict: &'a Value, name: &str) -> Option<&'a Value> {
     let Value::Dict(items) = dict else {
         return None;
     };
-    let is_it = |&&(key, _): &&(Id, Id)| matches!(pickle.get(key), Value::Text(t) if &**t == name);
-    // of several the last one counts, as in Python
-    let found = items.iter().rev().find(is_it);
+    let has_name =
+        |&&(key, _): &&(Id, Id)| matches!(pickle.get(key), Value::Text(t) if &**t == name);
+    // of equal keys the last one counts, as in Python
+    let found = items.iter().rev().find(has_name);
     found.map(|&(_, value)| pickle.get(value))
 }
 
-/// Checks a view against its storage.
+/// Checks that a view lies inside its storage, and its storage inside the file.
 fn locate(tensor: &StoredTensor, place: Option<(u64, u64)>) -> Result<TensorEntry> {
     let storage = &tensor.storage;
     let (start, len) = place.with_context(|| format!("storage {:?} is missing", storage.key))?;
@@ -220,7 +224,7 @@ fn locate(tensor: &StoredTensor, place: Option<(u64, u64)>) -> Result<TensorEntr
     ensure!(
         inside(storage.numel.checked_mul(item), len)
             && inside(first.checked_add(numel), storage.numel),
-        "storage {:?} of {} numbers has only {len} bytes",
+        "storage {:?} of {} values has only {len} bytes",
         storage.key,
         storage.numel
     );
@@ -229,13 +233,13 @@ fn locate(tensor: &StoredTensor, place: Option<(u64, u64)>) -> Result<TensorEntr
         shape: tensor.shape.clone(),
         strides: tensor.strides.clone(),
         file: 0,
-        // no overflow: the storage lies inside of the file
+        // no overflow: the storage lies inside the file
         start: start + item * first.saturating_add(tensor.offset).min(storage.numel),
     };
     let span = entry.span()? as u64;
     ensure!(
         inside(tensor.offset.checked_add(span), numel),
-        "shape {:?} with strides {:?} from {} on leaves its storage of {numel} numbers",
+        "shape {:?} with strides {:?} from value {} on exceeds its storage of {numel} values",
         tensor.shape,
         tensor.strides,
         tensor.offset

@@ -22,7 +22,7 @@ pub(super) struct Model {
 }
 
 impl Model {
-    /// Builds the network of a checkpoint.
+    /// Builds the network of a checkpoint on `device`.
     pub(super) fn new(checkpoint: Checkpoint, device: Device, dtype: DType) -> Result<Self> {
         let tensors = checkpoint.tensors.into_iter().collect();
         let vb = VarBuilder::from_tensors(tensors, dtype, &device);
@@ -36,10 +36,13 @@ impl Model {
         })
     }
 
-    /// Runs pictures of one size in one go.
+    /// Runs pictures of equal size in one pass.
+    ///
+    /// # Errors
+    /// Returns an error if there is no picture, or the network fails.
     pub(super) fn forward(&self, pictures: &[&RgbImage]) -> Result<Output> {
         let size = |picture: &RgbImage| (picture.height() as usize, picture.width() as usize);
-        let picture_size = size(pictures.first().context("no picture to run")?);
+        let picture_size = size(pictures.first().context("there is no picture to run")?);
         let mut values = Vec::new();
         let mut padded_size = picture_size;
         for picture in pictures {
@@ -61,9 +64,9 @@ impl Model {
     }
 }
 
-/// Logits before the last upsampling, with what that needs to know. Sizes are rows and columns.
+/// Logits before the last upsampling, with the sizes (rows, columns) that it needs.
 pub(super) struct Output {
-    /// `[N, C, h, w]`, f32, of the padded pictures.
+    /// `[N, C, h, w]` f32, of the padded pictures.
     logits: Tensor,
     picture_size: (usize, usize),
     padded_size: (usize, usize),
@@ -71,10 +74,11 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// The logits of each picture, `[C, h, w]` in main memory, at the network's own resolution if that can be, and how
-    /// their corners align with the picture's.
+    /// The logits of each picture, `[C, h, w]` in main memory, at the network's own resolution where possible, and whether their corner
+    /// centers align with the picture's.
     ///
-    /// Where the picture was padded, a coarser grid does not end where the picture does; such logits are upsampled.
+    /// If the picture was padded, the last row or column of a coarser grid may lie across the picture's border; such logits are
+    /// upsampled and then cropped to the picture, so that no later stage needs to know about the padding.
     pub(super) fn at_own_size(self) -> Result<(Vec<Tensor>, bool)> {
         if self.padded_size == self.picture_size {
             Ok((split(&self.logits)?, self.align_corners))
@@ -87,19 +91,20 @@ impl Output {
     pub(super) fn at_picture_size(self) -> Result<Vec<Tensor>> {
         let (_, _, h, w) = self.logits.dims4()?;
         if (h, w) == self.padded_size {
-            return split(&self.cut(&self.logits)?);
+            return split(&self.crop(&self.logits)?);
         }
         let logits = upsample_bilinear2d(&self.logits, self.padded_size, self.align_corners)?;
-        split(&self.cut(&logits)?)
+        split(&self.crop(&logits)?)
     }
 
-    /// Without what the padding added.
-    fn cut(&self, logits: &Tensor) -> Result<Tensor> {
+    /// Removes the rows and columns of the padding.
+    fn crop(&self, logits: &Tensor) -> Result<Tensor> {
         let (height, width) = self.picture_size;
         Ok(logits.narrow(2, 0, height)?.narrow(3, 0, width)?)
     }
 }
 
+/// The logits of each picture of a batch, in main memory.
 fn split(logits: &Tensor) -> Result<Vec<Tensor>> {
     let logits = logits.to_device(&Device::Cpu)?;
     (0..logits.dim(0)?)
@@ -115,7 +120,7 @@ mod tests {
     use crate::params::Params;
 
     #[test]
-    fn padding_is_cut_off_after_upsampling() -> Result<()> {
+    fn padding_is_cropped_after_upsampling() -> Result<()> {
         let grid = Tensor::new(&[[[[0_f32, 1.0], [2.0, 3.0]]]], &Device::Cpu)?;
         let output = |picture_size| Output {
             logits: grid.clone(),
@@ -125,8 +130,8 @@ mod tests {
         };
         let (own, _) = output((4, 4)).at_own_size()?;
         assert_eq!(own[0].dims(), [1, 2, 2]);
-        let (cut, _) = output((1, 3)).at_own_size()?;
-        assert_eq!(cut[0].to_vec3::<f32>()?, [[[0.0, 0.25, 0.75]]]);
+        let (cropped, _) = output((1, 3)).at_own_size()?;
+        assert_eq!(cropped[0].to_vec3::<f32>()?, [[[0.0, 0.25, 0.75]]]);
         Ok(())
     }
 

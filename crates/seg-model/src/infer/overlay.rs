@@ -1,4 +1,4 @@
-//! Pictures of what a network says: its classes over the image, and its entropy.
+//! Pictures of a prediction: the classes over the image, and the entropy.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -13,21 +13,22 @@ use image::{ImageEncoder, RgbImage};
 use measures::pixel_row::PixelRow;
 use rayon::prelude::*;
 
-/// Share of a class's color; the rest is the image.
+/// Opacity of the class colors over the image, in [0, 1].
 const OPACITY: f32 = 0.5;
 
-/// Where the pictures of a sample are below the output's folder `overlays`.
+/// Paths of a sample's pictures of the prediction and of the entropy.
 pub(super) fn paths(folder: &Path, sample_id: &str) -> [PathBuf; 2] {
     ["prediction", "entropy"].map(|kind| folder.join(format!("{sample_id}.{kind}.png")))
 }
 
-/// Writes both pictures. `image` has the size of the upsampled logits.
+/// Writes both pictures. `image` must have the size of the upsampled logits.
 pub(super) fn write(logits: &Logits, image: &RgbImage, paths: &[PathBuf; 2]) -> Result<()> {
     let (prediction, entropy) = draw(logits, image);
     write_png(&paths[0], &prediction)?;
     write_png(&paths[1], &entropy)
 }
 
+/// The pictures of the prediction and of the entropy, at the size of `image`.
 fn draw(logits: &Logits, image: &RgbImage) -> (RgbImage, RgbImage) {
     let (width, classes) = (logits.info.output_width, logits.info.num_classes);
     let (mut prediction, mut entropy) = (image.clone(), image.clone());
@@ -58,7 +59,7 @@ fn draw(logits: &Logits, image: &RgbImage) -> (RgbImage, RgbImage) {
     (prediction, entropy)
 }
 
-/// The customary color of a Cityscapes class; other classes get colors that differ from their neighbors'.
+/// The color of a Cityscapes class by convention; further classes get colors that differ from their neighbors'.
 fn class_color(class: u8) -> [u8; 3] {
     let known = CLASS_COLORS.get(usize::from(class));
     known
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn classes_tint_and_entropy_glows() -> Result<()> {
+    fn pictures_show_class_colors_and_entropy() -> Result<()> {
         let info = LogitsInfo {
             sample_id: "a".into(),
             network: "toy".into(),

@@ -1,7 +1,7 @@
-//! Several views of a picture (scales, its mirror image, overlapping windows), and the mean of their logits.
+//! Several views of a picture (scales, mirror image, overlapping windows), and the mean of their logits.
 //!
-//! Logits are averaged, not probabilities, as in `eval.py` of the `DeepLabV3+` that the paper starts from: scores of
-//! plain logits (energy, largest logit) keep their meaning.
+//! Logits are averaged, not probabilities, as in `eval.py` of the `DeepLabV3+` that the paper starts from: scores that are
+//! computed from logits (energy, largest logit) keep their meaning.
 
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
@@ -19,7 +19,7 @@ pub(super) struct Volume {
 }
 
 impl Volume {
-    /// A copy of a tensor `[C, H, W]`.
+    /// Copies a tensor `[C, H, W]` to main memory.
     pub(super) fn of(logits: &Tensor) -> Result<Self> {
         Ok(Self {
             shape: logits.dims3()?.into(),
@@ -31,15 +31,15 @@ impl Volume {
 /// Which views are taken of a picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Views {
-    /// Each view and its mirror image.
+    /// Whether each view is also taken of the mirror image.
     pub(super) flip: bool,
-    /// Width and height in pixels, and the share of a window that the next one covers again.
+    /// Width and height of windows in pixels, and the fraction of a window that overlaps the next one.
     pub(super) windows: Option<(u32, u32, f64)>,
-    /// Views that the network sees at once.
+    /// Views that the network processes at once.
     pub(super) batch: usize,
 }
 
-/// One view.
+/// One view: a window of the picture, or its mirror image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct View {
     left: u32,
@@ -48,34 +48,35 @@ struct View {
 }
 
 impl Views {
-    /// Whether a picture is seen once, as it is.
+    /// Whether there is one view only: the picture itself.
     pub(super) fn is_one(self) -> bool {
         !self.flip && self.windows.is_none()
     }
 
-    /// Mean logits of the views of one picture, at its size.
+    /// The mean logits of all views of one picture, at its size.
     pub(super) fn mean(self, model: &Model, picture: &RgbImage) -> Result<Volume> {
         let (width, height) = picture.dimensions();
         let (w, h) = match self.windows {
             Some((w, h, _)) => (w.min(width), h.min(height)),
             None => (width, height),
         };
-        let views = self.list((width, height), (w, h));
+        let views = self.all((width, height), (w, h));
         let mut mean: Option<Mean> = None;
         for views in views.chunks(self.batch) {
-            let seen: Vec<_> = views.iter().map(|v| v.of(picture, w, h)).collect();
+            let cropped: Vec<_> = views.iter().map(|v| v.crop(picture, w, h)).collect();
             let logits = model
-                .forward(&seen.iter().collect::<Vec<_>>())?
+                .forward(&cropped.iter().collect::<Vec<_>>())?
                 .at_picture_size()?;
             for (view, logits) in views.iter().zip(logits) {
                 let mean = mean.get_or_insert(Mean::new(logits.dim(0)?, width, height));
                 mean.add(&Volume::of(&logits)?.values, *view, w as usize);
             }
         }
-        Ok(mean.context("a picture without pixels")?.finish())
+        Ok(mean.context("the picture has no pixels")?.finish())
     }
 
-    fn list(self, size: (u32, u32), window: (u32, u32)) -> Vec<View> {
+    /// All views of a picture of `size`, window by window. Sizes are (columns, rows).
+    fn all(self, size: (u32, u32), window: (u32, u32)) -> Vec<View> {
         let overlap = self.windows.map_or(0.0, |(_, _, overlap)| overlap);
         let mirrored: &[bool] = if self.flip { &[false, true] } else { &[false] };
         let mut views = Vec::new();
@@ -93,17 +94,18 @@ impl Views {
 }
 
 impl View {
-    fn of(self, picture: &RgbImage, w: u32, h: u32) -> RgbImage {
-        let seen = imageops::crop_imm(picture, self.left, self.top, w, h).to_image();
+    /// The `w` x `h` pixels of the picture that this view shows.
+    fn crop(self, picture: &RgbImage, w: u32, h: u32) -> RgbImage {
+        let cropped = imageops::crop_imm(picture, self.left, self.top, w, h).to_image();
         if self.is_mirrored {
-            imageops::flip_horizontal(&seen)
+            imageops::flip_horizontal(&cropped)
         } else {
-            seen
+            cropped
         }
     }
 }
 
-/// Where windows begin: evenly, and the last one ends where the picture does.
+/// First pixels of the windows along an axis of `len` pixels: at even distances, and the last window ends at the picture's border.
 fn starts(len: u32, window: u32, overlap: f64) -> Vec<u32> {
     let step = (f64::from(window) * (1.0 - overlap)).ceil().max(1.0) as u32;
     let last = len - window;
@@ -112,9 +114,11 @@ fn starts(len: u32, window: u32, overlap: f64) -> Vec<u32> {
     starts
 }
 
-/// A sum of views, and how many of them there are at each pixel.
+/// A running mean of views: the sum of their logits, and how many views cover each pixel.
 struct Mean {
+    /// `[channels, H, W]`.
     sums: Vec<f32>,
+    /// `[H, W]`.
     counts: Vec<u16>,
     channels: usize,
     width: usize,
@@ -131,7 +135,7 @@ impl Mean {
         }
     }
 
-    /// Adds the logits of a view `w` pixels wide.
+    /// Adds the logits of a view that is `w` pixels wide.
     fn add(&mut self, logits: &[f32], view: View, w: usize) {
         let (left, top, width) = (view.left as usize, view.top as usize, self.width);
         let (plane, view_plane) = (self.counts.len(), logits.len() / self.channels);
@@ -157,6 +161,7 @@ impl Mean {
         }
     }
 
+    /// Divides the sums by the counts.
     fn finish(mut self) -> Volume {
         let plane = self.counts.len();
         for sums in self.sums.chunks_exact_mut(plane) {
@@ -177,7 +182,7 @@ fn add<'a>(sums: &mut [f32], logits: impl Iterator<Item = &'a f32>) {
     }
 }
 
-/// Mean of the logits of several scales, at `size` (rows, columns).
+/// The mean of the logits of several scales, each upsampled to `size` (rows, columns).
 pub(super) fn mean_of_scales(
     scales: impl Iterator<Item = Result<Volume>>,
     size: (usize, usize),
@@ -192,19 +197,19 @@ pub(super) fn mean_of_scales(
             values: vec![0.0; channels * plane],
             shape: [channels, size.0, size.1],
         });
-        // channel by channel, so that the volume is not in memory once more
+        // channel by channel, so that there is no second volume of this size in memory
         let sums = mean.values.par_chunks_exact_mut(plane);
         sums.zip(values.par_chunks_exact(h * w))
             .try_for_each(|(sums, logits)| -> Result<()> {
                 let logits = Tensor::from_slice(logits, (1, 1, h, w), &Device::Cpu)?;
-                // the pictures were resized by the edges of the image, not by the centers of its corners
+                // the pictures were resized with the edges of the image fixed, not the centers of its corner pixels
                 let logits = upsample_bilinear2d(&logits, size, false)?.flatten_all()?;
                 add(sums, logits.to_vec1::<f32>()?.iter());
                 Ok(())
             })?;
         n += 1.0;
     }
-    let mut mean = mean.context("no scale")?;
+    let mut mean = mean.context("there is no scale")?;
     mean.values.par_iter_mut().for_each(|sum| *sum /= n);
     Ok(mean)
 }
@@ -240,10 +245,10 @@ mod tests {
         let (width, height) = (5, 3);
         let picture = RgbImage::from_fn(width, height, |x, y| image::Rgb([x as u8, y as u8, 0]));
         let mut mean = Mean::new(2, width, height);
-        for view in views.list((width, height), (3, 2)) {
+        for view in views.all((width, height), (3, 2)) {
             // a network whose logits are red and green
-            let seen = view.of(&picture, 3, 2);
-            let plane = |c: usize| seen.pixels().map(move |p| f32::from(p.0[c]));
+            let cropped = view.crop(&picture, 3, 2);
+            let plane = |c: usize| cropped.pixels().map(move |p| f32::from(p.0[c]));
             let logits: Vec<_> = plane(0).chain(plane(1)).collect();
             mean.add(&logits, view, 3);
         }

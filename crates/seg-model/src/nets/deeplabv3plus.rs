@@ -1,8 +1,8 @@
 //! DeepLabV3+: Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation", 2018, as in
 //! Zhu et al., "Improving Semantic Segmentation via Video Propagation and Label Relaxation", 2019.
 //!
-//! Tensor names as in NVIDIA's `semantic-segmentation`, whose decoder has plain 3x3 convolutions and whose fine features come from
-//! half (WideResNet38) or a quarter (ResNet) of the resolution.
+//! Tensor names as in NVIDIA's `semantic-segmentation`. Its decoder has ordinary 3x3 convolutions, and its fine features have half
+//! (WideResNet38) or a quarter (ResNet) of the resolution.
 
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
@@ -54,7 +54,7 @@ impl SegNet for Deeplabv3plus {
     }
 }
 
-/// The residual network with its usual stem, `layer0`.
+/// A residual network with the usual stem, `layer0`.
 struct Resnet {
     stem: ConvBn,
     layers: resnet::Layers,
@@ -81,7 +81,7 @@ impl Resnet {
     }
 }
 
-/// Pyramid and decoder.
+/// Pyramid and decoder: everything behind the trunk.
 struct Head {
     pyramid: Pyramid,
     bot_fine: Conv,
@@ -107,7 +107,7 @@ impl Head {
         })
     }
 
-    /// Logits at the resolution of the fine features.
+    /// The logits, at the resolution of the fine features.
     fn forward(&self, fine: &Tensor, coarse: Tensor, mode: &Mode) -> Result<Tensor> {
         let (_, _, h, w) = fine.dims4()?;
         let x = self
@@ -121,33 +121,34 @@ impl Head {
     }
 }
 
-/// Atrous spatial pyramid: the image's mean, a 1x1 and three dilated convolutions side by side.
+/// Atrous spatial pyramid pooling: the image's mean, a 1x1 convolution and three dilated convolutions, concatenated.
 struct Pyramid {
     image: ConvBn,
     features: Vec<ConvBn>,
 }
 
 impl Pyramid {
-    /// Channels of each part.
+    /// Channels of each branch.
     const WIDTH: usize = 256;
 
     fn new(n_in: usize, vb: &VarBuilder) -> Result<Self> {
-        let conv = |kernel, dilation, vb: &VarBuilder| {
-            let names = (vb.pp(0), vb.pp(1));
-            conv_bn((n_in, Self::WIDTH), kernel, (1, dilation), names)
-        };
         let features = vb.pp("features");
-        let mut convs = vec![conv(1, 1, &features.pp(0))?];
+        let mut convs = vec![Self::branch(n_in, 1, 1, &features.pp(0))?];
         for (i, rate) in RATES.into_iter().enumerate() {
-            convs.push(conv(3, rate, &features.pp(i + 1))?);
+            convs.push(Self::branch(n_in, 3, rate, &features.pp(i + 1))?);
         }
         Ok(Self {
-            image: conv(1, 1, &vb.pp("img_conv"))?,
+            image: Self::branch(n_in, 1, 1, &vb.pp("img_conv"))?,
             features: convs,
         })
     }
 
-    /// `[N, n_in, h, w]` to `[N, 5 WIDTH, h, w]`.
+    fn branch(n_in: usize, kernel: usize, dilation: usize, vb: &VarBuilder) -> Result<ConvBn> {
+        let channels = (n_in, Self::WIDTH);
+        conv_bn(channels, kernel, (1, dilation), (vb.pp(0), vb.pp(1)))
+    }
+
+    /// Maps `[N, n_in, h, w]` to `[N, 5 WIDTH, h, w]`.
     fn forward(&self, x: Tensor, mode: &Mode) -> Result<Tensor> {
         let (_, _, h, w) = x.dims4()?;
         let mean = seg_ops::adaptive_avg_pool2d(&x, (1, 1))?;

@@ -1,7 +1,7 @@
 //! DINOv2 with a linear head: Oquab et al., "DINOv2: Learning Robust Visual Features without Supervision", 2023.
 //!
 //! Tensor names as in `facebookresearch/dinov2`: those of the backbone's checkpoints, which have patches of 14 pixels and no registers, and
-//! `decode_head.` before those of the head. Only the head is trained.
+//! those of the head with the prefix `decode_head.`. Only the head is trained.
 
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
@@ -11,23 +11,23 @@ use super::SegNet;
 use crate::layers::{BatchNorm, Conv, Mode};
 use crate::transformer::{LayerNorm, attention};
 
-/// Pixels of a patch along each axis.
+/// Side of a patch in pixels.
 const PATCH: usize = 14;
-/// Patches of a training image along each axis, which is for how many there are position embeddings.
+/// Patches along each axis of the images of the pretraining; there is one position embedding for each of these patches.
 const GRID: usize = 37;
-/// Of all layer norms.
+/// `eps` of all layer norms.
 const EPS: f64 = 1e-6;
-/// Channels inside of a feed-forward part, for each outside.
+/// Channels inside a feed-forward layer, as a multiple of those outside.
 const EXPANSION: usize = 4;
 /// Channels of an attention head.
 const HEAD_WIDTH: usize = 64;
 
-/// Whether a tensor is one of the backbone, which is not trained.
+/// Whether a tensor belongs to the backbone, which is not trained.
 pub(super) fn is_backbone(name: &str) -> bool {
     !name.starts_with("decode_head.")
 }
 
-/// What the sizes S, B and L differ in.
+/// Hyperparameters in which the sizes S, B and L differ.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
     /// Channels.
@@ -57,7 +57,7 @@ pub(super) struct Dinov2 {
     pos_embed: Tensor,
     blocks: Vec<Block>,
     norm: LayerNorm,
-    /// For pretraining: part of every checkpoint, not of the forward pass.
+    /// Token for pretraining, which is part of every checkpoint but not of the forward pass.
     _mask_token: Tensor,
     head_norm: BatchNorm,
     head: Conv,
@@ -142,7 +142,7 @@ impl Dinov2 {
 impl SegNet for Dinov2 {
     fn forward(&self, images: &Tensor, mode: &Mode) -> Result<Tensor> {
         let (_, _, h, w) = images.dims4()?;
-        // stretched by less than a patch: unlike with padding, the logits then cover the image exactly
+        // The image is stretched by less than a patch. With padding instead, the logits would not cover the image exactly.
         let whole = (h.next_multiple_of(PATCH), w.next_multiple_of(PATCH));
         let features = if whole == (h, w) {
             self.features(images)?
@@ -166,7 +166,7 @@ impl Block {
     fn new(width: usize, vb: &VarBuilder) -> Result<Self> {
         let linear =
             |n_in, n_out, name: &str| Conv::pointwise_of_rank(2, (n_in, n_out), true, &vb.pp(name));
-        // the layers' scales go into the convolutions before them
+        // the scale of each layer (LayerScale) is multiplied into the convolution before it
         let scale = |name: &str| vb.pp(name).get_with_hints(width, "gamma", Init::Const(1.0));
         let inner = EXPANSION * width;
         Ok(Self {
@@ -179,7 +179,7 @@ impl Block {
         })
     }
 
-    /// `x` `[N, width, 1, tokens]`.
+    /// Maps `x` `[N, width, 1, tokens]` to the same shape.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let width = x.dim(1)?;
         let qkv = self.qkv.forward(&self.norm1.forward(x)?)?;
@@ -191,22 +191,22 @@ impl Block {
     }
 }
 
-/// The matrix `[n, GRID]` that resamples an axis of position embeddings to `n` patches, as `PyTorch`'s bicubic `interpolate` with the
-/// scale `(n + 0.1) / GRID`, which the backbones were trained with.
+/// The matrix `[n, GRID]` that resamples one axis of the position embeddings to `n` patches, as `PyTorch`'s bicubic `interpolate` does
+/// with the scale `(n + 0.1) / GRID`. The reference implementation adds the 0.1, so the published features depend on it.
 fn bicubic(n: usize) -> Vec<f32> {
     let scale = (n as f64 + 0.1) / GRID as f64;
     let mut matrix = vec![0.0; n * GRID];
     for (i, row) in matrix.chunks_exact_mut(GRID).enumerate() {
-        let at = (i as f64 + 0.5) / scale - 0.5;
+        let center = (i as f64 + 0.5) / scale - 0.5;
         for tap in -1..=2 {
-            let j = at.floor() as i64 + tap;
-            row[j.clamp(0, GRID as i64 - 1) as usize] += cubic(at - j as f64) as f32;
+            let j = center.floor() as i64 + tap;
+            row[j.clamp(0, GRID as i64 - 1) as usize] += cubic(center - j as f64) as f32;
         }
     }
     matrix
 }
 
-/// Cubic convolution kernel with `PyTorch`'s coefficient.
+/// The cubic convolution kernel with `PyTorch`'s coefficient, -0.75.
 fn cubic(x: f64) -> f64 {
     const A: f64 = -0.75;
     let x = x.abs();

@@ -1,7 +1,7 @@
 //! DualGCNNet: Zhang et al., "Dual Graph Convolutional Network for Semantic Segmentation", 2019.
 //!
-//! Tensor names as in `lxtGH/GALD-DGCNet`: a residual network with a deep stem and output stride 8, then graph reasoning over pixels and
-//! over channels.
+//! Tensor names as in `lxtGH/GALD-DGCNet`: a residual network with a stem of three convolutions and output stride 8, followed by graph
+//! reasoning over pixels and over channels.
 
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
@@ -23,7 +23,7 @@ pub(super) struct Dualgcn {
     convb: ConvBn,
     bottleneck: ConvBn,
     output: Conv,
-    /// Head for deep supervision: part of every checkpoint, not of the forward pass.
+    /// Head for deep supervision, which is part of every checkpoint but not of the forward pass.
     _dsn: (Conv, BatchNorm, Conv),
 }
 
@@ -31,10 +31,7 @@ impl Dualgcn {
     pub(super) fn new(depth: Depth, channels: usize, vb: &VarBuilder) -> Result<Self> {
         let (stem, head, dsn) = (vb.pp("conv1"), vb.pp("head"), vb.pp("dsn"));
         let n_in = resnet::CHANNELS[3];
-        let conv3x3 = |n_in, name: &str| {
-            let vb = head.pp(name);
-            conv_bn((n_in, WIDTH), 3, (1, 1), (vb.pp(0), vb.pp(1)))
-        };
+        let conv3x3 = |n_in, name: &str| conv3x3_bn(n_in, &head.pp(name));
         let deep = resnet::CHANNELS[2];
         Ok(Self {
             stem: [
@@ -86,7 +83,12 @@ impl SegNet for Dualgcn {
     }
 }
 
-/// A convolution of one element along a sequence and its norm, named `conv` and `norm`.
+/// A 3x3 convolution of the head and its norm, which have the numbers 0 and 1.
+fn conv3x3_bn(n_in: usize, vb: &VarBuilder) -> Result<ConvBn> {
+    conv_bn((n_in, WIDTH), 3, (1, 1), (vb.pp(0), vb.pp(1)))
+}
+
+/// A `Conv1d` of one element and its norm; the builders are those of the two layers.
 fn conv1d_bn(channels: usize, conv: &VarBuilder, norm: &VarBuilder) -> Result<ConvBn> {
     Normed::new(
         Conv::pointwise_of_rank(3, (channels, channels), false, conv)?,
@@ -94,12 +96,12 @@ fn conv1d_bn(channels: usize, conv: &VarBuilder, norm: &VarBuilder) -> Result<Co
     )
 }
 
-/// Applies a convolution of images to sequences `[N, C, L]`.
+/// Applies a 1x1 convolution to sequences `[N, C, L]`.
 fn along(conv: &ConvBn, x: &Tensor, mode: &Mode) -> Result<Tensor> {
     conv.forward(&x.unsqueeze(2)?, mode)?.squeeze(2)
 }
 
-/// Reasoning over pixels at an eighth of the resolution, and over channels in a space of 128 nodes.
+/// Graph reasoning over pixels, at an eighth of the resolution, and over channels, in a space of 128 nodes.
 struct DualGraph {
     local: Vec<ConvBn>,
     pixels: PixelGraph,
@@ -173,7 +175,7 @@ impl DualGraph {
     }
 }
 
-/// Attention among channels of all pixels: `SpatialGCN` of the original.
+/// Attention between channels over all pixels; `SpatialGCN` in the original.
 struct PixelGraph {
     key: Conv,
     value: Conv,

@@ -1,13 +1,15 @@
 //! ENet: Paszke et al., "ENet: A Deep Neural Network Architecture for Real-Time Semantic Segmentation", 2016.
 //!
-//! Tensor names as in `davidtvs/PyTorch-ENet`: the encoder has parametric rectifiers, the decoder plain ones.
+//! Tensor names as in `davidtvs/PyTorch-ENet`. The activations are PReLU in the encoder and ReLU in the decoder.
 
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use seg_ops::{BatchNormConfig, Conv2dConfig, ConvTranspose2dConfig, MaxPool2dConfig};
 
 use super::SegNet;
-use crate::layers::{Activation, BatchNorm, Conv, ConvBn, ConvTranspose, Mode, Normed, dropout2d};
+use crate::layers::{
+    Activation, BatchNorm, Conv, ConvBn, ConvTranspose, Mode, Normed, dropout2d, same,
+};
 
 const BATCH_NORM: BatchNormConfig = BatchNormConfig {
     eps: 1e-5,
@@ -29,46 +31,11 @@ pub(super) struct Enet {
 
 impl Enet {
     pub(super) fn new(channels: usize, vb: &VarBuilder) -> Result<Self> {
-        let bottleneck = |name: &str, width: usize, kind: Kind, dropout: f64, side: Side| {
-            Bottleneck::new(width, kind, dropout, side, &vb.pp(name))
+        let regular = |name: &str, width: usize, dropout: f64, side: Side| {
+            Bottleneck::new(width, Kind::Dilated(1), dropout, side, &vb.pp(name))
         };
-        let mut stage1 = Vec::new();
-        for i in 1..=4 {
-            stage1.push(bottleneck(
-                &format!("regular1_{i}"),
-                64,
-                Kind::Dilated(1),
-                0.01,
-                Side::Encoder,
-            )?);
-        }
-        let mut stage2_and_3 = Vec::new();
-        for (stage, first) in [(2, 1), (3, 0)] {
-            let kinds = [
-                ("regular", Kind::Dilated(1)),
-                ("dilated", Kind::Dilated(2)),
-                ("asymmetric", Kind::Asymmetric),
-                ("dilated", Kind::Dilated(4)),
-                ("regular", Kind::Dilated(1)),
-                ("dilated", Kind::Dilated(8)),
-                ("asymmetric", Kind::Asymmetric),
-                ("dilated", Kind::Dilated(16)),
-            ];
-            for (i, (name, kind)) in kinds.into_iter().enumerate() {
-                let name = format!("{name}{stage}_{}", first + i);
-                stage2_and_3.push(bottleneck(&name, 128, kind, 0.1, Side::Encoder)?);
-            }
-        }
-        let mut stage4 = Vec::new();
-        for i in 1..=2 {
-            stage4.push(bottleneck(
-                &format!("regular4_{i}"),
-                64,
-                Kind::Dilated(1),
-                0.1,
-                Side::Decoder,
-            )?);
-        }
+        let stage1 = (1..=4).map(|i| regular(&format!("regular1_{i}"), 64, 0.01, Side::Encoder));
+        let stage4 = (1..=2).map(|i| regular(&format!("regular4_{i}"), 64, 0.1, Side::Decoder));
         let doubled = ConvTranspose2dConfig {
             stride: (2, 2),
             padding: (1, 1),
@@ -78,13 +45,13 @@ impl Enet {
         Ok(Self {
             initial: InitialBlock::new(&vb.pp("initial_block"))?,
             downsample1: Downsampling::new((16, 64), 0.01, &vb.pp("downsample1_0"))?,
-            stage1,
+            stage1: stage1.collect::<Result<_>>()?,
             downsample2: Downsampling::new((64, 128), 0.1, &vb.pp("downsample2_0"))?,
-            stage2_and_3,
+            stage2_and_3: stage2_and_3(vb)?,
             upsample4: Upsampling::new((128, 64), &vb.pp("upsample4_0"))?,
-            stage4,
+            stage4: stage4.collect::<Result<_>>()?,
             upsample5: Upsampling::new((64, 16), &vb.pp("upsample5_0"))?,
-            stage5: bottleneck("regular5_1", 16, Kind::Dilated(1), 0.1, Side::Decoder)?,
+            stage5: regular("regular5_1", 16, 0.1, Side::Decoder)?,
             transposed_conv: ConvTranspose::new(
                 (16, channels),
                 3,
@@ -94,6 +61,28 @@ impl Enet {
             )?,
         })
     }
+}
+
+/// The bottlenecks of stages 2 and 3, which have the same sequence of kinds.
+fn stage2_and_3(vb: &VarBuilder) -> Result<Vec<Bottleneck>> {
+    let kinds = [
+        ("regular", Kind::Dilated(1)),
+        ("dilated", Kind::Dilated(2)),
+        ("asymmetric", Kind::Asymmetric),
+        ("dilated", Kind::Dilated(4)),
+        ("regular", Kind::Dilated(1)),
+        ("dilated", Kind::Dilated(8)),
+        ("asymmetric", Kind::Asymmetric),
+        ("dilated", Kind::Dilated(16)),
+    ];
+    let mut blocks = Vec::new();
+    for (stage, first) in [(2, 1), (3, 0)] {
+        for (i, (name, kind)) in kinds.into_iter().enumerate() {
+            let vb = vb.pp(format!("{name}{stage}_{}", first + i));
+            blocks.push(Bottleneck::new(128, kind, 0.1, Side::Encoder, &vb)?);
+        }
+    }
+    Ok(blocks)
 }
 
 impl SegNet for Enet {
@@ -117,7 +106,7 @@ impl SegNet for Enet {
     }
 }
 
-/// Which half of the network, which decides on the activation.
+/// The half of the network that a block belongs to, which determines its activation.
 #[derive(Clone, Copy)]
 enum Side {
     Encoder,
@@ -168,7 +157,7 @@ impl ConvBnAct {
     }
 }
 
-/// Strided convolution beside max pooling, concatenated.
+/// Halves the resolution: a strided convolution and max pooling, concatenated.
 struct InitialBlock {
     main_branch: Conv,
     batch_norm: BatchNorm,
@@ -212,7 +201,15 @@ enum Kind {
     Asymmetric,
 }
 
-/// Residual block: 1x1 down to a quarter of the channels, the middle, 1x1 up.
+/// Zeros around the image, in pixels above and below, and to the left and right.
+fn padded(rows: usize, columns: usize) -> Conv2dConfig {
+    Conv2dConfig {
+        padding: (rows, columns),
+        ..Default::default()
+    }
+}
+
+/// Residual block: 1x1 convolution to a quarter of the channels, the middle convolution, 1x1 to all channels.
 struct Bottleneck {
     ext_conv1: ConvBnAct,
     ext_conv2: Vec<ConvBnAct>,
@@ -225,17 +222,14 @@ impl Bottleneck {
     fn new(channels: usize, kind: Kind, dropout: f64, side: Side, vb: &VarBuilder) -> Result<Self> {
         let inner = channels / 4;
         let middle = vb.pp("ext_conv2");
-        let conv = |kernel, padding, dilation, at| {
-            let config = Conv2dConfig {
-                padding,
-                dilation: (dilation, dilation),
-                ..Default::default()
-            };
-            ConvBnAct::new((inner, inner), kernel, config, side, &middle, at)
-        };
+        let conv =
+            |kernel, config, at| ConvBnAct::new((inner, inner), kernel, config, side, &middle, at);
         let ext_conv2 = match kind {
-            Kind::Dilated(d) => vec![conv((3, 3), (d, d), d, 0)?],
-            Kind::Asymmetric => vec![conv((5, 1), (2, 0), 1, 0)?, conv((1, 5), (0, 2), 1, 3)?],
+            Kind::Dilated(dilation) => vec![conv((3, 3), same(3, 1, dilation), 0)?],
+            Kind::Asymmetric => vec![
+                conv((5, 1), padded(2, 0), 0)?,
+                conv((1, 5), padded(0, 2), 3)?,
+            ],
         };
         Ok(Self {
             ext_conv1: ConvBnAct::pointwise((channels, inner), side, &vb.pp("ext_conv1"))?,
@@ -256,7 +250,8 @@ impl Bottleneck {
     }
 }
 
-/// Max pooling, padded with zero channels, plus a strided bottleneck; remembers where the maxima were.
+/// Halves the resolution: max pooling, padded with zero channels, plus a strided bottleneck. The positions of the maxima are returned for
+/// [`Upsampling`].
 struct Downsampling {
     ext_conv1: ConvBnAct,
     ext_conv2: ConvBnAct,
@@ -273,17 +268,13 @@ impl Downsampling {
             stride: (2, 2),
             ..Default::default()
         };
-        let padded = Conv2dConfig {
-            padding: (1, 1),
-            ..Default::default()
-        };
         let side = Side::Encoder;
         Ok(Self {
             ext_conv1: ConvBnAct::new((n_in, inner), (2, 2), halved, side, &vb.pp("ext_conv1"), 0)?,
             ext_conv2: ConvBnAct::new(
                 (inner, inner),
                 (3, 3),
-                padded,
+                padded(1, 1),
                 side,
                 &vb.pp("ext_conv2"),
                 0,
@@ -294,7 +285,7 @@ impl Downsampling {
         })
     }
 
-    /// Returns the output and the pooling indices.
+    /// Returns the result and the pooling indices.
     fn forward(&self, x: &Tensor, mode: &Mode) -> Result<(Tensor, Tensor)> {
         let pool = MaxPool2dConfig {
             kernel: (2, 2),
@@ -312,7 +303,7 @@ impl Downsampling {
     }
 }
 
-/// Unpooling to the remembered places plus a bottleneck with transposed convolution.
+/// Doubles the resolution: unpooling to the positions of the maxima, plus a bottleneck with a transposed convolution.
 struct Upsampling {
     main_conv: ConvBn,
     ext_conv1: ConvBnAct,
@@ -321,7 +312,7 @@ struct Upsampling {
 }
 
 impl Upsampling {
-    /// Dropout in upsampling blocks.
+    /// Dropout probability.
     const DROPOUT: f64 = 0.1;
 
     fn new(channels: (usize, usize), vb: &VarBuilder) -> Result<Self> {
@@ -331,17 +322,13 @@ impl Upsampling {
             stride: (2, 2),
             ..Default::default()
         };
-        let pointwise = |n_in, vb: VarBuilder| {
-            let conv = Conv::pointwise((n_in, n_out), &vb.pp(0))?;
-            Normed::new(conv, BatchNorm::new(n_out, BATCH_NORM, &vb.pp(1))?)
-        };
         let tconv = ConvTranspose::new((inner, inner), 2, doubled, false, &vb.pp("ext_tconv1"))?;
         let tconv_norm = BatchNorm::new(inner, BATCH_NORM, &vb.pp("ext_tconv1_bnorm"))?;
         Ok(Self {
-            main_conv: pointwise(n_in, vb.pp("main_conv1"))?,
+            main_conv: pointwise_bn(channels, &vb.pp("main_conv1"))?,
             ext_conv1: ConvBnAct::pointwise((n_in, inner), Side::Decoder, &vb.pp("ext_conv1"))?,
             ext_tconv1: Normed::new(tconv, tconv_norm)?,
-            ext_conv2: pointwise(inner, vb.pp("ext_conv2"))?,
+            ext_conv2: pointwise_bn((inner, n_out), &vb.pp("ext_conv2"))?,
         })
     }
 
@@ -357,4 +344,10 @@ impl Upsampling {
         let ext = dropout2d(self.ext_conv2.forward(&ext, mode)?, Self::DROPOUT, mode)?;
         seg_ops::relu(&(main + ext)?)
     }
+}
+
+/// A 1x1 convolution without bias and its norm, which have the numbers 0 and 1.
+fn pointwise_bn(channels: (usize, usize), vb: &VarBuilder) -> Result<ConvBn> {
+    let conv = Conv::pointwise(channels, &vb.pp(0))?;
+    Normed::new(conv, BatchNorm::new(channels.1, BATCH_NORM, &vb.pp(1))?)
 }

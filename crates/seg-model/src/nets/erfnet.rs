@@ -19,7 +19,7 @@ pub(super) struct Erfnet {
     encoder: Vec<Layer>,
     decoder: Vec<Layer>,
     output: ConvTranspose,
-    /// Head of the encoder's own pretraining: part of every checkpoint, not of the forward pass.
+    /// Head of the encoder's own pretraining, which is part of every checkpoint but not of the forward pass.
     _encoder_output: Conv,
 }
 
@@ -105,7 +105,7 @@ impl Layer {
     }
 }
 
-/// Strided convolution beside max pooling, concatenated.
+/// Halves the resolution: a strided convolution and max pooling, concatenated.
 struct Downsampler {
     conv: Conv,
     bn: BatchNorm,
@@ -137,7 +137,7 @@ impl Downsampler {
     }
 }
 
-/// Residual block of 3x1 and 1x3 convolutions, the second pair dilated.
+/// Residual block of two pairs of a 3x1 and a 1x3 convolution, of which the second pair is dilated.
 struct NonBottleneck1d {
     conv3x1_1: Conv,
     conv1x3_1: ConvBn,
@@ -148,14 +148,8 @@ struct NonBottleneck1d {
 
 impl NonBottleneck1d {
     fn new(channels: usize, dropout: f64, dilation: usize, vb: &VarBuilder) -> Result<Self> {
-        let conv = |name: &str, kernel: (usize, usize), dilation: usize| {
-            let along = |k: usize| if k == 3 { dilation } else { 1 };
-            let config = Conv2dConfig {
-                padding: (dilation * (kernel.0 / 2), dilation * (kernel.1 / 2)),
-                dilation: (along(kernel.0), along(kernel.1)),
-                ..Default::default()
-            };
-            Conv::new((channels, channels), kernel, config, true, &vb.pp(name))
+        let conv = |name: &str, kernel, dilation| {
+            factorized_conv(channels, kernel, dilation, &vb.pp(name))
         };
         let norm = |name: &str| BatchNorm::new(channels, BATCH_NORM, &vb.pp(name));
         Ok(Self {
@@ -177,6 +171,22 @@ impl NonBottleneck1d {
         let y = dropout2d(self.conv1x3_2.forward(&y, mode)?, self.dropout, mode)?;
         seg_ops::relu(&(y + x)?)
     }
+}
+
+/// A 3x1 or 1x3 convolution, dilated along its longer side, that keeps the size of the image.
+fn factorized_conv(
+    channels: usize,
+    kernel: (usize, usize),
+    dilation: usize,
+    vb: &VarBuilder,
+) -> Result<Conv> {
+    let along = |k: usize| if k == 3 { dilation } else { 1 };
+    let config = Conv2dConfig {
+        padding: (dilation * (kernel.0 / 2), dilation * (kernel.1 / 2)),
+        dilation: (along(kernel.0), along(kernel.1)),
+        ..Default::default()
+    };
+    Conv::new((channels, channels), kernel, config, true, vb)
 }
 
 /// Transposed convolution that doubles the resolution.

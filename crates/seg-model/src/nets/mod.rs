@@ -1,6 +1,6 @@
-//! The networks, one file each.
+//! The networks, one per file, and what differs between them: name, size multiple, alignment of corners, normalization.
 
-#![allow(clippy::doc_markdown)] // networks' names look like code
+#![allow(clippy::doc_markdown)] // the names of networks look like code
 
 mod deeplabv3plus;
 mod dinov2;
@@ -28,12 +28,12 @@ use segformer::Segformer;
 
 /// A network that is ready to run.
 pub trait SegNet: Send + Sync {
-    /// Logits before the last bilinear upsampling, `[N, channels, h, w]`, of images `[N, 3, H, W]`, where H and W are
-    /// multiples of [`Network::size_multiple`].
+    /// The logits before the last bilinear upsampling, `[N, channels, h, w]`, of images `[N, 3, H, W]`. H and W must be multiples of
+    /// [`Network::size_multiple`].
     fn forward(&self, images: &Tensor, mode: &Mode) -> candle_core::Result<Tensor>;
 }
 
-/// Which network.
+/// The networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Network {
@@ -72,7 +72,7 @@ pub enum Network {
 }
 
 impl Network {
-    /// Name in files and on the command line.
+    /// The name in files and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Erfnet => "erfnet",
@@ -94,23 +94,23 @@ impl Network {
         }
     }
 
-    /// The network of that name.
+    /// The network of a name.
     ///
     /// # Errors
-    /// With the names that there are.
+    /// Returns an error that lists all names, if there is no such network.
     pub fn from_name(name: &str) -> Result<Self> {
         Self::from_str(name, false).ok().with_context(|| {
             let names: Vec<_> = Self::value_variants().iter().map(|n| n.name()).collect();
             format!(
-                "network {name:?} is unknown: there are {}",
+                "network {name:?} is unknown: the networks are {}",
                 names.join(", ")
             )
         })
     }
 
-    /// The network whose tensors these are, by names and shapes that no other network has.
+    /// The network that some tensors belong to, identified by names and shapes that no other network has.
     ///
-    /// `shape_of`: the shape of the tensor of a name, if there is one. Where only the backbone of a network is there, it counts.
+    /// `shape_of` returns the shape of a tensor by its name. The backbone of a network alone is sufficient.
     pub fn detect(shape_of: impl Fn(&str) -> Option<Vec<usize>>) -> Option<Self> {
         let has = |name: &str| shape_of(name).is_some();
         let first_dim = |name: &str| shape_of(name)?.first().copied();
@@ -139,23 +139,7 @@ impl Network {
             });
         }
         if let Some(width) = first_dim("segformer.encoder.patch_embeddings.0.proj.weight") {
-            let third = |i: usize| {
-                has(&format!(
-                    "segformer.encoder.block.2.{i}.layer_norm_1.weight"
-                ))
-            };
-            let deepest = [
-                (39, Self::SegformerB5),
-                (26, Self::SegformerB4),
-                (17, Self::SegformerB3),
-                (5, Self::SegformerB2),
-            ];
-            let found = deepest.into_iter().find(|(last, _)| third(*last));
-            return Some(match found {
-                Some((_, network)) => network,
-                None if width == 32 => Self::SegformerB0,
-                None => Self::SegformerB1,
-            });
+            return Some(Self::detect_segformer(width, has));
         }
         match first_dim("blocks.0.norm1.weight")? {
             384 => Some(Self::Dinov2Vits14),
@@ -165,7 +149,27 @@ impl Network {
         }
     }
 
-    /// Builds the network with `channels` outputs.
+    /// The size of a SegFormer, by the last block of its third stage and the channels of its first stage.
+    fn detect_segformer(width: usize, has: impl Fn(&str) -> bool) -> Self {
+        let third_stage = "segformer.encoder.block.2";
+        for (last, network) in [
+            (39, Self::SegformerB5),
+            (26, Self::SegformerB4),
+            (17, Self::SegformerB3),
+            (5, Self::SegformerB2),
+        ] {
+            if has(&format!("{third_stage}.{last}.layer_norm_1.weight")) {
+                return network;
+            }
+        }
+        if width == 32 {
+            Self::SegformerB0
+        } else {
+            Self::SegformerB1
+        }
+    }
+
+    /// Builds the network with `channels` output channels.
     pub fn build(self, channels: usize, vb: &VarBuilder) -> candle_core::Result<Box<dyn SegNet>> {
         let segformer = |size| Segformer::new(size, channels, vb);
         let dinov2 = |size| Dinov2::new(size, channels, vb);
@@ -191,7 +195,10 @@ impl Network {
         })
     }
 
-    /// Builds the network for training and checks that `params` fits it. A backbone that stays as it is, as that of DINOv2, is frozen.
+    /// Builds the network for training. The backbone of DINOv2 is frozen.
+    ///
+    /// # Errors
+    /// Returns an error if the tensors of `params` are not exactly those of the network.
     pub fn build_trainable(self, channels: usize, params: &Params) -> Result<Box<dyn SegNet>> {
         if self.is_dinov2() {
             params.freeze(dinov2::is_backbone);
@@ -201,14 +208,17 @@ impl Network {
         Ok(net)
     }
 
-    /// Builds the network for inference and checks that `params` fits it.
+    /// Builds the network for inference.
+    ///
+    /// # Errors
+    /// Returns an error if the tensors of `params` are not exactly those of the network.
     pub fn build_frozen(self, channels: usize, params: &Params) -> Result<Box<dyn SegNet>> {
         let net = self.build(channels, &params.frozen_builder())?;
         params.check_complete()?;
         Ok(net)
     }
 
-    /// Height and width of the input must be multiples of this.
+    /// Height and width of the input must be multiples of this many pixels.
     pub fn size_multiple(self) -> usize {
         match self {
             Self::Erfnet | Self::Enet => 8,
@@ -216,7 +226,7 @@ impl Network {
         }
     }
 
-    /// How `interpolate` aligns corners where the network's logits are upsampled to its input size.
+    /// The flag `align_corners` of `PyTorch`'s `interpolate` with which the network's logits are upsampled to its input size.
     pub fn align_corners(self) -> bool {
         matches!(
             self,
@@ -228,7 +238,7 @@ impl Network {
         )
     }
 
-    /// Input normalization of the published weights, unless the weights file names another.
+    /// The normalization of the published weights, for weights files that record none.
     pub fn default_normalization(self) -> Normalization {
         match self {
             Self::Erfnet | Self::Enet => Normalization::UNIT,

@@ -8,10 +8,10 @@ use seg_ops::BatchNormConfig;
 
 use crate::layers::{BatchNorm, Conv, ConvBn, Mode, Normed, same};
 
-/// Channels of the results of `layer1` to `layer4`.
+/// Output channels of `layer1` to `layer4`.
 pub(super) const CHANNELS: [usize; 4] = [256, 512, 1024, 2048];
 
-/// How deep a residual network is.
+/// Depth of a residual network, in layers.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Depth {
     D50,
@@ -19,6 +19,7 @@ pub(super) enum Depth {
 }
 
 impl Depth {
+    /// Blocks of `layer1` to `layer4`.
     fn blocks(self) -> [usize; 4] {
         match self {
             Self::D50 => [3, 4, 6, 3],
@@ -27,42 +28,28 @@ impl Depth {
     }
 }
 
-/// `layer1` to `layer4`, with output stride 8: the last two are dilated instead of strided.
+/// `layer1` to `layer4` with output stride 8: `layer3` and `layer4` are dilated instead of strided.
 pub(super) struct Layers([Vec<Bottleneck>; 4]);
 
 impl Layers {
-    /// For `n_in` channels from the stem. The dilations of `layer4` take turns among its blocks.
+    /// Layers behind a stem of `n_in` channels. The blocks of `layer4` have the dilations `last_dilations` in turn.
     pub(super) fn new(
         n_in: usize,
         depth: Depth,
         last_dilations: &[usize],
         vb: &VarBuilder,
     ) -> Result<Self> {
-        let layer = |i: usize, stride: usize, dilations: &[usize]| {
-            let n_in = if i == 0 { n_in } else { CHANNELS[i - 1] };
-            let vb = vb.pp(format!("layer{}", i + 1));
-            let block = |j: usize| {
-                let (n_in, stride) = if j == 0 {
-                    (n_in, stride)
-                } else {
-                    (CHANNELS[i], 1)
-                };
-                let dilation = dilations[j % dilations.len()];
-                Bottleneck::new((n_in, CHANNELS[i]), stride, dilation, &vb.pp(j))
-            };
-            (0..depth.blocks()[i])
-                .map(block)
-                .collect::<Result<Vec<_>>>()
-        };
+        let [n1, n2, n3, n4] = depth.blocks();
+        let [c1, c2, c3, c4] = CHANNELS;
         Ok(Self([
-            layer(0, 1, &[1])?,
-            layer(1, 2, &[1])?,
-            layer(2, 1, &[2])?,
-            layer(3, 1, last_dilations)?,
+            layer(n1, (n_in, c1), 1, &[1], &vb.pp("layer1"))?,
+            layer(n2, (c1, c2), 2, &[1], &vb.pp("layer2"))?,
+            layer(n3, (c2, c3), 1, &[2], &vb.pp("layer3"))?,
+            layer(n4, (c3, c4), 1, last_dilations, &vb.pp("layer4"))?,
         ]))
     }
 
-    /// `x` `[N, stem, h, w]` to the results of `layer1` `[N, 256, h, w]` and of `layer4` `[N, 2048, h/2, w/2]`.
+    /// Maps `x` `[N, stem, h, w]` to the results of `layer1` `[N, 256, h, w]` and of `layer4` `[N, 2048, h/2, w/2]`.
     pub(super) fn forward(&self, mut x: Tensor, mode: &Mode) -> Result<(Tensor, Tensor)> {
         let mut fine = None;
         for layer in &self.0 {
@@ -75,11 +62,34 @@ impl Layers {
     }
 }
 
-/// Residual block: 1x1 down to a quarter of the channels, 3x3, 1x1 up.
+/// `n_blocks` blocks, of which the first one changes the channels from `channels.0` to `channels.1` and has the stride.
+fn layer(
+    n_blocks: usize,
+    channels: (usize, usize),
+    stride: usize,
+    dilations: &[usize],
+    vb: &VarBuilder,
+) -> Result<Vec<Bottleneck>> {
+    let mut blocks = Vec::new();
+    for i in 0..n_blocks {
+        let (n_in, stride) = if i == 0 {
+            (channels.0, stride)
+        } else {
+            (channels.1, 1)
+        };
+        let dilation = dilations[i % dilations.len()];
+        let vb = vb.pp(i);
+        blocks.push(Bottleneck::new((n_in, channels.1), stride, dilation, &vb)?);
+    }
+    Ok(blocks)
+}
+
+/// Residual block: 1x1 convolution to a quarter of the channels, 3x3, 1x1 to all channels.
 struct Bottleneck {
     conv1: ConvBn,
     conv2: ConvBn,
     conv3: ConvBn,
+    /// Shortcut where the shape changes.
     downsample: Option<ConvBn>,
 }
 
@@ -92,21 +102,17 @@ impl Bottleneck {
     ) -> Result<Self> {
         let (n_in, n_out) = channels;
         let inner = n_out / 4;
-        let conv = |i: usize, channels, kernel, stride, dilation| {
-            let names = (vb.pp(format!("conv{i}")), vb.pp(format!("bn{i}")));
-            conv_bn(channels, kernel, (stride, dilation), names)
-        };
-        let downsample = || {
-            let names = (vb.pp("downsample.0"), vb.pp("downsample.1"));
-            conv_bn(channels, 1, (stride, 1), names)
-        };
+        let names = |conv: &str, norm: &str| (vb.pp(conv), vb.pp(norm));
         Ok(Self {
-            conv1: conv(1, (n_in, inner), 1, 1, 1)?,
-            conv2: conv(2, (inner, inner), 3, stride, dilation)?,
-            conv3: conv(3, (inner, n_out), 1, 1, 1)?,
-            downsample: (stride != 1 || n_in != n_out)
-                .then(downsample)
-                .transpose()?,
+            conv1: conv_bn((n_in, inner), 1, (1, 1), names("conv1", "bn1"))?,
+            conv2: conv_bn((inner, inner), 3, (stride, dilation), names("conv2", "bn2"))?,
+            conv3: conv_bn((inner, n_out), 1, (1, 1), names("conv3", "bn3"))?,
+            downsample: if stride != 1 || n_in != n_out {
+                let names = names("downsample.0", "downsample.1");
+                Some(conv_bn(channels, 1, (stride, 1), names)?)
+            } else {
+                None
+            },
         })
     }
 
@@ -121,7 +127,7 @@ impl Bottleneck {
     }
 }
 
-/// A square convolution without bias and with `(stride, dilation)`, and its norm, each with its own place.
+/// A square convolution without bias, with (stride, dilation), and its batch norm; the builders are those of the two layers.
 pub(super) fn conv_bn(
     channels: (usize, usize),
     kernel: usize,

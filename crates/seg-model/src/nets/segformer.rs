@@ -10,20 +10,20 @@ use super::SegNet;
 use crate::layers::{BatchNorm, Conv, Mode, dropout, same};
 use crate::transformer::{LayerNorm, attention, drop_path};
 
-/// Of all layer norms.
+/// `eps` of all layer norms.
 const EPS: f64 = 1e-5;
 /// Attention heads of each stage.
 const HEADS: [usize; 4] = [1, 2, 5, 8];
-/// Each stage's keys and values are fewer than its pixels by this factor along each axis.
+/// Factor by which each stage's keys and values are reduced along each axis, to limit the cost of attention.
 const REDUCTIONS: [usize; 4] = [8, 4, 2, 1];
-/// Channels inside of a feed-forward part, for each outside.
+/// Channels inside a feed-forward layer, as a multiple of those outside.
 const EXPANSION: usize = 4;
-/// Probability that the last block is dropped; that of the others rises towards it linearly.
+/// Probability that the last block is dropped in training. It rises linearly from 0 for the first block.
 const DROP_PATH: f64 = 0.1;
-/// Dropout before the classifier.
+/// Dropout probability before the classifier.
 const DROPOUT: f64 = 0.1;
 
-/// What the sizes B0 to B5 differ in.
+/// Hyperparameters in which the sizes B0 to B5 differ.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
     /// Channels of each stage.
@@ -91,7 +91,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// `drops`: probability that each block is dropped.
+    /// Stage `i`. `drops`: the probability of each block that it is dropped in training.
     fn new(size: &Size, i: usize, drops: &[f64], vb: &VarBuilder) -> Result<Self> {
         let width = size.widths[i];
         let (n_in, kernel, stride) = if i == 0 {
@@ -185,6 +185,7 @@ impl Block {
     }
 }
 
+/// A `torch.nn.Linear` with bias, as a 1x1 convolution.
 fn linear(channels: (usize, usize), vb: &VarBuilder) -> Result<Conv> {
     Conv::pointwise_of_rank(2, channels, true, vb)
 }
@@ -194,7 +195,7 @@ struct Attention {
     key: Conv,
     value: Conv,
     output: Conv,
-    /// Strided convolution before keys and values.
+    /// Strided convolution and norm before keys and values, if these are reduced.
     reduction: Option<(Conv, LayerNorm)>,
     heads: usize,
 }
@@ -203,23 +204,24 @@ impl Attention {
     fn new(width: usize, heads: usize, reduction: usize, vb: &VarBuilder) -> Result<Self> {
         let own = vb.pp("self");
         let conv = |name: &str| linear((width, width), &own.pp(name));
-        let reduce = || -> Result<_> {
-            let config = Conv2dConfig {
-                stride: (reduction, reduction),
-                ..Default::default()
-            };
-            let kernel = (reduction, reduction);
-            Ok((
-                Conv::new((width, width), kernel, config, true, &own.pp("sr"))?,
-                LayerNorm::new(width, EPS, &own.pp("layer_norm"))?,
-            ))
-        };
         Ok(Self {
             query: conv("query")?,
             key: conv("key")?,
             value: conv("value")?,
             output: linear((width, width), &vb.pp("output.dense"))?,
-            reduction: (reduction > 1).then(reduce).transpose()?,
+            reduction: if reduction > 1 {
+                let config = Conv2dConfig {
+                    stride: (reduction, reduction),
+                    ..Default::default()
+                };
+                let kernel = (reduction, reduction);
+                Some((
+                    Conv::new((width, width), kernel, config, true, &own.pp("sr"))?,
+                    LayerNorm::new(width, EPS, &own.pp("layer_norm"))?,
+                ))
+            } else {
+                None
+            },
             heads,
         })
     }
@@ -236,9 +238,10 @@ impl Attention {
     }
 }
 
-/// The stages' features, each projected and upsampled, are concatenated, fused by a 1x1 convolution with norm, and classified.
+/// The all-MLP decoder: the features of all stages are projected and upsampled, concatenated, fused by a 1x1 convolution with batch norm,
+/// and classified.
 struct Decoder {
-    /// Projections of the stages.
+    /// Projection of each stage's features.
     linear_c: Vec<Conv>,
     linear_fuse: Conv,
     batch_norm: BatchNorm,
@@ -259,7 +262,7 @@ impl Decoder {
         })
     }
 
-    /// Logits at the resolution of the first stage, a quarter of the image's.
+    /// The logits, at the resolution of the first stage: a quarter of the image's.
     fn forward(&self, features: &[Tensor], mode: &Mode) -> Result<Tensor> {
         let (_, _, h, w) = features[0].dims4()?;
         let mut sum = self.project(0, &features[0])?; // [N, width, h, w]
@@ -271,10 +274,13 @@ impl Decoder {
         self.classifier.forward(&dropout(x, DROPOUT, mode)?)
     }
 
-    /// What stage `i` adds to the result of the fusing convolution, before upsampling.
+    /// The contribution of stage `i` to the result of the fusing convolution, before upsampling.
     ///
-    /// Fusing is linear, so that each stage goes through its own part of it at its own resolution, in one product with its
-    /// projection: a twentieth of the work of fusing all stages at the first one's.
+    /// The original upsamples the projected features of all stages to the first one's resolution, concatenates them and fuses them with a
+    /// 1x1 convolution. All of that is linear, and a 1x1 convolution commutes with upsampling: the weights of bilinear interpolation sum to
+    /// 1, so that even the biases agree. The fused result is therefore a sum over stages, each of which can go through its own columns of
+    /// the fusing matrix at its own resolution. The product of this part with the stage's projection is a single 1x1 convolution. That is
+    /// a twentieth of the arithmetic, and the concatenation never exists.
     fn project(&self, i: usize, x: &Tensor) -> Result<Tensor> {
         let (fuse, _) = self.linear_fuse.tensors();
         let (project, bias) = self.linear_c[i].tensors();

@@ -8,9 +8,9 @@ use seg_ops::{BatchNormConfig, MaxPool2dConfig};
 
 use crate::layers::{BatchNorm, Conv, ConvBn, Mode, Normed, dropout2d, same};
 
-/// Channels of the result of `mod2`, at half the resolution.
+/// Output channels of `mod2`, at half the resolution.
 pub(super) const FINE_CHANNELS: usize = 128;
-/// Channels of the result, at an eighth of the resolution.
+/// Output channels of `mod7`, at an eighth of the resolution.
 pub(super) const CHANNELS: usize = 4096;
 
 const POOL: MaxPool2dConfig = MaxPool2dConfig {
@@ -20,15 +20,17 @@ const POOL: MaxPool2dConfig = MaxPool2dConfig {
     ceil_mode: false,
 };
 
-/// What the blocks of a module have in common.
+/// Hyperparameters of the blocks of a module.
 struct Module {
+    /// Number of blocks.
     blocks: usize,
-    /// Outputs of a block's convolutions: two of 3x3, or three of 1x1, 3x3, 1x1.
+    /// Output channels of a block's convolutions: two of 3x3, or three of 1x1, 3x3, 1x1.
     widths: &'static [usize],
-    /// Of the first convolution of the first block.
+    /// Stride of the first convolution of the first block.
     stride: usize,
+    /// Dilation of the 3x3 convolutions.
     dilation: usize,
-    /// Before the last convolution of a block.
+    /// Dropout probability before the last convolution of a block.
     dropout: f64,
 }
 
@@ -70,7 +72,7 @@ impl WideResnet38 {
         })
     }
 
-    /// The results of `mod2`, `[N, 128, H/2, W/2]`, and of `mod7`, `[N, 4096, H/8, W/8]`; sizes round up.
+    /// The results of `mod2` `[N, 128, H/2, W/2]` and of `mod7` `[N, 4096, H/8, W/8]`; sizes are rounded up.
     pub(super) fn forward(&self, images: &Tensor, mode: &Mode) -> Result<(Tensor, Tensor)> {
         let mut x = self.conv1.forward(images)?; // [N, 64, H, W]
         let mut fine = None;
@@ -87,14 +89,14 @@ impl WideResnet38 {
     }
 }
 
-/// Residual block whose norms come before the convolutions.
+/// Residual block in which each norm comes before its convolution.
 struct Block {
     bn1: BatchNorm,
     /// All convolutions but the last, each with the norm of the next.
     inner: Vec<ConvBn>,
     dropout: f64,
     last: Conv,
-    /// Where the shape changes, the shortcut is the projected result of the first norm.
+    /// Projection of the first norm's result, which is the shortcut where the shape changes.
     projection: Option<Conv>,
 }
 
@@ -103,33 +105,46 @@ impl Block {
         let widths = module.widths;
         let convs = vb.pp("convs");
         let n_convs = widths.len();
-        let conv = |i: usize| {
-            let is_3x3 = n_convs == 2 || i == 1;
-            let (kernel, dilation) = if is_3x3 { (3, module.dilation) } else { (1, 1) };
-            let n_in = if i == 0 { n_in } else { widths[i - 1] };
-            let config = same(kernel, if i == 0 { stride } else { 1 }, dilation);
-            let vb = convs.pp(format!("conv{}", i + 1));
-            Conv::new((n_in, widths[i]), (kernel, kernel), config, false, &vb)
-        };
-        let norm = |channels, vb: VarBuilder| {
-            BatchNorm::new(channels, BatchNormConfig::default(), &vb.pp(0))
-        };
-        let inner = (0..n_convs - 1)
-            .map(|i| Normed::new(conv(i)?, norm(widths[i], convs.pp(format!("bn{}", i + 2)))?));
+        let conv = |i: usize| Self::conv(i, n_in, stride, module, &convs);
+        let mut inner = Vec::new();
+        for (i, &width) in widths[..n_convs - 1].iter().enumerate() {
+            let norm = norm(width, &convs.pp(format!("bn{}", i + 2)))?;
+            inner.push(Normed::new(conv(i)?, norm)?);
+        }
         let n_out = widths[n_convs - 1];
-        let projection = || {
-            let config = same(1, stride, 1);
-            Conv::new((n_in, n_out), (1, 1), config, false, &vb.pp("proj_conv"))
-        };
         Ok(Self {
-            bn1: norm(n_in, vb.pp("bn1"))?,
-            inner: inner.collect::<Result<_>>()?,
+            bn1: norm(n_in, &vb.pp("bn1"))?,
+            inner,
             dropout: module.dropout,
             last: conv(n_convs - 1)?,
-            projection: (stride != 1 || n_in != n_out)
-                .then(projection)
-                .transpose()?,
+            projection: if stride != 1 || n_in != n_out {
+                let (config, vb) = (same(1, stride, 1), vb.pp("proj_conv"));
+                Some(Conv::new((n_in, n_out), (1, 1), config, false, &vb)?)
+            } else {
+                None
+            },
         })
+    }
+
+    /// Convolution `i` of a block with `n_in` input channels and this stride: 3x3, unless it is the first or last one of three.
+    fn conv(
+        i: usize,
+        n_in: usize,
+        stride: usize,
+        module: &Module,
+        vb: &VarBuilder,
+    ) -> Result<Conv> {
+        let (n_in, stride) = if i == 0 {
+            (n_in, stride)
+        } else {
+            (module.widths[i - 1], 1)
+        };
+        let is_3x3 = module.widths.len() == 2 || i == 1;
+        let (kernel, dilation) = if is_3x3 { (3, module.dilation) } else { (1, 1) };
+        let config = same(kernel, stride, dilation);
+        let vb = vb.pp(format!("conv{}", i + 1));
+        let channels = (n_in, module.widths[i]);
+        Conv::new(channels, (kernel, kernel), config, false, &vb)
     }
 
     fn forward(&self, x: Tensor, mode: &Mode) -> Result<Tensor> {
@@ -144,4 +159,9 @@ impl Block {
         let y = dropout2d(y, self.dropout, mode)?;
         self.last.forward_add(&y, &shortcut)
     }
+}
+
+/// A batch norm, which has the number 0 in the `Sequential` of its name.
+fn norm(channels: usize, vb: &VarBuilder) -> Result<BatchNorm> {
+    BatchNorm::new(channels, BatchNormConfig::default(), &vb.pp(0))
 }

@@ -1,26 +1,18 @@
-//! Convolution forward and backward, by the kernels that fit its shape.
+//! Convolution forward and backward, by the kernels that suit its shape: `depthwise` where each channel has a kernel of its own,
+//! `implicit_gemm` and `weight_gradient` otherwise.
 
 use super::{
-    depthwise, implicit_gemm,
+    depthwise,
+    epilogue::Epilogue,
+    implicit_gemm,
     isa::Isa,
     memory::{SharedOut, filled},
     plan::Plan,
-    weight_gradient::general,
+    weight_gradient,
 };
 use crate::geometry::Geometry;
 
-/// What happens to the sums before they are stored.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Epilogue<'a> {
-    /// Added to each output channel, one number for each.
-    pub bias: Option<&'a [f32]>,
-    /// Added to the results, in their shape; only in [`forward`], and not of a depthwise convolution.
-    pub residual: Option<&'a [f32]>,
-    /// Whether negative results become 0.
-    pub relu: bool,
-}
-
-/// The convolution `geometry` of `x` with `weight` `[groups * co, ci, kh, kw]`.
+/// The convolution `g` of `x` with `weight` `[groups * co, ci, kh, kw]`.
 pub(crate) fn forward(
     isa: Isa,
     g: &Geometry,
@@ -37,9 +29,10 @@ pub(crate) fn forward(
     }
 }
 
-/// The gradient of the input of the convolution `geometry`, given that of its output; also the transposed convolution's forward pass.
+/// The gradient of the input of the convolution `g`, given the gradient of its output. This is also the forward pass of the transposed
+/// convolution.
 ///
-/// `weight` as in [`forward`]; `epilogue` has one bias for each input channel of the convolution.
+/// `weight` as in [`forward`]; the bias of `epilogue` has one number for each input channel of the convolution.
 pub(crate) fn input_gradient(
     isa: Isa,
     g: &Geometry,
@@ -58,16 +51,16 @@ pub(crate) fn input_gradient(
     }
 }
 
-/// The gradient `[groups * co, ci, kh, kw]` of the weights of the convolution `geometry`, given its input and the gradient of its output.
+/// The gradient `[groups * co, ci, kh, kw]` of the weights of the convolution `g`, given its input and the gradient of its output.
 pub(crate) fn weight_gradient(isa: Isa, g: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f32> {
     if g.is_depthwise() {
         depthwise::weight_gradient(isa, g, x, grad)
     } else {
-        general(isa, g, x, grad)
+        weight_gradient::general(isa, g, x, grad)
     }
 }
 
-/// Computes the plan's grid.
+/// Computes all points of the plan's grid.
 ///
 /// # Safety
 /// `out` has the plan's output planes, and nobody else writes the points of its grid meanwhile.
@@ -80,7 +73,7 @@ unsafe fn execute(
     epilogue: Epilogue,
     out: SharedOut,
 ) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's contract is that of both functions.
     unsafe {
         if g.is_depthwise() {
             debug_assert!(epilogue.residual.is_none());

@@ -1,33 +1,44 @@
-//! Convolutions in which each channel has a kernel of its own: too few products for a matrix, enough to keep the memory busy.
+//! Depthwise convolutions, in which each channel has a kernel of its own.
 //!
-//! Some rows of a plane are copied with their padding, columns apart by the stride, so that every tap of every point is a plain vector load.
+//! There is nothing to share between channels: each number that is read takes part in as many products as the kernel has taps (9 for 3x3),
+//! where a general convolution has that many for each output channel. A matrix product would waste all but one of its rows. Per product one
+//! vector has to be loaded, so loads bound the speed while the data are in the first-level cache, and memory otherwise: each plane is read
+//! and written once, and the work is one task per plane.
+//!
+//! The taps of neighboring points are neighbors in the image only if the stride is 1, and points at the border read padding. Both would need
+//! conditions in the innermost loop. So a few rows at a time are copied to scratch first, with their padding and with the columns sorted by
+//! phase (column modulo stride), see [`RowCopy`]. From there, every tap of [`Vector::LANES`] neighboring points is one plain load. The copy is
+//! about as large as the first-level cache, and each of its rows serves all rows of taps that read it.
+//!
+//! The gradient of the weights uses the same copies: for each tap it is the sum over all points of the gradient times the copied number. Up to
+//! [`TAPS`] taps are summed together, so that each vector of the gradient is loaded once for all of them. The sums of a block of rows are f32
+//! lanes, and those of the blocks and images are f64.
 
 use std::{marker::PhantomData, ops::Range};
 
 use rayon::prelude::*;
 
-#[cfg(target_arch = "x86_64")]
-use super::vector::{Ymm, Zmm};
 use super::{
-    convolution::Epilogue,
+    epilogue::Epilogue,
     isa::{Isa, Kernel},
     memory::{SharedOut, copy_row, with_scratch},
     plan::{Place, Plan},
-    vector::{Quad, Vector},
+    vector::{Vector, with_vector},
 };
 use crate::geometry::Geometry;
 
-/// Numbers of a copy, about: a first-level cache's worth.
+/// Numbers in a copy, about: 32 kB, a typical first-level cache.
 const COPY: usize = 8192;
-/// Vectors of one row that are summed together, so that sums need not wait for each other.
+/// Vectors of one row that are summed together. Their sums are independent, so that none waits for the latency of another, and the weight of a
+/// tap is broadcast once for all of them.
 const TOGETHER: usize = 4;
-/// Taps whose products are summed together in the gradient of the weights.
+/// Most taps that are summed together in the gradient of the weights.
 const TAPS: usize = 9;
 
-/// Computes the plan's grid.
+/// Computes all points of the plan's grid.
 ///
 /// # Safety
-/// `out` has the plan's output planes, and nobody else writes the points of its grid meanwhile.
+/// `out` has the plan's output planes, and no one else writes the points of its grid meanwhile.
 pub(super) unsafe fn execute(
     isa: Isa,
     plan: &Plan,
@@ -36,16 +47,14 @@ pub(super) unsafe fn execute(
     epilogue: Epilogue,
     out: SharedOut,
 ) {
-    // SAFETY of all: the caller's promise, and a value of `Isa` says that the CPU has its instructions.
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { execute_with::<Zmm>(plan, x, weight, epilogue, out) },
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { execute_with::<Ymm>(plan, x, weight, epilogue, out) },
-        Isa::Portable => unsafe { execute_with::<Quad>(plan, x, weight, epilogue, out) },
-    }
+    // SAFETY: the caller's contract, and a value of `Isa` proves that the CPU has its instructions.
+    with_vector!(isa, V => unsafe { execute_with::<V>(plan, x, weight, epilogue, out) });
 }
 
+/// See [`execute`].
+///
+/// # Safety
+/// As for [`execute`], and the CPU has the instructions of `V`.
 unsafe fn execute_with<V: Vector>(
     plan: &Plan,
     x: &[f32],
@@ -73,7 +82,7 @@ unsafe fn execute_with<V: Vector>(
                 relu: epilogue.relu,
                 copied,
                 row,
-                // SAFETY: within the output, by the caller's promise.
+                // SAFETY: within the output, by the caller's contract.
                 out: unsafe { out.at(index * plan.to.plane()) },
                 vector: PhantomData,
             };
@@ -83,36 +92,30 @@ unsafe fn execute_with<V: Vector>(
     });
 }
 
-/// The layout of a copy of some rows: `[row][phase of the stride][column]`.
+/// The layout of a copy of some image rows: `[row][phase][column]`, where the columns of a phase lie one stride apart in the image.
 struct RowCopy {
-    /// Grid rows that one copy serves.
+    /// Grid rows that can be computed from one copy.
     grid_rows: usize,
     /// Copied rows.
     rows: usize,
-    /// Image row and column, relative to a grid point's own, of which the first number is a copy.
+    /// Image row and column of the first number, relative to the position of the first grid point.
     origin: (isize, isize),
-    /// Columns of one phase.
+    /// Columns of a phase.
     width: usize,
-    /// Phases: the stride along columns.
+    /// Number of phases: the stride along columns.
     phases: usize,
+    /// Image rows between neighboring grid rows.
     step_rows: usize,
-    /// For each tap, where the numbers for the copy's first grid row start.
+    /// Index of the number that each tap reads for the first grid point.
     taps: Vec<usize>,
 }
 
 impl RowCopy {
     fn new<V: Vector>(plan: &Plan) -> Self {
-        let span = |f: fn((isize, isize)) -> isize| {
-            let offsets = plan.taps.iter().map(|tap| f(tap.offset));
-            (
-                offsets.clone().min().unwrap_or(0),
-                offsets.max().unwrap_or(0),
-            )
-        };
-        let (top, bottom) = span(|offset| offset.0);
-        let (left, right) = span(|offset| offset.1);
+        let (top, bottom) = span(plan.taps.iter().map(|tap| tap.offset.0));
+        let (left, right) = span(plan.taps.iter().map(|tap| tap.offset.1));
         let phases = plan.step.1;
-        // whole vectors of every tap
+        // every tap of the last point can be loaded as a whole vector
         let width = plan.grid.1.next_multiple_of(V::LANES) + (right - left) as usize / phases;
         let height = (bottom - top) as usize + 1;
         let fitting = (COPY / (width * phases)).saturating_sub(height) / plan.step.0 + 1;
@@ -143,12 +146,12 @@ impl RowCopy {
         self.phases * self.width
     }
 
-    /// Distance of the numbers of two successive grid rows.
+    /// Distance between the numbers of neighboring grid rows.
     fn grid_row_len(&self) -> usize {
         self.step_rows * self.row_len()
     }
 
-    /// Copies what the grid rows from `first` read of a plane of `size`, 0 outside of it.
+    /// Copies the rows of a plane of `size` that the grid rows from `first` on read, with 0 outside the plane.
     #[inline(always)]
     fn fill(&self, plane: &[f32], size: (usize, usize), first: usize, copied: &mut [f32]) {
         for (r, row) in copied.chunks_exact_mut(self.row_len()).enumerate() {
@@ -164,7 +167,7 @@ impl RowCopy {
         }
     }
 
-    /// The blocks of grid rows, each of which one copy serves.
+    /// Divides `rows` grid rows into blocks that can be computed from one copy each.
     fn blocks(&self, rows: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let step = self.grid_rows;
         (0..rows)
@@ -173,7 +176,14 @@ impl RowCopy {
     }
 }
 
-/// One plane of the grid. Made by [`execute_with`] only, whose caller promises that `out` is valid and nobody else's.
+/// The smallest and largest offset; 0 if there are none.
+fn span(offsets: impl Iterator<Item = isize> + Clone) -> (isize, isize) {
+    let min = offsets.clone().min().unwrap_or(0);
+    (min, offsets.max().unwrap_or(0))
+}
+
+/// The computation of one plane of the grid. Only [`execute_with`] creates it, whose caller guarantees that `out` is valid and that no one else
+/// writes there.
 struct Plane<'a, V> {
     plan: &'a Plan,
     copy: &'a RowCopy,
@@ -182,8 +192,9 @@ struct Plane<'a, V> {
     factors: &'a [f32],
     bias: f32,
     relu: bool,
+    /// Scratch for the copy.
     copied: &'a mut [f32],
-    /// Scratch for a row of sums.
+    /// Scratch for a row of sums that have gaps in the output.
     row: &'a mut [f32],
     out: *mut f32,
     vector: PhantomData<V>,
@@ -212,19 +223,15 @@ impl<V: Vector> Kernel for Plane<'_, V> {
             for i in rows.clone() {
                 let numbers = &copied[(i - rows.start) * copy.grid_row_len()..];
                 let start = (i * step.0 + origin.0) * plan.to.size.1 + origin.1;
-                let sum_into = |to: *mut f32| {
-                    let epilogue = (bias, relu);
-                    // SAFETY: the copy has whole vectors of every tap, and `to` a row of the grid.
-                    unsafe {
-                        sum_taps::<V>(numbers, &copy.taps, factors, epilogue, to, plan.grid.1);
-                    }
-                };
-                // SAFETY: row i of the grid lies in the output plane.
+                let (taps, epilogue) = (&copy.taps, (bias, relu));
+                // SAFETY: the copy has whole vectors of every tap, and row i of the grid lies in the output plane.
                 unsafe {
                     if step.1 == 1 {
-                        sum_into(out.add(start));
+                        let to = out.add(start);
+                        sum_taps::<V>(numbers, taps, factors, epilogue, to, plan.grid.1);
                     } else {
-                        sum_into(row.as_mut_ptr());
+                        let to = row.as_mut_ptr();
+                        sum_taps::<V>(numbers, taps, factors, epilogue, to, plan.grid.1);
                         for (j, &sum) in row.iter().enumerate() {
                             *out.add(start + j * step.1) = sum;
                         }
@@ -235,7 +242,10 @@ impl<V: Vector> Kernel for Plane<'_, V> {
     }
 }
 
-/// Fills `row`, of `len` numbers, with the sums over taps.
+/// Fills `row`, which has `len` numbers, with the sums over taps.
+///
+/// # Safety
+/// `numbers` has whole vectors of every tap for all of them, `row` is valid, and the contract of [`Vector`] holds.
 #[inline(always)]
 unsafe fn sum_taps<V: Vector>(
     numbers: &[f32],
@@ -246,7 +256,7 @@ unsafe fn sum_taps<V: Vector>(
     len: usize,
 ) {
     let mut j = 0;
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's contract.
     unsafe {
         while j + TOGETHER * V::LANES <= len {
             let sums = sum_vectors::<V, TOGETHER>(&numbers[j..], taps, factors, epilogue);
@@ -263,6 +273,10 @@ unsafe fn sum_taps<V: Vector>(
     }
 }
 
+/// The sums of `N` neighboring vectors.
+///
+/// # Safety
+/// As for [`sum_taps`].
 #[inline(always)]
 unsafe fn sum_vectors<V: Vector, const N: usize>(
     numbers: &[f32],
@@ -270,7 +284,7 @@ unsafe fn sum_vectors<V: Vector, const N: usize>(
     factors: &[f32],
     (bias, relu): (f32, bool),
 ) -> [V; N] {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's contract.
     unsafe {
         let mut sums = [V::splat(bias); N];
         for (&tap, &factor) in taps.iter().zip(factors) {
@@ -290,16 +304,14 @@ unsafe fn sum_vectors<V: Vector, const N: usize>(
 
 /// The gradient `[channels, 1, kh, kw]` of the weights, given the input and the gradient of the output.
 pub(super) fn weight_gradient(isa: Isa, g: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f32> {
-    // SAFETY of all: a value of `Isa` says that the CPU has its instructions.
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { gradient_with::<Zmm>(g, x, grad) },
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { gradient_with::<Ymm>(g, x, grad) },
-        Isa::Portable => unsafe { gradient_with::<Quad>(g, x, grad) },
-    }
+    // SAFETY: a value of `Isa` proves that the CPU has its instructions.
+    with_vector!(isa, V => unsafe { gradient_with::<V>(g, x, grad) })
 }
 
+/// See [`weight_gradient`].
+///
+/// # Safety
+/// The CPU has the instructions of `V`.
 unsafe fn gradient_with<V: Vector>(g: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f32> {
     let plan = &Plan::forward(g);
     let copy = &RowCopy::new::<V>(plan);
@@ -308,7 +320,7 @@ unsafe fn gradient_with<V: Vector>(g: &Geometry, x: &[f32], grad: &[f32]) -> Vec
         .map(|index| {
             let x = &x[index * g.input_len()..][..g.input_len()];
             let grad = &grad[index * g.output_len()..][..g.output_len()];
-            // SAFETY: by the caller's promise the CPU has V's instructions.
+            // SAFETY: by the caller's contract the CPU has V's instructions.
             with_scratch(copy.len(), |copied| unsafe {
                 V::run(PlaneGradient::<V> {
                     plan,
@@ -330,7 +342,7 @@ unsafe fn gradient_with<V: Vector>(g: &Geometry, x: &[f32], grad: &[f32]) -> Vec
         .collect()
 }
 
-/// The sums of one plane for all taps.
+/// The computation of one plane's sums for all taps.
 struct PlaneGradient<'a, V> {
     plan: &'a Plan,
     copy: &'a RowCopy,
@@ -369,7 +381,10 @@ impl<V: Vector> Kernel for PlaneGradient<'_, V> {
     }
 }
 
-/// Adds the products of some grid rows for `N` taps.
+/// Adds the products of some grid rows to the sums of `N` taps.
+///
+/// # Safety
+/// `copied` has whole vectors of every tap for these rows, and the contract of [`Vector`] holds.
 #[inline(always)]
 unsafe fn add_products<V: Vector, const N: usize>(
     plan: &Plan,
@@ -381,27 +396,41 @@ unsafe fn add_products<V: Vector, const N: usize>(
     sums: &mut [f64],
 ) {
     let width = plan.grid.1;
-    // SAFETY: the caller's promise; behind the last whole vector of a gradient row only its head is loaded.
+    // SAFETY: the caller's contract; of the last, incomplete vector of a gradient row only the head is loaded.
     unsafe {
         let mut products = [V::splat(0.0); N];
         for i in rows.clone() {
             let numbers = copied[(i - rows.start) * copy.grid_row_len()..].as_ptr();
             let grad = &grad[i * width..][..width];
-            let mut add = |j: usize, factor: V| {
-                for (product, tap) in products.iter_mut().zip(taps) {
-                    *product = product.add_product(factor, V::load(numbers.add(tap + j)));
-                }
-            };
             let whole = width / V::LANES * V::LANES;
             for j in (0..whole).step_by(V::LANES) {
-                add(j, V::load(grad.as_ptr().add(j)));
+                let factor = V::load(grad.as_ptr().add(j));
+                add_vector(&mut products, factor, numbers.add(j), taps);
             }
             if whole < width {
-                add(whole, V::load_head(grad.as_ptr().add(whole), width - whole));
+                let factor = V::load_head(grad.as_ptr().add(whole), width - whole);
+                add_vector(&mut products, factor, numbers.add(whole), taps);
             }
         }
         for (sum, product) in sums.iter_mut().zip(products) {
             *sum += f64::from(product.sum());
         }
+    }
+}
+
+/// Adds the products of one vector of the gradient with what each tap reads from `numbers` on.
+///
+/// # Safety
+/// `numbers` is valid for a vector behind each tap, and the contract of [`Vector`] holds.
+#[inline(always)]
+unsafe fn add_vector<V: Vector, const N: usize>(
+    products: &mut [V; N],
+    factor: V,
+    numbers: *const f32,
+    taps: &[usize],
+) {
+    for (product, &tap) in products.iter_mut().zip(taps) {
+        // SAFETY: the caller's contract.
+        unsafe { *product = product.add_product(factor, V::load(numbers.add(tap))) };
     }
 }

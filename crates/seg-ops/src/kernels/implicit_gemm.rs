@@ -1,33 +1,63 @@
-//! Convolution as a matrix product whose right factor is never stored.
+//! Convolution as a matrix product whose right factor is never stored as a whole.
 //!
-//! An output pixel is a column, an output channel a row, and (input channel, kernel tap) the index that is summed over. Panels of as many
-//! pixels as two vectors hold are copied straight from the image, for a block of input channels at a time, and multiplied while they are in
-//! the cache. The gradient of the input is the same computation on other taps, one for each phase of the stride.
+//! # The product
 //!
-//! Every output element is summed in the same order wherever the tiles are cut, so the number of threads changes no bit.
+//! The result is a matrix with one row per output channel and one column per output pixel (a point of the [`Plan`]'s grid). It is the product
+//! of the weights, one row per output channel, and the "im2col" matrix, one column per output pixel: both have one entry per (input channel,
+//! kernel tap), the index that is summed over. The im2col matrix would be as many times larger than the image as the kernel has taps, and
+//! reading and writing it would cost more time than the product. So only pieces of it exist, in caches. The gradient of the input is the same
+//! computation with other taps, once for each phase of the stride (see [`Plan`]).
+//!
+//! # Blocking
+//!
+//! From the inside out:
+//!
+//! 1. **Registers.** [`multiply`] keeps a tile of sums, [`Vector::ROWS`] output channels by two vectors of pixels, in registers while it
+//!    goes through the index that is summed over. For every step it loads two vectors of pixels and one number per row, and starts two fused
+//!    multiplications and additions per row: the arithmetic units are the limit, not the loads.
+//! 2. **First-level cache.** The index that is summed over is cut into blocks of [`DEPTH`] products. A *panel*, the im2col columns of a
+//!    tile's pixels, has `DEPTH` rows of two vectors: 36 kB with AVX-512, 18 kB with AVX2. The weights of a tile's rows for the same block are
+//!    at most 16 kB. They are read again for each panel, so they are what stays in the first-level cache.
+//! 3. **Second-level cache.** A task packs up to [`PANELS`] panels for a block of channels and multiplies all of them by all weights of the
+//!    block, so that packing, which is memory traffic, is paid once for all output channels. The panels, at most 430 kB, stream from the
+//!    second-level cache: each two vectors of them meet 28 vector operations with AVX-512 (12 with AVX2), far less than that cache delivers.
+//! 4. **Threads.** Tasks are groups of neighboring panels of one image and group of channels. There are at least four for each thread, if
+//!    there are so many panels, so that threads finish at about the same time.
+//!
+//! The sums of the first block of channels start from the bias; later blocks add to the stored results, which costs one load and store per
+//! `DEPTH` products. The last block applies the rest of the [`Epilogue`] while the sums are still in registers.
+//!
+//! Where the grid's points are not neighbors in memory, as those of a phase, tiles are written to scratch and scattered once at the end.
+//!
+//! # Same bits
+//!
+//! Every result is summed in the same order: by blocks of input channels, in each block by taps, for each tap by channels. Neither the tile nor
+//! the task that a pixel falls into changes that order, so the number of threads changes no bit. Taps that lie outside the image for all
+//! pixels of a panel are skipped; they would have added zeros.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, ops::Range};
 
 use rayon::prelude::*;
 
-#[cfg(target_arch = "x86_64")]
-use super::vector::{Ymm, Zmm};
 use super::{
-    convolution::Epilogue,
+    epilogue::Epilogue,
     isa::{Isa, Kernel},
     memory::{SharedOut, copy_every, with_scratch},
-    micro::{Start, Tile, columns, multiply},
+    micro::{Initial, Tile, columns, multiply},
     plan::{Place, Plan},
-    vector::{Quad, Vector},
+    vector::{Vector, with_vector},
 };
 
-/// Products that are summed before the next block of input channels: a panel of them fits into the first-level cache's share.
+/// Products that are summed before the next block of input channels, about: whole channels with all their taps, at least one channel.
 const DEPTH: usize = 288;
-/// Most panels of a task: with `DEPTH` they fill half of a second-level cache of 1 MB.
+/// Most panels of a task: with [`DEPTH`] they fill less than half of a second-level cache of 1 MB.
 const PANELS: usize = 12;
 
-/// Channels that are packed for all panels before the next ones. Planes of a power of two lie in the same few sets of a cache: more of them
-/// would drive out each other's pixels, which other taps and panels read again.
+/// Channels that are packed for all panels before the next channels.
+///
+/// The taps and neighboring panels of one channel read the same pixels, which should stay in the first-level cache meanwhile. Image planes
+/// often have a power of two of pixels, so that equal positions of all channels lie in the same few sets of that cache: with many more
+/// channels than this at a time, they would evict each other.
 const PACKED_TOGETHER: usize = 4;
 
 /// Input channels whose products are summed at a time.
@@ -35,13 +65,15 @@ fn block_channels(plan: &Plan) -> usize {
     (DEPTH / plan.taps.len().max(1)).clamp(1, plan.from.channels)
 }
 
-/// Weights in the order in which the micro-kernel reads them, by blocks of rows: for each block of input channels `[tap][channel][rows]`.
+/// The weights in the order in which the micro-kernel reads them: for each block of output channels, and in it for each block of input
+/// channels, `[tap][input channel][output channel]`.
 struct PackedWeights {
-    /// For each group, its blocks.
+    /// Blocks of output channels, group by group.
     blocks: Vec<RowBlock>,
     blocks_per_group: usize,
 }
 
+/// The weights of some output channels: the rows of a tile.
 struct RowBlock {
     /// First output channel within the group.
     first: usize,
@@ -51,13 +83,7 @@ struct RowBlock {
 
 impl PackedWeights {
     fn new(isa: Isa, plan: &Plan, weight: &[f32]) -> Self {
-        let most = match isa {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => Zmm::ROWS,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => Ymm::ROWS,
-            Isa::Portable => Quad::ROWS,
-        };
+        let most = with_vector!(isa, V => V::ROWS);
         let channels = plan.to.channels;
         let blocks_per_group = channels.div_ceil(most);
         let blocks = (0..plan.groups * blocks_per_group)
@@ -75,12 +101,14 @@ impl PackedWeights {
         }
     }
 
+    /// The blocks of one group.
     fn group(&self, group: usize) -> &[RowBlock] {
         &self.blocks[group * self.blocks_per_group..(group + 1) * self.blocks_per_group]
     }
 }
 
 impl RowBlock {
+    /// Copies the weights of the output channels `first..first + rows` of a group.
     fn pack(plan: &Plan, weight: &[f32], group: usize, first: usize, rows: usize) -> Self {
         let n_taps = plan.taps.len();
         let mut data = vec![0.0; rows * plan.depth()];
@@ -101,10 +129,10 @@ impl RowBlock {
     }
 }
 
-/// Computes the plan's grid.
+/// Computes all points of the plan's grid.
 ///
 /// # Safety
-/// `out` has the plan's output planes, and nobody else writes the points of its grid meanwhile.
+/// `out` has the plan's output planes, and no one else writes the points of its grid meanwhile.
 pub(super) unsafe fn execute(
     isa: Isa,
     plan: &Plan,
@@ -114,16 +142,14 @@ pub(super) unsafe fn execute(
     out: SharedOut,
 ) {
     let weights = PackedWeights::new(isa, plan, weight);
-    // SAFETY of all: the caller's promise, and a value of `Isa` says that the CPU has its instructions.
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { execute_with::<Zmm>(plan, x, &weights, epilogue, out) },
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { execute_with::<Ymm>(plan, x, &weights, epilogue, out) },
-        Isa::Portable => unsafe { execute_with::<Quad>(plan, x, &weights, epilogue, out) },
-    }
+    // SAFETY: the caller's contract, and a value of `Isa` proves that the CPU has its instructions.
+    with_vector!(isa, V => unsafe { execute_with::<V>(plan, x, &weights, epilogue, out) });
 }
 
+/// See [`execute`].
+///
+/// # Safety
+/// As for [`execute`], and the CPU has the instructions of `V`.
 unsafe fn execute_with<V: Vector>(
     plan: &Plan,
     x: &[f32],
@@ -133,7 +159,7 @@ unsafe fn execute_with<V: Vector>(
 ) {
     let n_panels = plan.points().div_ceil(columns::<V>());
     let jobs = plan.n * plan.groups;
-    // at least four tasks for each thread, where there are so many panels; larger tasks read the weights less often
+    // at least four tasks for each thread, if there are so many panels; larger tasks read the weights less often
     let wanted_tasks = 4 * rayon::current_num_threads();
     let per_task = (n_panels * jobs).div_ceil(wanted_tasks).clamp(1, PANELS);
     let tasks_per_job = n_panels.div_ceil(per_task);
@@ -157,10 +183,10 @@ unsafe fn execute_with<V: Vector>(
             residual: epilogue.residual.map(|r| &r[out_start..][..out_len]),
             relu: epilogue.relu,
             panels: first_panel..(first_panel + per_task).min(n_panels),
-            // SAFETY: within the output, by the caller's promise.
+            // SAFETY: within the output, by the caller's contract.
             out: unsafe { out.at(out_start) },
         };
-        // SAFETY: by the caller's promise the CPU has V's instructions.
+        // SAFETY: by the caller's contract the CPU has V's instructions.
         with_scratch(scratch_len, |scratch| unsafe {
             V::run(Panels::<V> {
                 task: &task,
@@ -171,23 +197,24 @@ unsafe fn execute_with<V: Vector>(
     });
 }
 
-/// Some panels of one image and group.
+/// The computation of some panels of one image and group.
 ///
-/// Made by [`execute_with`] only, whose caller promises that `out` is valid, and one task for each panel, so that no two write the same point.
+/// Only [`execute_with`] creates tasks. Its caller guarantees that `out` is valid, and each panel belongs to one task, so no two tasks write the
+/// same point.
 struct Task<'a> {
     plan: &'a Plan,
     x: &'a [f32],
     weights: &'a [RowBlock],
     bias: Option<&'a [f32]>,
-    /// Added to the results of a plan without gaps.
+    /// Numbers that are added to the results, in their shape; only for a plan without gaps.
     residual: Option<&'a [f32]>,
     relu: bool,
-    panels: std::ops::Range<usize>,
+    panels: Range<usize>,
     /// The first output plane of the image and group.
     out: *mut f32,
 }
 
-/// A task with the scratch it computes in.
+/// A task with its scratch: packed panels, and for a plan with gaps also the results.
 struct Panels<'a, V> {
     task: &'a Task<'a>,
     scratch: &'a mut [f32],
@@ -204,7 +231,10 @@ impl<V: Vector> Kernel for Panels<'_, V> {
 }
 
 impl Task<'_> {
-    /// Computes the panels; called within [`Vector::run`] only.
+    /// Computes the panels. It must be called within [`Vector::run`] only.
+    ///
+    /// The loops are those of the module's documentation: blocks of input channels, tiles of output channels, panels. Panels are the innermost loop,
+    /// so that the weights of a tile stay in the first-level cache.
     #[inline(always)]
     fn run<V: Vector>(&self, scratch: &mut [f32]) {
         let plan = self.plan;
@@ -223,37 +253,20 @@ impl Task<'_> {
         let mut from = 0;
         while from < plan.from.channels {
             let to = (from + block).min(plan.from.channels);
-            // the panels' pixels are neighbors, while each channel is in a page of its own
-            for first in (from..to).step_by(PACKED_TOGETHER) {
-                let channels = first..(first + PACKED_TOGETHER).min(to);
-                for (panel, packed) in self.panels.clone().zip(packed.chunks_exact_mut(panel_len)) {
-                    let by_tap = packed.chunks_mut((to - from) * width).map(|packed| {
-                        &mut packed[(first - from) * width..][..channels.len() * width]
-                    });
-                    pack::<V>(plan, self.x, channels.clone(), panel * width, by_tap);
-                }
-            }
+            self.pack_panels::<V>(from..to, panel_len, packed);
             let channels = to - from;
             let is_last = to == plan.from.channels;
             for weights in self.weights {
-                let start = match self.bias {
-                    _ if from > 0 => Start::Result,
-                    Some(bias) => Start::Bias(bias[weights.first..].as_ptr()),
-                    None => Start::Zero,
-                };
+                let initial = self.initial(from, weights);
                 for (p, panel) in self.panels.clone().enumerate() {
-                    // SAFETY: the points of this task's panels belong to it; without gaps they are written in place, else in scratch.
+                    let row = weights.first * ldc;
+                    // SAFETY: the points of this task's panels belong to it; without gaps they are written in place, otherwise in scratch.
                     let (c, columns) = unsafe {
                         if dense {
-                            (
-                                self.out.add(weights.first * ldc + panel * width),
-                                (plan.points() - panel * width).min(width),
-                            )
+                            let rest = plan.points() - panel * width;
+                            (self.out.add(row + panel * width), rest.min(width))
                         } else {
-                            (
-                                scattered.as_mut_ptr().add(weights.first * ldc + p * width),
-                                width,
-                            )
+                            (scattered.as_mut_ptr().add(row + p * width), width)
                         }
                     };
                     let taps = plan.taps_inside(panel * width, width);
@@ -266,10 +279,11 @@ impl Task<'_> {
                         c,
                         ldc,
                         columns,
-                        start,
-                        residual: self.residual.filter(|_| is_last && dense).map(|residual| {
-                            residual[weights.first * ldc + panel * width..].as_ptr()
-                        }),
+                        initial,
+                        residual: self
+                            .residual
+                            .filter(|_| is_last && dense)
+                            .map(|residual| residual[row + panel * width..].as_ptr()),
                         relu: self.relu && is_last,
                     };
                     // SAFETY: packed weights and panels have `depth` rows; `c` as above.
@@ -281,6 +295,32 @@ impl Task<'_> {
         if !dense {
             // SAFETY: as above.
             unsafe { self.scatter(scattered, ldc, width) };
+        }
+    }
+
+    /// What the sums start from, for the block of input channels that begins with `from`.
+    #[inline(always)]
+    fn initial(&self, from: usize, weights: &RowBlock) -> Initial {
+        match self.bias {
+            _ if from > 0 => Initial::Result,
+            Some(bias) => Initial::Bias(bias[weights.first..].as_ptr()),
+            None => Initial::Zero,
+        }
+    }
+
+    /// Packs all panels of the task for a block of input channels: for each panel `[tap][channel][pixel]`.
+    #[inline(always)]
+    fn pack_panels<V: Vector>(&self, block: Range<usize>, panel_len: usize, packed: &mut [f32]) {
+        let width = columns::<V>();
+        // neighboring panels are neighbors in memory too, while each channel is in a page of its own
+        for first in block.clone().step_by(PACKED_TOGETHER) {
+            let channels = first..(first + PACKED_TOGETHER).min(block.end);
+            for (panel, packed) in self.panels.clone().zip(packed.chunks_exact_mut(panel_len)) {
+                let by_tap = packed.chunks_mut(block.len() * width).map(|packed| {
+                    &mut packed[(first - block.start) * width..][..channels.len() * width]
+                });
+                pack::<V>(self.plan, self.x, channels.clone(), panel * width, by_tap);
+            }
         }
     }
 
@@ -311,12 +351,13 @@ impl Task<'_> {
     }
 }
 
-/// Copies what the points `first..` of one panel read: for each tap that is inside `[channels][columns]`; 0 outside the image and the grid.
+/// Copies the pixels that the points `first..` of one panel read, for each tap that reaches the image: `[channel][point]`, with 0 outside the
+/// image and behind the grid.
 #[inline(always)]
 fn pack<'a, V: Vector>(
     plan: &Plan,
     x: &[f32],
-    channels: std::ops::Range<usize>,
+    channels: Range<usize>,
     first: usize,
     by_tap: impl Iterator<Item = &'a mut [f32]>,
 ) {
@@ -344,13 +385,13 @@ fn pack<'a, V: Vector>(
     }
 }
 
-/// A panel within one grid row and without stride: each channel is one copy of fixed length.
+/// Packs a panel that lies within one grid row and has no stride: each channel is one copy of fixed length.
 #[inline(always)]
 fn pack_one_row<V: Vector>(
     plan: &Plan,
     (dy, dx): (isize, isize),
     x: &[f32],
-    channels: std::ops::Range<usize>,
+    channels: Range<usize>,
     (i, j): (usize, usize),
     packed: &mut [f32],
 ) {
@@ -371,7 +412,7 @@ fn pack_one_row<V: Vector>(
         rows.zip(sources)
             .for_each(|(row, source)| row.copy_from_slice(&source[..width]));
     } else if hi - lo >= V::LANES {
-        // two vectors that overlap: copies of a length that is not known call a function
+        // Two vectors that overlap: a copy whose length the compiler does not know would be a function call.
         for (row, source) in rows.zip(sources) {
             row[..width].fill(0.0);
             row[lo..][..V::LANES].copy_from_slice(&source[..V::LANES]);
@@ -386,13 +427,13 @@ fn pack_one_row<V: Vector>(
     }
 }
 
-/// Any panel: the pieces of the grid rows that it crosses, one after the other.
+/// Packs any panel: the pieces of the grid rows that it crosses, one after the other.
 #[inline(always)]
 fn pack_several_rows<V: Vector>(
     plan: &Plan,
     (dy, dx): (isize, isize),
     x: &[f32],
-    channels: std::ops::Range<usize>,
+    channels: Range<usize>,
     (mut i, mut j): (usize, usize),
     n_points: usize,
     packed: &mut [f32],
@@ -407,7 +448,7 @@ fn pack_several_rows<V: Vector>(
             .chunks_exact_mut(width)
             .map(|row| &mut row[done..done + len]);
         let y = (i * plan.step.0) as isize + dy;
-        // the points lo..hi of this piece read inside the image row
+        // the points lo..hi of this piece lie inside the image row
         let left = (j * plan.step.1) as isize + dx;
         let first_at_or_after =
             |x: isize| ((x - left + stride - 1).max(0) / stride).min(len as isize) as usize;

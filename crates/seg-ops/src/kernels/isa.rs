@@ -1,4 +1,4 @@
-//! Which instruction set the kernels use: asked from the CPU once, never assumed.
+//! The instruction set that the kernels use. It is detected at run time, once, and never assumed.
 
 use std::sync::OnceLock;
 
@@ -7,7 +7,8 @@ use candle_core::Result;
 /// The environment variable that forces an instruction set: `avx512`, `avx2` or `portable`.
 const OVERRIDE: &str = "OODSEG_KERNEL";
 
-/// An instruction set that this CPU has: values come from [`Isa::available`] and [`Isa::selected`] only.
+/// An instruction set that this CPU has. Values come from [`Isa::available`] and [`Isa::selected`] only, so a value is the proof that its
+/// instructions can be executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Isa {
     /// AVX-512 F, BW, DQ, VL.
@@ -16,12 +17,12 @@ pub(crate) enum Isa {
     /// AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// What the compiler's target has anyway: SSE2 on x86-64, NEON on ARM.
+    /// The instructions that every CPU of the compiler's target has: SSE2 on x86-64, NEON on ARM.
     Portable,
 }
 
 impl Isa {
-    /// The instruction sets of this CPU, best first.
+    /// The instruction sets of this CPU, fastest first.
     pub(crate) fn available() -> Vec<Self> {
         let mut all = Vec::new();
         #[cfg(target_arch = "x86_64")]
@@ -42,10 +43,10 @@ impl Isa {
         all
     }
 
-    /// The best instruction set of this CPU, or the one that `OODSEG_KERNEL` names; decided at the first call.
+    /// The fastest instruction set of this CPU, or the one that `OODSEG_KERNEL` names. The first call decides for the whole process.
     ///
     /// # Errors
-    /// If `OODSEG_KERNEL` names an unknown set or one that this CPU lacks.
+    /// Returns an error if `OODSEG_KERNEL` names an unknown set or one that this CPU does not have.
     pub(crate) fn selected() -> Result<Self> {
         static SELECTED: OnceLock<std::result::Result<Isa, String>> = OnceLock::new();
         SELECTED
@@ -72,7 +73,7 @@ impl Isa {
             })
     }
 
-    /// The name that `OODSEG_KERNEL` knows it by.
+    /// Its name in `OODSEG_KERNEL`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -98,16 +99,16 @@ impl Isa {
     }
 }
 
-/// A function and its arguments, of which each instruction set gets a compiled version.
+/// A function with its arguments that is compiled once for each instruction set.
 ///
-/// `compute` must be `#[inline(always)]`, and so must be what it calls in its loops: what is not inlined stays as compiled for all CPUs.
-/// A closure will not do, because nothing makes the compiler inline it.
+/// `compute` must be `#[inline(always)]`, and so must everything that it calls in its loops: code that is not inlined is compiled for all CPUs,
+/// without the instructions of the set. A closure cannot replace this trait, because nothing forces the compiler to inline it.
 pub(crate) trait Kernel {
     type Output;
     fn compute(self) -> Self::Output;
 }
 
-/// Declares a [`Kernel`] like a function: its name, lifetimes, arguments, result and body.
+/// Declares a [`Kernel`] in the form of a function: name, lifetimes, arguments, result and body.
 macro_rules! kernel {
     ($(#[$doc:meta])* $visible:vis $name:ident<$($life:lifetime),+> { $($field:ident: $type:ty),* $(,)? } -> $output:ty $body:block) => {
         $(#[$doc])*

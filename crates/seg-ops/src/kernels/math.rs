@@ -1,10 +1,14 @@
-//! Elementary functions in plain arithmetic, which the compiler turns into vector code inside [`Isa::run`](super::isa::Isa::run).
+//! Elementary functions in plain arithmetic without branches, which the compiler turns into vector code inside
+//! [`Isa::run`](super::isa::Isa::run).
 
 use super::isa::kernel;
 
-/// e to the power of `x`, to 2 units in the last place; 0 where that is no normal number, infinite above 88.7.
+/// e to the power of `x`, with an error of at most 2 units in the last place; 0 where the result would be subnormal, infinite above 88.7.
 ///
-/// Products and sums are kept apart (no fused operation), so every instruction set gives the same bits.
+/// `x` is divided into n ln 2 + r with an integer n and |r| <= ln 2 / 2, so that the result is 2^n exp(r): a polynomial and an addition to the
+/// exponent. ln 2 is the sum of two constants, of which the first has few bits: its product with n is exact, so r has full precision.
+///
+/// Multiplications and additions are not fused, so every instruction set gives the same bits.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
@@ -23,19 +27,20 @@ pub(crate) fn exp(x: f32) -> f32 {
     p = p * r + 1.666_666_5e-1;
     p = p * r + 0.5;
     let value = p * r * r + r + 1.0;
-    // 2^n in two factors, because n = 128 has no power of its own
+    // 2^n in two factors, because 2^128 is not an f32
     let n = shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
     let half = n >> 1;
     let value = value * power_of_two(half) * power_of_two(n - half);
     if x < -87.336_55 { 0.0 } else { value }
 }
 
+/// 2^n for n from -126 to 127.
 #[inline(always)]
 fn power_of_two(n: i32) -> f32 {
     f32::from_bits(((n + 127) as u32) << 23)
 }
 
-/// The error function, to 4e-7 absolute, which is rounding.
+/// The error function, with an absolute error of at most 4e-7, which is that of rounding.
 ///
 /// Source: the rational approximation of Eigen's and XLA's `erf` for f32.
 #[inline(always)]
@@ -58,7 +63,7 @@ pub(crate) fn erf(x: f32) -> f32 {
     x * p / q
 }
 
-/// Density of the standard normal distribution.
+/// The density of the standard normal distribution.
 #[inline(always)]
 pub(crate) fn normal_density(x: f32) -> f32 {
     const FRAC_1_SQRT_2PI: f32 = 0.398_942_3;
@@ -66,7 +71,7 @@ pub(crate) fn normal_density(x: f32) -> f32 {
 }
 
 kernel! {
-    /// Sum of `a` and sum of `a * b` in f64, in a fixed order: 32 lanes over blocks of 4096.
+    /// The sum of `a` and the sum of `a * b`, in a fixed order: blocks of 4096 numbers are summed in 32 f32 lanes, and the lanes in f64.
     pub(crate) SumAndDot<'a> { a: &'a [f32], b: &'a [f32] } -> (f64, f64) {
         const LANES: usize = 32;
         let (mut sum, mut dot) = (0f64, 0f64);

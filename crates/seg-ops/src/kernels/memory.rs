@@ -1,12 +1,13 @@
-//! Memory that is written once: results filled by many threads, and scratch kept per thread.
+//! Memory of results, which many threads write once and which is not zeroed before, and scratch memory that each thread keeps.
 
 use std::{cell::Cell, marker::PhantomData, mem::MaybeUninit, ops::Range};
 
 use rayon::prelude::*;
 
-/// A vector of `len` numbers, of which `fill` gives every part of `chunk` numbers (the last may be shorter), in parallel.
+/// A vector of `len` numbers, whose parts of `chunk` numbers (the last may be shorter) are written by `fill` in parallel.
 ///
-/// The memory is not zeroed first. `fill` gets the index of its part and must use it up, as its return type says.
+/// The memory is not zeroed first, which would cost as much time as writing the result. Instead, the types guarantee that `fill` writes all of
+/// its part: it gets the index of the part and a [`Chunk`], and has to return a [`Filled`], which only the methods of that chunk create.
 pub(crate) fn par_fill<F>(len: usize, chunk: usize, fill: F) -> Vec<f32>
 where
     F: for<'a> Fn(usize, Chunk<'a>) -> Filled<'a> + Sync,
@@ -24,34 +25,34 @@ where
                 },
             );
         });
-    // SAFETY: every part was given to `fill`, which can only make a `Filled` of the same brand by writing all of its part.
+    // SAFETY: every part was given to `fill`, which can create a `Filled` with the same lifetime only by writing all of its part.
     unsafe { out.set_len(len) };
     out
 }
 
-/// A part of a vector that must be written.
+/// A part of a vector that has not been written.
 pub(crate) struct Chunk<'a> {
     part: &'a mut [MaybeUninit<f32>],
     brand: PhantomData<Cell<&'a ()>>,
 }
 
-/// The proof that a [`Chunk`] was written; its lifetime ties it to that one.
+/// The proof that a [`Chunk`] has been written; the lifetime, which is invariant, ties it to that chunk.
 pub(crate) struct Filled<'a>(PhantomData<Cell<&'a ()>>);
 
 impl<'a> Chunk<'a> {
-    /// Writes `f(a)` everywhere.
+    /// Writes `f(a)` for each number of `a`.
     #[inline(always)]
     pub(crate) fn map(self, a: &[f32], f: impl Fn(f32) -> f32) -> Filled<'a> {
         self.generate(a.iter().map(|&a| f(a)))
     }
 
-    /// Writes `f(a, b)` everywhere.
+    /// Writes `f(a, b)` for each pair of numbers.
     #[inline(always)]
     pub(crate) fn map2(self, a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> Filled<'a> {
         self.generate(a.iter().zip(b).map(|(&a, &b)| f(a, b)))
     }
 
-    /// Writes the numbers of an iterator, which must have enough of them.
+    /// Writes the numbers of an iterator, which must have enough of them; it panics otherwise.
     #[inline(always)]
     pub(crate) fn generate(self, values: impl Iterator<Item = f32>) -> Filled<'a> {
         let mut written = 0;
@@ -63,7 +64,7 @@ impl<'a> Chunk<'a> {
         Filled(PhantomData)
     }
 
-    /// Sets everything to 0 and gives the part as an ordinary slice: for loops that are not one number after the other, or so long that
+    /// Sets all numbers to 0 and returns them as an ordinary slice, for loops that do not go from one number to the next, or that are so long that
     /// the compiler would not inline a closure.
     #[inline(always)]
     pub(crate) fn zeroed(self) -> (&'a mut [f32], Filled<'a>) {
@@ -74,9 +75,9 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// As [`par_fill`] for `matrices` matrices of `rows` by `columns`, cut into blocks of `width` columns.
+/// The same as [`par_fill`] for `matrices` matrices of `rows` by `columns` that are divided into blocks of `width` columns.
 ///
-/// `prepare` gets a matrix and a range of its columns; what it makes of them is given to `fill` for each row of that block.
+/// `prepare` gets the index of a matrix and a range of its columns. Its result is passed to `fill` for each row of that block.
 pub(crate) fn par_fill_columns<S, P, F>(
     matrices: usize,
     rows: usize,
@@ -116,7 +117,7 @@ where
     }
 }
 
-/// The start of a result that several threads write at disjoint places.
+/// The address of a result that several threads write in disjoint places.
 #[derive(Clone, Copy)]
 pub(crate) struct SharedOut<'a> {
     start: *mut f32,
@@ -124,7 +125,7 @@ pub(crate) struct SharedOut<'a> {
     life: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: it is only an address; whoever writes through it promises that no two threads write the same place.
+// SAFETY: it is only an address; code that writes through it guarantees that no two threads write the same place.
 unsafe impl Send for SharedOut<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for SharedOut<'_> {}
@@ -133,19 +134,19 @@ impl SharedOut<'_> {
     /// The address of element `offset`.
     ///
     /// # Safety
-    /// `offset` is at most the length.
+    /// `offset` must not be larger than the length.
     #[inline(always)]
     pub(crate) unsafe fn at(self, offset: usize) -> *mut f32 {
         debug_assert!(offset <= self.len, "offset {offset} beyond {}", self.len);
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's contract.
         unsafe { self.start.add(offset) }
     }
 }
 
-/// A vector of `len` numbers written by `fill` through a shared address.
+/// A vector of `len` numbers that `fill` writes through a shared address.
 ///
 /// # Safety
-/// `fill` writes every element, and none from two threads at once.
+/// `fill` must write every number, and none from two threads at once.
 pub(crate) unsafe fn filled(len: usize, fill: impl FnOnce(SharedOut<'_>)) -> Vec<f32> {
     let mut out: Vec<f32> = Vec::with_capacity(len);
     fill(SharedOut {
@@ -153,16 +154,16 @@ pub(crate) unsafe fn filled(len: usize, fill: impl FnOnce(SharedOut<'_>)) -> Vec
         len,
         life: PhantomData,
     });
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's contract.
     unsafe { out.set_len(len) };
     out
 }
 
-/// Calls `f` with `len` numbers of this thread's scratch, aligned to a cache line and of unspecified content.
+/// Calls `f` with `len` numbers of this thread's scratch memory, which are aligned to a cache line and have unspecified values.
 pub(crate) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
     const LINE: usize = 16;
     thread_local! { static SCRATCH: Cell<Vec<f32>> = const { Cell::new(Vec::new()) }; }
-    // taken out while in use: a nested call on the same thread gets its own
+    // taken out while it is used, so that a nested call on the same thread gets memory of its own
     let mut scratch = SCRATCH.take();
     if scratch.len() < len + LINE {
         scratch = vec![0.0; len + LINE];
@@ -173,7 +174,7 @@ pub(crate) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R 
     result
 }
 
-/// Copies every `step`-th number; 1 and 2 have loops of their own because nearly all strides are.
+/// Copies every `step`-th number. Steps 1 and 2, which nearly all strides are, have loops of their own, so that the compiler can vectorize them.
 #[inline(always)]
 pub(crate) fn copy_every(step: usize, from: &[f32], to: &mut [f32]) {
     match step {
@@ -195,11 +196,11 @@ pub(crate) fn copy_every(step: usize, from: &[f32], to: &mut [f32]) {
     }
 }
 
-/// Copies every `step`-th number of a row from index `left` on; 0 outside of the row.
+/// Copies every `step`-th number of a row, from index `left` on, with 0 outside the row.
 #[inline(always)]
 pub(crate) fn copy_row(row: &[f32], left: isize, step: usize, to: &mut [f32]) {
     let stride = step as isize;
-    // numbers lo..hi lie in the row
+    // the numbers lo..hi lie in the row
     let number_at =
         |x: isize| ((x - left + stride - 1).max(0) / stride).min(to.len() as isize) as usize;
     let (lo, hi) = (number_at(0), number_at(row.len() as isize));

@@ -1,27 +1,46 @@
-//! The two micro-kernels: a few rows times two vectors of sums that stay in registers.
+//! The two micro-kernels, in which nearly all time of convolutions is spent. Both keep a tile of sums in registers.
+//!
+//! # What bounds them
+//!
+//! Typical CPUs start two fused multiplications and additions per cycle, each with a latency of 4 cycles, and load two vectors per
+//! cycle. The arithmetic units are busy all the time if
+//!
+//! * at least 8 sums are independent of each other, so that none waits for the previous operation on it, and
+//! * there are no more loads than arithmetic operations, which means that each number loaded is used several times.
+//!
+//! A tile of R x C vectors of sums needs R + C loads for R C operations, so larger tiles are better until they no longer fit into registers.
+//! The limits of each instruction set ([`Vector::ROWS`], [`Vector::OUTPUTS`], [`Vector::INPUTS`]) follow from the number of its registers:
+//!
+//! | | registers | [`multiply`]: sums + `b` + factor | [`correlate`]: sums + `a` + `b` |
+//! |---|---|---|---|
+//! | AVX-512 | 32 | 14 x 2 + 2 + 1 = 31 | 6 x 4 + 6 + 1 = 31 |
+//! | AVX2, portable (SSE2) | 16 | 6 x 2 + 2 + 1 = 15 | 3 x 3 + 3 + 1 = 13 |
+//!
+//! The size of a tile is a constant of the compiled function, since only an array of constant size can be in registers: there is one function
+//! for each number of rows that occurs at the border of a matrix.
 
 use super::vector::Vector;
 
-/// Vectors side by side in a tile.
+/// Vectors side by side in a tile of [`multiply`].
 pub(crate) const VECTORS: usize = 2;
 
-/// Numbers side by side in a tile of `V`.
+/// Columns of a tile of [`multiply`] with vectors `V`.
 pub(crate) const fn columns<V: Vector>() -> usize {
     VECTORS * V::LANES
 }
 
-/// What the sums of a tile start from.
+/// The initial values of a tile's sums.
 #[derive(Clone, Copy)]
-pub(crate) enum Start {
+pub(crate) enum Initial {
     /// Zero.
     Zero,
     /// One number for each row.
     Bias(*const f32),
-    /// What the result already holds.
+    /// The numbers that the result already holds.
     Result,
 }
 
-/// One call of [`multiply`]: `c[i][j] = start + sum over k of a[k][i] * b[k][j]`.
+/// The arguments of [`multiply`]: `c[i][j] = initial + sum over k of a[k][i] * b[k][j]`.
 #[derive(Clone, Copy)]
 pub(crate) struct Tile {
     /// Number of products in each sum.
@@ -30,23 +49,25 @@ pub(crate) struct Tile {
     pub a: *const f32,
     /// `[depth][ldb]`, of which the first `columns::<V>()` numbers are read.
     pub b: *const f32,
-    /// Distance of two rows of `b`.
+    /// Distance between two rows of `b`, in numbers.
     pub ldb: usize,
     /// `[rows][ldc]`.
     pub c: *mut f32,
-    /// Distance of two rows of `c`.
+    /// Distance between two rows of `c`, in numbers.
     pub ldc: usize,
     /// Columns that are written, `1..=columns::<V>()`.
     pub columns: usize,
-    /// What the sums start from.
-    pub start: Start,
-    /// Added at the end; lies like `c`.
+    /// Initial values of the sums.
+    pub initial: Initial,
+    /// Numbers that are added at the end, in the layout of `c`.
     pub residual: Option<*const f32>,
     /// Whether negative results become 0.
     pub relu: bool,
 }
 
-/// Computes a tile of `rows` rows.
+/// Computes a tile of `rows` rows and up to two vectors of columns.
+///
+/// In each step, two vectors of `b` are loaded, and each row multiplies them by its number of `a`, which is broadcast to all lanes.
 ///
 /// # Safety
 /// The pointers are valid for the extents above, `1 <= rows <= V::ROWS`, and the contract of [`Vector`] holds.
@@ -54,7 +75,7 @@ pub(crate) struct Tile {
 pub(crate) unsafe fn multiply<V: Vector>(rows: usize, tile: &Tile) {
     debug_assert!(rows <= V::ROWS);
     macro_rules! dispatch { ($($n:literal)*) => { match rows {
-        // SAFETY: the caller's promise. The comparison with V::ROWS removes the sizes that this instruction set has no registers for.
+        // SAFETY: the caller's contract. The comparison with V::ROWS removes sizes for which this instruction set has no registers.
         $($n if $n <= V::ROWS => unsafe { multiply_rows::<V, $n>(tile) },)*
         _ => {}
     } } }
@@ -71,14 +92,14 @@ unsafe fn multiply_rows<V: Vector, const ROWS: usize>(tile: &Tile) {
         c,
         ldc,
         columns,
-        start,
+        initial,
         residual,
         relu,
     } = tile;
-    // SAFETY: the caller's promise about the pointers; `head` keeps loads and stores of `c` within `columns`.
+    // SAFETY: the caller's contract for the pointers; `head` keeps loads and stores of `c` within `columns`.
     unsafe {
         let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
-        if let Start::Bias(bias) = start {
+        if let Initial::Bias(bias) = initial {
             for (i, row) in sums.iter_mut().enumerate() {
                 *row = [V::splat(*bias.add(i)); VECTORS];
             }
@@ -99,25 +120,17 @@ unsafe fn multiply_rows<V: Vector, const ROWS: usize>(tile: &Tile) {
             for (v, &sum) in row.iter().enumerate() {
                 let offset = i * ldc + v * V::LANES;
                 let at = c.add(offset);
-                let full = head[v] == V::LANES;
-                let load = |from: *const f32| {
-                    if full {
-                        V::load(from)
-                    } else {
-                        V::load_head(from, head[v])
-                    }
-                };
                 let mut value = sum;
-                if matches!(start, Start::Result) {
-                    value = value.add(load(at));
+                if matches!(initial, Initial::Result) {
+                    value = value.add(load::<V>(at, head[v]));
                 }
                 if let Some(residual) = residual {
-                    value = value.add(load(residual.add(offset)));
+                    value = value.add(load::<V>(residual.add(offset), head[v]));
                 }
                 if relu {
                     value = value.relu();
                 }
-                if full {
+                if head[v] == V::LANES {
                     value.store(at);
                 } else {
                     value.store_head(at, head[v]);
@@ -127,31 +140,50 @@ unsafe fn multiply_rows<V: Vector, const ROWS: usize>(tile: &Tile) {
     }
 }
 
-/// Most channels of a tile of [`correlate`], outputs and inputs.
+/// Loads the first `n` lanes, without a mask if that is all of them.
+///
+/// # Safety
+/// `from` is valid for `n` numbers, and the contract of [`Vector`] holds.
+#[inline(always)]
+unsafe fn load<V: Vector>(from: *const f32, n: usize) -> V {
+    // SAFETY: the caller's contract.
+    unsafe {
+        if n == V::LANES {
+            V::load(from)
+        } else {
+            V::load_head(from, n)
+        }
+    }
+}
+
+/// Most output channels of a tile of [`correlate`] on any instruction set.
 pub(crate) const MAX_OUTPUTS: usize = 6;
-/// See [`MAX_OUTPUTS`].
+/// Most input channels of such a tile.
 pub(crate) const MAX_INPUTS: usize = 4;
 
-/// One call of [`correlate`]: `c[i][o] += sum over y < height, x < width of a[o][y * a_step + x] * b[i][y * b_step + x]`.
+/// The arguments of [`correlate`]: `c[i][o] += sum over y < height, x < width of a[o][y * a_step + x] * b[i][y * b_step + x]`.
 #[derive(Clone, Copy)]
 pub(crate) struct Correlation {
     /// Rows that are summed over.
     pub height: usize,
     /// Columns that are summed over.
     pub width: usize,
-    /// One start address for each output.
+    /// Start address of each output channel.
     pub a: [*const f32; MAX_OUTPUTS],
-    /// Distance of two rows of `a`.
+    /// Distance between two rows of `a`, in numbers.
     pub a_step: usize,
-    /// One start address for each input.
+    /// Start address of each input channel.
     pub b: [*const f32; MAX_INPUTS],
-    /// Distance of two rows of `b`.
+    /// Distance between two rows of `b`, in numbers.
     pub b_step: usize,
-    /// For each input, its sums with all outputs.
+    /// For each input channel, its sums with all output channels.
     pub c: [*mut f32; MAX_INPUTS],
 }
 
-/// Adds one correlation to a tile of sums.
+/// Adds one correlation to a tile of sums, one for each pair of an output and an input channel.
+///
+/// Each sum is a whole vector: its lanes are sums over every `LANES`-th column and are added at the end. Both factors are vectors of neighboring
+/// columns in memory, so nothing has to be broadcast or transposed, and the number of channels need not be a multiple of the lanes.
 ///
 /// # Safety
 /// The pointers are valid for the extents above, `outputs <= V::OUTPUTS`, `inputs <= V::INPUTS`, and the contract of [`Vector`] holds.
@@ -163,7 +195,7 @@ pub(crate) unsafe fn correlate<V: Vector>(
 ) {
     debug_assert!(outputs <= V::OUTPUTS && inputs <= V::INPUTS);
     macro_rules! dispatch { ($($o:literal: $($i:literal)*;)*) => { match (outputs, inputs) {
-        // SAFETY: the caller's promise. The comparisons remove the sizes that this instruction set has no registers for.
+        // SAFETY: the caller's contract. The comparisons remove sizes for which this instruction set has no registers.
         $($(($o, $i) if $o <= V::OUTPUTS && $i <= V::INPUTS => unsafe { correlate_tile::<V, $o, $i>(correlation) },)*)*
         _ => {}
     } } }
@@ -182,7 +214,7 @@ unsafe fn correlate_tile<V: Vector, const O: usize, const I: usize>(correlation:
         c,
     } = correlation;
     let whole = width / V::LANES * V::LANES;
-    // SAFETY: the caller's promise about the pointers; of the last, incomplete vector of a row only the head is loaded.
+    // SAFETY: the caller's contract for the pointers; of the last, incomplete vector of a row only the head is loaded.
     unsafe {
         let mut sums = [[V::splat(0.0); O]; I];
         for _ in 0..height {

@@ -1,12 +1,18 @@
-//! The inner loops: convolution as implicit matrix products, and what they need to run on every CPU.
+//! The inner loops: convolution as implicit matrix products, and the means to run them on every CPU.
 //!
-//! The only module of the workspace with unsafe code, and for three reasons only: SIMD intrinsics chosen at run time ([`isa`], [`vector`]), memory that
-//! several threads write at disjoint places ([`memory`]), and the micro-kernels that read and write through raw pointers for speed
-//! ([`micro`], and those that call it). Everything exported from here is safe to call, except where a function says so.
+//! From the bottom up: [`isa`] detects the instruction sets of the CPU, [`vector`] is one SIMD register of each of them, [`micro`] has the two
+//! loops in which the time is spent, `plan` describes a convolution or its input gradient as sums over taps, and `implicit_gemm`,
+//! `weight_gradient` and `depthwise` cut those into pieces that fit registers and caches. [`convolution`] chooses between them.
+//!
+//! This is the only module of the workspace with unsafe code, for three reasons: SIMD intrinsics that are chosen at run time ([`isa`],
+//! [`vector`]), memory to which several threads write in disjoint places ([`memory`]), and micro-kernels that read and write through raw
+//! pointers for speed ([`micro`], and the modules that call it). Everything that is exported is safe to call, unless a function says
+//! otherwise.
 #![allow(unsafe_code)]
 
 pub(crate) mod convolution;
 mod depthwise;
+pub(crate) mod epilogue;
 mod implicit_gemm;
 pub(crate) mod isa;
 pub(crate) mod math;

@@ -1,4 +1,4 @@
-//! The most that the micro-kernel's instructions can do, without any memory in the way.
+//! The upper limit of the convolutions' speed: how many multiplications and additions the CPU can do in registers.
 
 use std::hint::black_box;
 use std::marker::PhantomData;
@@ -6,35 +6,31 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-#[cfg(target_arch = "x86_64")]
-use super::vector::{Ymm, Zmm};
 use super::{
     isa::{Isa, Kernel},
-    vector::{Quad, Vector},
+    vector::{Vector, with_vector},
 };
 
-/// Independent sums: enough to hide the latency of the fused instruction on both of its ports.
+/// Independent sums. A fused multiplication and addition takes 4 cycles and two can start in each cycle, so that at least 8 must be
+/// independent.
 const SUMS: usize = 12;
+/// Repetitions of each measurement, each of which updates all sums.
 const ROUNDS: usize = 2_000_000;
 
-/// Floating point operations a second of fused multiplications and additions in registers, on all threads of the current pool, and the
-/// instruction set's name: what no convolution can pass on this machine, for benchmarks. Takes about half a second.
+/// Floating-point operations per second of fused multiplications and additions in registers, on all threads of the current pool, and the
+/// name of the instruction set. No convolution can be faster on this machine; benchmarks compare with it. Takes about half a second.
 ///
 /// # Errors
-/// If `OODSEG_KERNEL` names an instruction set that this CPU lacks.
+/// Returns an error if `OODSEG_KERNEL` names an instruction set that this CPU does not have.
 pub fn peak_flops() -> candle_core::Result<(f64, &'static str)> {
     let isa = Isa::selected()?;
-    // SAFETY of all: a value of `Isa` says that the CPU has its instructions.
-    let flops = match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { measure::<Zmm>() },
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { measure::<Ymm>() },
-        Isa::Portable => unsafe { measure::<Quad>() },
-    };
+    // SAFETY: a value of `Isa` proves that the CPU has its instructions.
+    let flops = with_vector!(isa, V => unsafe { measure::<V>() });
     Ok((flops, isa.name()))
 }
 
+/// The best of five measurements, in floating-point operations per second.
+///
 /// # Safety
 /// The CPU has the instructions of `V`.
 unsafe fn measure<V: Vector>() -> f64 {
@@ -43,7 +39,7 @@ unsafe fn measure<V: Vector>() -> f64 {
         .map(|_| {
             let start = Instant::now();
             (0..threads).into_par_iter().for_each(|_| {
-                // SAFETY: the caller's promise.
+                // SAFETY: the caller's contract.
                 black_box(unsafe { V::run(Products::<V>(PhantomData)) });
             });
             start.elapsed().as_secs_f64()
@@ -59,7 +55,7 @@ impl<V: Vector> Kernel for Products<V> {
 
     #[inline(always)]
     fn compute(self) -> f32 {
-        // SAFETY: runs within `Vector::run` only.
+        // SAFETY: this runs within `Vector::run` only.
         unsafe {
             let (a, b) = (V::splat(black_box(1.0)), V::splat(black_box(1e-9)));
             let mut sums = [V::splat(0.0); SUMS];

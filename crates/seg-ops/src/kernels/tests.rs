@@ -1,14 +1,15 @@
-//! Every convolution kernel on every instruction set of this CPU, against the definition in f64.
+//! Every convolution kernel on every instruction set of this CPU, compared with the definition in f64.
 
 use proptest::prelude::*;
 
 use super::{
-    convolution::{Epilogue, forward, input_gradient, weight_gradient},
+    convolution::{forward, input_gradient, weight_gradient},
+    epilogue::Epilogue,
     isa::Isa,
 };
 use crate::geometry::{Geometry, output_extent};
 
-/// Numbers in -1..1 that look random, the same on every run.
+/// Pseudorandom numbers in [-1, 1), the same in every run.
 fn numbers(n: usize, seed: u32) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9) | 1;
     let mut next = || {
@@ -143,7 +144,7 @@ fn check(g: &Geometry) {
 
 type Pair = (usize, usize);
 
-#[allow(clippy::too_many_arguments)] // what a convolution has
+#[allow(clippy::too_many_arguments)] // the parameters of a convolution, for the tables below
 fn geometry(
     n: usize,
     groups: usize,
@@ -231,7 +232,7 @@ fn shapes_beyond_one_tile() {
     shapes.into_iter().flatten().for_each(|g| check(&g));
 }
 
-/// An output that reaches farther than the input, as output padding beyond the stride makes of a transposed convolution.
+/// An output that extends beyond the input, as in a transposed convolution whose output padding exceeds its stride.
 #[test]
 fn output_larger_than_the_kernel_allows() {
     let g = geometry(1, 2, 3, 4, (7, 9), (3, 3), (1, 1), (1, 1), (2, 2)).unwrap();

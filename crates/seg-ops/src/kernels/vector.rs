@@ -1,20 +1,50 @@
-//! One vector of f32 per instruction set, so that every micro-kernel is written once.
+//! One vector type of f32 per instruction set, so that every micro-kernel is written only once, generically.
+//!
+//! A kernel that is generic over [`Vector`] becomes one function per instruction set if everything that it calls is inlined into
+//! [`Vector::run`], the function that is compiled for the set. [`with_vector`] goes from an [`Isa`](super::isa::Isa), which is known at run
+//! time, to the vector type, which is known at compile time.
 
 use super::isa::Kernel;
+
+/// Evaluates an expression in which the name `V` stands for the vector type of an instruction set.
+///
+/// A value of [`Isa`](super::isa::Isa) proves that the CPU has the instructions of that type, which is what unsafe functions that are generic
+/// over [`Vector`] demand of their caller.
+macro_rules! with_vector {
+    ($isa:expr, $vector:ident => $body:expr) => {
+        match $isa {
+            #[cfg(target_arch = "x86_64")]
+            $crate::kernels::isa::Isa::Avx512 => {
+                type $vector = $crate::kernels::vector::Zmm;
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            $crate::kernels::isa::Isa::Avx2 => {
+                type $vector = $crate::kernels::vector::Ymm;
+                $body
+            }
+            $crate::kernels::isa::Isa::Portable => {
+                type $vector = $crate::kernels::vector::Quad;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use with_vector;
 
 /// A SIMD register of f32.
 ///
 /// # Safety
-/// Every method may use the instructions of its set: call them only where the CPU has it, and inlined into a function compiled for it
-/// (see [`Vector::run`]). Pointers must be valid for the lanes named; they need no alignment.
+/// Every method may use the instructions of its set. Call methods only on a CPU that has the set, and inlined into a function that is
+/// compiled for it (see [`Vector::run`]). Pointers must be valid for the lanes named; they need no alignment.
 pub(crate) trait Vector: Copy {
-    /// Number of f32 lanes.
+    /// Number of lanes: f32 values in a register.
     const LANES: usize;
-    /// Most vector rows of a tile two vectors wide whose sums stay in registers.
+    /// Most rows of a tile of [`multiply`](super::micro::multiply), which is two vectors wide, whose sums fit into registers.
     const ROWS: usize;
-    /// Most outputs and inputs of a correlation whose sums stay in registers.
+    /// Most output channels of a tile of [`correlate`](super::micro::correlate) whose sums fit into registers.
     const OUTPUTS: usize;
-    /// See `OUTPUTS`.
+    /// Most input channels of such a tile.
     const INPUTS: usize;
 
     unsafe fn splat(value: f32) -> Self;
@@ -29,16 +59,16 @@ pub(crate) trait Vector: Copy {
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
     /// The larger of each lane and 0; NaN stays.
     unsafe fn relu(self) -> Self;
-    /// Computes a kernel that uses these vectors.
+    /// Computes a kernel within a function that is compiled for this instruction set.
     unsafe fn run<K: Kernel>(kernel: K) -> K::Output;
-    /// The sum of the lanes, halves first.
+    /// The sum of the lanes, in a fixed order: the two halves are added until one lane is left.
     unsafe fn sum(self) -> f32;
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     #[allow(clippy::wildcard_imports)]
-    // twenty intrinsics, all of whose names say where they are from
+    // twenty intrinsics, whose names say where they come from
     use std::arch::x86_64::*;
 
     use super::{
@@ -178,7 +208,7 @@ mod x86 {
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Ymm, Zmm};
 
-/// 4 lanes of plain Rust, which the compiler turns into the target's own vectors.
+/// 4 lanes in plain Rust, which the compiler translates to the target's own vectors.
 #[derive(Clone, Copy)]
 pub(crate) struct Quad([f32; 4]);
 
@@ -238,7 +268,7 @@ impl Vector for Quad {
     }
 }
 
-/// `sum + a * b`, fused only where the target has an instruction for it: elsewhere `mul_add` is a slow function call.
+/// `sum + a * b`. It is fused only where the target has an instruction for it, because elsewhere `mul_add` is a slow function call.
 #[inline(always)]
 fn fused(sum: f32, a: f32, b: f32) -> f32 {
     if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {

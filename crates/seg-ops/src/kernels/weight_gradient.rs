@@ -1,42 +1,52 @@
-//! The gradient of a convolution's weights: each is the sum over pixels of an input channel, shifted by a tap, times an output channel's
-//! gradient.
+//! The gradient of a convolution's weights. The weight of a tap between an input and an output channel has the gradient
+//! `sum over output pixels of (input, shifted by the tap) * (gradient of the output)`.
 //!
-//! Both factors are rows of pixels, so a vector holds neighboring pixels of one channel, and a tile of sums (output channels by shifted input
-//! channels) stays in registers over a block of rows; its lanes are added at the end. Nothing is transposed, and no channel count wastes lanes.
-//! Work is cut by blocks of input channels and, where those are few, by blocks of output rows, as the shape alone says; partial sums are
-//! added in order, so the number of threads changes no bit.
+//! This is a matrix product too, of small matrices (channels by channels x taps) with a very long index that is summed over, the pixels.
+//! Treating it like the forward pass would mean to transpose one factor, so that pixels become the rows of panels.
+//!
+//! # Blocking
+//!
+//! 1. **Registers.** [`correlate`] goes along the pixels with vectors of neighboring pixels of *both* factors: up to [`Vector::OUTPUTS`]
+//!    channels of the gradient and [`Vector::INPUTS`] shifted input channels make a tile of sums. The lanes of each sum are added at the end.
+//!    Nothing is transposed or broadcast, and channel counts need not be multiples of the lanes. With AVX-512 a step is 10 loads for 24
+//!    vector operations, so arithmetic is the limit.
+//! 2. **Caches.** The lanes are added after a block of output rows with about [`PIXELS`] pixels. The rows of a tile then take at most 40 kB.
+//!    Longer blocks would fall out of the caches before the next tile reads the same rows; with shorter ones, adding the lanes would
+//!    take a noticeable share of the time.
+//! 3. **Copies.** Within a row, the pixels of a tap are neighbors if the stride is 1, and they are all inside the image if there is no padding.
+//!    Otherwise the rows of a block are copied once, with padding and sorted by phase, and all taps and output channels read the copy (see
+//!    [`RowCopy`]). Rows above and below the image need no copy: they are excluded from the sum.
+//! 4. **Threads.** A task computes all weights of a chunk of input channels, about [`ROWS`] for each output channel. If there are fewer than
+//!    [`TASKS`] chunks, as in the first layer of a network, the output rows are split as well, and each split has partial sums of its own.
+//!
+//! # Same bits
+//!
+//! Chunks and splits follow from the shape alone, not from the number of threads, and partial sums are added in the order of the splits.
 
 use std::{marker::PhantomData, ops::Range};
 
 use rayon::prelude::*;
 
-#[cfg(target_arch = "x86_64")]
-use super::vector::{Ymm, Zmm};
 use super::{
     isa::{Isa, Kernel},
     memory::{copy_row, filled, with_scratch},
     micro::{Correlation, MAX_INPUTS, MAX_OUTPUTS, correlate},
-    vector::{Quad, Vector},
+    vector::{Vector, with_vector},
 };
 use crate::geometry::Geometry;
 
-/// Weights of one output channel that a task computes, about.
+/// Weights for each output channel that a task computes, about.
 const ROWS: usize = 144;
-/// Pixels that are summed in registers, about: with their factors they fit into the first cache or stream from the second.
+/// Pixels that are summed in registers before the lanes are added, about. A tile's rows fit into the first-level cache, or stream from the
+/// second-level cache.
 const PIXELS: usize = 1024;
-/// Tasks that are wanted at least.
+/// Smallest number of tasks, if there are enough rows: enough for the threads of usual machines.
 const TASKS: usize = 16;
 
-/// The gradient `[groups * co, ci, kh, kw]` of the weights of the convolution `geometry`, given its input and the gradient of its output.
-pub(super) fn general(isa: Isa, geometry: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f32> {
-    // SAFETY of all: a value of `Isa` says that the CPU has its instructions.
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { gradient_with::<Zmm>(geometry, x, grad) },
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { gradient_with::<Ymm>(geometry, x, grad) },
-        Isa::Portable => unsafe { gradient_with::<Quad>(geometry, x, grad) },
-    }
+/// The gradient `[groups * co, ci, kh, kw]` of the weights of the convolution `g`, given its input and the gradient of its output.
+pub(super) fn general(isa: Isa, g: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f32> {
+    // SAFETY: a value of `Isa` proves that the CPU has its instructions.
+    with_vector!(isa, V => unsafe { gradient_with::<V>(g, x, grad) })
 }
 
 /// See [`general`].
@@ -44,16 +54,16 @@ pub(super) fn general(isa: Isa, geometry: &Geometry, x: &[f32], grad: &[f32]) ->
 /// # Safety
 /// The CPU has the instructions of `V`.
 unsafe fn gradient_with<V: Vector>(g: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f32> {
-    let work = Work::new(g);
-    let sums: Vec<Vec<f32>> = (0..g.groups * work.chunks * work.splits)
+    let tasks = Tasks::new(g);
+    let sums: Vec<Vec<f32>> = (0..g.groups * tasks.chunks * tasks.splits)
         .into_par_iter()
         .map(|index| {
-            let (chunk, part) = (index / work.splits, index % work.splits);
-            let mut sums = vec![0f32; work.channels(chunk).len() * g.taps() * g.co];
-            // SAFETY: by the caller's promise the CPU has V's instructions.
-            with_scratch(work.copies_len(), |copies| unsafe {
+            let (chunk, part) = (index / tasks.splits, index % tasks.splits);
+            let mut sums = vec![0f32; tasks.channels(chunk).len() * g.taps() * g.co];
+            // SAFETY: by the caller's contract the CPU has V's instructions.
+            with_scratch(tasks.copies_len(), |copies| unsafe {
                 V::run(Split::<V> {
-                    work: &work,
+                    tasks: &tasks,
                     x,
                     grad,
                     chunk,
@@ -70,14 +80,14 @@ unsafe fn gradient_with<V: Vector>(g: &Geometry, x: &[f32], grad: &[f32]) -> Vec
     // SAFETY: the chunks of all groups make up the columns of the weight matrix, and each chunk is written once.
     unsafe {
         filled(g.groups * g.co * row_len, |out| {
-            (0..g.groups * work.chunks)
+            (0..g.groups * tasks.chunks)
                 .into_par_iter()
                 .for_each(|chunk| {
-                    let parts = &sums[chunk * work.splits..(chunk + 1) * work.splits];
-                    let channels = work.channels(chunk);
+                    let parts = &sums[chunk * tasks.splits..(chunk + 1) * tasks.splits];
+                    let channels = tasks.channels(chunk);
                     let first = channels.start * g.taps();
                     for o in 0..g.co {
-                        let to = (chunk / work.chunks * g.co + o) * row_len + first;
+                        let to = (chunk / tasks.chunks * g.co + o) * row_len + first;
                         for row in 0..channels.len() * g.taps() {
                             let sum: f32 = parts.iter().map(|part| part[row * g.co + o]).sum();
                             *out.at(to + row) = sum;
@@ -88,23 +98,24 @@ unsafe fn gradient_with<V: Vector>(g: &Geometry, x: &[f32], grad: &[f32]) -> Vec
     }
 }
 
-/// How a gradient is cut into tasks.
-struct Work<'a> {
+/// How a gradient is divided into tasks.
+struct Tasks<'a> {
     g: &'a Geometry,
     /// Tasks along the input channels of a group.
     chunks: usize,
     /// Input channels of a task.
     chunk_channels: usize,
-    /// Tasks along the output rows of all images.
+    /// Tasks along the output rows of all images, for each chunk.
     splits: usize,
-    /// Output rows whose products are summed in registers.
+    /// Output rows of a block, whose products are summed in registers.
     block_rows: usize,
     /// Blocks of an image.
     blocks: usize,
+    /// Layout of the copied input rows; `None` if the image itself can be read.
     copy: Option<RowCopy>,
 }
 
-impl<'a> Work<'a> {
+impl<'a> Tasks<'a> {
     fn new(g: &'a Geometry) -> Self {
         let chunk_channels = (ROWS / g.taps()).clamp(1, g.ci);
         let chunks = g.ci.div_ceil(chunk_channels);
@@ -128,7 +139,8 @@ impl<'a> Work<'a> {
         first..(first + self.chunk_channels).min(self.g.ci)
     }
 
-    /// Numbers in the copies of one channel's rows: an odd number of cache lines, so that those of several lie in different cache sets.
+    /// Numbers in the copies of one channel's rows: an odd number of cache lines, so that the copies of different channels lie in different
+    /// sets of the cache.
     fn copy_len(&self) -> usize {
         let row_len = self.copy.as_ref().map_or(0, RowCopy::row_len);
         ((self.block_rows * row_len).div_ceil(16) | 1) * 16
@@ -139,16 +151,17 @@ impl<'a> Work<'a> {
     }
 }
 
-/// The layout of a copied input row: `[phase of the stride][column]`, with the padding, so that the pixels of a tap are neighbors.
-///
-/// There is none where they are neighbors anyway.
+/// The layout of a copied input row with its padding: `[phase][column]`, where the columns of a phase lie one stride apart in the image, so that
+/// the pixels that a tap reads for neighboring outputs are neighbors.
 struct RowCopy {
     /// Columns of a phase.
     width: usize,
+    /// Number of phases: the stride along columns.
     phases: usize,
 }
 
 impl RowCopy {
+    /// The layout for `g`; `None` if the pixels of a tap are neighbors inside the image anyway.
     fn new(g: &Geometry) -> Option<Self> {
         let reach = (g.kernel.1 - 1) * g.dilation.1;
         (g.stride.1 > 1 || g.padding.1 > 0).then(|| Self {
@@ -161,7 +174,7 @@ impl RowCopy {
         self.phases * self.width
     }
 
-    /// Where the pixels of the tap at column `kx` start.
+    /// Index of the first pixel that a tap in kernel column `kx` reads.
     #[inline(always)]
     fn start(&self, g: &Geometry, kx: usize) -> usize {
         let offset = kx * g.dilation.1;
@@ -178,14 +191,16 @@ impl RowCopy {
     }
 }
 
-/// One split of the output rows of one chunk.
+/// The computation of one task: one split of the output rows, for one chunk of input channels.
 struct Split<'a, V> {
-    work: &'a Work<'a>,
+    tasks: &'a Tasks<'a>,
     x: &'a [f32],
     grad: &'a [f32],
     chunk: usize,
     part: usize,
+    /// Scratch for the copied rows.
     copies: &'a mut [f32],
+    /// Sums `[channel][tap][co]` of the chunk.
     sums: &'a mut [f32],
     vector: PhantomData<V>,
 }
@@ -195,13 +210,13 @@ impl<V: Vector> Kernel for Split<'_, V> {
 
     #[inline(always)]
     fn compute(mut self) {
-        let Work {
+        let Tasks {
             g,
             splits,
             block_rows,
             blocks,
             ..
-        } = *self.work;
+        } = *self.tasks;
         let total = g.n * blocks;
         for block in self.part * total / splits..(self.part + 1) * total / splits {
             let (image, first) = (block / blocks, block % blocks * block_rows);
@@ -216,7 +231,7 @@ impl<V: Vector> Kernel for Split<'_, V> {
     }
 }
 
-/// The output rows whose tap at kernel row `ky` lies in the image.
+/// The output rows for which the taps in kernel row `ky` lie inside the image.
 #[inline(always)]
 fn rows_inside(g: &Geometry, ky: usize) -> Range<usize> {
     let offset = ky * g.dilation.0;
@@ -228,18 +243,18 @@ fn rows_inside(g: &Geometry, ky: usize) -> Range<usize> {
 }
 
 impl<V: Vector> Split<'_, V> {
-    /// Adds the products of some output rows, whose taps of one kernel row lie in the image, to the sums `[channel][tap][co]` of the chunk.
+    /// Adds the products of some output rows with the taps of one kernel row, which must lie inside the image for all of them.
     #[inline(always)]
     fn add_rows(&mut self, image: usize, ky: usize, rows: Range<usize>) {
-        let (work, g) = (self.work, self.work.g);
-        let group = self.chunk / work.chunks;
-        let channels = work.channels(self.chunk);
+        let (tasks, g) = (self.tasks, self.tasks.g);
+        let group = self.chunk / tasks.chunks;
+        let channels = tasks.channels(self.chunk);
         let top = rows.start * g.stride.0 + ky * g.dilation.0 - g.padding.0;
         let start = ((image * g.groups + group) * g.ci + channels.start) * g.input_len();
         let planes = &self.x[start..][..channels.len() * g.input_len()];
-        if let Some(copy) = &work.copy {
+        if let Some(copy) = &tasks.copy {
             let planes = planes.chunks_exact(g.input_len());
-            for (plane, copies) in planes.zip(self.copies.chunks_exact_mut(work.copy_len())) {
+            for (plane, copies) in planes.zip(self.copies.chunks_exact_mut(tasks.copy_len())) {
                 let copies = copies.chunks_exact_mut(copy.row_len()).take(rows.len());
                 for (r, to) in copies.enumerate() {
                     let y = top + r * g.stride.0;
@@ -247,28 +262,23 @@ impl<V: Vector> Split<'_, V> {
                 }
             }
         }
-        // row `n` is (input channel, kernel column): where its pixels start, and its sums
-        let n_rows = channels.len() * g.kernel.1;
-        let pixels = |n: usize| {
-            let (channel, kx) = (n / g.kernel.1, n % g.kernel.1);
-            match &work.copy {
-                Some(copy) => &self.copies[channel * work.copy_len() + copy.start(g, kx)..],
-                None => &planes[channel * g.input_len() + top * g.input.1 + kx * g.dilation.1..],
-            }
-            .as_ptr()
-        };
+        // an input of a tile is a channel shifted by a kernel column
+        let n_inputs = channels.len() * g.kernel.1;
         let grad = &self.grad[(image * g.groups + group) * g.co * g.output_len()..];
+        let row_len = tasks.copy.as_ref().map(RowCopy::row_len);
+        let b_step = row_len.unwrap_or(g.stride.0 * g.input.1);
         for outputs in tiles(g.co, V::OUTPUTS) {
             let mut a = [std::ptr::null(); MAX_OUTPUTS];
             for (a, o) in a.iter_mut().zip(outputs.clone()) {
                 *a = grad[o * g.output_len() + rows.start * g.output.1..].as_ptr();
             }
-            for inputs in tiles(n_rows, V::INPUTS) {
+            for inputs in tiles(n_inputs, V::INPUTS) {
                 let mut b = [std::ptr::null(); MAX_INPUTS];
                 let mut c = [std::ptr::null_mut(); MAX_INPUTS];
                 for ((b, c), n) in b.iter_mut().zip(&mut c).zip(inputs.clone()) {
-                    *b = pixels(n);
-                    let tap = (n / g.kernel.1 * g.kernel.0 + ky) * g.kernel.1 + n % g.kernel.1;
+                    let (channel, kx) = (n / g.kernel.1, n % g.kernel.1);
+                    *b = self.pixels(planes, top, channel, kx);
+                    let tap = (channel * g.kernel.0 + ky) * g.kernel.1 + kx;
                     *c = self.sums[tap * g.co + outputs.start..].as_mut_ptr();
                 }
                 let correlation = Correlation {
@@ -277,20 +287,28 @@ impl<V: Vector> Split<'_, V> {
                     a,
                     a_step: g.output.1,
                     b,
-                    b_step: work
-                        .copy
-                        .as_ref()
-                        .map_or(g.stride.0 * g.input.1, RowCopy::row_len),
+                    b_step,
                     c,
                 };
-                // SAFETY: the rows lie in the image, the copies have all columns that the taps read, and `sums` has `co` numbers from each c.
+                // SAFETY: the rows lie inside the image, the copies have all columns that the taps read, and `sums` has `co` numbers from each c on.
                 unsafe { correlate::<V>(outputs.len(), inputs.len(), &correlation) };
             }
         }
     }
+
+    /// The first pixel that a tap in kernel column `kx` reads of a channel of the chunk, in the copies or in image row `top`.
+    #[inline(always)]
+    fn pixels(&self, planes: &[f32], top: usize, channel: usize, kx: usize) -> *const f32 {
+        let g = self.tasks.g;
+        let pixels = match &self.tasks.copy {
+            Some(copy) => &self.copies[channel * self.tasks.copy_len() + copy.start(g, kx)..],
+            None => &planes[channel * g.input_len() + top * g.input.1 + kx * g.dilation.1..],
+        };
+        pixels.as_ptr()
+    }
 }
 
-/// Cuts `0..len` into parts of nearly equal size, `most` at most.
+/// Divides `0..len` into parts of nearly equal size, at most `most`.
 #[inline(always)]
 fn tiles(len: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     let n = len.div_ceil(most);

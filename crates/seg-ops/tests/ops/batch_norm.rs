@@ -2,8 +2,8 @@ use anyhow::Result;
 use candle_core::{DType, Device, Tensor, Var};
 use proptest::prelude::*;
 use seg_ops::{
-    BatchNormConfig, BatchNormMode, Conv2dConfig, batch_norm, batch_norm_relu, conv2d,
-    fold_batch_norm,
+    BatchNormConfig, BatchNormMode, BatchNormParams, Conv2dConfig, batch_norm, batch_norm_relu,
+    conv2d, fold_batch_norm,
 };
 
 use crate::support::{
@@ -43,6 +43,22 @@ fn definition(
         .collect()
 }
 
+/// Batch norm tensors with the default constants.
+fn params<'a>(
+    weight: &'a Tensor,
+    bias: &'a Tensor,
+    running: &'a (Var, Var),
+) -> BatchNormParams<'a> {
+    BatchNormParams {
+        weight,
+        bias,
+        running_mean: &running.0,
+        running_var: &running.1,
+        config: BatchNormConfig::default(),
+    }
+}
+
+/// A running mean and variance of `c` channels.
 fn statistics(c: usize) -> Result<(Var, Var)> {
     let mean = Var::from_tensor(&tensor(c, 11)?)?;
     let var = Var::from_tensor(&(tensor(c, 12)?.sqr()? + 0.5)?)?;
@@ -58,30 +74,30 @@ proptest! {
         batch: bool, relu: bool, residual: bool, eps in prop::sample::select(vec![1e-5, 1e-3]),
     ) {
         let run = || -> Result<()> {
-            let (mean, var) = statistics(c)?;
-            let (mean_values, var_values) = (mean.to_dtype(DType::F64)?.to_vec1()?, var.to_dtype(DType::F64)?.to_vec1()?);
-            let running = (!batch).then_some((&mean_values[..], &var_values[..]));
+            let running = statistics(c)?;
+            let (mean_values, var_values) = (running.0.to_dtype(DType::F64)?.to_vec1()?, running.1.to_dtype(DType::F64)?.to_vec1()?);
+            let fixed = (!batch).then_some((&mean_values[..], &var_values[..]));
             let mut inputs = vec![tensor((n, c, h, w), 1)?, tensor(c, 2)?, tensor(c, 3)?];
             if relu && residual {
                 inputs.push(tensor((n, c, h, w), 4)?);
             }
             let config = BatchNormConfig { eps, momentum: 0.1 };
             let mode = if batch { BatchNormMode::Batch } else { BatchNormMode::Running };
-            let mut plain = batch_norm(&inputs[0], &inputs[1], &inputs[2], &mean, &var, config, mode)?;
+            let norm = |t: &[Tensor], x: &Tensor, residual: Option<&Tensor>, relu: bool| {
+                let params = BatchNormParams { config, ..params(&t[1], &t[2], &running) };
+                if relu { batch_norm_relu(x, &params, mode, residual) } else { batch_norm(x, &params, mode) }
+            };
+            let mut plain = norm(&inputs, &inputs[0], None, false)?;
             if let Some(residual) = inputs.get(3) {
                 plain = (plain + residual)?;
             }
             if relu && is_near_kink(&plain)? {
                 return Ok(()); // other cases rectify, and cases without rectifier are drawn as often
             }
-            let op = |t: &[Tensor]| if relu {
-                batch_norm_relu(&t[0], &t[1], &t[2], &mean, &var, config, mode, t.get(3))
-            } else {
-                batch_norm(&t[0], &t[1], &t[2], &mean, &var, config, mode)
-            };
+            let op = |t: &[Tensor]| norm(t, &t[0], t.get(3), relu);
             let kept = positive(&op(&inputs)?)?;
             let definition = |t: &[Vec<f64>]| {
-                let mut y = definition(t, c, h * w, eps, running);
+                let mut y = definition(t, c, h * w, eps, fixed);
                 if let Some(residual) = t.get(3) {
                     y.iter_mut().zip(residual).for_each(|(y, r)| *y += r);
                 }
@@ -102,31 +118,14 @@ proptest! {
 fn running_statistics_move_in_batch_mode_only() -> Result<()> {
     let x = tensor((2, 2, 50, 61), 1)?;
     let (weight, bias) = (tensor(2, 2)?, tensor(2, 3)?);
-    let (mean, var) = statistics(2)?;
-    let old = (values(&mean)?, values(&var)?);
-    let config = BatchNormConfig {
-        momentum: 0.3,
-        ..Default::default()
-    };
-    batch_norm(
-        &x,
-        &weight,
-        &bias,
-        &mean,
-        &var,
-        config,
-        BatchNormMode::Running,
-    )?;
-    assert_eq!((values(&mean)?, values(&var)?), old);
-    batch_norm(
-        &x,
-        &weight,
-        &bias,
-        &mean,
-        &var,
-        config,
-        BatchNormMode::Batch,
-    )?;
+    let running = statistics(2)?;
+    let (mean, var) = (&running.0, &running.1);
+    let old = (values(mean)?, values(var)?);
+    let mut params = params(&weight, &bias, &running);
+    params.config.momentum = 0.3;
+    batch_norm(&x, &params, BatchNormMode::Running)?;
+    assert_eq!((values(mean)?, values(var)?), old);
+    batch_norm(&x, &params, BatchNormMode::Batch)?;
     let by_channel = x
         .transpose(0, 1)?
         .flatten_from(1)?
@@ -138,13 +137,13 @@ fn running_statistics_move_in_batch_mode_only() -> Result<()> {
         let unbiased = x.iter().map(|v| (v - batch_mean).powi(2)).sum::<f64>() / (n - 1.0);
         compare(
             "mean",
-            &values(&mean)?[k..=k],
+            &values(mean)?[k..=k],
             &[0.7 * f64::from(old.0[k]) + 0.3 * batch_mean],
             1e-6,
         )?;
         compare(
             "variance",
-            &values(&var)?[k..=k],
+            &values(var)?[k..=k],
             &[0.7 * f64::from(old.1[k]) + 0.3 * unbiased],
             1e-6,
         )?;
@@ -160,16 +159,8 @@ fn survives_a_large_mean() -> Result<()> {
         Tensor::ones(1, DType::F32, &Device::Cpu)?,
         Tensor::zeros(1, DType::F32, &Device::Cpu)?,
     );
-    let (mean, var) = statistics(1)?;
-    let y = batch_norm(
-        &x,
-        &one,
-        &zero,
-        &mean,
-        &var,
-        BatchNormConfig::default(),
-        BatchNormMode::Batch,
-    )?;
+    let running = statistics(1)?;
+    let y = batch_norm(&x, &params(&one, &zero, &running), BatchNormMode::Batch)?;
     let y = values(&y)?;
     let n = y.len() as f64;
     let variance = y.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / n;
@@ -182,24 +173,16 @@ fn folding_gives_the_same_numbers() -> Result<()> {
     let x = tensor((1, 4, 6, 5), 1)?;
     let (weight, bias) = (tensor((6, 2, 3, 3), 2)?, tensor(6, 3)?);
     let (scale, shift) = (tensor(6, 4)?, tensor(6, 5)?);
-    let (mean, var) = statistics(6)?;
+    let running = statistics(6)?;
+    let params = params(&scale, &shift, &running);
     let config = Conv2dConfig {
         groups: 2,
         ..Default::default()
     };
     for bias in [None, Some(&bias)] {
         let y = conv2d(&x, &weight, bias, config)?;
-        let expected = batch_norm(
-            &y,
-            &scale,
-            &shift,
-            &mean,
-            &var,
-            BatchNormConfig::default(),
-            BatchNormMode::Running,
-        )?;
-        let (folded_weight, folded_bias) =
-            fold_batch_norm(&weight, bias, &scale, &shift, &mean, &var, 1e-5)?;
+        let expected = batch_norm(&y, &params, BatchNormMode::Running)?;
+        let (folded_weight, folded_bias) = fold_batch_norm(&weight, bias, &params)?;
         let folded = conv2d(&x, &folded_weight, Some(&folded_bias), config)?;
         let expected: Vec<f64> = values(&expected)?.into_iter().map(f64::from).collect();
         compare("folded", &values(&folded)?, &expected, 1e-5)?;
@@ -208,43 +191,28 @@ fn folding_gives_the_same_numbers() -> Result<()> {
 }
 
 #[test]
-fn refuses_what_does_not_fit() -> Result<()> {
-    let (mean, var) = statistics(2)?;
+fn refuses_arguments_that_do_not_match() -> Result<()> {
+    let running = statistics(2)?;
     let (x, two, three) = (tensor((1, 2, 1, 1), 1)?, tensor(2, 1)?, tensor(3, 1)?);
-    let config = BatchNormConfig::default();
+    let fitting = params(&two, &two, &running);
     assert_error(
-        batch_norm(&x, &two, &two, &mean, &var, config, BatchNormMode::Batch),
+        batch_norm(&x, &fitting, BatchNormMode::Batch),
         "more than one value",
     );
+    let misshapen = params(&three, &two, &running);
     assert_error(
-        batch_norm(
-            &x,
-            &three,
-            &two,
-            &mean,
-            &var,
-            config,
-            BatchNormMode::Running,
-        ),
+        batch_norm(&x, &misshapen, BatchNormMode::Running),
         "the weight has shape [3]",
     );
-    let zero = BatchNormConfig { eps: 0.0, ..config };
+    let mut zero = fitting;
+    zero.config.eps = 0.0;
     assert_error(
-        batch_norm(&x, &two, &two, &mean, &var, zero, BatchNormMode::Running),
+        batch_norm(&x, &zero, BatchNormMode::Running),
         "eps must be positive",
     );
     let residual = tensor((1, 2, 1, 2), 1)?;
     assert_error(
-        batch_norm_relu(
-            &x,
-            &two,
-            &two,
-            &mean,
-            &var,
-            config,
-            BatchNormMode::Running,
-            Some(&residual),
-        ),
+        batch_norm_relu(&x, &fitting, BatchNormMode::Running, Some(&residual)),
         "the residual has shape",
     );
     Ok(())

@@ -17,7 +17,7 @@ struct Shape {
     kernel: (usize, usize),
 }
 
-/// Each product of the convolution: index of its result, its input and its weight.
+/// Calls `each` for every product of the convolution with the indices of its result, its input and its weight.
 fn products(
     s: &Shape,
     c: Conv2dConfig,
@@ -92,7 +92,7 @@ fn check_conv(s: &Shape, config: Conv2dConfig, relu: bool) -> Result<()> {
 }
 
 fn check_transposed(s: &Shape, config: ConvTranspose2dConfig) -> Result<()> {
-    // of the transposed convolution s.co are the inputs' channels and s.ci the result's
+    // for the transposed convolution, s.co are the channels of the input and s.ci those of the result
     let inputs = [
         tensor((s.n, s.co, s.input.0, s.input.1), 1)?,
         tensor((s.co, s.ci / config.groups, s.kernel.0, s.kernel.1), 2)?,
@@ -184,7 +184,7 @@ proptest! {
     }
 }
 
-/// What `conv2d(3, stride = 2)` of candle 0.11.1 refuses to differentiate.
+/// `conv2d(3, stride = 2)` of candle 0.11.1 returns an error for this gradient.
 #[test]
 fn strided_convolution_of_odd_sizes_has_gradients() -> Result<()> {
     let shape = Shape {
@@ -300,7 +300,7 @@ fn zero_gradient_stays_zero() -> Result<()> {
 }
 
 #[test]
-fn refuses_what_does_not_fit() -> Result<()> {
+fn refuses_arguments_that_do_not_match() -> Result<()> {
     let x = tensor((1, 4, 5, 5), 1)?;
     let weight = |shape: (usize, usize, usize, usize)| tensor(shape, 2);
     let config = Conv2dConfig::default();
@@ -310,7 +310,7 @@ fn refuses_what_does_not_fit() -> Result<()> {
     );
     assert_error(
         conv2d(&x, &weight((2, 3, 3, 3))?, None, config),
-        "channels do not fit",
+        "the numbers of channels do not match",
     );
     assert_error(
         conv2d(
@@ -322,7 +322,7 @@ fn refuses_what_does_not_fit() -> Result<()> {
                 ..config
             },
         ),
-        "channels do not fit",
+        "the numbers of channels do not match",
     );
     assert_error(
         conv2d(&x, &weight((2, 4, 3, 3))?, Some(&tensor(3, 1)?), config),
@@ -350,7 +350,7 @@ fn refuses_what_does_not_fit() -> Result<()> {
                 ..config
             },
         ),
-        "channels do not fit",
+        "the numbers of channels do not match",
     );
     let integers = Tensor::zeros((1, 4, 5, 5), DType::U8, &Device::Cpu)?;
     assert_error(
@@ -361,7 +361,7 @@ fn refuses_what_does_not_fit() -> Result<()> {
     let config = ConvTranspose2dConfig::default();
     assert_error(
         conv_transpose2d(&x, &weight((3, 2, 3, 3))?, None, config),
-        "channels do not fit",
+        "the numbers of channels do not match",
     );
     let padded = ConvTranspose2dConfig {
         output_padding: (1, 0),
@@ -382,7 +382,7 @@ fn refuses_what_does_not_fit() -> Result<()> {
     Ok(())
 }
 
-/// Small enough to work out by hand: the first is `1 + 4 * 0 + 5 * 1 + 7 * 4 + 8 * 5` of taps (1..3, 1..3) and pixels 0, 1, 4, 5.
+/// Small enough to be computed by hand: the first result is `1 + 4 * 0 + 5 * 1 + 7 * 4 + 8 * 5`, of taps (1..3, 1..3) and pixels 0, 1, 4, 5.
 #[test]
 fn known_values() -> Result<()> {
     let x = Tensor::arange(0f32, 16., &Device::Cpu)?.reshape((1, 1, 4, 4))?;

@@ -11,7 +11,7 @@ fn ones(n: usize) -> Result<Tensor> {
 }
 
 #[test]
-fn drops_the_right_share_and_scales_the_rest() -> Result<()> {
+fn drops_the_right_fraction_and_scales_the_rest() -> Result<()> {
     for p in [0.1, 0.3, 0.9] {
         let y = values(&dropout(&ones(N)?, p, &DropoutRng::new(5))?)?;
         let dropped = y.iter().filter(|&&v| v == 0.0).count() as f64 / N as f64;
@@ -88,7 +88,7 @@ fn calls_differ_and_states_restore() -> Result<()> {
     Ok(())
 }
 
-/// Where the kernels do not compute, the same numbers are dropped.
+/// For types that the kernels do not support, the same numbers are dropped.
 #[test]
 fn other_types_drop_the_same() -> Result<()> {
     let expected = values(&dropout(&ones(N)?, 0.5, &DropoutRng::new(7))?)?;
@@ -98,10 +98,10 @@ fn other_types_drop_the_same() -> Result<()> {
 }
 
 #[test]
-fn refuses_what_is_no_probability() -> Result<()> {
+fn refuses_probabilities_out_of_range() -> Result<()> {
     let rng = DropoutRng::new(0);
     for p in [-0.1, 1.1, f64::NAN] {
-        assert_error(dropout(&tensor(3, 1)?, p, &rng), "must be in 0..=1");
+        assert_error(dropout(&tensor(3, 1)?, p, &rng), "must be between 0 and 1");
     }
     assert_error(dropout2d(&tensor(3, 1)?, 0.5, &rng), "rank");
     Ok(())

@@ -1,4 +1,4 @@
-//! Every operation against its definition in f64 and the numerical gradient of that, on the CPU.
+//! Every operation on the CPU, compared with its definition in f64 and the numerical gradient of the definition.
 #![allow(clippy::unwrap_used, missing_docs)] // a test may panic
 
 mod activations;

@@ -8,7 +8,7 @@ use seg_ops::{
 
 use crate::support::{assert_error, check_both, tensor, values};
 
-/// The pixels of window `i` along one axis, and how many there are with padding but without what lies beyond it.
+/// The pixels of window `i` along one axis, and the size of the window including padding, but without the part beyond the padding.
 fn window(
     i: usize,
     input: usize,
@@ -30,7 +30,7 @@ fn window(
     )
 }
 
-/// One number for each window, made by `reduce` from the pixels of the window and its size with padding.
+/// One number for each window: `reduce` of the pixels of the window and of its size including padding.
 fn pool(
     x: &[f64],
     (h, w): (usize, usize),
@@ -128,9 +128,9 @@ const TWO: MaxPool2dConfig = MaxPool2dConfig {
     ceil_mode: false,
 };
 
-/// candle 0.11.1 gives 0.25 at a unique maximum, and 1 in sum where all four are equal only by chance.
+/// candle 0.11.1 has the gradient 0.25 at a unique maximum, and a correct sum of 1 only if all four values happen to be equal.
 #[test]
-fn the_gradient_goes_to_the_first_maximum() -> Result<()> {
+fn the_gradient_flows_to_the_first_maximum() -> Result<()> {
     let x = Var::from_tensor(&Tensor::arange(0f32, 16., &Device::Cpu)?.reshape((1, 1, 4, 4))?)?;
     let grads = max_pool2d(&x, TWO)?.sum_all()?.backward()?;
     assert_eq!(
@@ -180,7 +180,7 @@ fn unpooling_puts_the_maxima_back() -> Result<()> {
 }
 
 #[test]
-fn refuses_what_does_not_fit() -> Result<()> {
+fn refuses_arguments_that_do_not_match() -> Result<()> {
     let x = tensor((1, 1, 3, 3), 1)?;
     assert_error(
         max_pool2d(
@@ -229,7 +229,10 @@ fn refuses_what_does_not_fit() -> Result<()> {
         ),
         "at most half",
     );
-    assert_error(adaptive_avg_pool2d(&x, (0, 1)), "must have pixels");
+    assert_error(
+        adaptive_avg_pool2d(&x, (0, 1)),
+        "must have at least one pixel",
+    );
     let indices = Tensor::new(&[[[[9u32]]]], &Device::Cpu)?;
     assert_error(
         max_unpool2d(&tensor((1, 1, 1, 1), 1)?, &indices, (3, 3)),

@@ -1,13 +1,14 @@
-//! Same bytes whatever the number of threads, and all tests on every instruction set.
+//! Equal bytes for any number of threads, and all tests with every instruction set.
 
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 use candle_core::{DType, Device, Tensor, Var};
 use seg_ops::{
-    AvgPool2dConfig, BatchNormConfig, BatchNormMode, Conv2dConfig, ConvTranspose2dConfig,
-    DropoutRng, MaxPool2dConfig, SoftTargets, avg_pool2d, batch_norm_relu, conv_transpose2d,
-    conv2d_relu, dropout, gelu, max_pool2d, prelu, soft_cross_entropy, upsample_bilinear2d,
+    AvgPool2dConfig, BatchNormConfig, BatchNormMode, BatchNormParams, Conv2dConfig,
+    ConvTranspose2dConfig, DropoutRng, MaxPool2dConfig, SoftTargets, avg_pool2d, batch_norm_relu,
+    conv_transpose2d, conv2d_relu, dropout, gelu, max_pool2d, prelu, soft_cross_entropy,
+    upsample_bilinear2d,
 };
 
 use crate::support::{tensor, values};
@@ -46,16 +47,14 @@ fn run() -> Result<Vec<Vec<f32>>> {
         },
     )?;
     let y = conv2d_relu(&x, &depthwise, None, Conv2dConfig { groups: 24, ..same })?;
-    let y = batch_norm_relu(
-        &y,
-        &vars[3],
-        &vars[2],
-        &mean,
-        &var,
-        BatchNormConfig::default(),
-        BatchNormMode::Batch,
-        Some(&x),
-    )?;
+    let norm = BatchNormParams {
+        weight: &vars[3],
+        bias: &vars[2],
+        running_mean: &mean,
+        running_var: &var,
+        config: BatchNormConfig::default(),
+    };
+    let y = batch_norm_relu(&y, &norm, BatchNormMode::Batch, Some(&x))?;
     let y = dropout(&y, 0.3, &DropoutRng::new(9))?;
     let pool = MaxPool2dConfig {
         kernel: (3, 3),
@@ -129,7 +128,7 @@ fn threads_change_no_byte() -> Result<()> {
     Ok(())
 }
 
-/// Runs the other tests of this program once for each instruction set; one that the CPU lacks must be refused by its name.
+/// Runs the other tests of this program once for each instruction set. A set that the CPU does not have must be refused by its name.
 #[test]
 fn every_instruction_set_passes_all_tests() -> Result<()> {
     if std::env::var_os("OODSEG_KERNEL").is_some() {

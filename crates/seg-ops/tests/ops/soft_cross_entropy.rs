@@ -1,13 +1,15 @@
-use std::{fs, path::Path};
+use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor, Var};
 use proptest::prelude::*;
 use seg_ops::{SoftTargets, soft_cross_entropy};
+use stage_testing::data::golden;
+use stage_testing::npy::Npy;
 
 use crate::support::{assert_error, check, compare, tensor, values};
 
-/// Codes 0..c are classes, 254 wants every class alike, all others nothing.
+/// Codes 0..c are classes, 254 has equal weights of all classes, and the others have no target.
 fn table(c: u8, alpha: f32) -> SoftTargets {
     let mut table = SoftTargets::default();
     for class in 0..c {
@@ -82,7 +84,7 @@ fn large_images() -> Result<()> {
         &[definition(&numbers, &codes, &table(3, 0.9), c, h * w, 1.0)],
         1e-6,
     )?;
-    // where the kernels do not compute
+    // for a type that the kernels do not support
     let logits = logits.to_dtype(DType::F64)?;
     let loss = soft_cross_entropy(&logits, &targets, &table(3, 0.9), 1.0)?.to_dtype(DType::F32)?;
     compare(
@@ -107,7 +109,7 @@ fn huge_logits_and_void_pixels() -> Result<()> {
 }
 
 #[test]
-fn refuses_what_does_not_fit() -> Result<()> {
+fn refuses_arguments_that_do_not_match() -> Result<()> {
     let logits = tensor((1, 2, 2, 2), 1)?;
     let targets = Tensor::zeros((1, 2, 2), DType::U8, &Device::Cpu)?;
     let table = table(2, 0.5);
@@ -127,35 +129,15 @@ fn refuses_what_does_not_fit() -> Result<()> {
     wrong.class[7] = Some(2);
     assert_error(
         soft_cross_entropy(&logits, &targets, &wrong, 1.0),
-        "code 7 stands for class 2",
+        "code 7 is class 2, but the logits have only 2",
     );
     Ok(())
 }
 
-/// The numbers of an npy file of the given type, little-endian and in C order.
-fn npy(path: &Path, descr: &str) -> Result<Vec<u8>> {
-    let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-    ensure!(
-        bytes.starts_with(b"\x93NUMPY\x01"),
-        "{} is no npy file of version 1",
-        path.display()
-    );
-    let header = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    let text = String::from_utf8_lossy(&bytes[10..10 + header]);
-    ensure!(
-        text.contains(descr) && text.contains("'fortran_order': False"),
-        "{} has header {text}",
-        path.display()
-    );
-    Ok(bytes[10 + header..].to_vec())
-}
-
-/// Losses and gradients of the reference, whose labels 19 and 20 stand for 254 and 255.
+/// Losses and gradients of the reference implementation, in which the labels 19 and 20 stand for 254 and 255.
 #[test]
 fn golden_losses() -> Result<()> {
-    let root = std::env::var("OODSEG_GOLDEN")
-        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden").into());
-    let folder = Path::new(&root).join("loss");
+    let folder = golden("loss");
     let text = fs::read_to_string(folder.join("loss.json"))
         .with_context(|| format!("reading {}", folder.join("loss.json").display()))?;
     let cases: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text)?;
@@ -169,19 +151,9 @@ fn golden_losses() -> Result<()> {
         let file = |part: &str| folder.join(format!("{name}_{part}.npy"));
         let mut table = table(19, number("alpha")? as f32);
         table.uniform_weight[19] = table.uniform_weight[254];
-        let logits = npy(&file("logits"), "'<f4'")?
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|&b| f32::from_le_bytes(b))
-            .collect::<Vec<_>>();
-        let grad = npy(&file("grad_f64"), "'<f8'")?
-            .as_chunks::<8>()
-            .0
-            .iter()
-            .map(|&b| f64::from_le_bytes(b))
-            .collect::<Vec<_>>();
-        let codes = npy(&file("target"), "'|u1'")?;
+        let logits = Npy::read(&file("logits"), "<f4")?.floats();
+        let grad = Npy::read(&file("grad_f64"), "<f8")?.doubles();
+        let codes = Npy::read(&file("target"), "|u1")?.data;
         let pixels = logits.len() / 19;
         ensure!(
             codes.len() == pixels && grad.len() == logits.len(),

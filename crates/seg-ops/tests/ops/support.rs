@@ -1,9 +1,9 @@
-//! Random inputs, and the comparison of an operation with its definition.
+//! Pseudorandom inputs, and the comparison of an operation with its definition.
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Shape, Tensor, Var};
 
-/// `n` different numbers in -2..2 that look random: far enough from each other and from 0 for numerical derivatives at kinks.
+/// `n` different pseudorandom numbers in [-2, 2). They are far enough from each other and from 0 for numerical derivatives near kinks.
 pub(crate) fn numbers(n: usize, seed: u64) -> Vec<f32> {
     let mut order: Vec<usize> = (0..n).collect();
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -41,7 +41,7 @@ pub(crate) fn check(
     check_within(2e-5, inputs, operation, definition)
 }
 
-/// As [`check`], and the same again with f64, which candle's own operations compute.
+/// [`check`] for f32 and then for f64, which is computed by candle's own operations.
 pub(crate) fn check_both(
     inputs: &[Tensor],
     operation: impl Fn(&[Tensor]) -> candle_core::Result<Tensor>,
@@ -55,10 +55,10 @@ pub(crate) fn check_both(
             .collect::<candle_core::Result<Vec<_>>>()?;
         operation(&double)?.to_dtype(DType::F32)
     };
-    check(inputs, composed, definition).context("composed of candle's operations")
+    check(inputs, composed, definition).context("with candle's operations")
 }
 
-/// As [`check`], with a tolerance relative to the larger of 1 and the number.
+/// [`check`] with a tolerance, which is relative to the larger of 1 and the number.
 pub(crate) fn check_within(
     tolerance: f64,
     inputs: &[Tensor],
@@ -112,17 +112,17 @@ pub(crate) fn check_within(
     Ok(())
 }
 
-/// Which numbers of a rectified result are kept: numerical derivatives must not cross the kink, so definitions take it as given.
+/// Which numbers of a rectified result are positive. Numerical derivatives must not cross the kink, so definitions take this as given.
 pub(crate) fn positive(y: &Tensor) -> Result<Vec<bool>> {
     Ok(values(y)?.into_iter().map(|v| v > 0.0).collect())
 }
 
-/// Whether a number is so near 0 that rounding decides on which side of a rectifier's kink it lies, and with that its gradient.
+/// Whether a number is so close to 0 that rounding decides on which side of the kink of a `ReLU` it lies, and therefore on its gradient.
 pub(crate) fn is_near_kink(y: &Tensor) -> Result<bool> {
     Ok(values(y)?.into_iter().any(|v| v.abs() < 1e-4))
 }
 
-/// `y` where it is kept, 0 elsewhere.
+/// `y` where `kept` is true, 0 elsewhere.
 pub(crate) fn rectified(y: Vec<f64>, kept: &[bool]) -> Vec<f64> {
     y.into_iter()
         .zip(kept)

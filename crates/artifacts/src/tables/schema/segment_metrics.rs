@@ -145,6 +145,20 @@ pub fn sample_pixels() -> Table {
                 "fpr95",
                 "false positive rate of this image at a true positive rate of 95 %",
             ),
+            Field {
+                is_added: true,
+                ..Field::optional_f64(
+                    "max_score",
+                    "highest score of the rated pixels, as the score of least magnitude in its bin; missing, like the next one, if no pixel is rated; older files lack both columns",
+                )
+            },
+            Field {
+                is_added: true,
+                ..Field::optional_f64(
+                    "mean_score",
+                    "mean score of the rated pixels, each as the score of least magnitude in its bin",
+                )
+            },
             Field::list(
                 "coarse_bins",
                 DataType::UInt32,

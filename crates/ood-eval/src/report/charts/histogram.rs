@@ -36,7 +36,7 @@ pub(super) fn chart(member: &Member<'_>) -> Result<Option<Chart>> {
     Ok(Some(Chart {
         file: format!("entropy {} {}", member.index, member.run.name),
         title: format!("Entropy of known and unknown pixels, {}", member.run.name),
-        caption: "Share of the known and of the unknown pixels in each bin of the normalized softmax entropy: 0 means that the network is certain of one class, 1 that all classes are equally likely. The less the two distributions overlap, the better. The vertical axis is logarithmic.".into(),
+        caption: "Share of the known and of the unknown pixels in each bin of the softmax entropy, divided by ln C for C classes: 0 means that the network is certain of one class, 1 that all classes are equally likely. The less the two distributions overlap, the better. The vertical axis is logarithmic.".into(),
         svg,
     }))
 }

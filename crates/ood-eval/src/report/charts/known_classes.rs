@@ -14,7 +14,7 @@ use crate::report::drawing::matrix::{self, Titles};
 use crate::report::text::{percent, slug};
 
 /// The confusion matrix of the run at `index`.
-pub(in crate::report) fn confusion(
+pub(crate) fn confusion(
     dataset: &str,
     (index, run): (usize, &Run),
     confusion: &Confusion,
@@ -41,7 +41,7 @@ fn share_of_row(confusion: &Confusion, truth: usize, predicted: usize) -> Option
 }
 
 /// The reliability diagram of the run at `index`.
-pub(in crate::report) fn reliability(
+pub(crate) fn reliability(
     dataset: &str,
     (index, run): (usize, &Run),
     calibration: &Calibration,

@@ -8,20 +8,20 @@ use super::canvas::{Area, DrawResult, FONT_SIZE, rgb, svg, text_style};
 use crate::report::colors::INK;
 
 /// One bar.
-pub(in crate::report) struct Bar {
+pub(crate) struct Bar {
     /// Its length; bars of negative values extend to the left.
-    pub(in crate::report) value: f64,
+    pub(crate) value: f64,
     /// Text beside the bar.
-    pub(in crate::report) text: String,
-    pub(in crate::report) color: [u8; 3],
+    pub(crate) text: String,
+    pub(crate) color: [u8; 3],
 }
 
 /// Bars with the same scale, one for each row.
-pub(in crate::report) struct Panel {
+pub(crate) struct Panel {
     /// What the values are.
-    pub(in crate::report) title: &'static str,
+    pub(crate) title: &'static str,
     /// The bars from top to bottom.
-    pub(in crate::report) bars: Vec<Bar>,
+    pub(crate) bars: Vec<Bar>,
 }
 
 /// Height of a row with its bar.
@@ -41,7 +41,7 @@ const MAX_NAME: i32 = 620;
 ///
 /// # Errors
 /// Returns an error if plotters fails.
-pub(in crate::report) fn draw(names: &[String], panels: &[Panel]) -> Result<String> {
+pub(crate) fn draw(names: &[String], panels: &[Panel]) -> Result<String> {
     let longest = names.iter().map(|n| n.chars().count()).max().unwrap_or(0);
     let left = (longest as i32 * FONT_SIZE as i32 / 2).min(MAX_NAME) + GAP;
     let width = left + panels.len() as i32 * (PANEL + GAP);

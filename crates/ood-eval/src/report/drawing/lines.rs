@@ -11,10 +11,10 @@ use super::canvas::{Area, DrawResult, axis_style, rgb, svg, text_style};
 use crate::report::colors::{INK, REFERENCE};
 
 /// A point as (x, y), in the units of the axes.
-pub(in crate::report) type Point = (f64, f64);
+pub(crate) type Point = (f64, f64);
 
 /// One line of a chart.
-pub(in crate::report) struct Line {
+pub(crate) struct Line {
     /// Name in the legend; lines with an empty name are not in it.
     name: String,
     color: [u8; 3],
@@ -27,11 +27,7 @@ pub(in crate::report) struct Line {
 
 impl Line {
     /// A solid line.
-    pub(in crate::report) fn new(
-        name: impl Into<String>,
-        color: [u8; 3],
-        points: Vec<Point>,
-    ) -> Self {
+    pub(crate) fn new(name: impl Into<String>, color: [u8; 3], points: Vec<Point>) -> Self {
         Self {
             name: name.into(),
             color,
@@ -42,17 +38,17 @@ impl Line {
     }
 
     /// A gray dashed line without a name, to compare the others with.
-    pub(in crate::report) fn reference(from: Point, to: Point) -> Self {
+    pub(crate) fn reference(from: Point, to: Point) -> Self {
         Self::new("", REFERENCE, vec![from, to]).dashed_if(true)
     }
 
     /// The same line, dashed if `is_dashed`.
-    pub(in crate::report) fn dashed_if(self, is_dashed: bool) -> Self {
+    pub(crate) fn dashed_if(self, is_dashed: bool) -> Self {
         Self { is_dashed, ..self }
     }
 
     /// The same line with a tinted area below it.
-    pub(in crate::report) fn filled(self) -> Self {
+    pub(crate) fn filled(self) -> Self {
         Self {
             is_filled: true,
             ..self
@@ -60,40 +56,36 @@ impl Line {
     }
 
     /// Whether there is nothing to draw.
-    pub(in crate::report) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.points.is_empty()
     }
 }
 
 /// A point that is marked.
-pub(in crate::report) struct Dot {
-    pub(in crate::report) at: Point,
-    pub(in crate::report) color: [u8; 3],
+pub(crate) struct Dot {
+    pub(crate) at: Point,
+    pub(crate) color: [u8; 3],
 }
 
 /// A chart of lines.
-pub(in crate::report) struct LineChart<'a> {
-    pub(in crate::report) x_title: &'a str,
-    pub(in crate::report) y_title: &'a str,
+pub(crate) struct LineChart<'a> {
+    pub(crate) x_title: &'a str,
+    pub(crate) y_title: &'a str,
     /// Range of the horizontal axis.
-    pub(in crate::report) x: Range<f64>,
+    pub(crate) x: Range<f64>,
     /// Range of the vertical axis.
-    pub(in crate::report) y: Range<f64>,
+    pub(crate) y: Range<f64>,
     /// Whether the vertical axis is logarithmic.
-    pub(in crate::report) is_log_y: bool,
+    pub(crate) is_log_y: bool,
     /// Later lines are drawn over earlier ones.
-    pub(in crate::report) lines: Vec<Line>,
+    pub(crate) lines: Vec<Line>,
     /// Dots are drawn over all lines.
-    pub(in crate::report) dots: Vec<Dot>,
+    pub(crate) dots: Vec<Dot>,
 }
 
 impl<'a> LineChart<'a> {
     /// A chart of rates: both axes go linearly from 0 to 1.
-    pub(in crate::report) fn of_rates(
-        x_title: &'a str,
-        y_title: &'a str,
-        lines: Vec<Line>,
-    ) -> Self {
+    pub(crate) fn of_rates(x_title: &'a str, y_title: &'a str, lines: Vec<Line>) -> Self {
         Self {
             x_title,
             y_title,
@@ -106,7 +98,7 @@ impl<'a> LineChart<'a> {
     }
 
     /// A chart of counts over a threshold: the vertical axis goes from 0 to a little above the largest count.
-    pub(in crate::report) fn of_counts(
+    pub(crate) fn of_counts(
         x_title: &'a str,
         y_title: &'a str,
         thresholds: Range<f64>,
@@ -129,14 +121,17 @@ const HEIGHT: u32 = 720;
 const LEFT: u32 = 132;
 const LEGEND_ROW: u32 = 48;
 const LEGEND_COLUMNS: usize = 2;
+/// Rows above the chart without a legend, for the upper half of the topmost label of the vertical axis.
+const NO_LEGEND: u32 = 12;
 
 /// Draws the chart, with its legend above.
 ///
 /// # Errors
 /// Returns an error if plotters fails.
-pub(in crate::report) fn draw(chart: &LineChart<'_>) -> Result<String> {
+pub(crate) fn draw(chart: &LineChart<'_>) -> Result<String> {
     let named = chart.lines.iter().filter(|l| !l.name.is_empty()).count();
     let legend = named.div_ceil(LEGEND_COLUMNS) as u32 * LEGEND_ROW;
+    let legend = legend.max(NO_LEGEND);
     svg((WIDTH, HEIGHT + legend), |area| {
         let (top, area) = area.split_vertically(legend);
         draw_legend(&top, &chart.lines)?;

@@ -18,16 +18,16 @@ const TITLE: i32 = 56;
 const GAP: i32 = 12;
 
 /// What the rows and the columns are.
-pub(in crate::report) struct Titles {
-    pub(in crate::report) rows: &'static str,
-    pub(in crate::report) columns: &'static str,
+pub(crate) struct Titles {
+    pub(crate) rows: &'static str,
+    pub(crate) columns: &'static str,
 }
 
 /// Draws `share(row, column)`, which is in [0, 1] or `None` for an empty row. `names` are those of the rows and of the columns.
 ///
 /// # Errors
 /// Returns an error if plotters fails.
-pub(in crate::report) fn draw(
+pub(crate) fn draw(
     names: &[&str],
     titles: &Titles,
     share: impl Fn(usize, usize) -> Option<f64>,

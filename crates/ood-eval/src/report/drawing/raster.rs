@@ -15,7 +15,7 @@ const FONT: &[u8] = include_bytes!("font/DejaVuSans.ttf");
 ///
 /// # Errors
 /// Returns an error if `svg` is not an SVG.
-pub(in crate::report) fn png(svg: &str) -> Result<Vec<u8>> {
+pub(crate) fn png(svg: &str) -> Result<Vec<u8>> {
     let tree = Tree::from_str(svg, &options()).context("could not read the SVG of a chart")?;
     let size = tree.size().to_int_size();
     let mut pixels = Pixmap::new(size.width(), size.height()).with_context(|| {

@@ -4,7 +4,7 @@ use crate::report::colors::{INK, css};
 
 /// The drawing inside of a page: as wide as the element around it, in the text color of the page, and with a title for screen
 /// readers.
-pub(in crate::report) fn inline(svg: &str, title: &str) -> String {
+pub(crate) fn inline(svg: &str, title: &str) -> String {
     let svg = svg.replace(&css(INK), "currentColor");
     let Some((tag, rest)) = svg.split_once('>') else {
         return svg;
@@ -22,7 +22,7 @@ pub(in crate::report) fn inline(svg: &str, title: &str) -> String {
 }
 
 /// The drawing as a file of its own, on a white background.
-pub(in crate::report) fn stand_alone(svg: &str) -> String {
+pub(crate) fn stand_alone(svg: &str) -> String {
     match svg.split_once('>') {
         Some((tag, rest)) => {
             format!("{tag}>\n<rect width=\"100%\" height=\"100%\" fill=\"#FFFFFF\"/>{rest}")

@@ -20,7 +20,7 @@ use crate::report::text::slug;
 
 /// One sample of the gallery.
 #[derive(Clone, Debug, Serialize)]
-pub(in crate::report) struct SampleView {
+pub(crate) struct SampleView {
     sample_id: String,
     /// Photo and ground truth.
     shared: Vec<Picture>,
@@ -42,7 +42,7 @@ struct SampleRunView {
 }
 
 /// The samples of a data set as the gallery shows them.
-pub(in crate::report) struct Samples<'a> {
+pub(crate) struct Samples<'a> {
     /// Name of the data set.
     pub(super) dataset: &'a str,
     /// Runs that have the data set.
@@ -71,7 +71,7 @@ impl<'a> Samples<'a> {
     ///
     /// # Errors
     /// Returns an error if the index is absent or damaged, or if the labels are not those of an evaluation.
-    pub(in crate::report) fn new(
+    pub(crate) fn new(
         dataset: &'a str,
         members: &'a [Member<'a>],
         labels: PathBuf,

@@ -1,0 +1,147 @@
+//! `meta-clf fit`: a classifier for segments whose truth is known, and held-out predictions of them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use artifacts::model_file::{Classifier, FORMAT_VERSION, Linear, Model};
+use artifacts::stage_dir::create_dir;
+use artifacts::tables::threshold_folder;
+
+use crate::args::{FitArgs, ResultArgs};
+use crate::decisions::Decisions;
+use crate::design::Design;
+use crate::folds::{Folding, is_one_class};
+use crate::learners::kinds::Kind;
+use crate::learners::learner::Learner;
+use crate::results::{Results, counts};
+use crate::scaler::Scaler;
+use crate::scores::Scores;
+use crate::segments::Segments;
+use crate::threshold::ThresholdRule;
+use crate::{explanation, inputs, ridge, summary};
+
+/// A number of fits from which on the user is warned, except for the logistic regression, whose folds are fast.
+const MANY_FITS: usize = 500;
+
+/// Runs the subcommand: fits a classifier at each threshold that there are segments of.
+///
+/// # Errors
+/// Returns an error if an input is missing or damaged, a flag is out of range, or a file cannot be written.
+pub fn run(args: &FitArgs, force: bool) -> Result<()> {
+    args.check()?;
+    let args = &FitArgs {
+        folds: args.folds.resolved(),
+        ..args.clone()
+    };
+    let fitting = Fitting {
+        args,
+        learner: args.classifier.learner(&args.seed),
+        rule: args.threshold.rule()?,
+    };
+    let names = inputs::names(args.segments.len());
+    let named = inputs::named(&names, &args.segments);
+    let Some(dir) = stage_cli::open(&args.output, "meta-clf fit", args, &named, force)? else {
+        return Ok(());
+    };
+    let other_thresholds = inputs::other_thresholds(&args.segments)?;
+    let scores = fitting.fit(&args.segments, dir.path(), args.results)?;
+    for threshold in other_thresholds {
+        let output = threshold_folder(dir.path(), threshold);
+        create_dir(&output)?;
+        let folders = inputs::at_threshold(&args.segments, threshold);
+        fitting.fit(&folders, &output, args.results.without_masks())?;
+    }
+    dir.finish(&counts(&scores))?;
+    summary::print("held out", &scores);
+    Ok(())
+}
+
+/// How classifiers are fitted, which is the same at each threshold of the segments.
+struct Fitting<'a> {
+    args: &'a FitArgs,
+    learner: Box<dyn Learner>,
+    rule: ThresholdRule,
+}
+
+impl Fitting<'_> {
+    /// Fits a classifier to the segments in `folders`, and writes it and its results to `output`.
+    fn fit(&self, folders: &[PathBuf], output: &Path, results: ResultArgs) -> Result<Scores> {
+        let segments = Segments::read(folders)?;
+        let folding = self.folding(&segments);
+        let predictions = self.learner.held_out(&segments, &folding)?;
+        let threshold = self
+            .rule
+            .threshold(&predictions.probs, &segments.is_false_positive);
+        let decisions = Decisions::new(&segments, predictions, threshold);
+
+        let scaler = Scaler::fit(segments.rows(), segments.names.len());
+        let design = scaler.design(segments.rows());
+        let model = self.model(folders, &segments, scaler, &design, threshold)?;
+        model.write(output)?;
+        self.learner.write_details(output, &segments, &design)?;
+        explanation::write_correlations(output, &segments, &design)?;
+        let regression = if self.args.regress {
+            Some(ridge::held_out(&segments, &folding)?)
+        } else {
+            None
+        };
+        let results = Results {
+            folders,
+            args: results,
+            model: &model,
+            design: &design,
+            decisions: &decisions,
+            regression: regression.as_deref(),
+        };
+        results.write(output)
+    }
+
+    fn folding(&self, segments: &Segments) -> Folding {
+        let folds = self.args.folds;
+        let ranges = folds.folds.ranges(&segments.sample_ids, folds.n_folds);
+        if self.args.classifier != Kind::Logistic && ranges.len() > MANY_FITS {
+            tracing::warn!(
+                "{} classifiers are trained, one for each fold: `--folds image` or `--n-folds 20` needs fewer",
+                ranges.len()
+            );
+        }
+        Folding {
+            ranges,
+            scaling: folds.scaling(),
+        }
+    }
+
+    /// The model that is fitted to all segments, for others to apply.
+    fn model(
+        &self,
+        folders: &[PathBuf],
+        segments: &Segments,
+        scaler: Scaler,
+        design: &Design,
+        threshold: f64,
+    ) -> Result<Model> {
+        let truth = &segments.is_false_positive;
+        let classifier = if is_one_class(truth) {
+            Classifier::Linear(Linear::new(vec![0.0; design.width]))
+        } else {
+            self.learner.fit(design, truth)?
+        };
+        let regression = if self.args.regress {
+            Some(ridge::fit(design, &segments.adjusted_iou)?)
+        } else {
+            None
+        };
+        Ok(Model {
+            format_version: FORMAT_VERSION,
+            features: segments.names.clone(),
+            mean: scaler.mean,
+            std: scaler.std,
+            classifier,
+            regression,
+            threshold,
+            n_segments: segments.len() as u64,
+            n_false_positives: truth.iter().map(|&f| u64::from(f)).sum(),
+            training_tables: inputs::table_hashes(folders)?,
+        })
+    }
+}

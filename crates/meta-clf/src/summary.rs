@@ -1,0 +1,57 @@
+//! What a run prints to stdout.
+
+use stage_cli::print_result;
+
+use crate::estimate::Estimate;
+use crate::scores::{RegressionScores, Scores};
+
+/// Prints the scores of predictions that were made in the way that `evaluation` names.
+pub fn print(evaluation: &str, scores: &Scores) {
+    let r = scores.rejection;
+    print_result(format_args!(
+        "{} segments, {} false positives; {evaluation}: AUROC {}, AUPRC {}, accuracy {}\n\
+         95 % of {} resamples of the images: AUROC {}, AUPRC {}, accuracy {}; calibration error {}\n\
+         {} rejected above {:.4}, {} of them true positives; {} false positives stay\n\
+         {} of {} objects that were found are newly missed",
+        scores.n_segments,
+        r.false_positives,
+        number(scores.auroc.value),
+        number(scores.auprc.value),
+        number(scores.accuracy.value),
+        scores.n_resamples,
+        interval(scores.auroc),
+        interval(scores.auprc),
+        interval(scores.accuracy),
+        number(scores.calibration_error.value),
+        r.rejected,
+        scores.threshold,
+        r.true_positives_rejected,
+        r.false_positives_kept,
+        r.objects_newly_missed,
+        r.objects_found,
+    ));
+    if let Some(regression) = scores.regression {
+        print_regression(regression);
+    }
+}
+
+fn print_regression(scores: RegressionScores) {
+    print_result(format_args!(
+        "adjusted IoU: R2 {} ({}), correlation {} ({}), mean absolute error {} ({})",
+        number(scores.r2.value),
+        interval(scores.r2),
+        number(scores.correlation.value),
+        interval(scores.correlation),
+        number(scores.mean_absolute_error.value),
+        interval(scores.mean_absolute_error),
+    ));
+}
+
+fn interval(estimate: Estimate) -> String {
+    format!("{} to {}", number(estimate.low), number(estimate.high))
+}
+
+/// A dash stands for what is not defined.
+fn number(x: Option<f64>) -> String {
+    x.map_or_else(|| "-".to_owned(), |x| format!("{x:.4}"))
+}

@@ -1,0 +1,196 @@
+//! `meta-clf fit`: folds, thresholds, several folders, and inputs that are refused.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use artifacts::model_file::Model;
+use artifacts::tables::schema::segments;
+use artifacts::tables::{read_table, write_table};
+use polars::prelude::{Column, DataFrame};
+
+use crate::run::{Decisions, Scratch, apply, apply_fails, fit, fit_fails};
+use crate::toy::Table;
+
+#[test]
+fn folds_and_threshold_matter() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let table = scratch.write("segments", &Table::toy(48, |i| i % 4 < 2))?;
+    let run = |flags: &[&str]| -> Result<Decisions> {
+        fit(&table, &scratch.path("out"), flags)?;
+        scratch.decisions("out")
+    };
+    let image = run(&[])?.probs;
+    let segment = run(&["--folds", "segment"])?.probs;
+    let compat = run(&["--compat"])?.probs;
+    assert!(image != segment && segment != compat);
+    assert_ne!(image, run(&["--n-folds", "3"])?.probs);
+    for (flag, value, threshold) in [("--threshold", "0.9", 0.9), ("--cost-ratio", "4", 0.8)] {
+        let decisions = run(&[flag, value])?;
+        assert_eq!(decisions.probs, image);
+        assert!(decisions.follow(threshold));
+    }
+    let is_rejected = run(&["--keep-true", "0.75"])?.is_rejected;
+    let lost = (0..48).filter(|i| i % 4 >= 2 && is_rejected[*i]).count();
+    assert_eq!(lost, 6, "of 24 true segments");
+    Ok(())
+}
+
+#[test]
+fn every_threshold_has_a_classifier_of_its_own() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (main, other) = (
+        Table::toy(60, |i| i % 3 == 0),
+        Table::toy(40, |i| i % 2 == 0),
+    );
+    let segments = scratch.write("segments", &main)?;
+    scratch.write("segments/thresholds/0.25", &other)?;
+    let alone = scratch.write("alone", &other)?;
+    fit(&segments, &scratch.path("both"), &[])?;
+    fit(&alone, &scratch.path("single"), &[])?;
+    for file in ["decisions.parquet", "model.json", "scores.json"] {
+        let at_threshold = fs::read(scratch.file("both/thresholds/0.25").join(file))?;
+        let single = fs::read(scratch.file("single").join(file))?;
+        assert!(at_threshold == single, "{file}");
+    }
+    let apply = |model: &str, output: &str| {
+        let (model, output) = (scratch.path(model), scratch.path(output));
+        apply(&model, &segments, &output, &[])
+    };
+    apply("both/model.json", "applied")?;
+    let applied = scratch.decisions("applied/thresholds/0.25")?;
+    assert_eq!(applied.segment_ids.len(), 40);
+    let printed = apply("single/model.json", "without")?;
+    assert!(
+        printed
+            .stderr
+            .contains("thresholds/0.25/model.json does not exist"),
+        "{printed:?}"
+    );
+    let both = format!("{segments},{alone}");
+    let output = scratch.path("unlike");
+    fit_fails(&both, &output, &[], &["at different thresholds"])
+}
+
+#[test]
+fn results_do_not_depend_on_threads_or_the_order_of_folders() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (a, mut b) = (
+        Table::toy(30, |i| i % 3 == 0),
+        Table::toy(31, |i| i % 5 < 2),
+    );
+    for id in &mut b.sample_ids {
+        id.insert(0, 'b');
+    }
+    let (a, b) = (scratch.write("a", &a)?, scratch.write("b", &b)?);
+    let run = |name: &str, folders: &str, threads: &str| -> Result<(Vec<u8>, Model)> {
+        fit(folders, &scratch.path(name), &["--threads", threads])?;
+        let table = fs::read(scratch.file(name).join("decisions.parquet"))?;
+        Ok((table, scratch.model(name)?))
+    };
+    let (one, one_model) = run("one", &format!("{a},{b}"), "1")?;
+    let (two, two_model) = run("two", &format!("{b},{a}"), "3")?;
+    assert!(one == two, "decisions are the same bytes");
+    assert_eq!(one_model.classifier, two_model.classifier);
+    assert_eq!(
+        (one_model.n_segments, one_model.n_false_positives),
+        (61, 23)
+    );
+    Ok(())
+}
+
+#[test]
+fn segments_of_another_number_of_classes_are_named() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let usual = scratch.write("segments", &Table::toy(40, |i| i % 2 == 0))?;
+    fit(&usual, &scratch.path("fitted"), &[])?;
+    let model = scratch.path("fitted/model.json");
+    for n_classes in [18, 20] {
+        let name = format!("of_{n_classes}");
+        let other = scratch.write(&name, &Table::toy(40, |i| i % 2 == 0))?;
+        write_with_classes(Path::new(&other), n_classes)?;
+        let output = scratch.path("out");
+        let of_other = format!("metrics of {n_classes} classes");
+        let parts = [&*name, "segments.parquet", &of_other, "19 classes"];
+        fit_fails(&other, &output, &[], &parts)?;
+        apply_fails(&model, &other, &output, &parts)?;
+    }
+    Ok(())
+}
+
+/// Replaces the table of segments in `dir` by one with the metrics of another number of classes.
+fn write_with_classes(dir: &Path, n_classes: usize) -> Result<()> {
+    let frame = read_table(&dir.join("segments.parquet"), &segments(19))?;
+    let zeros = vec![0.0; frame.height()];
+    let columns = segments(n_classes).columns.into_iter().map(|field| {
+        let known = frame.column(&field.name).ok().cloned();
+        known.unwrap_or_else(|| Column::new(field.name.into(), &zeros))
+    });
+    let table = segments(n_classes);
+    let frame = DataFrame::new(frame.height(), columns.collect())?;
+    write_table(&dir.join(table.file_name()), &table, &frame)
+}
+
+#[test]
+fn nothing_to_learn_from_rejects_nothing() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let some = scratch.write("some", &Table::toy(4, |i| i < 2))?;
+    for (n, expected) in [
+        (8, "8 of 8 segments are kept"),
+        (0, "there are no segments"),
+    ] {
+        let table = scratch.write("segments", &Table::toy(n, |_| true))?;
+        let printed = fit(&table, &scratch.path("out"), &["--threshold", "0.1"])?;
+        assert!(printed.stderr.contains(expected), "{printed:?}");
+        assert!(
+            printed.stdout.contains("AUROC -") && printed.stdout.contains("0 rejected"),
+            "{printed:?}"
+        );
+        let decisions = scratch.decisions("out")?;
+        assert_eq!(decisions.segment_ids.len(), n);
+        assert!(decisions.is_rejected.iter().all(|&r| !r));
+        let model = scratch.path("out/model.json");
+        let printed = apply(&model, &some, &scratch.path("applied"), &[])?;
+        assert!(printed.stdout.contains("0 rejected"), "{printed:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn wrong_inputs_are_one_clear_line() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let output = scratch.path("out");
+    let refused = |folder: &str, parts: &[&str]| fit_fails(folder, &output, &[], parts);
+    refused("/nowhere", &["--segments", "/nowhere"])?;
+    let mut table = Table::toy(8, |i| i % 2 == 0);
+    let good = scratch.write("good", &table)?;
+    let twice = format!("{good},{good}");
+    refused(&twice, &["segment 1 of image_000 occurs twice"])?;
+    table.features.insert("size".to_owned(), vec![f64::NAN; 8]);
+    let bad = scratch.write("bad", &table)?;
+    let (file, is_nan) = (
+        "bad/segments.parquet",
+        "size of segment 1 of image_000 is NaN",
+    );
+    refused(&bad, &[file, is_nan])?;
+    fs::write(scratch.file(file), "no parquet")?;
+    refused(
+        &bad,
+        &["bad/segments.parquet is damaged", "segment-metrics"],
+    )?;
+    fs::remove_file(scratch.file(file))?;
+    refused(&bad, &[file, "run `segment-metrics` first"])?;
+    fs::remove_file(scratch.file("bad/manifest.json"))?;
+    refused(&bad, &["--segments", "did not finish"])?;
+    for (flag, value, expected) in [
+        ("--threshold", "1.5", "--threshold 1.5 is not in [0, 1]"),
+        ("--keep-true", "2", "--keep-true 2 is not in [0, 1]"),
+        ("--cost-ratio", "-1", "--cost-ratio -1 is not a ratio"),
+        ("--n-folds", "1", "--n-folds 1 leaves no training segments"),
+    ] {
+        let flag = format!("{flag}={value}");
+        fit_fails(&good, &output, &[&flag], &[expected])?;
+    }
+    assert!(!scratch.file("out/decisions.parquet").exists());
+    Ok(())
+}

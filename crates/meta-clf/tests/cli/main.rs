@@ -1,0 +1,9 @@
+//! Runs the executable: what it fits and applies, what it writes, what it refuses, and the reference's numbers.
+
+mod apply;
+mod classifiers;
+mod fit;
+mod golden;
+mod results;
+mod run;
+mod toy;

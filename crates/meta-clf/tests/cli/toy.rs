@@ -1,0 +1,94 @@
+//! Small tables of segments.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Result;
+use artifacts::tables::features::segment_features;
+use artifacts::tables::schema::{overlaps, segments};
+use artifacts::tables::write_table;
+use polars::prelude::{Column, DataFrame};
+use stage_testing::toy::stage_output;
+
+/// What `segment-metrics` would have written.
+pub(crate) struct Table {
+    pub(crate) sample_ids: Vec<String>,
+    pub(crate) is_false_positive: Vec<bool>,
+    /// Metrics by name; a metric that is not here is 0 in all segments.
+    pub(crate) features: BTreeMap<String, Vec<f64>>,
+}
+
+impl Table {
+    /// `n` segments, four in each image. Some of the metrics are larger for false positives.
+    pub(crate) fn toy(n: usize, is_false_positive: impl Fn(usize) -> bool) -> Self {
+        let truth: Vec<bool> = (0..n).map(is_false_positive).collect();
+        let features = segment_features(19).into_iter().enumerate();
+        let column = |k: usize| {
+            let shift = |i: usize| f64::from(u8::from(truth[i])) * (k % 5) as f64 / 40.0;
+            (0..n).map(|i| noise(i, k) + shift(i)).collect()
+        };
+        Self {
+            sample_ids: (0..n).map(|i| format!("image_{:03}", i / 4)).collect(),
+            features: features.map(|(k, f)| (f.name, column(k))).collect(),
+            is_false_positive: truth,
+        }
+    }
+
+    /// 0 for false positives, linear in one metric for the others.
+    pub(crate) fn adjusted_ious(&self) -> Vec<f64> {
+        let iou = |i: usize| match self.features.get("entropy_mean") {
+            Some(column) if !self.is_false_positive[i] => 0.3 + column[i] / 4.0,
+            _ => 0.0,
+        };
+        (0..self.sample_ids.len()).map(iou).collect()
+    }
+
+    /// Writes a complete output of `segment-metrics`, as far as it is read here.
+    pub(crate) fn write(&self, dir: &Path) -> Result<()> {
+        stage_output(dir, "segment-metrics", |dir| {
+            self.write_segments(dir)?;
+            self.write_overlaps(dir)
+        })
+    }
+
+    fn write_segments(&self, dir: &Path) -> Result<()> {
+        let n = self.sample_ids.len();
+        let mut columns = vec![
+            Column::new("sample_id".into(), &self.sample_ids[..]),
+            Column::new("segment_id".into(), (1..).take(n).collect::<Vec<u32>>()),
+            Column::new("adjusted_iou".into(), self.adjusted_ious()),
+            Column::new("is_false_positive".into(), &self.is_false_positive[..]),
+        ];
+        for feature in segment_features(19) {
+            let zeros = vec![0.0; n];
+            let values = self.features.get(&feature.name).unwrap_or(&zeros);
+            columns.push(Column::new(feature.name.into(), &values[..]));
+        }
+        let (table, frame) = (segments(19), DataFrame::new(n, columns)?);
+        write_table(&dir.join(table.file_name()), &table, &frame)
+    }
+
+    /// Object 1 of each image is overlapped by all true segments in it.
+    fn write_overlaps(&self, dir: &Path) -> Result<()> {
+        let rows: Vec<usize> = (0..self.sample_ids.len())
+            .filter(|&i| !self.is_false_positive[i])
+            .collect();
+        let samples: Vec<&str> = rows.iter().map(|&i| &*self.sample_ids[i]).collect();
+        let segments: Vec<u32> = rows.iter().map(|&i| i as u32 + 1).collect();
+        let columns = vec![
+            Column::new("sample_id".into(), samples),
+            Column::new("segment_id".into(), segments),
+            Column::new("object_id".into(), vec![1_u32; rows.len()]),
+            Column::new("n_pixels".into(), vec![9_u64; rows.len()]),
+        ];
+        let (table, frame) = (overlaps(), DataFrame::new(rows.len(), columns)?);
+        write_table(&dir.join(table.file_name()), &table, &frame)
+    }
+}
+
+/// A number in [0, 1) for each segment and metric, by the finalizer of splitmix64.
+fn noise(i: usize, k: usize) -> f64 {
+    let z = ((i * 100 + k) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    ((z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 32) as f64 / 2_f64.powi(32)
+}

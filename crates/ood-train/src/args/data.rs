@@ -1,0 +1,83 @@
+//! Which images to train on, and the crops and batches that are made of them.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use serde::Serialize;
+
+use super::range::Range;
+
+/// Longest side of a crop in pixels. Larger values are treated as typing errors.
+const MAX_CROP: u32 = 16_384;
+
+/// Images to train on, and how crops and batches are made of them.
+#[derive(Args, Clone, Debug, Serialize)]
+#[command(next_help_heading = "Data")]
+pub struct DataOptions {
+    /// Directory of `cityscapes-io prepare` with in-distribution images (Cityscapes train)
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
+    pub labels: PathBuf,
+    /// Directory of `coco-proxy` with out-of-distribution images [default: none]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
+    pub proxy: Option<PathBuf>,
+    /// Proxy images per epoch, as a fraction of the in-distribution images
+    #[arg(long, value_name = "X", default_value_t = 0.1)]
+    pub ood_fraction: f64,
+    /// Use only proxy images with this share of object pixels, 0 to 1 [default: all]
+    #[arg(long, value_name = "LOW:HIGH")]
+    pub ood_area: Option<Range>,
+    /// Resize proxy images to this shorter side before cropping; 0 keeps their size
+    #[arg(long, value_name = "PIXELS", default_value_t = 0)]
+    pub proxy_short_side: u32,
+    /// Side of the square crops in pixels, a multiple of the network's stride
+    #[arg(long, value_name = "PIXELS", default_value_t = 480)]
+    pub crop: u32,
+    /// Crops per batch
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub batch_size: usize,
+    /// Threads that read and augment images
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[serde(skip)]
+    pub workers: usize,
+}
+
+impl DataOptions {
+    /// Checks what does not depend on the network.
+    ///
+    /// # Errors
+    /// Returns an error that names the flag whose value cannot be used.
+    pub fn check(&self) -> Result<()> {
+        ensure!(
+            self.ood_fraction >= 0.0 && self.ood_fraction.is_finite(),
+            "--ood-fraction {} is negative",
+            self.ood_fraction
+        );
+        ensure!(
+            self.proxy.is_some() || self.ood_area.is_none(),
+            "--ood-area needs --proxy"
+        );
+        ensure!(
+            (1..=65_536).contains(&self.batch_size),
+            "--batch-size {} is not in 1..=65536",
+            self.batch_size
+        );
+        ensure!(self.workers > 0, "--workers must be at least 1");
+        Ok(())
+    }
+
+    /// Checks that a network whose input sides are multiples of `size_multiple` pixels takes the crops.
+    ///
+    /// # Errors
+    /// Returns an error if it does not, or the crops are empty or unreasonably large.
+    pub fn check_crop(&self, size_multiple: usize) -> Result<()> {
+        ensure!(
+            (1..=MAX_CROP).contains(&self.crop) && self.crop.is_multiple_of(size_multiple as u32),
+            "--crop {} is not a multiple of {size_multiple} up to {MAX_CROP}",
+            self.crop
+        );
+        Ok(())
+    }
+}

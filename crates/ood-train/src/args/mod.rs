@@ -1,0 +1,167 @@
+//! The command line: groups of flags, each of which is handed on whole to the code that it configures.
+//!
+//! The groups are flattened in the manifest too, so that it has one key per flag, whatever group the flag is in.
+
+mod augmentation;
+mod data;
+mod network;
+mod objective;
+mod optimizer;
+mod range;
+mod records;
+mod schedule;
+mod validation;
+
+use std::path::Path;
+
+use anyhow::Result;
+use clap::Parser;
+use serde::Serialize;
+
+pub use augmentation::{AugmentationOptions, PastingOptions};
+pub use data::DataOptions;
+pub use network::{BatchNormStatistics, NetworkOptions};
+pub use objective::{Normalize, ObjectiveOptions};
+pub use optimizer::{Algorithm, OptimizerOptions};
+pub use range::Range;
+pub use records::RecordOptions;
+pub use schedule::{Schedule, ScheduleOptions};
+pub use validation::ValidationOptions;
+
+/// Train a segmentation network to be uncertain on unknown objects.
+#[derive(Parser, Debug, Serialize)]
+#[command(version, max_term_width = 120)]
+pub struct Args {
+    // the flags without a heading come first: a heading holds for all flags after it
+    /// Seed of initialization, order, augmentation and dropout
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Flags of every stage.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub common: stage_cli::Common,
+    /// Images, crops and batches.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub data: DataOptions,
+    /// The network and its initial weights.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub network: NetworkOptions,
+    /// Parts of the loss.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub objective: ObjectiveOptions,
+    /// Random changes of the images.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub augmentation: AugmentationOptions,
+    /// Number of steps and learning rate.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub schedule: ScheduleOptions,
+    /// The update rule.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub optimizer: OptimizerOptions,
+    /// Validation data.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub validation: ValidationOptions,
+    /// Output, log and checkpoints.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub records: RecordOptions,
+}
+
+impl Args {
+    /// Checks all that can be checked without opening a file.
+    ///
+    /// # Errors
+    /// Returns an error that names the flag whose value cannot be used, and what it needs.
+    pub fn check(&self) -> Result<()> {
+        let has_init = self.network.init.is_some();
+        self.data.check()?;
+        self.network.check()?;
+        self.objective.check(has_init)?;
+        self.augmentation.check(self.data.proxy.is_some())?;
+        self.schedule.check()?;
+        self.optimizer.check(has_init)?;
+        self.validation.check()?;
+        self.records.check()
+    }
+
+    /// Inputs by the names that the manifest lists them under.
+    ///
+    /// Directories stand for their manifests: their indices alone would not tell when a mask changes.
+    pub fn inputs(&self) -> Vec<(&'static str, &Path)> {
+        let mut inputs = vec![("labels", self.data.labels.as_path())];
+        let optional = [
+            ("proxy", &self.data.proxy),
+            ("val", &self.validation.val),
+            ("val-ood", &self.validation.val_ood),
+            ("init", &self.network.init),
+        ];
+        for (name, path) in optional {
+            inputs.extend(path.iter().map(|path| (name, path.as_path())));
+        }
+        inputs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::ensure;
+    use clap::CommandFactory;
+
+    /// A training that was interrupted goes on only if its manifest has the same arguments, so that keys must not change with
+    /// the groups.
+    #[test]
+    fn the_manifest_has_one_key_per_flag() -> Result<()> {
+        Args::command().debug_assert();
+        let args = Args::try_parse_from(["ood-train", "--labels", "a", "--output", "b"])?;
+        let value = serde_json::to_value(&args)?;
+        let keys: Vec<&String> = value
+            .as_object()
+            .map(|o| o.keys().collect())
+            .unwrap_or_default();
+        let expected = [
+            "accumulate",
+            "batch_norm",
+            "batch_size",
+            "channels",
+            "clip_norm",
+            "color_jitter",
+            "crop",
+            "device",
+            "distill",
+            "ema",
+            "epochs",
+            "learning_rate",
+            "log_every",
+            "network",
+            "no_dropout",
+            "normalize",
+            "ood_area",
+            "ood_fraction",
+            "ood_weight",
+            "optimizer",
+            "paste",
+            "paste_height",
+            "paste_match_light",
+            "proxy_short_side",
+            "pull_to_start",
+            "scale_jitter",
+            "schedule",
+            "seed",
+            "steps",
+            "train_only",
+            "val_every",
+            "warmup",
+            "weight_decay",
+        ];
+        ensure!(keys == expected, "{keys:?}");
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! Which network is trained, where its weights come from, and how it runs while training.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use artifacts::labels::NUM_CLASSES;
+use clap::{Args, ValueEnum};
+use seg_model::device::Processor;
+use seg_model::nets::Network;
+use seg_ops::BatchNormMode;
+use serde::Serialize;
+
+/// The network, its initial weights, and how it runs while training.
+#[derive(Args, Clone, Debug, Serialize)]
+#[command(next_help_heading = "Network")]
+pub struct NetworkOptions {
+    /// Initial weights (safetensors or .pth) [default: random ones, from the seed]
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub init: Option<PathBuf>,
+    /// Network, if --init does not name it: erfnet, enet, ...; `seg-model infer --help` lists all
+    #[arg(long, value_name = "NAME", hide_possible_values = true)]
+    pub network: Option<Network>,
+    /// Output channels of a network without initial weights
+    #[arg(long, value_name = "N", default_value_t = NUM_CLASSES)]
+    pub channels: usize,
+    /// Train only tensors whose names begin with PREFIX; may be repeated [default: all]
+    #[arg(long, value_name = "PREFIX")]
+    pub train_only: Vec<String>,
+    /// Statistics in batch norm: batch (updates the running ones) or frozen (uses these)
+    #[arg(long, value_enum, value_name = "MODE", hide_possible_values = true, default_value_t = BatchNormStatistics::Batch)]
+    pub batch_norm: BatchNormStatistics,
+    /// Switch dropout off
+    #[arg(long)]
+    pub no_dropout: bool,
+    /// Device: cpu, cuda, cuda:N or metal; GPUs need a build with their feature
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    pub device: Processor,
+}
+
+/// Which statistics batch norm normalizes with while training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BatchNormStatistics {
+    /// Those of the batch; the running statistics are updated.
+    Batch,
+    /// The running statistics, which stay as they are.
+    Frozen,
+}
+
+impl NetworkOptions {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// Returns an error that names the flag that is missing or contradicts another.
+    pub fn check(&self) -> Result<()> {
+        ensure!(
+            self.train_only.is_empty() || self.batch_norm == BatchNormStatistics::Frozen,
+            "--train-only needs --batch-norm frozen: the running statistics of tensors that are not trained must not change"
+        );
+        ensure!(
+            self.init.is_some() || self.network.is_some(),
+            "pass --init WEIGHTS or, to start without weights, --network"
+        );
+        Ok(())
+    }
+
+    /// How batch norm runs while training.
+    pub fn batch_norm_mode(&self) -> BatchNormMode {
+        match self.batch_norm {
+            BatchNormStatistics::Batch => BatchNormMode::Batch,
+            BatchNormStatistics::Frozen => BatchNormMode::Running,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Trainings that run to the end.
+
+use std::fs;
+
+use anyhow::Result;
+use artifacts::index::{Index, ProxyInfo};
+use artifacts::manifest::Manifest;
+use artifacts::tables::{read_table, schema};
+use seg_model::checkpoint::Checkpoint;
+
+use crate::output::{names, results};
+use crate::toy::{Toy, succeed};
+
+#[test]
+fn a_training_leaves_weights_and_a_log() -> Result<()> {
+    let toy = Toy::new()?;
+    succeed(toy.train("out", &["--epochs", "2", "--schedule", "poly"]))?;
+    let out = toy.path("out");
+    assert_eq!(
+        names(&out)?,
+        [
+            "crops.png",
+            "curves.svg",
+            "log.parquet",
+            "manifest.json",
+            "weights.safetensors"
+        ]
+    );
+    // 12 crops of 32, with gaps between
+    let crops = image::open(out.join("crops.png"))?.into_rgb8();
+    assert_eq!(crops.dimensions(), (4 * 36 + 4, 3 * 36 + 4));
+    let line = image::Rgb([255, 0, 255]);
+    assert!(crops.pixels().any(|&p| p == line), "no outline of a proxy");
+    // 4 images and 2 proxies, twice, in pairs
+    assert_eq!(Manifest::read(&out)?.counts["steps"], 6);
+    let weights = Checkpoint::read(&out.join("weights.safetensors"), None, 2)?;
+    assert_eq!(
+        (
+            weights.network.name(),
+            weights.channels,
+            weights.num_classes
+        ),
+        ("enet", 19, 19)
+    );
+    let table = schema::train_log();
+    let log = read_table(&out.join(table.file_name()), &table)?;
+    let steps: Vec<_> = log.column("step")?.u32()?.into_no_null_iter().collect();
+    assert_eq!(steps, [1, 2, 3, 4, 5, 6]);
+    let epochs: Vec<_> = log.column("epoch")?.u32()?.into_no_null_iter().collect();
+    assert_eq!(epochs, [0, 0, 0, 1, 1, 1]);
+    for name in ["loss_in", "loss_out"] {
+        let losses: Vec<_> = log.column(name)?.f64()?.into_no_null_iter().collect();
+        assert!(
+            losses.iter().all(|l| l.is_finite() && *l >= 0.0),
+            "{losses:?}"
+        );
+        assert!(losses.iter().any(|l| *l > 0.0), "{name}");
+    }
+    let before = fs::metadata(out.join("weights.safetensors"))?.modified()?;
+    succeed(toy.train("out", &["--epochs", "2", "--schedule", "poly"]))?;
+    assert_eq!(
+        fs::metadata(out.join("weights.safetensors"))?.modified()?,
+        before
+    );
+    Ok(())
+}
+
+#[test]
+fn threads_workers_and_checkpoints_change_no_byte() -> Result<()> {
+    let toy = Toy::new()?;
+    let run = |name: &str, more: &[&str]| {
+        succeed(toy.train(name, &[&["--steps", "5"], more].concat()))?;
+        results(&toy.path(name))
+    };
+    let expected = run("once", &["--threads", "1", "--workers", "1"])?;
+    assert!(expected == run("twice", &["--threads", "1", "--workers", "1"])?);
+    assert!(expected == run("threads", &["--threads", "3", "--workers", "1"])?);
+    assert!(expected == run("workers", &["--threads", "1", "--workers", "3"])?);
+    assert!(expected == run("saving", &["--checkpoint-minutes", "0"])?);
+    assert!(expected != run("seed", &["--seed", "1"])?);
+    Ok(())
+}
+
+#[test]
+fn only_the_chosen_tensors_move() -> Result<()> {
+    let toy = Toy::new()?;
+    succeed(toy.train("first", &["--steps", "1"]))?;
+    let mut command = toy.bare(
+        "out",
+        &[
+            "--steps",
+            "2",
+            "--batch-norm",
+            "frozen",
+            "--train-only",
+            "transposed_conv",
+        ],
+    );
+    command
+        .arg("--init")
+        .arg(toy.path("first/weights.safetensors"));
+    succeed(command)?;
+    let read = |name: &str| Checkpoint::read(&toy.path(name).join("weights.safetensors"), None, 2);
+    let (first, second) = (read("first")?, read("out")?);
+    for (name, tensor) in &first.tensors {
+        let values = |t: &candle_core::Tensor| t.flatten_all()?.to_vec1::<f32>();
+        let is_same = values(tensor)? == values(&second.tensors[name])?;
+        assert_eq!(is_same, !name.starts_with("transposed_conv"), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn proxies_of_another_area_are_left_out() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.check_fails(
+        &["--ood-area", "0:0.5"],
+        &["proxy does not state the share", "in p"],
+    )?;
+    let mut index = Index::read(&toy.path("proxy"))?;
+    for (sample, ood_fraction) in index.samples.iter_mut().zip([0.1, 0.6, 0.9]) {
+        sample.proxy = Some(ProxyInfo {
+            ood_fraction,
+            categories: Vec::new(),
+            license: None,
+        });
+    }
+    index.write(&toy.path("proxy"))?;
+    toy.check_fails(&["--ood-area", "0.2:0.5"], &["no image", "0.2:0.5"])?;
+    // without q and r a training does not notice that they are gone
+    fs::remove_file(toy.path("proxy/q.png"))?;
+    fs::remove_file(toy.path("proxy/r.png"))?;
+    toy.check_fails(&[], &["is missing"])?;
+    succeed(toy.train("out", &["--steps", "3", "--ood-area", "0:0.5", "--force"]))
+}
+
+#[test]
+fn weights_can_be_trained_on() -> Result<()> {
+    let toy = Toy::new()?;
+    succeed(toy.train("first", &["--steps", "1"]))?;
+    let weights = toy.path("first/weights.safetensors");
+    let copy = toy.path("elsewhere");
+    fs::create_dir(&copy)?;
+    fs::copy(&weights, copy.join("weights.safetensors"))?;
+    let frozen = ["--steps", "2", "--batch-norm", "frozen", "--no-dropout"];
+    for (name, init) in [("one", weights), ("two", copy.join("weights.safetensors"))] {
+        let mut command = toy.bare(name, &frozen);
+        command.arg("--init").arg(init);
+        succeed(command)?;
+    }
+    assert!(results(&toy.path("one"))? == results(&toy.path("two"))?);
+    let read = |name: &str| Checkpoint::read(&toy.path(name).join("weights.safetensors"), None, 2);
+    let (first, second) = (read("first")?, read("one")?);
+    for (name, tensor) in &first.tensors {
+        let values = |t: &candle_core::Tensor| t.flatten_all()?.to_vec1::<f32>();
+        let is_same = values(tensor)? == values(&second.tensors[name])?;
+        let is_statistic = seg_model::params::is_running_statistic(name);
+        assert!(!is_statistic || is_same, "{name} moved though frozen");
+    }
+    Ok(())
+}

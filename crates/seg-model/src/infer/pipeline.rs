@@ -1,0 +1,186 @@
+//! Three threads in a row: one reads images ahead, one runs the network, one writes results, with bounded queues between them.
+//!
+//! The network thread is the slow one. The queues hold only [`QUEUE`] samples, so that memory stays bounded however large the data set is.
+//! If a thread fails, its neighbors notice that their queue is closed and stop too; the error of the thread that failed is reported.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::ScopedJoinHandle;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use artifacts::index::{Index, Sample};
+use artifacts::logits::Logits;
+use image::RgbImage;
+use stage_cli::{ImageSize, Progress};
+
+use super::args::{Args, ViewArgs};
+use super::model::Model;
+use super::output::Output;
+use super::predict::{self, Prediction};
+use crate::input::read_rgb;
+use crate::resize::resize_bilinear;
+
+/// Samples that may wait between two threads.
+const QUEUE: usize = 2;
+
+/// A sample whose image has been read.
+struct LoadedSample<'a> {
+    sample: &'a Sample,
+    /// The image as the network sees it, at each scale.
+    pictures: Vec<RgbImage>,
+    /// The image at the size of the output, for overlays.
+    shown: Option<RgbImage>,
+}
+
+impl LoadedSample<'_> {
+    /// Width and height of the image at the first scale.
+    fn dimensions(&self) -> Option<(u32, u32)> {
+        self.pictures.first().map(RgbImage::dimensions)
+    }
+}
+
+/// The logits of a sample, and its image for overlays.
+type FinishedSample = (Logits, Option<RgbImage>);
+
+/// Predicts `samples` and writes the results.
+///
+/// # Errors
+/// Returns the error of the thread that failed first in the order writer, reader, network.
+pub(super) fn infer_all(
+    model: &Model,
+    index: &Index,
+    samples: &[&Sample],
+    args: &Args,
+    output: &Output,
+) -> Result<()> {
+    let progress = Progress::new("infer", samples.len() as u64, "images");
+    std::thread::scope(|scope| {
+        let (send_loaded, loaded) = sync_channel(QUEUE);
+        let (send_finished, finished) = sync_channel(QUEUE);
+        let reader = scope.spawn(move || read_images(index, samples, args, &send_loaded));
+        let writer = scope.spawn(|| write_all(finished, output, &progress));
+        let predicted = predict_all(model, args, loaded, &send_finished);
+        drop(send_finished); // the writer ends when the queue does
+        // a writer that fails ends the other two; its error is the cause, so it is reported first
+        join(writer)?;
+        join(reader)?;
+        predicted
+    })?;
+    progress.finish();
+    Ok(())
+}
+
+fn join(handle: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
+    let result = handle.join();
+    result.map_err(|_| anyhow!("a thread of inference panicked"))?
+}
+
+/// Reads the images in the order of the samples.
+fn read_images<'a>(
+    index: &Index,
+    samples: &[&'a Sample],
+    args: &Args,
+    loaded: &SyncSender<LoadedSample<'a>>,
+) -> Result<()> {
+    for &sample in samples {
+        let image = read_rgb(&index.image_path(sample)?)?;
+        if loaded.send(load(sample, &image, args)?).is_err() {
+            break; // the network thread failed and reports why
+        }
+    }
+    Ok(())
+}
+
+/// Resizes an image to all sizes that are needed of it.
+fn load<'a>(sample: &'a Sample, image: &RgbImage, args: &Args) -> Result<LoadedSample<'a>> {
+    let (width, height) = (sample.width, sample.height);
+    let shown = args.output.save_overlay;
+    let shown = shown.then(|| resize_bilinear(image.clone(), width, height));
+    let mut pictures = Vec::new();
+    for &scale in &args.views.scales {
+        let ImageSize { width, height } = scaled_size(sample, &args.views, scale)?;
+        pictures.push(resize_bilinear(image.clone(), width, height));
+    }
+    Ok(LoadedSample {
+        sample,
+        pictures,
+        shown,
+    })
+}
+
+/// The size at which the network sees a sample at one scale.
+fn scaled_size(sample: &Sample, args: &ViewArgs, scale: f64) -> Result<ImageSize> {
+    let (width, height) = (sample.width, sample.height);
+    let base = args.input_size.unwrap_or(ImageSize { width, height });
+    let side = |side: u32| (f64::from(side) * scale).round().max(1.0) as u32;
+    let (width, height) = (side(base.width), side(base.height));
+    ensure!(
+        width.max(height) <= ImageSize::MAX_SIDE,
+        "sample {} would be {width}x{height} pixels at scale {scale}; sides can have at most {} pixels: use a smaller --scales",
+        sample.sample_id,
+        ImageSize::MAX_SIDE
+    );
+    Ok(ImageSize { width, height })
+}
+
+/// Runs the network; images of equal size that follow each other are processed together, up to the size of a batch.
+fn predict_all(
+    model: &Model,
+    args: &Args,
+    loaded: Receiver<LoadedSample>,
+    finished: &SyncSender<FinishedSample>,
+) -> Result<()> {
+    let views = args.views.views(usize::from(args.compute.batch));
+    let is_plain = views.is_one() && args.views.scales.len() == 1;
+    let batch = if is_plain { views.batch } else { 1 };
+    let mut loaded = loaded.into_iter().peekable();
+    while let Some(first) = loaded.next() {
+        let dimensions = first.dimensions();
+        let mut together = vec![first];
+        while together.len() < batch
+            && let Some(next) = loaded.next_if(|next| next.dimensions() == dimensions)
+        {
+            together.push(next);
+        }
+        let pictures = together.iter().map(|loaded| loaded.pictures.as_slice());
+        let predictions = if is_plain {
+            predict::plain(model, pictures)
+        } else {
+            let sizes = together.iter().map(|loaded| loaded.sample);
+            let sizes = sizes.map(|sample| (sample.height as usize, sample.width as usize));
+            predict::averaged(model, views, pictures.zip(sizes))
+        };
+        let predictions = predictions.with_context(|| failure(&together))?;
+        for (loaded, prediction) in together.into_iter().zip(predictions) {
+            let logits = finish(model, loaded.sample, prediction)?;
+            if finished.send((logits, loaded.shown)).is_err() {
+                return Ok(()); // the writer failed and reports why
+            }
+        }
+    }
+    Ok(())
+}
+
+fn failure(samples: &[LoadedSample]) -> String {
+    let ids = samples
+        .iter()
+        .map(|loaded| loaded.sample.sample_id.as_str());
+    format!("inference of {} failed", ids.collect::<Vec<_>>().join(", "))
+}
+
+/// The logits of a sample with the metadata of their file.
+fn finish(model: &Model, sample: &Sample, prediction: Prediction) -> Result<Logits> {
+    predict::describe(model, sample, prediction)
+        .with_context(|| format!("inference of {} failed", sample.sample_id))
+}
+
+fn write_all(
+    finished: Receiver<FinishedSample>,
+    output: &Output,
+    progress: &Progress,
+) -> Result<()> {
+    for (logits, image) in finished {
+        output.write(&logits, image.as_ref())?;
+        progress.advance(1);
+    }
+    Ok(())
+}

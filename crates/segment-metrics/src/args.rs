@@ -1,0 +1,235 @@
+//! The command line: the flags of the plain call, in groups that check themselves, and the subcommand `merge`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail, ensure};
+use artifacts::score::Score;
+use artifacts::track::Track;
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+use stage_cli::{Common, Subset, one_of};
+
+use crate::analysis::Segmentation;
+
+/// Smallest normalized entropy of a flagged pixel in Chan et al. 2021.
+const ENTROPY_THRESHOLD: f64 = 0.7;
+
+/// Finds out-of-distribution segments, measures each of them, and counts pixel scores.
+///
+/// A pixel is predicted to be out-of-distribution where its score is at least the threshold; segments are the
+/// 8-connected components of such pixels. Void pixels belong to no segment.
+#[derive(Parser, Clone, Debug)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+pub struct Args {
+    /// What to do in place of measuring.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    // before the groups, whose headings apply to all flags that follow
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "it would replace the help of the command")]
+    pub common: Common,
+    #[command(flatten, next_help_heading = "Files")]
+    #[allow(missing_docs, reason = "it would replace the help of the command")]
+    pub files: Option<FileArgs>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "it would replace the help of the command")]
+    pub measure: MeasureArgs,
+}
+
+/// The subcommands; without one, samples are measured.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Command {
+    /// Joins the outputs of all calls with `--shard 0/N` to `--shard N-1/N` into what one call over all samples writes.
+    Merge(MergeArgs),
+}
+
+/// Arguments of `merge`: everything else was decided when the shards were measured.
+#[derive(clap::Args, Clone, Debug)]
+pub struct MergeArgs {
+    /// Folder for the joined tables and component maps.
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Outputs of the shards, in any order.
+    #[arg(required = true, value_name = "DIR")]
+    pub shards: Vec<PathBuf>,
+}
+
+/// What the plain call reads and writes. The manifest holds hashes of the inputs in place of their paths.
+#[derive(clap::Args, Clone, Debug)]
+pub struct FileArgs {
+    /// Folder of `<sample_id>.safetensors`, written by `seg-model infer`.
+    #[arg(long, value_name = "DIR")]
+    pub logits: PathBuf,
+    /// Folder with the index and the masks of in- and out-of-distribution pixels, written by `cityscapes-io prepare`.
+    #[arg(long, value_name = "DIR")]
+    pub labels: PathBuf,
+    /// Mask of the region of interest, of the images' size: pixels where it is 0 count as void.
+    #[arg(long, value_name = "PNG")]
+    pub region: Option<PathBuf>,
+    /// Folder for the tables and component maps.
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+}
+
+/// How the plain call measures. The serialized form stands in the manifest.
+#[derive(clap::Args, Clone, Debug, Serialize)]
+pub struct MeasureArgs {
+    #[command(flatten, next_help_heading = "Thresholds")]
+    #[serde(flatten)]
+    #[allow(missing_docs, reason = "it would replace the help of the command")]
+    pub thresholds: ThresholdArgs,
+    #[command(flatten, next_help_heading = "Benchmark")]
+    #[serde(flatten)]
+    #[allow(missing_docs, reason = "it would replace the help of the command")]
+    pub sizes: SizeArgs,
+    /// Leave out images without any out-of-distribution pixel.
+    #[arg(long, help_heading = "Samples")]
+    pub skip_without_ood: bool,
+    #[command(flatten, next_help_heading = "Samples")]
+    #[serde(flatten)]
+    #[allow(missing_docs, reason = "it would replace the help of the command")]
+    pub subset: Subset,
+    /// Write `reference_segments.csv` and `reference_objects.csv` too: the tables with the column names of the paper's code.
+    #[arg(long, help_heading = "Files")]
+    pub compat_names: bool,
+}
+
+/// Where scores are cut into segments.
+#[derive(clap::Args, Clone, Debug, Serialize)]
+pub struct ThresholdArgs {
+    /// Flag pixels whose score is at least T; the entropy is in [0, 1], as a share of ln C. Default: 0.7 (Chan et al. 2021), or
+    /// with --track the threshold with the best F1 over all pixels.
+    #[arg(long, allow_negative_numbers = true, value_name = "T")]
+    pub entropy_threshold: Option<f64>,
+    /// Make segments at these thresholds too, for curves over the threshold: tables in `thresholds/<T>/`.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        allow_negative_numbers = true,
+        value_name = "T,..."
+    )]
+    pub thresholds: Vec<f64>,
+    /// Score to which the thresholds apply; the histograms always hold all scores.
+    #[arg(long, default_value = "entropy", value_parser = one_of(&Score::ALL, Score::name))]
+    pub score: Score,
+}
+
+/// Which segments and objects are large enough to count.
+#[derive(clap::Args, Clone, Debug, Serialize)]
+pub struct SizeArgs {
+    /// Follow the rules of this track of `SegmentMeIfYouCan`'s benchmark: its threshold and sizes, and unrated pixels are void.
+    #[arg(long, value_parser = one_of(&Track::ALL, Track::name))]
+    pub track: Option<Track>,
+    /// Drop segments of fewer than N pixels. Default: 0, with --track anomaly 500, with --track obstacle 50.
+    #[arg(long, value_name = "N")]
+    pub min_size: Option<u64>,
+    /// Leave out objects of fewer than N pixels, and these pixels from segments too. Default: 0, with --track anomaly 100, with
+    /// --track obstacle 10.
+    #[arg(long, value_name = "N")]
+    pub min_object_size: Option<u64>,
+}
+
+/// What the command line asks for.
+#[derive(Clone, Copy, Debug)]
+pub enum Task<'a> {
+    /// Measure the samples of an index.
+    Measure(&'a FileArgs, &'a MeasureArgs),
+    /// Join the outputs of shards.
+    Merge(&'a MergeArgs),
+}
+
+impl Args {
+    /// What to do.
+    ///
+    /// # Errors
+    /// Returns an error if it is not said; arguments that were parsed always say it.
+    pub fn task(&self) -> Result<Task<'_>> {
+        match (&self.command, &self.files) {
+            (Some(Command::Merge(merge)), _) => Ok(Task::Merge(merge)),
+            (None, Some(files)) => Ok(Task::Measure(files, &self.measure)),
+            (None, None) => bail!("there are neither inputs nor a subcommand"),
+        }
+    }
+}
+
+impl FileArgs {
+    /// The files and folders that are read, by the names of their flags.
+    pub fn inputs(&self) -> Vec<(&'static str, &Path)> {
+        let mut inputs = vec![
+            ("logits", self.logits.as_path()),
+            ("labels", self.labels.as_path()),
+        ];
+        inputs.extend(self.region.iter().map(|path| ("region", path.as_path())));
+        inputs
+    }
+}
+
+impl MeasureArgs {
+    /// These arguments after a check, with the default threshold filled in, so that the manifest says which one it was.
+    ///
+    /// # Errors
+    /// Returns an error that names the flag whose value cannot be used.
+    pub fn resolved(&self) -> Result<Self> {
+        self.thresholds.check()?;
+        let mut resolved = self.clone();
+        let given = &mut resolved.thresholds.entropy_threshold;
+        if self.sizes.track.is_none() {
+            *given = given.or(Some(ENTROPY_THRESHOLD));
+        }
+        ensure!(
+            given.is_some() || self.subset.shard.count == 1,
+            "--track finds the threshold of all samples, which shard {} does not have: give it with --entropy-threshold",
+            self.subset.shard
+        );
+        Ok(resolved)
+    }
+
+    /// Which pixels are flagged and what is dropped. A threshold that is still to be found is the paper's.
+    pub fn segmentation(&self) -> Segmentation {
+        let threshold = self.thresholds.entropy_threshold;
+        Segmentation {
+            score: self.thresholds.score,
+            threshold: threshold.unwrap_or(ENTROPY_THRESHOLD) as f32,
+            min_size: self.sizes.min_size(),
+            min_object_size: self.sizes.min_object_size(),
+        }
+    }
+}
+
+impl ThresholdArgs {
+    fn check(&self) -> Result<()> {
+        ensure!(
+            !self.entropy_threshold.is_some_and(f64::is_nan),
+            "--entropy-threshold is not a number"
+        );
+        for (i, t) in self.thresholds.iter().enumerate() {
+            ensure!(
+                t.is_finite(),
+                "--thresholds has {t}, which is not a finite number"
+            );
+            ensure!(
+                !self.thresholds[..i].contains(t),
+                "--thresholds has {t} twice"
+            );
+        }
+        Ok(())
+    }
+}
+
+impl SizeArgs {
+    /// Fewest pixels of a segment: as given, else as the track says.
+    fn min_size(&self) -> u64 {
+        let of_track = self.track.map_or(0, Track::min_size);
+        self.min_size.unwrap_or(of_track)
+    }
+
+    /// Fewest pixels of an object, likewise.
+    fn min_object_size(&self) -> u64 {
+        let of_track = self.track.map_or(0, Track::min_object_size);
+        self.min_object_size.unwrap_or(of_track)
+    }
+}

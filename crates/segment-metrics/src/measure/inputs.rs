@@ -1,0 +1,126 @@
+//! What samples are read from, and all checks that the files fit together.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use artifacts::index::{Index, Sample};
+use artifacts::labels::{EvalLabel, IGNORE, MaskKind};
+use artifacts::logits::{Logits, logits_path};
+use artifacts::mask::Mask;
+
+use crate::args::{FileArgs, MeasureArgs};
+use crate::track::void_unrated;
+
+/// Logits and labels of the samples that are to be measured.
+pub(crate) struct Inputs {
+    logits: PathBuf,
+    labels: PathBuf,
+    /// The index of the labels, with the samples of this call only.
+    pub(crate) index: Index,
+    /// Number of classes of all logits.
+    pub(crate) num_classes: usize,
+    region: Option<Mask>,
+    /// Whether unrated pixels count as void.
+    voids_unrated: bool,
+    skips_without_ood: bool,
+}
+
+impl Inputs {
+    /// Opens the inputs. Whether all logits are there is checked now, so that hours of work do not end at the last sample.
+    ///
+    /// # Errors
+    /// Returns an error if the labels are of another kind, there are no samples, or the logits of one do not exist.
+    pub(crate) fn open(files: &FileArgs, args: &MeasureArgs) -> Result<Self> {
+        let (logits, labels) = (files.logits.clone(), files.labels.clone());
+        let mut index = Index::read(&labels)?;
+        ensure!(
+            index.mask_kind == MaskKind::Eval,
+            "masks in {} are of kind {:?}, but only {:?} masks tell in- from out-of-distribution: choose labels of an anomaly data set",
+            labels.display(),
+            index.mask_kind,
+            MaskKind::Eval
+        );
+        index.samples = args.subset.select(index.samples);
+        let num_classes = check_logits(&logits, &index.samples).with_context(|| {
+            let (shard, labels) = (args.subset.shard, labels.display());
+            format!("shard {shard} of {labels} cannot be measured")
+        })?;
+        Ok(Self {
+            logits,
+            labels,
+            index,
+            num_classes,
+            region: files.region.as_deref().map(Mask::read_raw).transpose()?,
+            voids_unrated: args.sizes.track.is_some(),
+            skips_without_ood: args.skip_without_ood,
+        })
+    }
+
+    /// Folder of the labels, for messages.
+    pub(crate) fn labels(&self) -> &Path {
+        &self.labels
+    }
+
+    /// The labels of a sample, void outside of the region of interest; `None` if the sample is to be skipped.
+    pub(crate) fn read_mask(&self, sample: &Sample) -> Result<Option<Mask>> {
+        let mut mask = self.index.read_mask(&self.labels, sample)?;
+        if let Some(region) = &self.region {
+            void_outside(&mut mask, region)
+                .with_context(|| format!("sample {}", sample.sample_id))?;
+        }
+        if self.voids_unrated {
+            void_unrated(&mut mask);
+        }
+        let has_ood = || mask.labels.contains(&(EvalLabel::Out as u8));
+        let is_skipped = self.skips_without_ood && !has_ood();
+        Ok((!is_skipped).then_some(mask))
+    }
+
+    /// The logits of a sample, of the size of its mask and of as many classes as those of the other samples.
+    pub(crate) fn read_logits(&self, sample: &Sample) -> Result<Logits> {
+        let size = (sample.width as usize, sample.height as usize);
+        let logits = Logits::read_sample(&self.logits, &sample.sample_id, Some(size))?;
+        ensure!(
+            logits.info.num_classes == self.num_classes,
+            "{} has {} classes, but other samples have {}: remove it and run `seg-model infer` again",
+            logits_path(&self.logits, &sample.sample_id).display(),
+            logits.info.num_classes,
+            self.num_classes
+        );
+        Ok(logits)
+    }
+}
+
+/// Checks that all samples have logits, and returns the number of classes of the first one.
+fn check_logits(logits: &Path, samples: &[Sample]) -> Result<usize> {
+    for sample in samples {
+        let path = logits_path(logits, &sample.sample_id);
+        ensure!(
+            path.exists(),
+            "{} does not exist: run `seg-model infer` with --output {} on the same labels first",
+            path.display(),
+            logits.display()
+        );
+    }
+    let first = samples.first().context("there are no samples in it")?;
+    let first = Logits::read_sample(logits, &first.sample_id, None)?;
+    Ok(first.info.num_classes)
+}
+
+/// Makes the pixels of a mask void where `region`, of the same size, is 0.
+fn void_outside(mask: &mut Mask, region: &Mask) -> Result<()> {
+    ensure!(
+        (region.width, region.height) == (mask.width, mask.height),
+        "--region has {}x{} pixels, but the mask has {}x{}: name a region of the images' size",
+        region.width,
+        region.height,
+        mask.width,
+        mask.height
+    );
+    for (label, &inside) in mask.labels.iter_mut().zip(&region.labels) {
+        if inside == 0 {
+            *label = IGNORE;
+        }
+    }
+    Ok(())
+}

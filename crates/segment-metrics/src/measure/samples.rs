@@ -1,0 +1,141 @@
+//! The loop over the samples: each is measured and written into a folder of its own.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use artifacts::index::Sample;
+use artifacts::mask::ComponentMap;
+use artifacts::stage_dir::create_dir;
+use artifacts::tables::threshold_folder;
+use rayon::prelude::*;
+use stage_cli::Progress;
+
+use crate::analysis::{SampleMetrics, Segmentation, analyze_logits};
+use crate::checkpoint::{self, Checkpoint};
+use crate::components::Components;
+use crate::measure::inputs::Inputs;
+use crate::pixel_sums::PixelSums;
+use crate::tables;
+
+/// The pixel sums are saved after at least this many samples.
+const SAVED_EVERY: usize = 32;
+
+/// What is to be measured, how, and where to.
+pub(crate) struct Measurement<'a> {
+    pub(crate) inputs: &'a Inputs,
+    pub(crate) segmentation: Segmentation,
+    pub(crate) additional_thresholds: &'a [f64],
+    /// Folder for the component maps.
+    pub(crate) components: PathBuf,
+    /// Folder for what the call needs to go on if it is interrupted.
+    pub(crate) partial: PathBuf,
+}
+
+/// Where the results of all samples are.
+pub(crate) struct Measured {
+    /// Folders with the tables of the samples that were not skipped, in the order of the samples.
+    pub(crate) folders: Vec<PathBuf>,
+    /// Pixel counts of all samples that were not skipped.
+    pub(crate) sums: PixelSums,
+}
+
+/// Measures all samples that an interrupted call has not measured already.
+pub(crate) fn measure_all(measurement: &Measurement<'_>) -> Result<Measured> {
+    let samples = &measurement.inputs.index.samples;
+    let mut checkpoint = Checkpoint::read(&measurement.partial, samples.len())?;
+    for (i, sample) in samples.iter().enumerate() {
+        if !checkpoint.is_done[i] {
+            checkpoint.add_written(i, &measurement.folder(sample))?;
+        }
+    }
+    let is_left = |&i: &usize| !checkpoint.is_done[i];
+    let left: Vec<usize> = (0..samples.len()).filter(is_left).collect();
+    let progress = Progress::new("segment-metrics", samples.len() as u64, "images");
+    progress.advance((samples.len() - left.len()) as u64);
+    for positions in left.chunks(SAVED_EVERY.max(4 * rayon::current_num_threads())) {
+        let measured = measure_some(measurement, positions, &mut checkpoint, &progress);
+        // if one sample fails, the others are kept
+        checkpoint.write(&measurement.partial)?;
+        for &i in positions {
+            checkpoint::remove_image(&measurement.folder(&samples[i]))?;
+        }
+        measured?;
+    }
+    progress.finish();
+    let folders = samples.iter().map(|sample| measurement.folder(sample));
+    Ok(Measured {
+        folders: folders.filter(|folder| folder.exists()).collect(),
+        sums: checkpoint.sums,
+    })
+}
+
+/// Measures the samples with these positions in parallel.
+fn measure_some(
+    measurement: &Measurement<'_>,
+    positions: &[usize],
+    checkpoint: &mut Checkpoint,
+    progress: &Progress,
+) -> Result<()> {
+    let checkpoint = Mutex::new(checkpoint);
+    positions.par_iter().with_max_len(1).try_for_each(|&i| {
+        let metrics = measurement.measure(&measurement.inputs.index.samples[i])?;
+        let checkpoint = checkpoint.lock();
+        let mut checkpoint = checkpoint.map_err(|_| anyhow!("another image failed"))?;
+        // sums of integers do not depend on the order
+        match metrics {
+            Some(metrics) => checkpoint.add(i, metrics.n_out > 0, &metrics.counts),
+            None => checkpoint.is_done[i] = true,
+        }
+        progress.advance(1);
+        Ok(())
+    })
+}
+
+impl Measurement<'_> {
+    /// Where the sample's tables are until they are joined with those of the others.
+    fn folder(&self, sample: &Sample) -> PathBuf {
+        self.partial.join("samples").join(&sample.sample_id)
+    }
+
+    /// Measures one sample and writes its files, unless it is to be skipped.
+    fn measure(&self, sample: &Sample) -> Result<Option<SampleMetrics>> {
+        let (id, num_classes) = (&sample.sample_id, self.inputs.num_classes);
+        let Some(mask) = self.inputs.read_mask(sample)? else {
+            return Ok(None);
+        };
+        let logits = self.inputs.read_logits(sample)?;
+        let thresholds = self.additional_thresholds;
+        let additional: Vec<f32> = thresholds.iter().map(|&t| t as f32).collect();
+        let metrics = analyze_logits(&logits, &mask, &self.segmentation, &additional);
+        drop(logits);
+        let map = component_map(&metrics.matching.segment_map);
+        let map = map.with_context(|| format!("sample {id}"))?;
+        map.write(&self.components.join(format!("{id}.png")))?;
+        let folder = self.folder(sample);
+        create_dir(&folder)?;
+        for (matching, &threshold) in metrics.additional.iter().zip(thresholds) {
+            let folder = threshold_folder(&folder, threshold);
+            create_dir(&folder)?;
+            tables::write_matching(&folder, id, &metrics, matching, num_classes)?;
+        }
+        tables::write_sample(&folder, id, &metrics, num_classes)?;
+        // last, because it marks the sample as done
+        checkpoint::write_image(&folder, metrics.n_out > 0, &metrics.counts)?;
+        Ok(Some(metrics))
+    }
+}
+
+/// The picture of segment numbers.
+fn component_map(map: &Components) -> Result<ComponentMap> {
+    ensure!(
+        u16::try_from(map.count).is_ok(),
+        "{} segments are more than the 65535 that a component map can number: drop small ones with --min-size, or raise --entropy-threshold",
+        map.count
+    );
+    Ok(ComponentMap {
+        width: map.width,
+        height: map.height,
+        ids: map.ids.iter().map(|&id| id as u16).collect(),
+    })
+}

@@ -1,0 +1,55 @@
+//! The subcommand `merge`: joins the outputs of shards into what one call over all samples writes.
+//!
+//! Tables, pixel counts and component maps are the same, byte for byte, and so is the manifest but for its duration: measuring
+//! everything afterwards finds the output up to date.
+
+mod contents;
+mod shards;
+
+use std::path::Path;
+
+use anyhow::Result;
+use artifacts::tables::thresholds_in;
+use artifacts::track;
+
+use crate::args::MergeArgs;
+use crate::merge::contents::{add_pixels, copy_components, num_classes};
+use crate::merge::shards::Shards;
+use crate::output::{COMPONENTS, finish};
+use crate::pixel_sums::PixelSums;
+use crate::tables::sources::Sources;
+use crate::{reference_tables, tables};
+
+/// Joins the outputs of shards into one.
+///
+/// # Errors
+/// Returns an error if a folder is not a finished shard, shards are missing, named twice, or made with other arguments or inputs.
+pub fn run(args: &MergeArgs, force: bool) -> Result<()> {
+    let shards = Shards::read(&args.shards)?;
+    shards.check_apart(&args.output)?;
+    let manifest = shards.manifest_of_whole()?;
+    let with_reference_tables = manifest.arguments["compat_names"] == true;
+    let Some(dir) = stage_cli::open_for(&args.output, manifest, force)? else {
+        return Ok(());
+    };
+    let components = dir.subdir(COMPONENTS)?;
+    let mut sums = PixelSums::new();
+    for folder in shards.folders() {
+        copy_components(folder, &components)?;
+        add_pixels(folder, &mut sums)?;
+    }
+    // arguments are the same in all shards, and so is what follows from them
+    let first = shards.first();
+    let (thresholds, num_classes) = (thresholds_in(first)?, num_classes(first)?);
+    let sources = Sources::Shards(shards.folders().map(Path::to_owned).collect());
+    tables::write_pixel_counts(dir.path(), &sums)?;
+    let mut counts = tables::write_joined(dir.path(), &sources, &thresholds, num_classes)?;
+    if first.join(track::FILE_NAME).exists() {
+        track::Threshold::read(first)?.write(dir.path())?;
+    }
+    if with_reference_tables {
+        reference_tables::write(dir.path(), num_classes)?;
+    }
+    counts.push(("skipped", shards.n_skipped()));
+    finish(dir, &counts)
+}

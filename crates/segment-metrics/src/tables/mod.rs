@@ -1,0 +1,134 @@
+//! The stage's tables: written for one sample while the stage works, and joined for all of them at its end.
+
+mod columns;
+mod matching;
+mod pixels;
+pub mod sources;
+
+use std::path::Path;
+
+use anyhow::Result;
+use artifacts::score::Score;
+use artifacts::stage_dir::create_dir;
+use artifacts::tables::columns::IS_FALSE_POSITIVE;
+use artifacts::tables::schema::{self, Table};
+use artifacts::tables::{threshold_folder, write_table, write_table_parts};
+use polars::prelude::DataFrame;
+
+use crate::analysis::{Matching, SampleMetrics};
+use crate::pixel_sums::PixelSums;
+use crate::tables::matching::{empty_frames, matching_frames};
+use crate::tables::pixels::{pixel_counts_frame, sample_pixels_frame};
+use crate::tables::sources::Sources;
+
+/// Writes the tables of the sample `id` at the main threshold into a folder of its own, `samples.parquet` last.
+///
+/// # Errors
+/// Returns an error if a file cannot be written.
+pub fn write_sample(
+    dir: &Path,
+    id: &str,
+    metrics: &SampleMetrics,
+    num_classes: usize,
+) -> Result<()> {
+    let table = schema::sample_pixels();
+    let frame = sample_pixels_frame(id, Some(metrics))?;
+    write_table(&dir.join(table.file_name()), &table, &frame)?;
+    write_matching(dir, id, metrics, &metrics.matching, num_classes)
+}
+
+/// Writes those tables of the sample `id` that depend on the threshold, `samples.parquet` last.
+///
+/// # Errors
+/// Returns an error if a file cannot be written.
+pub fn write_matching(
+    dir: &Path,
+    id: &str,
+    metrics: &SampleMetrics,
+    matching: &Matching,
+    num_classes: usize,
+) -> Result<()> {
+    for (table, frame) in matching_frames(id, metrics, matching, num_classes)? {
+        write_table(&dir.join(table.file_name()), &table, &frame)?;
+    }
+    Ok(())
+}
+
+/// Writes the pixel counts of all samples: non-empty bins, sorted by score name, `has_ood` and bin.
+///
+/// # Errors
+/// Returns an error if the file cannot be written.
+pub fn write_pixel_counts(output: &Path, sums: &PixelSums) -> Result<()> {
+    let table = schema::pixel_counts();
+    let mut scores = Score::ALL;
+    scores.sort_by_key(|score| score.name());
+    // one score at a time, because there are millions of bins
+    let parts = scores.into_iter().flat_map(|score| {
+        [false, true].map(|has_ood| pixel_counts_frame(score, has_ood, sums.of(has_ood).of(score)))
+    });
+    write_table_parts(&output.join(table.file_name()), &table, parts)
+}
+
+/// Joins the tables of `sources` into those of `output`, sorted by `sample_id`: at the main threshold, and at the additional
+/// `thresholds`.
+///
+/// Returns the numbers of samples, segments, false positives and objects at the main threshold, for the manifest.
+///
+/// # Errors
+/// Returns an error if a table cannot be read or written.
+pub fn write_joined(
+    output: &Path,
+    sources: &Sources,
+    thresholds: &[f64],
+    num_classes: usize,
+) -> Result<Vec<(&'static str, u64)>> {
+    let (table, empty) = (schema::sample_pixels(), sample_pixels_frame("", None)?);
+    join(output, sources, &table, empty, |_| Ok(()))?;
+    for &threshold in thresholds {
+        let output = threshold_folder(output, threshold);
+        create_dir(&output)?;
+        join_matching(&output, &sources.at_threshold(threshold), num_classes)?;
+    }
+    join_matching(output, sources, num_classes)
+}
+
+/// Joins the tables that depend on the threshold, and returns the numbers of rows and of false positives.
+fn join_matching(
+    output: &Path,
+    sources: &Sources,
+    num_classes: usize,
+) -> Result<Vec<(&'static str, u64)>> {
+    let mut counts = Vec::new();
+    for (table, empty) in empty_frames(num_classes)? {
+        let (mut n_rows, mut n_false_positives) = (0, 0);
+        join(output, sources, &table, empty, |part| {
+            n_rows += part.height() as u64;
+            if let Ok(column) = part.column(IS_FALSE_POSITIVE) {
+                n_false_positives += u64::from(column.bool()?.sum().unwrap_or(0));
+            }
+            Ok(())
+        })?;
+        counts.push((table.name, n_rows));
+        if table.name == "segments" {
+            counts.push(("false_positives", n_false_positives));
+        }
+    }
+    Ok(counts)
+}
+
+/// Writes `table` of all `sources`, one part below the other; without any part, it is `empty`. `count` is called with each part.
+fn join(
+    output: &Path,
+    sources: &Sources,
+    table: &Table,
+    empty: DataFrame,
+    mut count: impl FnMut(&DataFrame) -> Result<()>,
+) -> Result<()> {
+    let parts = sources.parts(table)?.map(|part| {
+        let part = part?;
+        count(&part)?;
+        Ok(part)
+    });
+    let parts = std::iter::once(Ok(empty)).chain(parts);
+    write_table_parts(&output.join(table.file_name()), table, parts)
+}

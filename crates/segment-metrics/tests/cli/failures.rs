@@ -1,0 +1,84 @@
+//! Inputs that cannot be used are named, with what to do.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use artifacts::labels::MaskKind;
+use artifacts::logits::Precision;
+use artifacts::mask::Mask;
+
+use crate::toy::{HEIGHT, Toy, WIDTH, flagged_logits, logits};
+
+#[test]
+fn logits_that_are_no_numbers_are_named() -> Result<()> {
+    let toy = Toy::new()?;
+    let file = toy.logits("b");
+    let mut bytes = fs::read(&file)?;
+    let last = bytes.len() - 2;
+    bytes[last..].copy_from_slice(&half::f16::NAN.to_le_bytes());
+    fs::write(&file, bytes)?;
+    toy.check_fails(
+        &[],
+        &["b.safetensors", "channel 2, row 7, column 11", "NaN"],
+    )
+}
+
+#[test]
+fn missing_and_foreign_logits_are_named() -> Result<()> {
+    let toy = Toy::new()?;
+    let file = toy.logits("b");
+    logits("other", HEIGHT, WIDTH)?.write(&file, Precision::F32)?;
+    toy.check_fails(&[], &["b.safetensors", "logits of other"])?;
+    logits("b", HEIGHT, WIDTH + 1)?.write(&file, Precision::F32)?;
+    toy.check_fails(&[], &["b.safetensors", "13x8", "12x8"])?;
+    let mut two_classes = logits("b", HEIGHT, WIDTH)?;
+    two_classes.info.num_classes = 2;
+    two_classes.write(&file, Precision::F32)?;
+    toy.check_fails(&[], &["b.safetensors", "2 classes"])?;
+    fs::remove_file(&file)?;
+    toy.check_fails(&[], &["b.safetensors", "does not exist", "seg-model infer"])?;
+    fs::remove_file(toy.path("logits/manifest.json"))?;
+    toy.check_fails(&["--limit", "1"], &["--logits", "did not finish"])
+}
+
+#[test]
+fn unusable_labels_are_named() -> Result<()> {
+    let toy = Toy::new()?;
+    let mask = toy.path("labels/masks/c.png");
+    Mask::filled(WIDTH, HEIGHT, 7).write(&mask)?;
+    toy.check_fails(&[], &["masks/c.png", "value 7"])?;
+    Mask::filled(HEIGHT, WIDTH, 0).write(&mask)?;
+    toy.check_fails(&[], &["masks/c.png", "8x12", "12x8"])?;
+    let bytes = fs::read(toy.path("labels/masks/a.png"))?;
+    fs::write(&mask, &bytes[..bytes.len() / 2])?;
+    toy.check_fails(&[], &["masks/c.png"])?;
+    toy.write_labels(MaskKind::TrainId)?;
+    toy.check_fails(&[], &["labels", "TrainId", "Eval"])?;
+    fs::remove_file(toy.path("labels/index.json")).context("there was an index")?;
+    toy.check_fails(&[], &["index.json", "cityscapes-io prepare"])
+}
+
+#[test]
+fn unusable_thresholds_are_named() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.check_fails(&["--thresholds", "0.5,0.50"], &["0.5 twice"])?;
+    toy.check_fails(
+        &["--thresholds", "NaN"],
+        &["--thresholds", "not a finite number"],
+    )?;
+    toy.check_fails(
+        &["--entropy-threshold", "NaN"],
+        &["--entropy-threshold is not a number"],
+    )
+}
+
+#[test]
+fn too_many_segments_for_a_map() -> Result<()> {
+    let toy = Toy::new()?;
+    let (width, height) = (512, 514);
+    toy.write_one_label(width, height)?;
+    let lattice = flagged_logits("a", height, width, |y, x| y % 2 == 0 && x % 2 == 0)?;
+    lattice.write(&toy.logits("a"), Precision::F16)?;
+    toy.check_fails(&[], &["sample a", "65792 segments", "--min-size"])?;
+    toy.run("out", &["--min-size", "2"])
+}

@@ -1,0 +1,8 @@
+//! The executable on tiny samples: its tables, and what it says about unusable inputs.
+
+mod failures;
+mod interrupted;
+mod merge;
+mod tables;
+mod toy;
+mod track;
