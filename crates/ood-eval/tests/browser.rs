@@ -47,17 +47,17 @@ struct Least {
     what: String,
 }
 
-/// What the browser says while it shows a page.
+/// What a browser reports about a page that it shows.
 #[derive(Debug)]
 struct Visit {
     findings: Findings,
     /// Lines of the page's console.
     console: Vec<String>,
-    /// Addresses that the page, and not the browser for itself, asks the network for.
+    /// Addresses that the page requests from the network; requests of the browser itself are left out.
     requests: Vec<String>,
 }
 
-/// The browser, or `None` if there is none and none is asked for.
+/// The browser; `None` if there is none and `OODSEG_BROWSER` names none.
 fn browser() -> Result<Option<PathBuf>> {
     let asked = std::env::var("OODSEG_BROWSER").ok();
     let asked = asked.filter(|name| !name.is_empty());
@@ -81,7 +81,7 @@ fn browser() -> Result<Option<PathBuf>> {
     Ok(found.map(PathBuf::from))
 }
 
-/// Opens `html` in a frame of `width` pixels: the window of a headless browser cannot be as narrow as a phone.
+/// Opens `html` in a frame of `width` pixels, because the window of a headless browser cannot be as narrow as a phone.
 fn visit(browser: &Path, html: &str, width: u32, is_dark: bool) -> Result<Visit> {
     let dir = tempfile::tempdir()?;
     let file = |name: &str| dir.path().join(name);
@@ -121,9 +121,9 @@ fn visit(browser: &Path, html: &str, width: u32, is_dark: bool) -> Result<Visit>
     let log = String::from_utf8_lossy(&done.stderr);
     let found = dom.split("<pre id=\"findings\">").nth(1);
     let found = found.and_then(|rest| rest.split("</pre>").next());
-    let found = found.with_context(|| format!("the browser shows nothing: {log}"))?;
+    let found = found.with_context(|| format!("the browser printed no page: {log}"))?;
     let findings = serde_json::from_slice(&BASE64_STANDARD.decode(found)?)
-        .with_context(|| format!("the probe is silent: {log}"))?;
+        .with_context(|| format!("the probe printed no findings: {log}"))?;
     let console = log.lines().filter(|line| line.contains(":CONSOLE"));
     Ok(Visit {
         findings,
@@ -132,7 +132,7 @@ fn visit(browser: &Path, html: &str, width: u32, is_dark: bool) -> Result<Visit>
     })
 }
 
-/// Addresses in Chromium's network log that a page asked for; what the browser wants for itself has no origin.
+/// Addresses in Chromium's network log that a page requested. Requests of the browser itself have no origin.
 fn requests(log: &str) -> Result<Vec<String>> {
     let log: Value = serde_json::from_str(log)?;
     let events = log["events"].as_array().context("events")?;
@@ -144,7 +144,7 @@ fn requests(log: &str) -> Result<Vec<String>> {
     Ok(events.iter().filter_map(of_page).collect())
 }
 
-/// A report of the toy runs with every part that it can have.
+/// A report of the toy runs with all parts that a report can have.
 fn report(root: &Path) -> Result<String> {
     common::write_world(root)?;
     let run = |args: &[&str]| {
@@ -212,7 +212,7 @@ fn report_reads_well_in_a_browser() -> Result<()> {
     Ok(())
 }
 
-/// What is never there in the report would be seen if it were.
+/// The probe finds everything that the other test asserts to be absent.
 #[test]
 fn a_bad_page_is_found_out() -> Result<()> {
     let Some(browser) = browser()? else {

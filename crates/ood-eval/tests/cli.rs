@@ -186,11 +186,10 @@ fn benchmark_figures_stand_in_a_table_of_their_own() -> Result<()> {
     let html = std::fs::read_to_string(root.join("report/report.html"))?;
     assert!(html.contains("lost: SegmentMeIfYouCan") && html.contains("#benchmark"));
     std::fs::remove_file(root.join("base/benchmark/lost/threshold.json"))?;
-    let text = fail(&mut evaluate(root, &["--force"]), &[])?;
-    assert!(
-        text.contains("threshold.json") && text.contains("--track"),
-        "{text}"
-    );
+    fail(
+        &mut evaluate(root, &["--force"]),
+        &["threshold.json", "--track"],
+    )?;
     Ok(())
 }
 
@@ -238,14 +237,12 @@ fn tables_without_the_height_of_images_are_refused() -> Result<()> {
     table.columns.retain(|c| c.name != "height");
     artifacts::tables::write_table(&old, &table, &frame.drop("height")?)?;
     std::fs::rename(&old, &path)?;
-    let text = fail(&mut evaluate(root, &[]), &[])?;
-    for word in [
+    let words = [
         "samples.parquet",
         "no column \"height\"",
         "run `segment-metrics` again with --force",
-    ] {
-        assert!(text.contains(word), "{word:?} is not in {text}");
-    }
+    ];
+    fail(&mut evaluate(root, &[]), &words)?;
     Ok(())
 }
 
@@ -324,7 +321,7 @@ fn errors_name_the_file_and_what_to_do() -> Result<()> {
     Ok(())
 }
 
-/// Copies the tables of the main threshold to a further one.
+/// Copies the tables of the main threshold to another threshold.
 fn at_threshold(root: &Path, stage: &str, tables: &[&str], threshold: &str) -> Result<()> {
     let from = root.join(stage).join("lost");
     let to = from.join("thresholds").join(threshold);
@@ -347,7 +344,7 @@ fn figures_over_the_threshold_are_a_table_and_two_charts() -> Result<()> {
         at_threshold(root, "retrained/segments", &tables, threshold)?;
     }
     at_threshold(root, "retrained/meta", &["decisions"], "0.6")?;
-    // the main threshold is one of them if the manifest has it, and not twice
+    // the main threshold is one of them if the manifest has it, but only once
     for (run, threshold) in [("base", 0.25), ("retrained", 0.4)] {
         let path = root.join(run).join("segments/lost/manifest.json");
         let mut manifest = Manifest::read_file(&path)?;
@@ -383,8 +380,7 @@ fn figures_over_the_threshold_are_a_table_and_two_charts() -> Result<()> {
     let html = std::fs::read_to_string(root.join("report/report.html"))?;
     assert!(html.contains("Missed objects over the threshold"));
     std::fs::remove_file(root.join("base/segments/lost/thresholds/0.6/overlaps.parquet"))?;
-    let text = fail(&mut evaluate(root, &["--force"]), &[])?;
-    assert!(text.contains("at the threshold 0.6"), "{text}");
+    fail(&mut evaluate(root, &["--force"]), &["at the threshold 0.6"])?;
     Ok(())
 }
 
@@ -470,15 +466,11 @@ fn published_results_stand_apart() -> Result<()> {
         assert!(rows.contains(part), "{part}");
     }
     assert!(html.contains("Published rows: a table."));
-    // they are no results of this report
+    // they are not among the results of this report
     let results = std::fs::read_to_string(root.join("report/results.md"))?;
     assert!(!results.contains("method"));
     std::fs::write(&file, row)?;
-    let text = fail(&mut report(root, &published), &[])?;
-    assert!(
-        text.contains("published.toml") && text.contains("fpr95"),
-        "{text}"
-    );
+    fail(&mut report(root, &published), &["published.toml", "fpr95"])?;
     Ok(())
 }
 
@@ -537,12 +529,14 @@ fn report_names_a_sample_that_the_labels_lack() -> Result<()> {
     let index = root.join("labels/lost/index.json");
     let text = std::fs::read_to_string(&index)?.replace("\"lost_000001\"", "\"lost_000000\"");
     std::fs::write(&index, text)?;
-    let text = fail(&mut report(root, &["--labels", "labels"]), &[])?;
-    for word in ["lost_000001", "labels/lost/index.json", "--labels"] {
-        assert!(text.contains(word), "{word:?} is not in {text}");
-    }
-    let text = fail(&mut report(root, &["--labels", "nowhere"]), &[])?;
-    assert!(text.contains("nowhere/lost"), "{text}");
+    fail(
+        &mut report(root, &["--labels", "labels"]),
+        &["lost_000001", "labels/lost/index.json", "--labels"],
+    )?;
+    fail(
+        &mut report(root, &["--labels", "nowhere"]),
+        &["nowhere/lost"],
+    )?;
     Ok(())
 }
 
@@ -702,13 +696,11 @@ fn compare_says_which_differences_are_real() -> Result<()> {
     succeed(&mut compare(root, ["a=base", "b=base"], &["--force"]))?;
     let csv = read("compare.csv")?;
     assert!(csv.lines().skip(1).all(|l| l.ends_with(",open")), "{csv}");
-    let text = fail(&mut compare(root, ["a=base", "b=base,retrained"], &[]), &[])?;
-    assert!(text.contains("--run NAME=DIR twice"), "{text}");
+    fail(
+        &mut compare(root, ["a=base", "b=base,retrained"], &[]),
+        &["--run NAME=DIR twice"],
+    )?;
     std::fs::remove_file(root.join("base/segments/lost/sample_pixels.parquet"))?;
-    let text = fail(&mut compare(root, runs, &[]), &[])?;
-    assert!(
-        text.contains("segment-metrics") && text.contains("lost"),
-        "{text}"
-    );
+    fail(&mut compare(root, runs, &[]), &["segment-metrics", "lost"])?;
     Ok(())
 }

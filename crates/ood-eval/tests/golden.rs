@@ -1,4 +1,4 @@
-//! Figures of the reference implementation and of `SegmentMeIfYouCan`'s benchmark.
+//! Metrics compared with those of the reference implementation, of cityscapesScripts and of `SegmentMeIfYouCan`'s benchmark.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -60,7 +60,7 @@ fn golden_pixel_figures_of_the_reference() -> Result<()> {
     Ok(())
 }
 
-/// Every folder of `closed_set` is a case; `closed_set/make.py` has made them with cityscapesScripts.
+/// Every folder of `closed_set` is a case, made by `closed_set/make.py` with cityscapesScripts.
 #[test]
 fn golden_closed_set_figures_of_cityscapes_scripts() -> Result<()> {
     let dir = golden_or_committed("closed_set");
@@ -117,7 +117,7 @@ fn golden_calibration_error() -> Result<()> {
     Ok(())
 }
 
-/// Pixel figures of `smiyc`: those of an exact sort, and those of the benchmark's tool, whose bins differ from frame to frame.
+/// Metrics of the pixels in `smiyc`: those of an exact sort, and those of the benchmark's tool, whose bins differ from frame to frame.
 #[test]
 fn golden_pixel_figures_of_the_benchmark() -> Result<()> {
     let dir = golden("smiyc");
@@ -141,7 +141,7 @@ fn golden_pixel_figures_of_the_benchmark() -> Result<()> {
             );
         }
     };
-    // halves are the least scores of bins, so that nothing is lost by binning
+    // half floats are the smallest scores of bins, so nothing is lost by binning
     let keys = [
         "ap",
         "auroc",
@@ -171,7 +171,7 @@ fn golden_pixel_figures_of_the_benchmark() -> Result<()> {
     Ok(())
 }
 
-/// All rated pixels of the frames in `dir` by score.
+/// The evaluated pixels of all frames in `dir` by score.
 fn half_histogram(dir: &Path) -> Result<Histogram> {
     let mut bins: BTreeMap<u32, BinCount> = BTreeMap::new();
     for frame in 0.. {

@@ -8,43 +8,48 @@ use artifacts::score::Score;
 use serde::Serialize;
 use stage_cli::{Subset, one_of};
 
+/// Headings of the help.
+const INPUT: &str = "Input";
+const OUTPUT: &str = "Output";
+const BENCHMARK: &str = "Folders of the benchmark";
+
 /// Which scores to write, for which images and in which formats.
 #[derive(clap::Args, Clone, Debug, Serialize)]
 pub struct ExportArgs {
     /// Logits, an output of `seg-model infer`; without --labels and --folder, all of them are exported.
-    #[arg(long)]
+    #[arg(long, help_heading = INPUT)]
     #[serde(skip)]
     pub logits: PathBuf,
     /// Labels of the same samples, an output of `cityscapes-io prepare`: its index names samples and images.
-    #[arg(long)]
+    #[arg(long, help_heading = INPUT)]
     #[serde(skip)]
     pub labels: Option<PathBuf>,
     /// Folder of the images that the logits were computed from, as in `seg-model infer --folder`, instead of --labels.
-    #[arg(long, conflicts_with = "labels")]
+    #[arg(long, conflicts_with = "labels", help_heading = INPUT)]
     #[serde(skip)]
     pub folder: Option<PathBuf>,
     /// Directory to write the files to, with a folder for each format.
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     #[serde(skip)]
     pub output: PathBuf,
     /// Score of each pixel: the higher, the more likely the pixel is out-of-distribution.
-    #[arg(long, default_value = "entropy", value_parser = one_of(&Score::ALL, Score::name))]
+    #[arg(long, default_value = "entropy", value_parser = one_of(&Score::ALL, Score::name), help_heading = OUTPUT)]
     pub score: Score,
     /// Formats, separated by commas.
-    #[arg(long, value_enum, value_delimiter = ',', required = true)]
+    #[arg(long, value_enum, value_delimiter = ',', required = true, help_heading = OUTPUT)]
     pub format: Vec<Format>,
     /// Upsample to the size of the image files instead of the size at which the labels were prepared.
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub image_size: bool,
     /// Name of the method in the benchmark's folders.
-    #[arg(long, default_value = "oodseg", value_parser = plain_name)]
+    #[arg(long, default_value = "oodseg", value_parser = plain_name, help_heading = BENCHMARK)]
     pub method: String,
     /// Name of the data set in the benchmark's folders, such as `ObstacleTrack-validation`. The default is the name in the index,
     /// or `folder` without --labels.
-    #[arg(long, value_parser = plain_name)]
+    #[arg(long, value_parser = plain_name, help_heading = BENCHMARK)]
     pub dataset: Option<String>,
     /// Which of the samples to export.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = INPUT)]
     #[serde(flatten)]
     pub subset: Subset,
 }

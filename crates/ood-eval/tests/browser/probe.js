@@ -1,4 +1,4 @@
-// Looks at the page that it stands in, and tells the frame around it what it found.
+// Measures the page that contains this script, and sends the findings to the frame around it.
 function channels(color) {
   const [r, g, b, a = 1] = color.match(/[\d.]+/g).map(Number);
   return { rgb: [r, g, b], a };
@@ -6,7 +6,7 @@ function channels(color) {
 function over(top, a, below) {
   return top.map((c, i) => a * c + (1 - a) * below[i]);
 }
-// What lies behind the text of an element.
+// The color behind the text of an element.
 function ground(element) {
   if (!element) return matchMedia("(prefers-color-scheme: dark)").matches ? [18, 18, 18] : [255, 255, 255];
   const { rgb, a } = channels(getComputedStyle(element).backgroundColor);
