@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use artifacts::index::Sample;
-use artifacts::stage_dir::{Opened, StageDir};
+use artifacts::stage_dir::{Opened, Request, StageDir};
 
 /// A complete directory as the stage `name` would leave it, filled by `write`. One that is there already is replaced.
 ///
@@ -13,7 +13,8 @@ use artifacts::stage_dir::{Opened, StageDir};
 /// Returns an error if `write` does, or the directory cannot be written.
 pub fn stage_output(dir: &Path, name: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     fs::create_dir_all(dir.parent().context("a folder around the output")?)?;
-    match StageDir::open(dir, name, &serde_json::json!({}), &[], true)? {
+    let request = Request::new(dir, name, &serde_json::json!({}), &[], true)?;
+    match StageDir::open(request)? {
         Opened::Work(stage) => {
             write(stage.path())?;
             stage.finish(&[])?;

@@ -60,7 +60,7 @@ const REPLACED: &str = "replaced.json";
 /// When a finished result may be replaced by that of other work without `--force`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replacing {
-    /// Always: the stage is cheap, and users try it with several arguments. Says what it replaces.
+    /// Always, but that of another shard: the stage is cheap, and users try it with several arguments. Says what it replaces.
     Freely,
     /// If it was made with the same arguments from inputs that changed since. Other arguments could be those of another shard or
     /// format, whose files are as valuable.
@@ -75,6 +75,7 @@ pub struct StageDir {
     output: PathBuf,
     work: PathBuf,
     manifest: Manifest,
+    reads: Vec<PathBuf>,
     started: Instant,
     _lock: Lock,
 }
@@ -85,7 +86,7 @@ pub enum Opened {
     /// It is complete and was made by the same work.
     Done(Box<Manifest>),
     /// It is to be written. Files that are already in [`StageDir::path`] were made by the same work and can be kept.
-    Work(StageDir),
+    Work(Box<StageDir>),
 }
 
 /// What a stage is about to do.
@@ -176,13 +177,14 @@ impl StageDir {
             may_replace(output, earlier, &work, force, replacing)?;
         }
         prepare_work(&in_progress, &work, force, replacing)?;
-        Ok(Opened::Work(Self {
+        Ok(Opened::Work(Box::new(Self {
             output: output.to_owned(),
             work: in_progress,
             manifest: work,
+            reads,
             started: Instant::now(),
             _lock: lock,
-        }))
+        })))
     }
 
     /// The folder in which the stage writes its files, which [`finish`](Self::finish) moves to the output.
@@ -222,7 +224,8 @@ impl StageDir {
     }
 
     fn ensure_inputs_are_the_same(&self) -> Result<()> {
-        for (name, input) in &self.manifest.inputs {
+        let read = |input: &&Input| self.reads.contains(&input.path);
+        for (name, input) in self.manifest.inputs.iter().filter(|(_, input)| read(input)) {
             let now = Input::of(&input.path).with_context(|| format!("--{name} is gone"))?;
             ensure!(
                 now.blake3 == input.blake3,
@@ -293,7 +296,9 @@ fn may_replace(
         return Ok(());
     }
     let differences = differences(earlier, work);
+    let is_other_shard = earlier.arguments.get("shard") != work.arguments.get("shard");
     let is_allowed = match replacing {
+        _ if is_other_shard => false,
         Replacing::Freely => true,
         Replacing::SameArguments => earlier.same_arguments(work),
         Replacing::WithForce => false,
@@ -343,13 +348,25 @@ fn prepare_work(dir: &Path, work: &Manifest, force: bool, replacing: Replacing) 
 
 /// Refuses an output that is an input, or inside of one, or around one.
 fn ensure_apart(output: &Path, input: &Path) -> Result<()> {
-    let (Ok(output_path), Ok(input_path)) = (resolve(output), resolve(input)) else {
-        return Ok(()); // one of them does not exist, which is reported where it matters
-    };
+    ensure_not_around(output, input)?;
+    ensure!(
+        !(resolve(output)?.starts_with(resolve(input)?) && input.is_dir()),
+        "the output {} is inside of a folder that is read ({}): choose another --output",
+        output.display(),
+        input.display()
+    );
+    Ok(())
+}
+
+/// Refuses an output that is an input or contains one. An output inside of an input is allowed where the stage leaves it out, such
+/// as a folder of images.
+///
+/// # Errors
+/// Returns an error that names both paths.
+pub fn ensure_not_around(output: &Path, input: &Path) -> Result<()> {
+    let (output_path, input_path) = (resolve(output)?, resolve(input)?);
     let relation = if output_path == input_path {
         "is also read"
-    } else if output_path.starts_with(&input_path) && input_path.is_dir() {
-        "is inside of a folder that is read"
     } else if input_path.starts_with(&output_path) {
         "contains a file or folder that is read"
     } else {
@@ -381,11 +398,11 @@ fn resolve(path: &Path) -> Result<PathBuf> {
 fn some_of(files: &[PathBuf]) -> String {
     const SHOWN: usize = 3;
     let shown = files.iter().take(SHOWN).map(|f| f.display().to_string());
-    let mut text = shown.collect::<Vec<_>>().join(", ");
-    if files.len() > SHOWN {
-        text += &format!(" and {} more", files.len() - SHOWN);
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match files.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
-    text
 }
 
 /// Creates a folder, and its parents where they are missing.

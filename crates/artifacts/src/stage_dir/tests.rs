@@ -51,7 +51,7 @@ impl Toy {
     }
 
     /// Does the work of the stage: files that hold the argument, in two folders.
-    fn write(&self, dir: &StageDir, argument: u32) -> Result<()> {
+    fn write(dir: &StageDir, argument: u32) -> Result<()> {
         fs::write(dir.path().join("table"), argument.to_string())?;
         fs::write(dir.subdir("masks")?.join(format!("{argument}.png")), "mask")?;
         fs::write(dir.partial()?.join("checkpoint"), "state")?;
@@ -61,7 +61,7 @@ impl Toy {
 
     fn make(&self, argument: u32) -> Result<()> {
         let dir = work(self.open(argument)?);
-        self.write(&dir, argument)?;
+        Self::write(&dir, argument)?;
         dir.finish(&[("samples", 1)])?;
         Ok(())
     }
@@ -86,7 +86,7 @@ impl Toy {
 
 fn work(opened: Opened) -> StageDir {
     match opened {
-        Opened::Work(dir) => dir,
+        Opened::Work(dir) => *dir,
         Opened::Done(_) => panic!("should not be done"),
     }
 }
@@ -96,7 +96,7 @@ fn is_done(opened: &Opened) -> bool {
 }
 
 fn error(result: Result<Opened>) -> String {
-    format!("{:#}", result.err().expect("an error"))
+    format!("{:#}", result.expect_err("an error"))
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn done_continued_and_redone() -> Result<()> {
     let dir = work(toy.open(1)?);
     assert!(dir.path().join("table").exists(), "the same work goes on");
     assert!(!dir.path().join("masks/.half.tmp").exists());
-    toy.write(&dir, 1)?;
+    Toy::write(&dir, 1)?;
     dir.finish(&[])?;
     assert_eq!(toy.files(), ["manifest.json", "masks/1.png", "table"]);
     assert!(is_done(&toy.open(1)?));
@@ -119,7 +119,7 @@ fn done_continued_and_redone() -> Result<()> {
         toy.is_whole(1),
         "the earlier result stays until the new one is complete"
     );
-    toy.write(&dir, 2)?;
+    Toy::write(&dir, 2)?;
     drop(dir); // killed
     assert!(is_done(&toy.open(1)?), "and may be asked for again");
     toy.make(2)?;
@@ -140,7 +140,7 @@ fn a_crash_at_any_step_of_the_swap_loses_nothing() -> Result<()> {
         let toy = Toy::new()?;
         toy.make(1)?;
         let dir = work(toy.open(2)?);
-        toy.write(&dir, 2)?;
+        Toy::write(&dir, 2)?;
         STEPS_LEFT.set(Some(step));
         let finished = dir.finish(&[]);
         STEPS_LEFT.set(None);
@@ -173,7 +173,7 @@ fn a_crash_at_any_step_of_the_swap_loses_nothing() -> Result<()> {
 fn other_work_finds_a_swapped_result_too() -> Result<()> {
     let toy = Toy::new()?;
     let dir = work(toy.open(1)?);
-    toy.write(&dir, 1)?;
+    Toy::write(&dir, 1)?;
     STEPS_LEFT.set(Some(1));
     assert!(dir.finish(&[]).is_err());
     STEPS_LEFT.set(None);
@@ -273,7 +273,7 @@ fn two_calls_do_not_write_one_output() -> Result<()> {
         text.contains("is being written by another call (process"),
         "{text}"
     );
-    toy.write(&first, 1)?;
+    Toy::write(&first, 1)?;
     first.finish(&[])?;
     assert!(is_done(&toy.open(1)?));
     assert!(!toy.output().join(".lock").exists());
@@ -355,7 +355,7 @@ fn files_that_another_program_wrote_are_other_inputs() -> Result<()> {
 fn inputs_that_change_meanwhile_are_noticed() -> Result<()> {
     let toy = Toy::new()?;
     let dir = work(toy.open(1)?);
-    toy.write(&dir, 1)?;
+    Toy::write(&dir, 1)?;
     fs::write(toy.input(), "2")?;
     let text = format!("{:#}", dir.finish(&[]).expect_err("changed"));
     assert!(text.contains("changed while it was read"), "{text}");
