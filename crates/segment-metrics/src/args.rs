@@ -28,15 +28,14 @@ pub struct Args {
     /// What to do in place of measuring.
     #[command(subcommand)]
     pub command: Option<Command>,
-    // before the groups, whose headings apply to all flags that follow
+    /// Flags of every stage. They come before the groups, whose headings apply to all flags that follow.
     #[command(flatten)]
-    #[allow(missing_docs, reason = "it would replace the help of the command")]
     pub common: Common,
+    /// What is read and written; absent with a subcommand.
     #[command(flatten, next_help_heading = "Files")]
-    #[allow(missing_docs, reason = "it would replace the help of the command")]
     pub files: Option<FileArgs>,
+    /// How samples are measured.
     #[command(flatten)]
-    #[allow(missing_docs, reason = "it would replace the help of the command")]
     pub measure: MeasureArgs,
 }
 
@@ -78,27 +77,27 @@ pub struct FileArgs {
 /// How the plain call measures. The serialized form stands in the manifest.
 #[derive(clap::Args, Clone, Debug, Serialize)]
 pub struct MeasureArgs {
+    /// From which score on pixels are flagged.
     #[command(flatten, next_help_heading = "Thresholds")]
     #[serde(flatten)]
-    #[allow(missing_docs, reason = "it would replace the help of the command")]
     pub thresholds: ThresholdArgs,
+    /// Which segments and objects are large enough to count.
     #[command(flatten, next_help_heading = "Benchmark")]
     #[serde(flatten)]
-    #[allow(missing_docs, reason = "it would replace the help of the command")]
     pub sizes: SizeArgs,
     /// Leave out images without any out-of-distribution pixel.
     #[arg(long, help_heading = "Samples")]
     pub skip_without_ood: bool,
+    /// Which samples are measured.
     #[command(flatten, next_help_heading = "Samples")]
     #[serde(flatten)]
-    #[allow(missing_docs, reason = "it would replace the help of the command")]
     pub subset: Subset,
     /// Write `reference_segments.csv` and `reference_objects.csv` too: the tables with the column names of the paper's code.
     #[arg(long, help_heading = "Files")]
     pub compat_names: bool,
 }
 
-/// Where scores are cut into segments.
+/// From which score on pixels are flagged.
 #[derive(clap::Args, Clone, Debug, Serialize)]
 pub struct ThresholdArgs {
     /// Flag pixels whose score is at least T; the entropy is in [0, 1], as a share of ln C. Default: 0.7 (Chan et al. 2021), or

@@ -1,17 +1,17 @@
 //! Pixel counts as bytes, for the files from which an interrupted call goes on (see [`checkpoint`](crate::checkpoint)).
 //!
-//! The counts of an image are an array of millions of bins, of which some ten thousand have pixels. Only these are written, each as
-//! its distance from the one before, and its two numbers of pixels. Distances and counts are mostly below 128, so all numbers are
-//! LEB128: seven bits a byte, the lowest first, and an eighth bit that says whether more follow. A usual bin takes three
-//! bytes; plain numbers would take three times as many in total.
+//! The counts of an image are arrays of 1.8 million bins, of which some hundred thousand have pixels. Only these are written, each
+//! as its distance from the one before, and its two numbers of pixels. Distances and counts are mostly below 128, so all numbers are
+//! LEB128: seven bits a byte, the lowest first, and an eighth bit that says whether more follow. Bins of images of 1024x2048 pixels
+//! take 3.0 bytes on average, 1 MB or 2 for the image; 32-bit numbers would take four times as much.
 //!
 //! ```text
 //! for each score:     number of bins
 //!     for each bin:   number of the bin − that of the one before (from 0)   n_in   n_out
 //! ```
 //!
-//! No number says how long the whole is, because nothing of the form of a length is believed when it is read: bins are added one by
-//! one to counts of a fixed size, which refuse bins that do not exist.
+//! No length is trusted when the bytes are read: bins are added one by one to counts of a fixed size, which refuse bins that do not
+//! exist, so that a damaged file cannot ask for memory.
 
 use anyhow::{Context, Result, bail};
 use measures::pixel_counts::{BinCount, Count, ScoreCounts};
