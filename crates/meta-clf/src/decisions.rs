@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use artifacts::tables::columns::{IS_FALSE_POSITIVE, IS_REJECTED, SAMPLE_ID, SEGMENT_ID};
 use artifacts::tables::{schema, write_table};
 use polars::prelude::{Column, DataFrame};
 
@@ -68,11 +69,11 @@ impl<'a> Decisions<'a> {
         let frame = DataFrame::new(
             s.len(),
             vec![
-                Column::new("sample_id".into(), &s.sample_ids[..]),
-                Column::new("segment_id".into(), &s.segment_ids[..]),
-                Column::new("is_false_positive".into(), &s.is_false_positive[..]),
+                Column::new(SAMPLE_ID.into(), &s.sample_ids[..]),
+                Column::new(SEGMENT_ID.into(), &s.segment_ids[..]),
+                Column::new(IS_FALSE_POSITIVE.into(), &s.is_false_positive[..]),
                 Column::new("false_positive_prob".into(), probs),
-                Column::new("is_rejected".into(), is_rejected),
+                Column::new(IS_REJECTED.into(), is_rejected),
             ],
         )?;
         write_table(&dir.join(table.file_name()), &table, &frame)

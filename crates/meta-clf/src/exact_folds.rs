@@ -2,8 +2,8 @@
 //!
 //! Every fold is fitted in one of two ways, chosen by what is faster; both start from the minimum over all rows.
 //!
-//! - Together with other folds, by gradients of the shared table ([`crate::left_out`]). The fold's own standardization enters as
-//!   a scale and a shift for each metric ([`crate::fold_scaler`]). This is the way of almost all folds.
+//! - Together with other folds, by gradients of the shared table ([`crate::left_out`]). The fold's own standardization enters
+//!   as a scale and a shift for each metric ([`crate::fold_scaler`]). This is the way of almost all folds.
 //! - Alone, by the Newton method on a copy of the rows that is standardized anew ([`minimize`]): where a fold holds out so many
 //!   rows that taking them out of the Hessian one by one would take longer than a new factorization (more rows than columns),
 //!   where a metric is so nearly constant without the held-out rows that its new scale cannot be computed from sums, and where
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn leaving_out_is_the_same_as_never_having_had() -> Result<()> {
+    fn held_out_rows_do_not_influence_their_predictions() -> Result<()> {
         let all = segments(&[
             ("a", true),
             ("a", false),
@@ -177,7 +177,8 @@ mod tests {
         Ok(())
     }
 
-    /// Many rows with features of all kinds: correlated, rare, constant but for one row, constant. At least 12 of them.
+    /// Many rows with features of all kinds: correlated, rarely not 0, constant but for one row, constant. `n_features` is at
+    /// least 12.
     fn many(n: usize, n_images: usize, n_features: usize) -> Segments {
         let mut state = 1_u64;
         let mut random = || {
@@ -196,7 +197,7 @@ mod tests {
             let rare = if u[1] > 0.98 { u[2] } else { 0.0 };
             let single = if i == n / 3 { 0.25 } else { 0.1 };
             all.features.extend([u[0] * 1e4 + u[1], rare, single, 7.3]);
-            // the more alike, the later
+            // later ones are more alike
             let mixed = (12..n_features).map(|j| u[j % 8] - u[j / 8 % 8] + random() / j as f64);
             all.features.extend(mixed);
             all.sample_ids.push(format!("{:04}", i * n_images / n));

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use artifacts::model_file::Linear;
+use artifacts::tables::columns::{SAMPLE_ID, SEGMENT_ID};
 use artifacts::tables::{schema, write_table};
 use polars::prelude::{Column, DataFrame};
 
@@ -84,8 +85,8 @@ pub fn write_contributions(
     design: &Design,
 ) -> Result<()> {
     let mut columns = vec![
-        Column::new("sample_id".into(), &segments.sample_ids[..]),
-        Column::new("segment_id".into(), &segments.segment_ids[..]),
+        Column::new(SAMPLE_ID.into(), &segments.sample_ids[..]),
+        Column::new(SEGMENT_ID.into(), &segments.segment_ids[..]),
         Column::new("intercept".into(), vec![linear.intercept; segments.len()]),
     ];
     for (j, (name, coefficient)) in segments.names.iter().zip(&linear.coefficients).enumerate() {

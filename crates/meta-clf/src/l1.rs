@@ -272,7 +272,7 @@ fn soft_threshold(x: f64, threshold: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// Rows of which two columns tell something, two are copies of each other, and one is constant.
+    /// Rows with two informative columns, of which one has a copy, four random columns, and a constant one.
     fn problem(n: usize) -> (Design, Vec<bool>) {
         let mut state = 3_u64;
         let mut random = || {
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_criterion_finds_what_tells_something() -> Result<()> {
+    fn the_criterion_finds_the_informative_columns() -> Result<()> {
         let (design, truth) = problem(300);
         let path = path(&design, &truth)?;
         let chosen = &path[best(&path)];

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
-use artifacts::atomic::write_atomic;
+use artifacts::atomic::write_bytes;
 use artifacts::look::colors::{self, NUM_LINES};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -15,6 +15,8 @@ pub const FILE_NAME: &str = "path.svg";
 
 /// Width and height of the chart with its legend.
 const SIZE: (u32, u32) = (1440, 900);
+
+/// Font of axes, with its size in pixels.
 const FONT: (&str, u32) = ("sans-serif", 26);
 
 /// Space right of the chart, for the legend.
@@ -31,12 +33,10 @@ const NAMED: usize = 10;
 pub fn write(dir: &Path, names: &[String], path: &[PathPoint], chosen: usize) -> Result<()> {
     let mut svg = String::new();
     draw(&mut svg, names, path, chosen).map_err(|e| anyhow!("could not draw {FILE_NAME}: {e}"))?;
-    write_atomic(&dir.join(FILE_NAME), |w| {
-        std::io::Write::write_all(w, svg.as_bytes())?;
-        Ok(())
-    })
+    write_bytes(&dir.join(FILE_NAME), svg.as_bytes())
 }
 
+/// Color of the line `number` of the named metrics.
 fn color(number: usize) -> RGBColor {
     let [r, g, b] = colors::line(number);
     RGBColor(r, g, b)

@@ -26,8 +26,8 @@
 //!
 //! # Where to start
 //!
-//! Leaving out a few of many rows moves the minimum little, so every fold starts from the minimum θ₀ of all rows. Its Hessian
-//! there is close to
+//! Leaving out a few of many rows moves the minimum little, so every fold starts from the minimum θ₀ of all rows. With the
+//! probabilities pᵢ = σ(θ₀·xᵢ), its Hessian there is close to
 //!
 //! ```text
 //! H = I + Σ pᵢ (1 − pᵢ) xᵢ xᵢᵀ over all rows − Σ pᵢ (1 − pᵢ) xᵢ xᵢᵀ over R.
@@ -40,13 +40,13 @@
 //! # How to go on
 //!
 //! A quasi-Newton step −B⁻¹ ∇f with B = H shrinks the gradient by a factor that depends on how wrong H is. Each step s also
-//! changes the gradient by y, and a better B satisfies the secant equation B s = y. BFGS starts from H and updates B after every
-//! step so that the latest equation holds; B stays positive definite as long as s·y > 0. Its limited-memory form applies B⁻¹ by
-//! inner products with the steps so far, all of which are kept, because they are few. So convergence is superlinear without
-//! another factorization.
+//! changes the gradient by y, and a better B satisfies the secant equation B s = y. BFGS starts from H and updates B after
+//! every step so that the latest equation holds; B stays positive definite as long as s·y > 0. Its limited-memory form applies
+//! B⁻¹ by inner products with the steps so far, all of which are kept, because they are few. So convergence is superlinear
+//! without another factorization.
 //!
 //! Steps have length one and there is no line search, because f near its minimum is almost quadratic. Where that does not hold,
-//! this is noticed: if a gradient is longer than the one before, s·y is not positive, or [`MAX_GRADIENTS`] are not enough, the
+//! this is noticed: if a gradient is longer than the one before, s·y is not positive, or `MAX_GRADIENTS` are not enough, the
 //! fold is given up here, and the caller fits it by the safe and slow Newton method.
 //!
 //! # Why the result is exact

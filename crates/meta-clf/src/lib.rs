@@ -5,8 +5,8 @@
 //! - `apply` predicts other segments with such a model.
 //!
 //! Images are never opened, and component maps only for `--masks`: which objects are missed after rejection follows from
-//! `decisions` and the table `overlaps`. Segments at other thresholds (`segment-metrics --thresholds`) get a classifier of their
-//! own each, in `thresholds/<T>/`.
+//! `decisions` and the table `overlaps`. Segments at other thresholds (`segment-metrics --thresholds`) get a classifier of
+//! their own each, in `thresholds/<T>/`.
 //!
 //! ```text
 //! meta-clf fit --segments runs/segments/lost_and_found --output runs/meta/lost_and_found

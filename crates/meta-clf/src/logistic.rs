@@ -1,8 +1,8 @@
 //! Logistic regression with an L2 penalty: the exact minimum of
 //! f(θ) = ½ |θ|² + Σᵢ ln(1 + exp(−sᵢ θ·xᵢ)), where sᵢ is 1 for positive rows and −1 for negative ones.
 //!
-//! Each xᵢ ends with a one, so the last element of θ is the intercept; it is penalized like the others. This is the problem that
-//! liblinear solves for scikit-learn's `LogisticRegression(solver="liblinear", C=1)`, which the reference uses with its
+//! Each xᵢ ends with a one, so the last element of θ is the intercept; it is penalized like the others. This is the problem
+//! that liblinear solves for scikit-learn's `LogisticRegression(solver="liblinear", C=1)`, which the reference uses with its
 //! defaults. liblinear stops early, at a tolerance at which probabilities are off by up to 6e-4.
 //!
 //! f is strongly convex: its Hessian I + Σ p (1 − p) x xᵀ is at least the identity. So there is one minimum, a Newton direction

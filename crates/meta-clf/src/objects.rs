@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use anyhow::Result;
+use artifacts::tables::columns::{OBJECT_ID, SAMPLE_ID, SEGMENT_ID};
 use artifacts::tables::{read_table, schema};
 
 /// The segments that overlap each object. Objects that no segment overlaps are not included.
@@ -22,9 +23,9 @@ impl DetectedObjects {
         let mut all = Self::default();
         for folder in folders {
             let frame = read_table(&folder.as_ref().join(table.file_name()), &table)?;
-            let samples = frame.column("sample_id")?.str()?.iter().flatten();
-            let objects = frame.column("object_id")?.u32()?.iter().flatten();
-            let segments = frame.column("segment_id")?.u32()?.iter().flatten();
+            let samples = frame.column(SAMPLE_ID)?.str()?.iter().flatten();
+            let objects = frame.column(OBJECT_ID)?.u32()?.iter().flatten();
+            let segments = frame.column(SEGMENT_ID)?.u32()?.iter().flatten();
             for ((sample, object), segment) in samples.zip(objects).zip(segments) {
                 let key = (sample.to_owned(), object);
                 all.segments.entry(key).or_default().push(segment);

@@ -5,7 +5,7 @@
 //!
 //! The minimum follows from the Gram matrix G = Σ z zᵀ over rows z = (x, 1, y) alone: its upper left part and its last row are
 //! the normal equations. So a fold needs no pass over the table either: the rows that it holds out are subtracted from G, and a
-//! change of the standardization, which is linear in z, is applied to G ([`GramMatrix::rescaled`]).
+//! change of the standardization, which is linear in z, is applied to G (`GramMatrix::rescaled`).
 //!
 //! Source: Rottmann et al. 2020 (`MetaSeg`), meta regression; the penalty is that of scikit-learn's `Ridge()`.
 
@@ -14,6 +14,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use artifacts::model_file::Linear;
+use artifacts::tables::columns::{ADJUSTED_IOU, SAMPLE_ID, SEGMENT_ID};
 use artifacts::tables::{schema, write_table};
 use polars::prelude::{Column, DataFrame};
 use rayon::prelude::*;
@@ -183,9 +184,9 @@ pub fn write(dir: &Path, segments: &Segments, predictions: &[f64]) -> Result<()>
     let frame = DataFrame::new(
         segments.len(),
         vec![
-            Column::new("sample_id".into(), &segments.sample_ids[..]),
-            Column::new("segment_id".into(), &segments.segment_ids[..]),
-            Column::new("adjusted_iou".into(), &segments.adjusted_iou[..]),
+            Column::new(SAMPLE_ID.into(), &segments.sample_ids[..]),
+            Column::new(SEGMENT_ID.into(), &segments.segment_ids[..]),
+            Column::new(ADJUSTED_IOU.into(), &segments.adjusted_iou[..]),
             Column::new("predicted_iou".into(), predictions),
         ],
     )?;

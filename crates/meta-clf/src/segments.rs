@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use artifacts::labels::NUM_CLASSES;
+use artifacts::tables::columns::{ADJUSTED_IOU, IS_FALSE_POSITIVE, SAMPLE_ID, SEGMENT_ID};
 use artifacts::tables::features::{num_classes, segment_features};
 use artifacts::tables::read_table;
 use artifacts::tables::schema::{self, Table};
@@ -31,6 +32,7 @@ pub fn table() -> Table {
     schema::segments(NUM_CLASSES)
 }
 
+/// Refuses a table with the metrics of another number of classes than the models have.
 fn check_classes(frame: &DataFrame) -> Result<()> {
     let n_classes = num_classes(frame);
     ensure!(
@@ -81,11 +83,12 @@ impl Segments {
         self.features.chunks_exact(self.names.len().max(1))
     }
 
+    /// Appends the rows of a table.
     fn append(&mut self, frame: &DataFrame) -> Result<()> {
-        let samples = frame.column("sample_id")?.str()?;
-        let ids = frame.column("segment_id")?.u32()?;
-        let truth = frame.column("is_false_positive")?.bool()?;
-        let ious = frame.column("adjusted_iou")?.f64()?;
+        let samples = frame.column(SAMPLE_ID)?.str()?;
+        let ids = frame.column(SEGMENT_ID)?.u32()?;
+        let truth = frame.column(IS_FALSE_POSITIVE)?.bool()?;
+        let ious = frame.column(ADJUSTED_IOU)?.f64()?;
         let (n_before, n_new) = (self.len(), frame.height());
         self.sample_ids
             .extend(samples.iter().flatten().map(str::to_owned));
@@ -111,6 +114,7 @@ impl Segments {
         Ok(())
     }
 
+    /// Sorts by sample and segment; refuses duplicates.
     fn sorted(self) -> Result<Self> {
         let key = |i: usize| (&self.sample_ids[i], self.segment_ids[i]);
         let mut order: Vec<usize> = (0..self.len()).collect();

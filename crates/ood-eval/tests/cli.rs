@@ -146,19 +146,19 @@ fn benchmark_figures_stand_in_a_table_of_their_own() -> Result<()> {
     );
     let results = Results::read(&root.join("eval"))?;
     let [benchmark] = &results.benchmark[..] else {
-        anyhow::bail!("one run has benchmark figures: {:?}", results.benchmark);
+        anyhow::bail!("one run has benchmark metrics: {:?}", results.benchmark);
     };
     assert_eq!((&*benchmark.dataset, &*benchmark.run), ("lost", "baseline"));
-    let figures = &benchmark.metrics;
-    assert_eq!(figures.threshold, threshold);
+    let metrics = &benchmark.metrics;
+    assert_eq!(metrics.threshold, threshold);
     // the segments there are those of the other run, and its meta classifier takes no part
     let retrained = &results.datasets[0].rows[1];
-    assert_eq!(figures.segments, retrained.segments);
-    assert_eq!(figures.segments.n_kept, figures.segments.n_segments);
+    assert_eq!(metrics.segments, retrained.segments);
+    assert_eq!(metrics.segments.n_kept, metrics.segments.n_segments);
     // all images count, also those without objects
     let margin = retrained.pixels_of(Score::Margin).context("margin")?;
-    assert!(figures.get(&AUPRC).is_some() && figures.get(&FPR95) != margin.values.get(&FPR95));
-    let intervals = figures.intervals.iter();
+    assert!(metrics.get(&AUPRC).is_some() && metrics.get(&FPR95) != margin.values.get(&FPR95));
+    let intervals = metrics.intervals.iter();
     let names: Vec<_> = intervals
         .clone()
         .map(|i| i.metric.definition.name)
@@ -179,7 +179,7 @@ fn benchmark_figures_stand_in_a_table_of_their_own() -> Result<()> {
     assert_eq!(cell("benchmark_track")?, "obstacle");
     assert_eq!(cell("benchmark_score")?, "margin");
     assert_eq!(cell("benchmark_threshold")?, "0.25");
-    let f1 = figures.get(&F1).context("F1")?;
+    let f1 = metrics.get(&F1).context("F1")?;
     assert_eq!(cell("benchmark_f1")?, f1.to_string());
     let report = ["report", "--run", "baseline=base", "--output", "report"];
     succeed(&mut ood_eval(root, &report))?;
@@ -433,9 +433,9 @@ fn report_is_one_page_with_everything() -> Result<()> {
     assert_eq!(html.matches("data:image/jpeg").count(), 3 * (2 + 2 * 3));
     // the worst sample of the last run comes first, ties by id
     assert!(html.find("<h4>lost_000001") < html.find("<h4>lost_000002"));
-    let figures = std::fs::read_dir(root.join("report/figures"))?.count();
+    let n_charts = std::fs::read_dir(root.join("report/figures"))?.count();
     assert_eq!(
-        figures,
+        n_charts,
         2 * (2 + 2 + 1 + 2 + 2 + 2),
         "curves, histograms, bars, meta, confusion, reliability"
     );

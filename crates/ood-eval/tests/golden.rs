@@ -44,17 +44,17 @@ fn golden_pixel_figures_of_the_reference() -> Result<()> {
     for (name, case) in cases {
         let ours = reference_curves(&bins(&case["counts_in"])?, &bins(&case["counts_out"])?);
         let expected = &case["reference"];
-        for (figure, ours) in [
+        for (metric, ours) in [
             ("auroc", ours.auroc),
             ("fpr95", ours.fpr95),
             ("auprc", ours.auprc),
         ] {
-            let theirs = expected[figure].as_f64();
+            let theirs = expected[metric].as_f64();
             let same = match (ours, theirs) {
                 (Some(a), Some(b)) => (a - b).abs() < 1e-9,
                 (a, b) => a == b,
             };
-            assert!(same, "{name}: {figure} is {ours:?} instead of {theirs:?}");
+            assert!(same, "{name}: {metric} is {ours:?} instead of {theirs:?}");
         }
     }
     Ok(())
@@ -87,12 +87,12 @@ fn golden_closed_set_figures_of_cityscapes_scripts() -> Result<()> {
             let ours = confusion.iou(class);
             assert!(close(ours, theirs), "{name}, class {class}: {ours:?}");
         }
-        for (figure, ours) in [
+        for (metric, ours) in [
             ("mean_iou", confusion.mean_iou_with_absent()),
             ("pixel_accuracy", confusion.pixel_accuracy()),
         ] {
-            let theirs = &case[figure];
-            assert!(close(ours, theirs), "{name}: {figure} is {ours:?}");
+            let theirs = &case[metric];
+            assert!(close(ours, theirs), "{name}: {metric} is {ours:?}");
         }
     }
     Ok(())
@@ -124,7 +124,7 @@ fn golden_pixel_figures_of_the_benchmark() -> Result<()> {
     let expected = read_json(&dir.join("expected.json"))?;
     let histogram = half_histogram(&dir)?;
     let (f1, threshold) = best_f1(&histogram).context("both sides have pixels")?;
-    let figures = [
+    let metrics = [
         auprc(&histogram),
         auroc(&histogram),
         fpr95(&histogram),
@@ -132,7 +132,7 @@ fn golden_pixel_figures_of_the_benchmark() -> Result<()> {
         Some(f64::from(threshold)),
     ];
     let check = |case: &Value, keys: [&str; 5], tolerance: f64| {
-        for (key, ours) in keys.into_iter().zip(figures) {
+        for (key, ours) in keys.into_iter().zip(metrics) {
             let theirs = case[key].as_f64();
             let difference = ours.zip(theirs).map(|(a, b)| (a - b).abs());
             assert!(

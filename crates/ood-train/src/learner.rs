@@ -110,7 +110,7 @@ impl Learner {
         let value = loss.to_scalar::<f32>()?;
         if !value.is_finite() {
             bail!(
-                "the loss is {value} with the samples {}: lower --learning-rate, or look at these images",
+                "the loss is {value} with the samples {}: lower --learning-rate, or check these images",
                 batch.sample_ids.join(", ")
             );
         }

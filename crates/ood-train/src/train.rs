@@ -59,14 +59,9 @@ impl<'a> Training<'a> {
     pub(crate) fn run(self, output: &Path, saved: &Path) -> Result<usize> {
         let (args, mut learner) = (self.args, self.learner);
         let length = Length::new(args, self.mix.epoch_len());
-        let first = match checkpoints::list(saved)?.last() {
-            Some(checkpoint) => learner.restore(checkpoint)?,
-            None => 0,
-        };
+        let first = restore_last(&mut learner, saved)?;
         if first == 0 {
             preview::write(output, &self.mix, length.crops_per_step * length.steps)?;
-        } else {
-            tracing::info!("going on after step {first} of {}", length.steps);
         }
         let mut records = Records::open(output, first)?;
         let stop = stop_on_signal()?;
@@ -150,6 +145,17 @@ impl Length {
             learning_rate,
         }
     }
+}
+
+/// Restores the last checkpoint in `output` and returns its step; 0 if there is none.
+fn restore_last(learner: &mut Learner, output: &Path) -> Result<usize> {
+    let checkpoints = checkpoints::list(output)?;
+    let Some(last) = checkpoints.last() else {
+        return Ok(0);
+    };
+    let step = learner.restore(last)?;
+    tracing::info!("going on after step {step}");
+    Ok(step)
 }
 
 /// Starts the threads that prepare the batches of these steps.

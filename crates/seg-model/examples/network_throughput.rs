@@ -1,7 +1,7 @@
-//! Seconds and memory of one inference with random weights:
+//! Seconds and peak memory of one inference with random weights:
 //! `cargo run --release -p seg-model --example network_throughput -- NETWORK [WxH] [RUNS]`.
 //!
-//! Prints the median time and the largest memory that the process has had. `tests/bench/network_throughput.py` does the same in `PyTorch`.
+//! Prints the median time and the peak memory of the process. `tests/bench/network_throughput.py` does the same in `PyTorch`.
 #![allow(clippy::print_stdout)] // its purpose
 
 use std::time::Instant;
@@ -43,13 +43,13 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Largest resident memory of the process so far, as Linux counts it.
+/// Peak resident memory of the process, as Linux reports it.
 fn peak_memory_gib() -> Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib: f64 = line
         .and_then(|line| line.split_whitespace().next())
-        .context("the system does not tell the memory")?
+        .context("the system does not report the peak memory")?
         .parse()?;
     Ok(kib / 1024.0 / 1024.0)
 }

@@ -1,13 +1,15 @@
 //! Segmentation networks: weights files, input normalization, inference.
 //!
-//! Reads a label stage's `index.json` and a weights file, writes one logits file per sample:
+//! `seg-model infer` reads the `index.json` of a label stage and a weights file, and writes one logits file per sample:
 //!
 //! ```text
 //! seg-model infer --weights erfnet.safetensors --labels labels/road-anomaly21 --output logits/road-anomaly21
 //! ```
 //!
-//! Networks name their tensors as the `PyTorch` checkpoints that exist for them. This crate knows nothing of
-//! losses, out-of-distribution detection or metrics.
+//! Networks ([`nets`]) are built from [`layers`] and [`transformer`] layers over the tensors of [`params`], whose names are those of the
+//! `PyTorch` checkpoints that exist for them; [`checkpoint`] reads such files. [`infer`], [`import`] and [`inspect`] are the subcommands.
+//!
+//! This crate knows nothing of losses, out-of-distribution detection or metrics.
 
 pub mod checkpoint;
 pub mod cli;

@@ -45,8 +45,8 @@ const QUERIES: usize = 256;
 /// `query`: `[N, C, H, W]`; `key` and `value`: `[N, C, h, w]`. Returns `[N, C, H, W]`: each pixel is the mean of the pixels of `value`,
 /// weighted by the softmax of its products with `key` over √(C / heads).
 ///
-/// The matrix of all weights, `[H W, h w]` for each head, can take gigabytes. Without gradients only [`QUERIES`] rows of it exist at a
-/// time for each thread; with gradients it is stored.
+/// The matrix of all weights, `[H W, h w]` for each head, can take gigabytes. Without gradients only some hundred rows of
+/// it exist at a time for each thread; with gradients it is stored.
 pub fn attention(query: &Tensor, key: &Tensor, value: &Tensor, heads: usize) -> Result<Tensor> {
     let (n, channels, h, w) = query.dims4()?;
     let scale = 1.0 / ((channels / heads) as f64).sqrt();

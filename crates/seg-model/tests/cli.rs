@@ -308,7 +308,7 @@ fn weights_without_a_network_are_recognized() -> Result<()> {
     write_tensors(&toy.path("plain.safetensors"), &BTreeMap::new(), &tensors)?;
     succeed(&mut toy.infer_with("plain.safetensors", "plain", &[]))?;
     assert!(top_files(&toy.path("named"))? == top_files(&toy.path("plain"))?);
-    // the tensors told the network; these do not
+    // those tensors identified the network; these do not
     tensors.retain(|name, _| !name.contains("transposed_conv"));
     write_tensors(&toy.path("part.safetensors"), &BTreeMap::new(), &tensors)?;
     toy.check_fails_with(
@@ -377,7 +377,7 @@ fn an_imported_checkpoint_says_how_to_run_it() -> Result<()> {
         "same bytes"
     );
 
-    // what does not fit is named, and may be allowed
+    // tensors that do not fit are an error that names them, unless a flag allows them
     tensors.remove("module.model.initial_block.batch_norm.bias");
     tensors.insert(
         "aux.weight".into(),
@@ -482,7 +482,7 @@ fn a_folder_needs_no_labels() -> Result<()> {
     );
     assert_eq!(names.len(), 5);
 
-    // two that differ in their endings keep them; two that still cannot be told apart are named
+    // names that differ only in their endings keep them; names that still become equal are an error
     fs::copy(toy.image("a"), toy.path("images/a.jpeg"))?;
     succeed(&mut infer(&[]))?;
     let names: Vec<_> = top_files(&toy.path(out))?.into_keys().collect();
@@ -491,7 +491,7 @@ fn a_folder_needs_no_labels() -> Result<()> {
     fs::copy(toy.image("a"), toy.path("images/more/é_1.PNG"))?;
     fail_quietly(
         &mut infer(&["-q"]),
-        &["would both be more___1.PNG", "rename"],
+        &["would both get the sample id more___1.PNG", "rename"],
     )?;
     fs::create_dir(toy.path("empty"))?;
     fail_quietly(
@@ -801,9 +801,9 @@ fn unusable_images_are_named() -> Result<()> {
     )?;
     toy.write_index()?;
     toy.check_fails(&[], &["b.png is damaged"])?;
-    fs::write(toy.image("b"), "no picture")?;
+    fs::write(toy.image("b"), "not an image")?;
     toy.write_index()?;
-    toy.check_fails(&[], &["b.png is damaged or no picture"])?;
+    toy.check_fails(&[], &["b.png is damaged or not an image"])?;
     fs::remove_file(toy.image("b"))?;
     toy.check_fails(&["--threads", "1"], &["image of b is missing", "b.png"])
 }
@@ -820,7 +820,7 @@ fn unusable_arguments_are_named() -> Result<()> {
             ["--input-size", "from 1 to 32768"],
         ),
         (["--shard", "3/3"], ["--shard", "shard 3/3 does not exist"]),
-        (["--shard", "1"], ["--shard", "i/n"]),
+        (["--shard", "1"], ["--shard", "I/N, for example"]),
         (["--network", "vgg"], ["--network", "vgg"]),
         (["--scales", "0.5,0"], ["--scales", "0.05 to 16"]),
         (["--overlap", "1"], ["--overlap", "0 to 0.9"]),

@@ -169,7 +169,7 @@ kernel! {
         let n = columns.n;
         // the pixels of a row from -padding on; those outside the image are never the maximum
         let mut padded = vec![f32::NEG_INFINITY; ((n - 1) * columns.stride + columns.kernel).max(columns.padding + width)];
-        let (mut seen, mut max) = (vec![0f32; n], vec![0f32; n]);
+        let (mut values, mut max) = (vec![0f32; n], vec![0f32; n]);
         for (i, out) in out.chunks_exact_mut(n).enumerate() {
             let pixels = rows.pixels(i);
             max.fill(f32::NEG_INFINITY);
@@ -179,9 +179,9 @@ kernel! {
             for y in pixels {
                 padded[columns.padding..columns.padding + width].copy_from_slice(&plane[y * width..(y + 1) * width]);
                 for offset in 0..columns.kernel {
-                    copy_every(columns.stride, &padded[offset..], &mut seen);
+                    copy_every(columns.stride, &padded[offset..], &mut values);
                     let first = (y * width + offset).wrapping_sub(columns.padding) as u32;
-                    for (j, ((max, out), &value)) in max.iter_mut().zip(&mut *out).zip(&seen).enumerate() {
+                    for (j, ((max, out), &value)) in max.iter_mut().zip(&mut *out).zip(&values).enumerate() {
                         // the first NaN is kept
                         let wins = (value > *max) | (value.is_nan() & !max.is_nan());
                         *out = if wins { first.wrapping_add((j * columns.stride) as u32) } else { *out };

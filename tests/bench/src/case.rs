@@ -58,10 +58,3 @@ impl Case {
         }
     }
 }
-
-/// All cases.
-pub(crate) fn all() -> Vec<Case> {
-    let mut cases = crate::ops::cases();
-    cases.extend(crate::network::cases());
-    cases
-}

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout)] // its purpose
 
 mod case;
+mod cases;
 mod network;
 mod ops;
 mod peak;

@@ -7,7 +7,8 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
-use crate::case::{Mode, all};
+use crate::case::Mode;
+use crate::cases::all;
 
 /// Answers each line `CASE MODE` with the seconds of one repetition and the peak resident memory of the process in bytes.
 pub(crate) fn serve() -> Result<()> {

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::case::{Cost, Mode, Run, all};
+use crate::case::{Cost, Mode, Run};
+use crate::cases::all;
 use crate::peak::{self, Peak};
 
 /// Measures all cases whose names contain `filter`, each for at least `seconds`.

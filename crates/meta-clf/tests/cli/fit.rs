@@ -139,18 +139,20 @@ fn nothing_to_learn_from_rejects_nothing() -> Result<()> {
         (8, "8 of 8 segments are kept"),
         (0, "there are no segments"),
     ] {
-        let table = scratch.write("segments", &Table::toy(n, |_| true))?;
-        let printed = fit(&table, &scratch.path("out"), &["--threshold", "0.1"])?;
+        let table = scratch.write(&format!("all_false_{n}"), &Table::toy(n, |_| true))?;
+        let fitted = format!("fitted_{n}");
+        let printed = fit(&table, &scratch.path(&fitted), &["--threshold", "0.1"])?;
         assert!(printed.stderr.contains(expected), "{printed:?}");
         assert!(
             printed.stdout.contains("AUROC -") && printed.stdout.contains("0 rejected"),
             "{printed:?}"
         );
-        let decisions = scratch.decisions("out")?;
+        let decisions = scratch.decisions(&fitted)?;
         assert_eq!(decisions.segment_ids.len(), n);
         assert!(decisions.is_rejected.iter().all(|&r| !r));
-        let model = scratch.path("out/model.json");
-        let printed = apply(&model, &some, &scratch.path("applied"), &[])?;
+        let model = scratch.path(&format!("{fitted}/model.json"));
+        let applied = scratch.path(&format!("applied_{n}"));
+        let printed = apply(&model, &some, &applied, &[])?;
         assert!(printed.stdout.contains("0 rejected"), "{printed:?}");
     }
     Ok(())

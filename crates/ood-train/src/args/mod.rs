@@ -93,7 +93,7 @@ impl Args {
 
     /// Inputs by the names that the manifest lists them under.
     ///
-    /// Directories stand for their manifests: their indices alone would not tell when a mask changes.
+    /// Directories stand for their manifests: their indices alone would not show that a mask changed.
     pub fn inputs(&self) -> Vec<(&'static str, &Path)> {
         let mut inputs = vec![("labels", self.data.labels.as_path())];
         let optional = [

@@ -356,7 +356,7 @@ fn pickles_that_lead_astray_are_refused() -> Result<()> {
         (list.op(b")R").end(), "not a function"),
         (
             Pickler::new().op(b"\x8d").op([0xff; 8]).end(),
-            "too many for",
+            "too long for weights",
         ),
         (Pickler::new().op(b"X\0\0\0\x02ab").end(), "ends early"),
         (Pickler::new().op(b"h\x07").end(), "it does not have"),
@@ -366,7 +366,7 @@ fn pickles_that_lead_astray_are_refused() -> Result<()> {
         (Pickler::new().op(b"}(Nu").end(), "no value"),
         (
             Pickler::new().op(b"}").text("epoch").op(b"Ns").end(),
-            "only \"epoch\"",
+            "only the keys \"epoch\"",
         ),
     ];
     for (object, words) in cases {
@@ -445,7 +445,7 @@ fn archives_that_are_no_checkpoints_are_refused() -> Result<()> {
     check_fails(&archive(&[entry("a", b"")])?, "no data.pkl");
     let whole = zip(&object, &six())?;
     let find = |mark: &[u8]| whole.windows(mark.len()).position(|w| w == mark);
-    // a bomb: what is said to be compressed is not unpacked
+    // a zip bomb: entries that claim to be compressed are not unpacked
     let (local, central) = (find(b"PK\x03\x04"), find(b"PK\x01\x02"));
     let (local, central) = local.zip(central).context("both headers")?;
     let mut bomb = whole.clone();

@@ -25,7 +25,7 @@ pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     pub input: InputArgs,
-    /// What the network sees of an image.
+    /// Sizes and parts of the images that the network processes.
     #[command(flatten)]
     #[serde(flatten)]
     pub views: ViewArgs,
@@ -89,15 +89,15 @@ impl InputArgs {
     }
 }
 
-/// What the network sees of an image. The logits of several views are averaged.
+/// Sizes and parts of the images that the network processes. The logits of several views are averaged.
 #[derive(clap::Args, Debug, Serialize)]
 #[command(next_help_heading = "Views")]
 pub struct ViewArgs {
-    /// Size to which images are resized before the network sees them (bilinear, antialiased). Default: the size at which the
-    /// labels were prepared, or the image's own.
+    /// Size to which images are resized for the network (bilinear, antialiased). Default: the size at which the labels were
+    /// prepared, or the image's own.
     #[arg(long, value_name = "WxH")]
     pub input_size: Option<ImageSize>,
-    /// Multiples of the input size at which the network sees each image, for example 0.5,1,2. Logits are averaged.
+    /// Multiples of the input size at which the network processes each image, for example 0.5,1,2. Logits are averaged.
     #[arg(long, visible_alias = "scale", value_name = "SCALE", value_delimiter = ',', default_value = "1", value_parser = scale)]
     pub scales: Vec<f64>,
     /// Average the logits with those of the horizontally mirrored image.
@@ -113,7 +113,7 @@ pub struct ViewArgs {
 }
 
 impl ViewArgs {
-    /// The views of a picture, of which the network sees `batch` at a time.
+    /// The views of a picture, of which the network processes `batch` at a time.
     pub(super) fn views(&self, batch: usize) -> Views {
         Views {
             flip: self.flip,

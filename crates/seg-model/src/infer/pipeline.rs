@@ -25,7 +25,7 @@ const QUEUE: usize = 2;
 /// A sample whose image has been read.
 struct LoadedSample<'a> {
     sample: &'a Sample,
-    /// The image as the network sees it, at each scale.
+    /// The image, resized for the network, at each scale.
     pictures: Vec<RgbImage>,
     /// The image at the size of the output, for overlays.
     shown: Option<RgbImage>,
@@ -107,7 +107,7 @@ fn load<'a>(sample: &'a Sample, image: &RgbImage, args: &Args) -> Result<LoadedS
     })
 }
 
-/// The size at which the network sees a sample at one scale.
+/// The size to which a sample is resized for the network at one scale.
 fn scaled_size(sample: &Sample, args: &ViewArgs, scale: f64) -> Result<ImageSize> {
     let (width, height) = (sample.width, sample.height);
     let base = args.input_size.unwrap_or(ImageSize { width, height });

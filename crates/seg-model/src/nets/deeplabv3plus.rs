@@ -8,8 +8,8 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use seg_ops::MaxPool2dConfig;
 
-use super::SegNet;
 use super::resnet::{self, Depth, conv_bn};
+use super::seg_net::SegNet;
 use super::wide_resnet::{self, WideResnet38};
 use crate::layers::{Conv, ConvBn, Mode};
 

@@ -7,7 +7,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use seg_ops::{BatchNormConfig, Conv2dConfig};
 
-use super::SegNet;
+use super::seg_net::SegNet;
 use crate::layers::{BatchNorm, Conv, Mode};
 use crate::transformer::{LayerNorm, attention};
 

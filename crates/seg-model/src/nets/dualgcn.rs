@@ -7,8 +7,8 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use seg_ops::{BatchNormConfig, Conv2dConfig, MaxPool2dConfig};
 
-use super::SegNet;
 use super::resnet::{self, Depth, conv_bn};
+use super::seg_net::SegNet;
 use crate::layers::{BatchNorm, Conv, ConvBn, Mode, Normed};
 use crate::transformer::softmax_last;
 

@@ -6,7 +6,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use seg_ops::{BatchNormConfig, Conv2dConfig, ConvTranspose2dConfig, MaxPool2dConfig};
 
-use super::SegNet;
+use super::seg_net::SegNet;
 use crate::layers::{BatchNorm, Conv, ConvBn, ConvTranspose, Convolution, Mode, Normed, dropout2d};
 
 const BATCH_NORM: BatchNormConfig = BatchNormConfig {

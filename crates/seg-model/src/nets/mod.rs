@@ -8,17 +8,16 @@ mod dualgcn;
 mod enet;
 mod erfnet;
 mod resnet;
+mod seg_net;
 mod segformer;
 mod wide_resnet;
 
 use anyhow::{Context, Result};
-use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::input::Normalization;
-use crate::layers::Mode;
 use crate::params::Params;
 use deeplabv3plus::Deeplabv3plus;
 use dinov2::Dinov2;
@@ -26,12 +25,7 @@ use dualgcn::Dualgcn;
 use resnet::Depth;
 use segformer::Segformer;
 
-/// A network that is ready to run.
-pub trait SegNet: Send + Sync {
-    /// The logits before the last bilinear upsampling, `[N, channels, h, w]`, of images `[N, 3, H, W]`. H and W must be multiples of
-    /// [`Network::size_multiple`].
-    fn forward(&self, images: &Tensor, mode: &Mode) -> candle_core::Result<Tensor>;
-}
+pub use seg_net::SegNet;
 
 /// The networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -51,7 +45,7 @@ pub enum Network {
     DualgcnRes50,
     /// DualGCNNet with ResNet-101, 73 M parameters, logits at 1/8.
     DualgcnRes101,
-    /// SegFormer-B0 (Xie et al. 2021), 3.7 M parameters, logits at 1/4, as of all SegFormers.
+    /// SegFormer-B0 (Xie et al. 2021), 3.7 M parameters, logits at 1/4, like those of all SegFormers.
     SegformerB0,
     /// SegFormer-B1, 14 M parameters.
     SegformerB1,
@@ -63,7 +57,7 @@ pub enum Network {
     SegformerB4,
     /// SegFormer-B5, 85 M parameters.
     SegformerB5,
-    /// Linear head on frozen DINOv2 ViT-S/14 (Oquab et al. 2023), 22 M parameters, logits at 1/14, as of all DINOv2.
+    /// Linear head on frozen DINOv2 ViT-S/14 (Oquab et al. 2023), 22 M parameters, logits at 1/14, like those of all DINOv2.
     Dinov2Vits14,
     /// Linear head on frozen DINOv2 ViT-B/14, 87 M parameters.
     Dinov2Vitb14,
@@ -256,9 +250,10 @@ impl Network {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
+    use candle_core::{Device, Tensor};
 
     use super::*;
+    use crate::layers::Mode;
 
     #[test]
     fn names_are_the_same_everywhere() -> Result<()> {

@@ -6,7 +6,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 use seg_ops::{BatchNormConfig, Conv2dConfig};
 
-use super::SegNet;
+use super::seg_net::SegNet;
 use crate::layers::{BatchNorm, Conv, Mode, dropout, same};
 use crate::transformer::{LayerNorm, attention, drop_path};
 

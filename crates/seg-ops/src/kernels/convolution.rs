@@ -63,7 +63,7 @@ pub(crate) fn weight_gradient(isa: Isa, g: &Geometry, x: &[f32], grad: &[f32]) -
 /// Computes all points of the plan's grid.
 ///
 /// # Safety
-/// `out` has the plan's output planes, and nobody else writes the points of its grid meanwhile.
+/// `out` has the plan's output planes, and no one else writes the points of its grid meanwhile.
 unsafe fn execute(
     isa: Isa,
     g: &Geometry,

@@ -92,7 +92,7 @@ proptest! {
                 plain = (plain + residual)?;
             }
             if relu && is_near_kink(&plain)? {
-                return Ok(()); // other cases rectify, and cases without rectifier are drawn as often
+                return Ok(()); // other cases test the rectifier, and half of the cases have none
             }
             let op = |t: &[Tensor]| norm(t, &t[0], t.get(3), relu);
             let kept = positive(&op(&inputs)?)?;
