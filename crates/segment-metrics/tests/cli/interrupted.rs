@@ -173,7 +173,7 @@ fn an_earlier_result_stays_whole_until_the_next_is_complete() -> Result<()> {
     assert!(
         printed
             .stderr
-            .contains("which was finished with --min-size 0, asked for 2"),
+            .contains("which was finished with --min-size not given, asked for 2"),
         "{}",
         printed.stderr
     );
