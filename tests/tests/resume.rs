@@ -63,9 +63,10 @@ fn train(dir: &Path, output: &str) -> Result<Child> {
     child.context("could not start the training")
 }
 
-/// The step of the last checkpoint in `output`.
+/// The step of the last checkpoint of the training that is in progress in `output`.
 fn last_step(output: &Path) -> Option<u64> {
-    let names = fs::read_dir(output).ok()?.filter_map(Result::ok);
+    let checkpoints = output.join("in-progress/partial");
+    let names = fs::read_dir(checkpoints).ok()?.filter_map(Result::ok);
     let step = |entry: fs::DirEntry| {
         let name = entry.file_name().into_string().ok()?;
         let step = name

@@ -5,16 +5,18 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::atomic::{read_json, write_json};
+use crate::index::check_inside;
 
 /// File name inside the stage's directory.
 pub const FILE_NAME: &str = "manifest.json";
 
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 
 /// The provenance of a directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +34,8 @@ pub struct Manifest {
     pub inputs: BTreeMap<String, Input>,
     /// Numbers of things written, e.g. `samples`.
     pub counts: BTreeMap<String, u64>,
+    /// Files that the stage wrote, relative to the directory, with their sizes in bytes.
+    pub files: BTreeMap<String, u64>,
     /// Wall-clock time of the call that completed the directory, in seconds.
     pub seconds: f64,
 }
@@ -62,18 +66,14 @@ impl Input {
         if path.is_dir() {
             return Self::of_stage(path);
         }
-        let mut hasher = blake3::Hasher::new();
-        let bytes = File::open(path)
-            .and_then(|f| std::io::copy(&mut std::io::BufReader::new(f), &mut hasher))
-            .with_context(|| format!("could not read {}", path.display()))?;
-        Ok(Self {
-            path: path.to_owned(),
-            bytes,
-            blake3: hasher.finalize().to_hex().to_string(),
-        })
+        Self::of_file(path)
     }
 
     /// Hashes the manifest of a finished directory without the time it took, so that the same work has the same hash.
+    ///
+    /// The manifest stands for the files that it lists, so these must still have their sizes. A file that was modified after
+    /// the manifest was written (by another program, or by copying) is hashed too: reading it costs time, but taking it for
+    /// unchanged could give wrong results in silence.
     fn of_stage(dir: &Path) -> Result<Self> {
         ensure!(
             dir.join(FILE_NAME).exists(),
@@ -84,17 +84,32 @@ impl Input {
             seconds: 0.0,
             ..Manifest::read(dir)?
         };
-        let content = serde_json::to_vec(&manifest)?;
+        let mut content = serde_json::to_vec(&manifest)?;
+        for (file, hash) in manifest.modified_files(dir)? {
+            content.extend_from_slice(format!("\n{file} {hash}").as_bytes());
+        }
         Ok(Self {
             path: dir.to_owned(),
             bytes: content.len() as u64,
             blake3: blake3::hash(&content).to_hex().to_string(),
         })
     }
+
+    fn of_file(path: &Path) -> Result<Self> {
+        let mut hasher = blake3::Hasher::new();
+        let bytes = File::open(path)
+            .and_then(|f| std::io::copy(&mut std::io::BufReader::new(f), &mut hasher))
+            .with_context(|| format!("could not read {}", path.display()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            bytes,
+            blake3: hasher.finalize().to_hex().to_string(),
+        })
+    }
 }
 
 impl Manifest {
-    /// A manifest of the present version, without counts.
+    /// A manifest of the present version, without counts and files.
     pub fn new(stage: &str, arguments: serde_json::Value, inputs: BTreeMap<String, Input>) -> Self {
         Self {
             format_version: FORMAT_VERSION,
@@ -103,6 +118,7 @@ impl Manifest {
             arguments,
             inputs,
             counts: BTreeMap::new(),
+            files: BTreeMap::new(),
             seconds: 0.0,
         }
     }
@@ -136,6 +152,31 @@ impl Manifest {
         write_json(path, self)
     }
 
+    /// Files of a finished directory that were modified after its manifest was written, with the hashes of their content.
+    fn modified_files(&self, dir: &Path) -> Result<Vec<(&str, String)>> {
+        let path = dir.join(FILE_NAME);
+        let written = modified(&path)?;
+        let mut all = Vec::new();
+        for (file, &bytes) in &self.files {
+            check_inside(Path::new(file))?;
+            let path = dir.join(file);
+            let found = path.metadata().map(|m| m.len()).ok();
+            ensure!(
+                found == Some(bytes),
+                "{} {}: run `{}` again",
+                path.display(),
+                found.map_or("is gone".to_owned(), |n| format!(
+                    "has {n} bytes, but its stage wrote {bytes}"
+                )),
+                self.stage
+            );
+            if modified(&path)? > written {
+                all.push((file.as_str(), Input::of_file(&path)?.blake3));
+            }
+        }
+        Ok(all)
+    }
+
     /// Names of the inputs with the hashes of their contents.
     fn contents(&self) -> impl Iterator<Item = (&str, &str)> {
         let inputs = self.inputs.iter();
@@ -144,9 +185,19 @@ impl Manifest {
 
     /// Whether `other` is of the same stage and version, with the same arguments and inputs.
     pub fn same_work(&self, other: &Self) -> bool {
+        self.same_arguments(other) && self.contents().eq(other.contents())
+    }
+
+    /// Whether `other` is of the same stage and version, with the same arguments, whatever its inputs are.
+    pub fn same_arguments(&self, other: &Self) -> bool {
         self.stage == other.stage
             && self.tool_version == other.tool_version
             && self.arguments == other.arguments
-            && self.contents().eq(other.contents())
     }
+}
+
+/// When a file was last modified.
+fn modified(path: &Path) -> Result<SystemTime> {
+    let modified = path.metadata().and_then(|m| m.modified());
+    modified.with_context(|| format!("could not read {}", path.display()))
 }

@@ -7,6 +7,7 @@ use artifacts::index::{Index, Sample, hash_file};
 use artifacts::labels::IGNORE;
 use artifacts::mask::Mask;
 use artifacts::picture;
+use artifacts::stage_dir::Request;
 use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Common, ImageSize, Limit, Progress, print_result};
@@ -105,8 +106,11 @@ impl Preparation<'_> {
         };
         let output = &self.target.output;
         let stage = "cityscapes-io prepare";
-        let opened = stage_cli::open(output, stage, &arguments, inputs, common.force)?;
-        let Some(dir) = opened else { return Ok(()) };
+        let mut request = Request::new(output, stage, &arguments, inputs, common.force)?;
+        request.reads.push(self.root.to_owned());
+        let Some(dir) = stage_cli::open_request(request)? else {
+            return Ok(());
+        };
         let samples = self.write_masks(&found, &dir.subdir("masks")?)?;
         let n_samples = samples.len();
         ensure!(

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use artifacts::index::Index;
 use artifacts::labels::MaskKind;
+use artifacts::stage_dir::Request;
 use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Common, print_result};
@@ -62,8 +63,13 @@ fn make_masks(args: &MaskArgs, common: &Common) -> Result<()> {
         images_blake3: digest(&candidates),
     };
     let inputs = [("annotations", annotations)];
-    let opened = stage_cli::open(output, "coco-proxy", &arguments, &inputs, common.force)?;
-    let Some(dir) = opened else { return Ok(()) };
+    let mut request = Request::new(output, "coco-proxy", &arguments, &inputs, common.force)?;
+    request
+        .reads
+        .extend(args.source.images().map(Path::to_owned));
+    let Some(dir) = stage_cli::open_request(request)? else {
+        return Ok(());
+    };
     check_selected(&candidates).with_context(|| annotations.display().to_string())?;
     let samples = masks::write(&dir.subdir("masks")?, &candidates, &args)?;
     let index = Index::new(

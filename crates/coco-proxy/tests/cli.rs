@@ -12,6 +12,7 @@ use artifacts::mask::Mask;
 use serde_json::{Value, json};
 use stage_testing::command::{fail, succeed};
 use stage_testing::data::{golden, real};
+use stage_testing::folder::files;
 
 fn coco_proxy(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coco-proxy"));
@@ -69,13 +70,23 @@ impl Toy {
     /// Expects an error, and nothing in the output folder but the mark of unfinished work.
     fn fail(&self, more: &[&str], expected: &[&str]) -> Result<()> {
         fail(&mut self.command(more), expected)?;
-        let left = self.path("out");
-        if left.exists() {
-            for entry in fs::read_dir(left)? {
-                assert_eq!(entry?.file_name(), "manifest.in-progress.json");
+        if self.path("out").exists() {
+            for name in files(&self.path("out"))?.into_keys() {
+                assert_eq!(name, "in-progress/work.json");
             }
+            assert!(!self.path("out/manifest.json").exists());
         }
         Ok(())
+    }
+
+    /// Makes a complete output one that was interrupted just before it was complete.
+    fn interrupt(&self) -> Result<()> {
+        fs::rename(self.path("out"), self.path("interrupted"))?;
+        fs::create_dir(self.path("out"))?;
+        fs::rename(self.path("interrupted"), self.path("out/in-progress"))?;
+        let [complete, begun] =
+            ["manifest.json", "work.json"].map(|name| self.path("out/in-progress").join(name));
+        Ok(fs::rename(complete, begun)?)
     }
 }
 
@@ -144,8 +155,25 @@ fn flags_choose_images_and_background() -> Result<()> {
     let empty = Mask::read_raw(&toy.path("out/masks/000000000004.png"))?;
     assert_eq!(empty, Mask::filled(8, 6, 0));
     assert_eq!(ids(&["--compat", "--limit", "2"])?, [1, 4]);
-    assert_eq!(ids(&["--compat", "--shard", "1/2"])?, [4]);
-    assert_eq!(ids(&["--compat", "--shard", "0/2", "--limit", "1"])?, [1]);
+    // the result of another shard is not replaced without being asked to
+    let other_shard = [&SMALL[..], &["--compat", "--shard", "1/2"]].concat();
+    fail(
+        &mut toy.command(&other_shard),
+        &["--shard 0/1, asked for 1/2", "replace it with --force"],
+    )?;
+    assert_eq!(Index::read(&toy.path("out"))?.samples.len(), 2);
+    let forced = ["--compat", "--shard", "1/2", "--force"];
+    assert_eq!(ids(&forced)?, [4]);
+    let forced = ["--compat", "--shard", "0/2", "--limit", "1", "--force"];
+    assert_eq!(ids(&forced)?, [1]);
+    toy.succeed(&[&SMALL[..], &["--compat", "--force"]].concat())?;
+    let replaced = succeed(&mut toy.command(&[&SMALL[..], &["--exclude", "cat"]].concat()))?;
+    assert!(
+        replaced.stderr.contains("replacing the result in")
+            && replaced.stderr.contains("other images"),
+        "{}",
+        replaced.stderr
+    );
     assert_eq!(ids(&["--exclude", "cat,train"])?, [2]);
     assert_eq!(ids(&["--exclude", "", "--background", "0"])?, [1, 2, 5]);
     assert_eq!(
@@ -175,10 +203,7 @@ fn a_complete_directory_is_kept_and_an_interrupted_one_continued() -> Result<()>
     let first = fs::read(&mask)?;
     let made = fs::metadata(&mask)?.modified()?;
     assert_eq!(toy.succeed(&SMALL)?, "");
-    fs::rename(
-        toy.path("out/manifest.json"),
-        toy.path("out/manifest.in-progress.json"),
-    )?;
+    toy.interrupt()?;
     toy.succeed(&SMALL)?;
     assert_eq!(
         fs::metadata(&mask)?.modified()?,
@@ -189,14 +214,32 @@ fn a_complete_directory_is_kept_and_an_interrupted_one_continued() -> Result<()>
     assert_eq!(fs::read(&mask)?, first);
     assert!(fs::metadata(&mask)?.modified()? > made);
     for half in [&first[..first.len() / 2], b""] {
-        fs::rename(
-            toy.path("out/manifest.json"),
-            toy.path("out/manifest.in-progress.json"),
-        )?;
-        fs::write(&mask, half)?;
+        toy.interrupt()?;
+        fs::write(toy.path("out/in-progress/masks/000000000001.png"), half)?;
         toy.succeed(&SMALL)?;
         assert_eq!(fs::read(&mask)?, first, "what was cut off is made again");
     }
+    Ok(())
+}
+
+#[test]
+fn an_output_is_no_input_and_no_folder_of_others() -> Result<()> {
+    let toy = Toy::new(&dataset())?;
+    let images = toy.path("train2017");
+    let images = images.to_str().context("plain path")?;
+    for output in ["train2017", "train2017/new", "."] {
+        let mut command = coco_proxy(&["--images", images, "--force", "--min-side", "6"]);
+        command.arg("--annotations").arg(toy.annotations());
+        command.arg("--output").arg(toy.path(output));
+        fail(&mut command, &["choose another --output"])?;
+    }
+    assert!(toy.path("train2017/000000000001.png").exists());
+    fs::create_dir(toy.path("out"))?;
+    fs::write(toy.path("out/manifest.json"), "{\"name\": \"mine\"}")?;
+    fs::write(toy.path("out/notes.txt"), "mine")?;
+    let forced = [&SMALL[..], &["--force"]].concat();
+    fail(&mut toy.command(&forced), &["choose another --output"])?;
+    assert_eq!(fs::read_to_string(toy.path("out/notes.txt"))?, "mine");
     Ok(())
 }
 

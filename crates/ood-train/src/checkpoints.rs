@@ -1,4 +1,4 @@
-//! The files `checkpoint-<step>.safetensors` of an output directory.
+//! The files `checkpoint-<step>.safetensors` of a training that is not finished.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! The run: check, prepare, open the output, train.
 
 use anyhow::{Context, Result};
+use artifacts::stage_dir::{Replacing, Request};
 
 use crate::args::Args;
 use crate::train::Training;
@@ -11,16 +12,18 @@ use crate::train::Training;
 /// Returns an error if an argument or input cannot be used, the training diverges or is interrupted, or a file cannot be written.
 pub fn run(args: &Args) -> Result<()> {
     args.check()?;
-    // before the output is opened, which may empty it: inputs that cannot be used should not cost earlier results
+    // inputs that cannot be used are found before the output is opened
     let training = Training::prepare(args)?;
     let output = &args.records.output;
-    let force = args.common.force;
-    let Some(dir) = stage_cli::open(output, "ood-train", args, &args.inputs(), force)? else {
+    let mut request = Request::new(output, "ood-train", args, &args.inputs(), args.common.force)?;
+    // hours of work: neither weights nor a checkpoint are given up because a flag changed
+    request.replacing = Replacing::WithForce;
+    let Some(dir) = stage_cli::open_request(request)? else {
         return Ok(());
     };
     let steps = training
-        .run(dir.path())
-        .with_context(|| format!("training into {} did not end", dir.path().display()))?;
+        .run(dir.path(), &dir.partial()?)
+        .with_context(|| format!("training into {} did not end", output.display()))?;
     dir.finish(&[("steps", steps as u64)])?;
     Ok(())
 }

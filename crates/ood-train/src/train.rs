@@ -51,14 +51,15 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// Trains into `output`, from its last checkpoint on if there is one, and returns the number of steps of the whole training.
+    /// Trains into the folder `output`, from the last checkpoint in the folder `saved` on if there is one, and returns the number of
+    /// steps of the whole training.
     ///
     /// # Errors
     /// Returns an error if the training diverges or is interrupted, an image cannot be used, or a file cannot be written.
-    pub(crate) fn run(self, output: &Path) -> Result<usize> {
+    pub(crate) fn run(self, output: &Path, saved: &Path) -> Result<usize> {
         let (args, mut learner) = (self.args, self.learner);
         let length = Length::new(args, self.mix.epoch_len());
-        let first = restore_last(&mut learner, output)?;
+        let first = restore_last(&mut learner, saved)?;
         if first == 0 {
             preview::write(output, &self.mix, length.crops_per_step * length.steps)?;
         }
@@ -97,8 +98,8 @@ impl<'a> Training<'a> {
             }
             let is_stopped = stop.load(Ordering::Relaxed);
             if is_stopped || args.records.is_checkpoint_due(last_save.elapsed()) {
-                save(&learner, &records, output, done)?;
-                checkpoints::remove_all_but(args.records.keep_checkpoints, output)?;
+                save(&learner, &records, saved, done)?;
+                checkpoints::remove_all_but(args.records.keep_checkpoints, saved)?;
                 last_save = Instant::now();
             }
             ensure!(
@@ -203,18 +204,17 @@ fn validate(
 ///
 /// The tables are written before the checkpoint: if the training is killed in between, they hold steps beyond the last checkpoint,
 /// which are dropped when it goes on. The other way round, rows would be missing that no step writes again.
-fn save(learner: &Learner, records: &Records, output: &Path, step: usize) -> Result<()> {
+fn save(learner: &Learner, records: &Records, saved: &Path, step: usize) -> Result<()> {
     records.write_tables()?;
-    learner.save(&checkpoints::path(output, step), step)
+    learner.save(&checkpoints::path(saved, step), step)
 }
 
-/// Writes the results, then removes the checkpoints: killed in between, the same command finds the last checkpoint and writes the
-/// same results again.
+/// Writes the results. The checkpoints stay until the output is complete: killed before, the same command finds the last one and
+/// writes the same results again.
 fn finish(learner: &Learner, records: &Records, output: &Path) -> Result<()> {
     records.write_tables()?;
     records.write_curves()?;
-    learner.write_weights(&output.join("weights.safetensors"))?;
-    checkpoints::remove_all_but(0, output)
+    learner.write_weights(&output.join("weights.safetensors"))
 }
 
 /// A flag that SIGINT or SIGTERM sets, so that the current step ends and a checkpoint is written.

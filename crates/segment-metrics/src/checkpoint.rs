@@ -6,7 +6,7 @@
 //!
 //! 1. A sample's tables and component map are written, then its counts (`pixels` in its folder). With this last file it is done.
 //! 2. Its counts are added to the sums in memory.
-//! 3. After some tens of samples, the sums are written (`partial/pixel_sums`), together with a list of the samples that they include.
+//! 3. After some tens of samples, the sums are written (`partial/pixel_sums`), together with the state of each sample.
 //! 4. The files `pixels` of these samples are removed.
 //!
 //! A call can be killed between any two of these steps. Files are replaced as wholes ([`write_atomic`]), so each is there or not:
@@ -15,7 +15,17 @@
 //! - After 1, up to the end of 3, it has `pixels` and is not in the list on the disk: the next call adds them to the sums it reads.
 //! - After 3, it is in the list. `pixels` that 4 has left are not looked at, so nothing is counted twice.
 //!
-//! Samples that are skipped because they have no out-of-distribution pixels are in the list, but have no folder.
+//! Nothing that is on the disk is believed unseen. After a power failure, files that were not synced may be empty, and disks and
+//! people damage others. So `pixels` and `pixel_sums` end with a hash of their content, and both hold a hash of the tables and the
+//! component map of each measured sample ([`hash_sample`]):
+//!
+//! - A sample whose tables or map are not as they were written is measured again. If the sums have its counts already, these stay,
+//!   since measuring it again would give the same ones.
+//! - A sample whose `pixels` are damaged is measured again.
+//! - If `pixel_sums` is damaged, so is every sample but those that still have `pixels`.
+//!
+//! Samples that are skipped because they have no out-of-distribution pixels are recorded as skipped. That a sample has no folder
+//! means nothing by itself: somebody may have removed it.
 //!
 //! The list is by position: the samples are the same ones in the same order, because the output belongs to one set of arguments and
 //! inputs. Everything here is removed with `partial/` when the output is complete.
@@ -24,95 +34,109 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use artifacts::atomic::write_atomic;
+use blake3::Hash;
 use measures::pixel_counts::{Count, ScoreCounts};
+use walkdir::WalkDir;
 
 use crate::counts_encoding::{decode, encode, put, take};
 use crate::pixel_sums::PixelSums;
 
-/// File with the sums over many images and the list of them.
+/// File with the sums over many images and the state of each.
 const SUMS: &str = "pixel_sums";
 /// File with the counts of one image that is not part of the sums on the disk.
 const IMAGE: &str = "pixels";
 
+/// How far a sample is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is to be measured.
+    Left,
+    /// It has no out-of-distribution pixels, and such samples are not measured.
+    Skipped,
+    /// It is part of the sums; with the hash of its tables and component map.
+    Measured(Hash),
+}
+
 /// Which samples are done, and the sums of their pixel counts.
 pub struct Checkpoint {
-    /// Whether each sample is part of the sums, or skipped.
-    pub is_done: Vec<bool>,
-    /// Pixel counts of the samples that are done.
+    /// State of each sample.
+    pub states: Vec<State>,
+    /// Pixel counts of the samples that are measured.
     pub sums: PixelSums,
 }
 
 impl Checkpoint {
-    /// Reads what [`write`](Self::write) left in `dir`; without it, none of `n_samples` is done.
+    /// Reads what [`write`](Self::write) left in `dir`; without it, or if it is damaged, none of `n_samples` is done.
     ///
     /// # Errors
-    /// Returns an error if the file cannot be read or is damaged.
+    /// Returns an error if the file exists but cannot be read.
     pub fn read(dir: &Path, n_samples: usize) -> Result<Self> {
-        let path = dir.join(SUMS);
-        if !path.exists() {
-            return Ok(Self {
-                is_done: vec![false; n_samples],
-                sums: PixelSums::new(),
-            });
-        }
-        read_whole(&path, |bytes| {
-            let is_done = (0..n_samples).map(|_| Ok(take(bytes)? == 1));
-            let is_done = is_done.collect::<Result<_>>()?;
+        let read = read_whole(&dir.join(SUMS), |bytes| {
+            let states = (0..n_samples).map(|_| take_state(bytes));
+            let states = states.collect::<Result<_>>()?;
             let mut sums = PixelSums::new();
             for has_ood in [false, true] {
                 *sums.of_mut(has_ood) = decode(bytes)?;
             }
-            Ok(Self { is_done, sums })
-        })
+            Ok(Self { states, sums })
+        })?;
+        Ok(read.unwrap_or_else(|| Self {
+            states: vec![State::Left; n_samples],
+            sums: PixelSums::new(),
+        }))
     }
 
-    /// Replaces the sums and the list in `dir`.
+    /// Replaces the sums and the states in `dir`.
     ///
     /// # Errors
     /// Returns an error if the file cannot be written; the former one is then still there.
     pub fn write(&self, dir: &Path) -> Result<()> {
         let mut bytes = Vec::new();
-        for &is_done in &self.is_done {
-            put(&mut bytes, u64::from(is_done));
+        for &state in &self.states {
+            put_state(&mut bytes, state);
         }
         for has_ood in [false, true] {
             encode(self.sums.of(has_ood), &mut bytes);
         }
-        write_atomic(&dir.join(SUMS), |w| Ok(w.write_all(&bytes)?))
+        write_hashed(&dir.join(SUMS), bytes)
     }
 
-    /// Adds the counts of sample `i`.
-    pub fn add<N: Count>(&mut self, i: usize, has_ood: bool, image: &ScoreCounts<N>) {
-        self.sums.add(has_ood, image);
-        self.is_done[i] = true;
+    /// Adds the counts of sample `i`, whose tables and map have this hash, unless the sums have them already.
+    pub fn add<N: Count>(&mut self, i: usize, hash: Hash, has_ood: bool, image: &ScoreCounts<N>) {
+        if !matches!(self.states[i], State::Measured(_)) {
+            self.sums.add(has_ood, image);
+        }
+        self.states[i] = State::Measured(hash);
     }
 
-    /// Adds the counts of sample `i` if [`write_image`] left them in its folder `dir`.
+    /// Adds the counts of sample `i` if [`write_image`] left them in its folder `dir`, undamaged.
     ///
     /// # Errors
-    /// Returns an error if the file cannot be read or is damaged.
+    /// Returns an error if the file exists but cannot be read.
     pub fn add_written(&mut self, i: usize, dir: &Path) -> Result<()> {
-        let path = dir.join(IMAGE);
-        if !path.exists() {
-            return Ok(());
+        let image = read_whole(&dir.join(IMAGE), |bytes| {
+            let hash = take_hash(bytes)?;
+            Ok((hash, take(bytes)? == 1, decode(bytes)?))
+        })?;
+        if let Some((hash, has_ood, image)) = image {
+            self.add(i, hash, has_ood, &image);
         }
-        let (has_ood, image) = read_whole(&path, |bytes| Ok((take(bytes)? == 1, decode(bytes)?)))?;
-        self.add(i, has_ood, &image);
         Ok(())
     }
 }
 
-/// Writes the counts of one sample into its folder `dir`, where they stay until they are part of sums on the disk.
+/// Writes the counts of one sample into its folder `dir`, where they stay until they are part of sums on the disk; `hash` is that
+/// of [`hash_sample`].
 ///
 /// # Errors
 /// Returns an error if the file cannot be written.
-pub fn write_image(dir: &Path, has_ood: bool, image: &ScoreCounts<u32>) -> Result<()> {
-    let mut bytes = Vec::new();
+pub fn write_image(dir: &Path, hash: Hash, has_ood: bool, image: &ScoreCounts<u32>) -> Result<()> {
+    let mut bytes = hash.as_bytes().to_vec();
     put(&mut bytes, u64::from(has_ood));
     encode(image, &mut bytes);
-    write_atomic(&dir.join(IMAGE), |w| Ok(w.write_all(&bytes)?))
+    write_hashed(&dir.join(IMAGE), bytes)
 }
 
 /// Removes what [`write_image`] wrote, if it is there.
@@ -129,22 +153,92 @@ pub fn remove_image(dir: &Path) -> Result<()> {
     }
 }
 
-/// Reads a file with `parse`, which takes what it needs from the front and must leave nothing.
-fn read_whole<T>(path: &Path, parse: impl FnOnce(&mut &[u8]) -> Result<T>) -> Result<T> {
-    let parsed = fs::read(path)
-        .map_err(anyhow::Error::from)
-        .and_then(|bytes| {
-            let rest = &mut bytes.as_slice();
-            let value = parse(rest)?;
-            ensure!(rest.is_empty(), "it is too long");
-            Ok(value)
-        });
-    parsed.with_context(|| {
-        format!(
-            "{} is damaged: start again with --force, or remove the folder",
-            path.display()
-        )
-    })
+/// Hashes the tables in a sample's folder `dir`, with their names, and its component map.
+///
+/// # Errors
+/// Returns an error if the folder or a file cannot be read.
+pub fn hash_sample(dir: &Path, component_map: &Path) -> Result<Hash> {
+    let mut hasher = blake3::Hasher::new();
+    add_file(&mut hasher, "", component_map)?;
+    for entry in WalkDir::new(dir).sort_by_file_name() {
+        let entry = entry?;
+        let name = entry.path().strip_prefix(dir)?.to_string_lossy();
+        if entry.file_type().is_file() && name != IMAGE {
+            add_file(&mut hasher, &name, entry.path())?;
+        }
+    }
+    Ok(hasher.finalize())
+}
+
+/// Adds the name and the content of a file; both as hashes, so that no two files can be taken for one.
+fn add_file(hasher: &mut blake3::Hasher, name: &str, path: &Path) -> Result<()> {
+    let content = fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
+    hasher.update(blake3::hash(name.as_bytes()).as_bytes());
+    hasher.update(blake3::hash(&content).as_bytes());
+    Ok(())
+}
+
+fn put_state(bytes: &mut Vec<u8>, state: State) {
+    match state {
+        State::Left => put(bytes, 0),
+        State::Skipped => put(bytes, 1),
+        State::Measured(hash) => {
+            put(bytes, 2);
+            bytes.extend_from_slice(hash.as_bytes());
+        }
+    }
+}
+
+fn take_state(bytes: &mut &[u8]) -> Result<State> {
+    match take(bytes)? {
+        0 => Ok(State::Left),
+        1 => Ok(State::Skipped),
+        2 => Ok(State::Measured(take_hash(bytes)?)),
+        other => bail!("there is no state {other}"),
+    }
+}
+
+fn take_hash(bytes: &mut &[u8]) -> Result<Hash> {
+    let (hash, rest) = bytes.split_first_chunk().context("a hash ends too early")?;
+    *bytes = rest;
+    Ok(Hash::from_bytes(*hash))
+}
+
+/// Writes a file that ends with the hash of what is before it.
+fn write_hashed(path: &Path, mut bytes: Vec<u8>) -> Result<()> {
+    let hash = blake3::hash(&bytes);
+    bytes.extend_from_slice(hash.as_bytes());
+    write_atomic(path, |w| Ok(w.write_all(&bytes)?))
+}
+
+/// Reads what [`write_hashed`] wrote with `parse`, which takes what it needs from the front and must leave nothing. `None` if the
+/// file does not exist, or, with a warning, is damaged.
+fn read_whole<T>(path: &Path, parse: impl FnOnce(&mut &[u8]) -> Result<T>) -> Result<Option<T>> {
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        read => read.with_context(|| format!("could not read {}", path.display()))?,
+    };
+    match parse_hashed(&bytes, parse) {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => {
+            tracing::warn!(
+                "{} is damaged ({error:#}): its samples are measured again",
+                path.display()
+            );
+            Ok(None)
+        }
+    }
+}
+
+fn parse_hashed<T>(bytes: &[u8], parse: impl FnOnce(&mut &[u8]) -> Result<T>) -> Result<T> {
+    let (mut content, hash) = bytes.split_last_chunk().context("it is cut off")?;
+    ensure!(
+        blake3::hash(content) == Hash::from_bytes(*hash),
+        "its content does not match its hash"
+    );
+    let value = parse(&mut content)?;
+    ensure!(content.is_empty(), "it is too long");
+    Ok(value)
 }
 
 #[cfg(test)]
@@ -160,32 +254,104 @@ mod tests {
         image
     }
 
+    fn hash(i: usize) -> Hash {
+        blake3::hash(&[i as u8])
+    }
+
     #[test]
     fn images_that_are_not_in_the_sums_yet_are_added_once() -> Result<()> {
         let (dir, folders) = (tempfile::tempdir()?, tempfile::tempdir()?);
         let folder = |i: usize| folders.path().join(i.to_string());
-        let mut whole = Checkpoint::read(dir.path(), 3)?;
+        let mut whole = Checkpoint::read(dir.path(), 4)?;
         for i in 0..3 {
             fs::create_dir(folder(i))?;
-            write_image(&folder(i), i != 1, &image(i))?;
-            whole.add(i, i != 1, &image(i));
+            write_image(&folder(i), hash(i), i != 1, &image(i))?;
+            whole.add(i, hash(i), i != 1, &image(i));
         }
-        let mut first = Checkpoint::read(dir.path(), 3)?;
+        let mut first = Checkpoint::read(dir.path(), 4)?;
         first.add_written(0, &folder(0))?;
+        first.states[3] = State::Skipped;
         first.write(dir.path())?;
         remove_image(&folder(0))?;
         remove_image(&folder(0))?;
 
-        let mut second = Checkpoint::read(dir.path(), 3)?;
-        assert_eq!(second.is_done, [true, false, false]);
+        let mut second = Checkpoint::read(dir.path(), 4)?;
+        let (done, left) = (State::Measured(hash(0)), State::Left);
+        assert_eq!(second.states, [done, left, left, State::Skipped]);
         for i in 0..3 {
             second.add_written(i, &folder(i))?;
         }
-        assert_eq!(second.is_done, [true; 3]);
+        assert_eq!(second.states[..3], whole.states[..3]);
         assert!(second.sums == whole.sums);
-        fs::write(folder(1).join(IMAGE), [1, 7])?;
-        let error = second.add_written(1, &folder(1)).unwrap_err().to_string();
-        assert!(error.contains("is damaged: start again"), "{error}");
+        // one that is measured again is not counted again
+        second.add(1, hash(1), false, &image(1));
+        assert!(second.sums == whole.sums);
+        Ok(())
+    }
+
+    #[test]
+    fn no_flipped_bit_is_accepted() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let dir = dir.path();
+        let mut whole = Checkpoint::read(dir, 2)?;
+        whole.add(0, hash(0), true, &image(0));
+        whole.write(dir)?;
+        write_image(dir, hash(0), true, &image(0))?;
+        for name in [SUMS, IMAGE] {
+            let path = dir.join(name);
+            let bytes = fs::read(&path)?;
+            let flips = (0..8 * bytes.len()).step_by(41);
+            let flipped = flips.map(|bit| {
+                let mut flipped = bytes.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                flipped
+            });
+            let cut = [0, 1, 31, 32, bytes.len() - 1].map(|n| bytes[..n].to_vec());
+            for damaged in flipped.chain(cut) {
+                fs::write(&path, damaged)?;
+                let mut read = Checkpoint::read(dir, 2)?;
+                if name == SUMS {
+                    assert_eq!(read.states, [State::Left; 2]);
+                    assert!(read.sums == PixelSums::new());
+                } else {
+                    read.add_written(1, dir)?;
+                    assert_eq!(read.states, [State::Measured(hash(0)), State::Left]);
+                    assert!(read.sums == whole.sums);
+                }
+            }
+            fs::write(&path, bytes)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn all_files_of_a_sample_are_hashed_but_its_counts() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let (folder, map) = (dir.path().join("a"), dir.path().join("a.png"));
+        fs::create_dir_all(folder.join("thresholds"))?;
+        for path in [
+            &map,
+            &folder.join("table"),
+            &folder.join("thresholds/table"),
+        ] {
+            fs::write(path, "content")?;
+        }
+        let whole = hash_sample(&folder, &map)?;
+        write_image(&folder, whole, true, &image(0))?;
+        assert_eq!(hash_sample(&folder, &map)?, whole);
+        for path in [
+            &map,
+            &folder.join("table"),
+            &folder.join("thresholds/table"),
+        ] {
+            fs::write(path, "")?;
+            assert_ne!(hash_sample(&folder, &map)?, whole);
+            fs::write(path, "content")?;
+        }
+        fs::rename(folder.join("table"), folder.join("other"))?;
+        assert_ne!(hash_sample(&folder, &map)?, whole);
+        fs::remove_file(&map)?;
+        assert!(hash_sample(&folder, &map).is_err());
         Ok(())
     }
 }

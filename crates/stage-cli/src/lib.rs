@@ -15,7 +15,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
 pub use image_size::ImageSize;
-pub use open::{open, open_for};
+pub use open::{open, open_request};
 pub use progress::Progress;
 pub use subset::{Limit, Subset};
 

@@ -3,16 +3,16 @@
 use std::path::Path;
 
 use anyhow::Result;
-use artifacts::manifest::Manifest;
-use artifacts::stage_dir::{Opened, StageDir};
+use artifacts::stage_dir::{Opened, Request, StageDir};
 use serde::Serialize;
 
-/// Opens `output` for the work that `stage`, `arguments` and `inputs` describe, as [`StageDir::open`] does.
+/// Opens `output` for the work that `stage`, `arguments` and `inputs` describe, as [`StageDir::open`] does; the result of other
+/// work may be replaced freely.
 ///
 /// Returns `None`, and tells the user, if the output is complete and was made by the same work.
 ///
 /// # Errors
-/// Returns an error if an input is missing or incomplete, or `output` holds files that no stage wrote.
+/// Returns an error if an input is missing or incomplete, or the output cannot be used, see [`StageDir::open`].
 pub fn open(
     output: &Path,
     stage: &str,
@@ -20,26 +20,20 @@ pub fn open(
     inputs: &[(&str, &Path)],
     force: bool,
 ) -> Result<Option<StageDir>> {
-    let opened = StageDir::open(output, stage, arguments, inputs, force)?;
-    Ok(work_left(output, opened))
+    open_request(Request::new(output, stage, arguments, inputs, force)?)
 }
 
-/// The same for the work of a manifest without counts, as [`StageDir::open_for`] does.
+/// The same for a request that says more.
 ///
 /// # Errors
-/// Returns an error if `output` holds files that no stage wrote.
-pub fn open_for(output: &Path, manifest: Manifest, force: bool) -> Result<Option<StageDir>> {
-    let opened = StageDir::open_for(output, manifest, force)?;
-    Ok(work_left(output, opened))
-}
-
-fn work_left(output: &Path, opened: Opened) -> Option<StageDir> {
-    match opened {
-        Opened::Work(dir) => Some(dir),
+/// Returns the errors of [`StageDir::open`].
+pub fn open_request(request: Request<'_>) -> Result<Option<StageDir>> {
+    let output = request.output.display().to_string();
+    match StageDir::open(request)? {
+        Opened::Work(dir) => Ok(Some(*dir)),
         Opened::Done(_) => {
-            let output = output.display();
             tracing::info!("{output} is up to date: nothing to do (--force does it again)");
-            None
+            Ok(None)
         }
     }
 }

@@ -3,9 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use artifacts::index::Sample;
-use artifacts::stage_dir::{Opened, StageDir};
+use artifacts::manifest::{FILE_NAME, Manifest};
+use artifacts::stage_dir::{Opened, Request, StageDir};
+
+use crate::folder::files;
 
 /// A complete directory as the stage `name` would leave it, filled by `write`. One that is there already is replaced.
 ///
@@ -13,7 +16,8 @@ use artifacts::stage_dir::{Opened, StageDir};
 /// Returns an error if `write` does, or the directory cannot be written.
 pub fn stage_output(dir: &Path, name: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     fs::create_dir_all(dir.parent().context("a folder around the output")?)?;
-    match StageDir::open(dir, name, &serde_json::json!({}), &[], true)? {
+    let request = Request::new(dir, name, &serde_json::json!({}), &[], true)?;
+    match StageDir::open(request)? {
         Opened::Work(stage) => {
             write(stage.path())?;
             stage.finish(&[])?;
@@ -21,6 +25,39 @@ pub fn stage_output(dir: &Path, name: &str, write: impl FnOnce(&Path) -> Result<
         }
         Opened::Done(_) => bail!("forced work is never done"),
     }
+}
+
+/// Lets `change` edit the files of a complete directory and lists them anew, as if its stage had written them so.
+///
+/// # Errors
+/// Returns an error if `change` does, or the directory has no manifest.
+pub fn change_output(dir: &Path, change: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let mut manifest = Manifest::read(dir)?;
+    change(dir)?;
+    manifest.files = files(dir)?
+        .into_iter()
+        .map(|(name, content)| (name, content.len() as u64))
+        .collect();
+    manifest.write_file(&dir.join(FILE_NAME))
+}
+
+/// Replaces the content of a file by one of the same length and leaves its time as it was: to other stages, whatever they make
+/// of the content, it is the file that its stage wrote.
+///
+/// # Errors
+/// Returns an error if the file cannot be written or the lengths differ.
+pub fn replace_content(path: &Path, content: &[u8]) -> Result<()> {
+    let before = fs::metadata(path)?;
+    ensure!(
+        before.len() == content.len() as u64,
+        "{} has {} bytes, the new content {}",
+        path.display(),
+        before.len(),
+        content.len()
+    );
+    fs::write(path, content)?;
+    let file = fs::File::options().write(true).open(path)?;
+    Ok(file.set_modified(before.modified()?)?)
 }
 
 /// The record of a sample whose image `<id>.png` and mask have the same size; the image is not looked at.

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use artifacts::index::{self, Index};
 use artifacts::logits::Logits;
-use artifacts::stage_dir::StageDir;
+use artifacts::stage_dir::{Replacing, Request, StageDir};
 use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Progress, print_result};
@@ -76,7 +76,10 @@ fn open(args: &ExportArgs, index: Option<&Index>, force: bool) -> Result<Option<
                 .collect()
         }),
     };
-    stage_cli::open(&args.output, "ood-eval export", &arguments, &inputs, force)
+    let mut request = Request::new(&args.output, "ood-eval export", &arguments, &inputs, force)?;
+    // other formats are as valuable
+    request.replacing = Replacing::SameArguments;
+    stage_cli::open_request(request)
 }
 
 /// Writes the files of a sample that do not exist yet.

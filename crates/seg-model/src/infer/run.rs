@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use artifacts::index::Index;
+use artifacts::stage_dir::{Replacing, Request};
 use serde::Serialize;
 use stage_cli::Common;
 
@@ -43,15 +44,16 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     args.output.check()?;
     let output = &args.output.output;
     let index = args.input.index(output)?;
-    // weights that cannot be used are found before the output is emptied for them
+    // weights that cannot be used are found before the output is opened
     let (device, dtype) = args.compute.open()?;
     let model = Model::new(args.input.checkpoint()?, device, dtype)?;
     let index_file = args.input.index_file();
     let mut inputs = vec![("weights", args.input.weights.as_path())];
     inputs.extend(index_file.as_ref().map(|path| ("labels", path.as_path())));
     let arguments = ManifestArguments::new(args, &index);
-    let opened = stage_cli::open(output, "seg-model infer", &arguments, &inputs, common.force)?;
-    let Some(dir) = opened else {
+    let mut request = Request::new(output, "seg-model infer", &arguments, &inputs, common.force)?;
+    request.replacing = Replacing::SameArguments;
+    let Some(dir) = stage_cli::open_request(request)? else {
         return Ok(());
     };
     let mut samples = args.input.subset.select(&index.samples);

@@ -11,7 +11,7 @@ use crate::args::{FileArgs, MeasureArgs};
 use crate::measure::best_threshold::track_threshold;
 use crate::measure::inputs::Inputs;
 use crate::measure::samples::{Measured, Measurement, measure_all};
-use crate::output::{COMPONENTS, PARTIAL, STAGE, finish};
+use crate::output::{COMPONENTS, STAGE, finish};
 use crate::tables::sources::Sources;
 use crate::{reference_tables, tables};
 
@@ -39,7 +39,7 @@ pub(crate) fn run(files: &FileArgs, args: &MeasureArgs, force: bool) -> Result<(
         segmentation,
         additional_thresholds: &args.thresholds.thresholds,
         components: dir.subdir(COMPONENTS)?,
-        partial: dir.subdir(PARTIAL)?,
+        partial: dir.partial()?,
     })?;
     let n_skipped = inputs.index.samples.len() - folders.len();
     let sources = Sources::Samples(folders);

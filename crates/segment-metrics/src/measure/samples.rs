@@ -8,11 +8,12 @@ use artifacts::index::Sample;
 use artifacts::mask::ComponentMap;
 use artifacts::stage_dir::create_dir;
 use artifacts::tables::threshold_folder;
+use blake3::Hash;
 use rayon::prelude::*;
 use stage_cli::Progress;
 
 use crate::analysis::{SampleMetrics, Segmentation, analyze_logits};
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::{self, Checkpoint, State};
 use crate::components::Components;
 use crate::measure::inputs::Inputs;
 use crate::pixel_sums::PixelSums;
@@ -45,12 +46,11 @@ pub(crate) fn measure_all(measurement: &Measurement<'_>) -> Result<Measured> {
     let samples = &measurement.inputs.index.samples;
     let mut checkpoint = Checkpoint::read(&measurement.partial, samples.len())?;
     for (i, sample) in samples.iter().enumerate() {
-        if !checkpoint.is_done[i] {
+        if checkpoint.states[i] == State::Left {
             checkpoint.add_written(i, &measurement.folder(sample))?;
         }
     }
-    let is_left = |&i: &usize| !checkpoint.is_done[i];
-    let left: Vec<usize> = (0..samples.len()).filter(is_left).collect();
+    let left = measurement.left(&checkpoint);
     let progress = Progress::new("segment-metrics", samples.len() as u64, "images");
     progress.advance((samples.len() - left.len()) as u64);
     for positions in left.chunks(SAVED_EVERY.max(4 * rayon::current_num_threads())) {
@@ -63,9 +63,10 @@ pub(crate) fn measure_all(measurement: &Measurement<'_>) -> Result<Measured> {
         measured?;
     }
     progress.finish();
-    let folders = samples.iter().map(|sample| measurement.folder(sample));
+    let states = samples.iter().zip(&checkpoint.states);
+    let measured = states.filter(|(_, state)| matches!(state, State::Measured(_)));
     Ok(Measured {
-        folders: folders.filter(|folder| folder.exists()).collect(),
+        folders: measured.map(|(s, _)| measurement.folder(s)).collect(),
         sums: checkpoint.sums,
     })
 }
@@ -79,13 +80,15 @@ fn measure_some(
 ) -> Result<()> {
     let checkpoint = Mutex::new(checkpoint);
     positions.par_iter().with_max_len(1).try_for_each(|&i| {
-        let metrics = measurement.measure(&measurement.inputs.index.samples[i])?;
+        let measured = measurement.measure(&measurement.inputs.index.samples[i])?;
         let checkpoint = checkpoint.lock();
         let mut checkpoint = checkpoint.map_err(|_| anyhow!("another image failed"))?;
         // sums of integers do not depend on the order
-        match metrics {
-            Some(metrics) => checkpoint.add(i, metrics.n_out > 0, &metrics.counts),
-            None => checkpoint.is_done[i] = true,
+        match measured {
+            Some((metrics, hash)) => {
+                checkpoint.add(i, hash, metrics.n_out > 0, &metrics.counts);
+            }
+            None => checkpoint.states[i] = State::Skipped,
         }
         progress.advance(1);
         Ok(())
@@ -98,8 +101,38 @@ impl Measurement<'_> {
         self.partial.join("samples").join(&sample.sample_id)
     }
 
-    /// Measures one sample and writes its files, unless it is to be skipped.
-    fn measure(&self, sample: &Sample) -> Result<Option<SampleMetrics>> {
+    /// The sample's component map.
+    fn map_path(&self, sample: &Sample) -> PathBuf {
+        self.components.join(format!("{}.png", sample.sample_id))
+    }
+
+    /// Positions of the samples that are to be measured, those included whose files are not as an interrupted call wrote them.
+    fn left(&self, checkpoint: &Checkpoint) -> Vec<usize> {
+        let samples = &self.inputs.index.samples;
+        let states = checkpoint.states.par_iter().enumerate();
+        let left = states.filter(|&(i, state)| match state {
+            State::Left => true,
+            State::Skipped => false,
+            State::Measured(hash) => !self.is_intact(&samples[i], *hash),
+        });
+        left.map(|(i, _)| i).collect()
+    }
+
+    /// Whether the tables and the component map of a sample have this hash.
+    fn is_intact(&self, sample: &Sample, hash: Hash) -> bool {
+        let found = checkpoint::hash_sample(&self.folder(sample), &self.map_path(sample));
+        let is_intact = found.is_ok_and(|found| found == hash);
+        if !is_intact {
+            tracing::warn!(
+                "what an interrupted call wrote of sample {} is damaged or gone: measuring it again",
+                sample.sample_id
+            );
+        }
+        is_intact
+    }
+
+    /// Measures one sample and writes its files, unless it is to be skipped. Returns their hash too.
+    fn measure(&self, sample: &Sample) -> Result<Option<(SampleMetrics, Hash)>> {
         let (id, num_classes) = (&sample.sample_id, self.inputs.num_classes);
         let Some(mask) = self.inputs.read_mask(sample)? else {
             return Ok(None);
@@ -111,7 +144,7 @@ impl Measurement<'_> {
         drop(logits);
         let map = component_map(&metrics.matching.segment_map);
         let map = map.with_context(|| format!("sample {id}"))?;
-        map.write(&self.components.join(format!("{id}.png")))?;
+        map.write(&self.map_path(sample))?;
         let folder = self.folder(sample);
         create_dir(&folder)?;
         for (matching, &threshold) in metrics.additional.iter().zip(thresholds) {
@@ -120,9 +153,10 @@ impl Measurement<'_> {
             tables::write_matching(&folder, id, &metrics, matching, num_classes)?;
         }
         tables::write_sample(&folder, id, &metrics, num_classes)?;
+        let hash = checkpoint::hash_sample(&folder, &self.map_path(sample))?;
         // last, because it marks the sample as done
-        checkpoint::write_image(&folder, metrics.n_out > 0, &metrics.counts)?;
-        Ok(Some(metrics))
+        checkpoint::write_image(&folder, hash, metrics.n_out > 0, &metrics.counts)?;
+        Ok(Some((metrics, hash)))
     }
 }
 

@@ -9,6 +9,7 @@ mod shards;
 use std::path::Path;
 
 use anyhow::Result;
+use artifacts::stage_dir::{Replacing, Request};
 use artifacts::tables::thresholds_in;
 use artifacts::track;
 
@@ -26,10 +27,16 @@ use crate::{reference_tables, tables};
 /// Returns an error if a folder is not a finished shard, shards are missing, named twice, or made with other arguments or inputs.
 pub fn run(args: &MergeArgs, force: bool) -> Result<()> {
     let shards = Shards::read(&args.shards)?;
-    shards.check_apart(&args.output)?;
     let manifest = shards.manifest_of_whole()?;
     let with_reference_tables = manifest.arguments["compat_names"] == true;
-    let Some(dir) = stage_cli::open_for(&args.output, manifest, force)? else {
+    let request = Request {
+        output: &args.output,
+        work: manifest,
+        reads: shards.folders().map(Path::to_owned).collect(),
+        force,
+        replacing: Replacing::Freely,
+    };
+    let Some(dir) = stage_cli::open_request(request)? else {
         return Ok(());
     };
     let components = dir.subdir(COMPONENTS)?;

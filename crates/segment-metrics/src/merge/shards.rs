@@ -74,23 +74,6 @@ impl Shards {
         }
         Ok(whole)
     }
-
-    /// Refuses an output that is a shard or holds one, because it would be emptied before the shard is read.
-    pub(super) fn check_apart(&self, output: &Path) -> Result<()> {
-        let Ok(output) = output.canonicalize() else {
-            return Ok(()); // what does not exist holds nothing
-        };
-        for folder in self.folders() {
-            let is_inside = folder.canonicalize().is_ok_and(|f| f.starts_with(&output));
-            ensure!(
-                !is_inside,
-                "--output {} holds the shard {}: choose another",
-                output.display(),
-                folder.display()
-            );
-        }
-        Ok(())
-    }
 }
 
 impl FinishedShard {

@@ -28,14 +28,21 @@ fn missing_and_foreign_logits_are_named() -> Result<()> {
     let toy = Toy::new()?;
     let file = toy.logits("b");
     logits("other", HEIGHT, WIDTH)?.write(&file, Precision::F32)?;
+    // not as large as its stage wrote it
+    toy.check_fails(&[], &["b.safetensors has 1384 bytes", "run `toy` again"])?;
+    toy.relist("logits")?;
     toy.check_fails(&[], &["b.safetensors", "logits of other"])?;
     logits("b", HEIGHT, WIDTH + 1)?.write(&file, Precision::F32)?;
+    toy.relist("logits")?;
     toy.check_fails(&[], &["b.safetensors", "13x8", "12x8"])?;
     let mut two_classes = logits("b", HEIGHT, WIDTH)?;
     two_classes.info.num_classes = 2;
     two_classes.write(&file, Precision::F32)?;
+    toy.relist("logits")?;
     toy.check_fails(&[], &["b.safetensors", "2 classes"])?;
     fs::remove_file(&file)?;
+    toy.check_fails(&[], &["b.safetensors is gone", "run `toy` again"])?;
+    toy.relist("logits")?;
     toy.check_fails(&[], &["b.safetensors", "does not exist", "seg-model infer"])?;
     fs::remove_file(toy.path("logits/manifest.json"))?;
     toy.check_fails(&["--limit", "1"], &["--logits", "did not finish"])
@@ -46,15 +53,19 @@ fn unusable_labels_are_named() -> Result<()> {
     let toy = Toy::new()?;
     let mask = toy.path("labels/masks/c.png");
     Mask::filled(WIDTH, HEIGHT, 7).write(&mask)?;
+    toy.relist("labels")?;
     toy.check_fails(&[], &["masks/c.png", "value 7"])?;
     Mask::filled(HEIGHT, WIDTH, 0).write(&mask)?;
+    toy.relist("labels")?;
     toy.check_fails(&[], &["masks/c.png", "8x12", "12x8"])?;
     let bytes = fs::read(toy.path("labels/masks/a.png"))?;
     fs::write(&mask, &bytes[..bytes.len() / 2])?;
+    toy.relist("labels")?;
     toy.check_fails(&[], &["masks/c.png"])?;
     toy.write_labels(MaskKind::TrainId)?;
     toy.check_fails(&[], &["labels", "TrainId", "Eval"])?;
     fs::remove_file(toy.path("labels/index.json")).context("there was an index")?;
+    toy.relist("labels")?;
     toy.check_fails(&[], &["index.json", "cityscapes-io prepare"])
 }
 
@@ -79,6 +90,7 @@ fn too_many_segments_for_a_map() -> Result<()> {
     toy.write_one_label(width, height)?;
     let lattice = flagged_logits("a", height, width, |y, x| y % 2 == 0 && x % 2 == 0)?;
     lattice.write(&toy.logits("a"), Precision::F16)?;
+    toy.relist("logits")?;
     toy.check_fails(&[], &["sample a", "65792 segments", "--min-size"])?;
     toy.run("out", &["--min-size", "2"])
 }

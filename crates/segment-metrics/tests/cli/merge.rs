@@ -108,15 +108,23 @@ fn shards_that_do_not_fit_are_named() -> Result<()> {
         &["unfinished is not the output of a finished stage"],
     )?;
     check(&["s0", "s1", "labels"], &["labels", "written by `toy`"])?;
-    fail(
-        &mut merge(&toy, "s0", &["s0", "s1", "s2"]),
-        &["holds the shard"],
-    )?;
+    for force in [&[][..], &["--force"]] {
+        let mut into_shard = merge(&toy, "s0", &["s0", "s1", "s2"]);
+        fail(into_shard.args(force), &["s0 is also read"])?;
+    }
     assert!(toy.path("s0/manifest.json").exists());
 
     Mask::filled(WIDTH, HEIGHT, 1).write(&toy.path("region.png"))?;
     let region = toy.path("region.png").to_string_lossy().into_owned();
-    toy.run("s2", &["--shard", "2/3", "--region", &region])?;
+    let with_region = ["--shard", "2/3", "--region", region.as_str()];
+    let replaced = succeed(&mut toy.command("s2", &with_region))?.stderr;
+    assert!(
+        replaced.contains("replacing the result in") && replaced.contains("no --region"),
+        "{replaced}"
+    );
+    let other_shard = ["--shard", "1/3", "--region", region.as_str()];
+    let words = ["--shard 2/3, asked for 1/3", "replace it with --force"];
+    fail(&mut toy.command("s2", &other_shard), &words)?;
     check(&["s0", "s1", "s2"], &["s2 was made with other inputs"])
 }
 

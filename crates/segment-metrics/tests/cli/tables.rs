@@ -201,6 +201,7 @@ fn whole_images_may_be_flagged_and_no_object_be_anywhere() -> Result<()> {
         let path = toy.path("labels/masks").join(format!("{id}.png"));
         Mask::filled(WIDTH, HEIGHT, 0).write(&path)?;
     }
+    toy.relist("labels")?;
     toy.run("out", &["--entropy-threshold", "-1"])?;
     let segments = toy.table("out", &schema::segments(CLASSES))?;
     assert_eq!(segments.height(), 3, "one segment an image");
@@ -228,6 +229,7 @@ fn sides_may_be_longer_than_65535() -> Result<()> {
         let is_last = |y, x| (y, x) == (height - 1, width - 1);
         let long = flagged_logits("a", height, width, is_last)?;
         long.write(&toy.logits("a"), Precision::F16)?;
+        toy.relist("logits")?;
         toy.run("out", &["--force"])?;
         let segments = toy.table("out", &schema::segments(CLASSES))?;
         assert_eq!(segments.height(), 1);

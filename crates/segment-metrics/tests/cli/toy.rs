@@ -13,7 +13,7 @@ use artifacts::tables::read_table;
 use artifacts::tables::schema::Table;
 use polars::prelude::DataFrame;
 use stage_testing::command::{fail, succeed};
-use stage_testing::toy::{sample, stage_output};
+use stage_testing::toy::{change_output, sample, stage_output};
 use tempfile::TempDir;
 
 pub(crate) const WIDTH: usize = 12;
@@ -66,6 +66,11 @@ impl Toy {
     /// Path of the logits of a sample.
     pub(crate) fn logits(&self, id: &str) -> PathBuf {
         self.path("logits").join(file_name(id))
+    }
+
+    /// Lists the files of an input anew after a test changed them, as if a stage had written them so.
+    pub(crate) fn relist(&self, name: &str) -> Result<()> {
+        change_output(&self.path(name), |_| Ok(()))
     }
 
     /// The command that measures all samples.

@@ -52,6 +52,7 @@ fn a_track_knows_no_unrated_pixels() -> Result<()> {
     let mut mask = labels("b");
     mask.labels[6 * WIDTH + 9] = 2;
     mask.write(&path)?;
+    toy.relist("labels")?;
     let count = |name: &str, more: &[&str]| -> Result<u64> {
         toy.run(name, more)?;
         Ok(Manifest::read(&toy.path(name))?.counts["segments"])
@@ -76,6 +77,7 @@ fn shards_of_a_track_need_the_threshold_of_all() -> Result<()> {
     for id in ["a", "c"] {
         labels("b").write(&toy.path("labels/masks").join(format!("{id}.png")))?;
     }
+    toy.relist("labels")?;
     toy.check_fails(
         &shard[..2],
         &["no threshold is best", "--entropy-threshold"],
