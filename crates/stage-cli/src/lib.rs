@@ -41,11 +41,33 @@ pub fn main(common: &Common, run: impl FnOnce() -> Result<()>) -> ExitCode {
     match set_up(common).and_then(|()| run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // `{:#}` prints the chain of causes in one line
-            eprintln!("error: {error:#}");
+            progress::print_line(format_args!("error: {}", one_line(&error)));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The chain of causes, without stack frames.
+///
+/// With `RUST_BACKTRACE=1` the texts of candle's errors end with the frames of the stack, which tell a user nothing. Where the
+/// first frame begins, the text of a cause ends.
+fn one_line(error: &anyhow::Error) -> String {
+    let causes = error.chain().map(|cause| without_frames(&cause.to_string()));
+    causes.collect::<Vec<_>>().join(": ")
+}
+
+/// `text` up to the first line that is a stack frame, `   0: function`, or the title of such a list.
+fn without_frames(text: &str) -> String {
+    let lines = text.lines().enumerate();
+    let kept = lines.take_while(|(number, line)| *number == 0 || !begins_frames(line));
+    let kept: Vec<&str> = kept.map(|(_, line)| line).collect();
+    kept.join("\n").trim_end().to_owned()
+}
+
+fn begins_frames(line: &str) -> bool {
+    let line = line.trim();
+    let is_first = line.strip_prefix("0: ").is_some_and(|name| !name.is_empty());
+    is_first || line.eq_ignore_ascii_case("stack backtrace:")
 }
 
 fn set_up(common: &Common) -> Result<()> {
@@ -84,4 +106,22 @@ pub fn one_of<T: Copy + Send + Sync + 'static>(
 pub fn print_result(text: impl std::fmt::Display) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_lines_have_no_stack_frames() {
+        let frames = "shape mismatch\n   0: candle_core::error::Error::bt\n   1: main\n             at ./src/main.rs:3";
+        let error = anyhow::anyhow!("{frames}").context("a.png cannot be used");
+        assert_eq!(one_line(&error), "a.png cannot be used: shape mismatch");
+        let error = anyhow::anyhow!("lost\n\nStack backtrace:\n   0: main");
+        assert_eq!(one_line(&error), "lost");
+        let error = anyhow::anyhow!("two lines:\n10: of text");
+        assert_eq!(one_line(&error), "two lines:\n10: of text");
+        let error = anyhow::anyhow!("0: is no frame");
+        assert_eq!(one_line(&error), "0: is no frame");
+    }
 }

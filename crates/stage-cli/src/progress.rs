@@ -1,4 +1,7 @@
 //! Progress on stderr: a bar on a terminal, one line every few seconds elsewhere.
+//!
+//! Nothing here fails. Lines that cannot be written (a full disk behind stderr, a closed pipe or terminal) are lost, since
+//! the work that they report on is worth more than they are.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,13 +68,13 @@ impl Progress {
         if last.elapsed() >= LINE_INTERVAL {
             *last = Instant::now();
             let eta = self.bar.eta().as_secs();
-            eprintln!(
+            print_line(format_args!(
                 "{}: {}/{}, {eta} s left  {}",
                 self.name,
                 self.bar.position(),
                 self.total,
                 self.bar.message()
-            );
+            ));
         }
     }
 
@@ -85,26 +88,39 @@ impl Progress {
         self.bar.finish_and_clear();
         if self.last_line.is_some() {
             let seconds = self.bar.elapsed().as_secs_f64();
-            eprintln!(
+            print_line(format_args!(
                 "{}: {} done in {seconds:.1} s  {}",
                 self.name,
                 self.bar.position(),
                 self.bar.message()
-            );
+            ));
         }
     }
 }
 
-/// Writes log lines above the progress bars.
+/// Prints a line to stderr. A line that cannot be written is lost, where `eprintln!` would panic and end the stage.
+pub(crate) fn print_line(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Writes log lines above the progress bars, and always reports success.
 #[derive(Debug, Default)]
 pub(crate) struct LogWriter;
 
 impl Write for LogWriter {
+    /// `bytes` are one whole log line with its end.
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        bars().suspend(|| std::io::stderr().write(bytes))
+        let bars = bars();
+        if bars.is_hidden() {
+            let _ = std::io::stderr().write_all(bytes);
+        } else {
+            // not `suspend`, which panics if the terminal was closed
+            let _ = bars.println(String::from_utf8_lossy(bytes).trim_end_matches('\n'));
+        }
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        std::io::stderr().flush()
+        Ok(())
     }
 }
