@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use artifacts::labels::MaskKind;
-use artifacts::picture;
+use artifacts::picture::{self, Orientation};
 use comfy_table::{Table, presets};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -111,7 +111,7 @@ fn read_sample(args: &Args, found: &Discovered, sample: &SampleFiles) -> Content
     }
     let image = args.source.root.join(&sample.image);
     // the whole image, since a header does not show whether the rest is damaged
-    let size = match picture::read_rgb(&image) {
+    let size = match picture::read_rgb(&image, Orientation::Stored) {
         Ok(picture) => picture.dimensions(),
         Err(error) => {
             contents.faults.push(format!("{error:#}"));

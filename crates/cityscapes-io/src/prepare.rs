@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 use artifacts::index::{Index, Sample, hash_file};
 use artifacts::labels::IGNORE;
 use artifacts::mask::Mask;
-use artifacts::picture;
+use artifacts::picture::{self, Orientation};
 use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Common, ImageSize, Limit, Progress, print_result};
@@ -174,7 +174,8 @@ impl Preparation<'_> {
         sample: &SampleFiles,
         folder: &Path,
     ) -> Result<Option<Sample>> {
-        let (image_width, image_height) = picture::size(&self.root.join(&sample.image))?;
+        let (image_width, image_height) =
+            picture::size(&self.root.join(&sample.image), Orientation::Stored)?;
         let size = self.target.size.unwrap_or(ImageSize {
             width: image_width,
             height: image_height,

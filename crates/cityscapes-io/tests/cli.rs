@@ -549,7 +549,7 @@ fn masks_are_shown_in_colors() -> Result<()> {
         Mask::read_raw(&colors)?,
         Mask::read_raw(&at.join("out/masks/a.png"))?
     );
-    let picture = artifacts::picture::read_rgb(&colors)?;
+    let picture = artifacts::picture::read_rgb(&colors, artifacts::picture::Orientation::Stored)?;
     assert_ne!(picture.get_pixel(0, 0), picture.get_pixel(1, 0));
     assert!(at.join("colors/preview.png").exists());
     let table = succeed(at, "palette")?;

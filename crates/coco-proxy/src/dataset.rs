@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, ensure};
 use artifacts::atomic::json_error_byte;
 use artifacts::index::check_inside;
-use artifacts::picture::{self, MAX_PIXELS};
+use artifacts::picture::{self, MAX_PIXELS, Orientation};
 use hotcoco::COCO;
 use hotcoco::types::{Dataset, Image};
 
@@ -70,7 +70,7 @@ pub fn check_record(image: &Image) -> Result<()> {
 /// # Errors
 /// Returns an error if the file is damaged, cut off or not an image, or if it has another size.
 pub fn check_image_file(image: &Image, path: &Path) -> Result<()> {
-    let (width, height) = picture::size(path)?;
+    let (width, height) = picture::size(path, Orientation::Stored)?;
     ensure!(
         (width, height) == (image.width, image.height),
         "{} has {width}x{height} pixels, its record {}x{}: these annotations belong to other images",
