@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use walkdir::{DirEntry, WalkDir};
 
-use crate::index::{Index, Sample};
+use crate::index::{Index, Sample, plain_sample_id};
 use crate::labels::MaskKind;
 use crate::picture::{self, Orientation};
 
@@ -89,11 +89,7 @@ fn is_image(path: &Path) -> bool {
 }
 
 fn sample_id(file: &Path) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    let name = file.to_string_lossy();
-    name.chars()
-        .map(|c| if plain(c) { c } else { '_' })
-        .collect()
+    plain_sample_id(&file.to_string_lossy())
 }
 
 fn sample(folder: &Path, sample_id: String, image: PathBuf) -> Result<Sample> {

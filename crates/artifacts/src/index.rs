@@ -281,14 +281,26 @@ pub fn hash_file(path: &Path) -> Result<String> {
     Ok(blake3::hash(&bytes).to_hex().to_string())
 }
 
+/// `name` with `_` in place of each character that a sample id cannot have: what [`check_sample_id`] does not allow, such as
+/// spaces, `/` and letters beyond ASCII.
+///
+/// Two names can become the same id, which callers refuse.
+pub fn plain_sample_id(name: &str) -> String {
+    let replaced = name.chars().map(|c| if is_plain(c) { c } else { '_' });
+    replaced.collect()
+}
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
+}
+
 /// Refuses ids that could not be a file name everywhere.
 ///
 /// # Errors
 /// Returns an error if `id` is empty or has characters other than letters, digits, `_`, `-`, `.`, or starts with a dot.
 pub fn check_sample_id(id: &str) -> Result<()> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     ensure!(
-        !id.is_empty() && !id.starts_with('.') && id.chars().all(plain),
+        !id.is_empty() && !id.starts_with('.') && id.chars().all(is_plain),
         "sample id {id:?} cannot be a file name (letters, digits, _ - . are allowed)"
     );
     Ok(())
