@@ -52,7 +52,9 @@ pub fn main(common: &Common, run: impl FnOnce() -> Result<()>) -> ExitCode {
 /// With `RUST_BACKTRACE=1` the texts of candle's errors end with the frames of the stack, which tell a user nothing. Where the
 /// first frame begins, the text of a cause ends.
 fn one_line(error: &anyhow::Error) -> String {
-    let causes = error.chain().map(|cause| without_frames(&cause.to_string()));
+    let causes = error
+        .chain()
+        .map(|cause| without_frames(&cause.to_string()));
     causes.collect::<Vec<_>>().join(": ")
 }
 
@@ -66,7 +68,9 @@ fn without_frames(text: &str) -> String {
 
 fn begins_frames(line: &str) -> bool {
     let line = line.trim();
-    let is_first = line.strip_prefix("0: ").is_some_and(|name| !name.is_empty());
+    let is_first = line
+        .strip_prefix("0: ")
+        .is_some_and(|name| !name.is_empty());
     is_first || line.eq_ignore_ascii_case("stack backtrace:")
 }
 
