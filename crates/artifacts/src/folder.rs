@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use walkdir::{DirEntry, WalkDir};
 
-use crate::index::{Index, Sample};
+use crate::index::{Index, Sample, plain_sample_id};
 use crate::labels::MaskKind;
-use crate::picture;
+use crate::picture::{self, Orientation};
 
 /// File name extensions of images, in lower case.
 const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
@@ -16,7 +16,8 @@ const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 /// Lists all images below `folder`, except hidden ones and those below the folders in `outputs`.
 ///
 /// The sample id of an image is its path without the extension (or with it, where two images differ in nothing else), with `_`
-/// in place of characters that an id cannot have.
+/// in place of characters that an id cannot have. The images are turned upright, since they are photographs that nobody has
+/// annotated.
 ///
 /// # Errors
 /// Returns an error if there are no images, one cannot be read, or two would get the same id.
@@ -52,7 +53,9 @@ pub fn index(folder: &Path, outputs: &[&Path]) -> Result<Index> {
         .into_iter()
         .map(|(sample_id, image)| sample(folder, sample_id, image));
     let samples = samples.collect::<Result<_>>()?;
-    Index::new("folder", "all", MaskKind::Eval, folder, samples)
+    let mut index = Index::new("folder", "all", MaskKind::Eval, folder, samples)?;
+    index.orientation = Orientation::Upright;
+    Ok(index)
 }
 
 /// Paths of image files relative to `folder`, sorted.
@@ -86,16 +89,12 @@ fn is_image(path: &Path) -> bool {
 }
 
 fn sample_id(file: &Path) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    let name = file.to_string_lossy();
-    name.chars()
-        .map(|c| if plain(c) { c } else { '_' })
-        .collect()
+    plain_sample_id(&file.to_string_lossy())
 }
 
 fn sample(folder: &Path, sample_id: String, image: PathBuf) -> Result<Sample> {
     let path = folder.join(&image);
-    let (width, height) = picture::size(&path)?;
+    let (width, height) = picture::size(&path, Orientation::Upright)?;
     let image_bytes = std::fs::metadata(&path)
         .with_context(|| format!("could not read {}", path.display()))?
         .len();

@@ -3,11 +3,13 @@
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use crate::atomic::{read_json, write_json};
 use crate::labels::MaskKind;
 use crate::mask::Mask;
+use crate::picture::{self, Orientation};
 
 /// File name inside the stage's directory.
 pub const FILE_NAME: &str = "index.json";
@@ -28,6 +30,10 @@ pub struct Index {
     pub mask_kind: MaskKind,
     /// Absolute folder to which the image paths are relative.
     pub image_root: PathBuf,
+    /// Which pixels of the image files are meant: sizes and masks refer to them, and they are what stages read. Absent in the
+    /// file if they are the stored ones.
+    #[serde(default, skip_serializing_if = "is_stored")]
+    pub orientation: Orientation,
     /// Samples, sorted by `sample_id`.
     pub samples: Vec<Sample>,
 }
@@ -42,9 +48,9 @@ pub struct Sample {
     pub image: PathBuf,
     /// Size of the image file in bytes, by which a later change is noticed; 0 if the file was not there.
     pub image_bytes: u64,
-    /// Width of the image file in pixels.
+    /// Width of the image in pixels, in [`Index::orientation`].
     pub image_width: u32,
-    /// Height of the image file in pixels.
+    /// Height of the image in pixels, in [`Index::orientation`].
     pub image_height: u32,
     /// Mask file, relative to the index; absent for images without labels.
     pub mask: Option<PathBuf>,
@@ -91,6 +97,7 @@ impl Index {
             split: split.to_owned(),
             mask_kind,
             image_root: std::path::absolute(image_root)?,
+            orientation: Orientation::Stored,
             samples,
         };
         index.check()?;
@@ -143,6 +150,26 @@ impl Index {
         })?;
         check_bytes(&path, file.len(), sample)?;
         Ok(path)
+    }
+
+    /// Reads a sample's image, in the orientation of the index.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::image_path`] and [`picture::read_rgb`], and an error if the image has another size than
+    /// the index says.
+    pub fn read_image(&self, sample: &Sample) -> Result<RgbImage> {
+        let path = self.image_path(sample)?;
+        let image = picture::read_rgb(&path, self.orientation)?;
+        ensure!(
+            image.dimensions() == (sample.image_width, sample.image_height),
+            "{} has {}x{} pixels, but {}x{} in its index: prepare the data set again",
+            path.display(),
+            image.width(),
+            image.height(),
+            sample.image_width,
+            sample.image_height
+        );
+        Ok(image)
     }
 
     /// Path of a sample's mask below `dir`, the folder the index was read from; its content is checked.
@@ -226,6 +253,14 @@ impl Index {
     }
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_stored(orientation: &Orientation) -> bool {
+    *orientation == Orientation::Stored
+}
+
 fn check_bytes(path: &Path, bytes: u64, sample: &Sample) -> Result<()> {
     ensure!(
         bytes == sample.image_bytes || sample.image_bytes == 0,
@@ -246,14 +281,26 @@ pub fn hash_file(path: &Path) -> Result<String> {
     Ok(blake3::hash(&bytes).to_hex().to_string())
 }
 
+/// `name` with `_` in place of each character that a sample id cannot have: what [`check_sample_id`] does not allow, such as
+/// spaces, `/` and letters beyond ASCII.
+///
+/// Two names can become the same id, which callers refuse.
+pub fn plain_sample_id(name: &str) -> String {
+    let replaced = name.chars().map(|c| if is_plain(c) { c } else { '_' });
+    replaced.collect()
+}
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
+}
+
 /// Refuses ids that could not be a file name everywhere.
 ///
 /// # Errors
 /// Returns an error if `id` is empty or has characters other than letters, digits, `_`, `-`, `.`, or starts with a dot.
 pub fn check_sample_id(id: &str) -> Result<()> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     ensure!(
-        !id.is_empty() && !id.starts_with('.') && id.chars().all(plain),
+        !id.is_empty() && !id.starts_with('.') && id.chars().all(is_plain),
         "sample id {id:?} cannot be a file name (letters, digits, _ - . are allowed)"
     );
     Ok(())

@@ -13,7 +13,7 @@ use png::{BitDepth, ColorType};
 use crate::label_png;
 use crate::labels::MaskKind;
 use crate::mask::Mask;
-use crate::picture::{MAX_PIXELS, decode_rgb};
+use crate::picture::{MAX_PIXELS, Orientation, decode_rgb};
 
 impl Mask {
     /// Reads a label image with any values, as [`read_labels`] does.
@@ -67,7 +67,7 @@ pub fn decode_labels(bytes: &[u8]) -> Result<Mask> {
         ImageFormat::Png => label_png::decode(bytes).map_or_else(|| png_labels(bytes), Ok),
         ImageFormat::Jpeg => bail!("it is a JPEG, which blurs labels: get the PNG"),
         _ => {
-            let picture = decode_rgb(bytes)?;
+            let picture = decode_rgb(bytes, Orientation::Stored)?;
             let (width, height) = picture.dimensions();
             gray_of_colors(picture.as_raw(), width as usize, height as usize, 3)
         }

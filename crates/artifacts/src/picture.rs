@@ -1,62 +1,142 @@
 //! Photographs of any origin, recognized by their content, whatever their names say.
 //!
-//! They become upright 8-bit RGB. Files that were cut off are refused: JPEG decoders would fill the missing part with gray
-//! and say nothing. Label pictures are read by [`label_picture`](crate::label_picture).
+//! They become 8-bit RGB, in the [`Orientation`] that the caller asks for. Files that were cut off are refused: JPEG decoders
+//! would fill the missing part with gray and say nothing. Label pictures are read by [`label_picture`](crate::label_picture).
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use image::metadata::Orientation;
+use image::metadata::Orientation as ExifOrientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+use serde::{Deserialize, Serialize};
 
 /// More pixels than any photograph has: a guard against damaged headers that would exhaust the memory.
 pub const MAX_PIXELS: u64 = 1 << 28;
 
 const JPEG_END: [u8; 2] = [0xFF, 0xD9];
 
-/// Width and height of an image when it is upright.
+/// Which pixels of an image file are meant, if its EXIF data say that the camera was turned.
 ///
-/// Only the header is read, except that a JPEG must have its end marker.
-///
-/// # Errors
-/// Returns an error if the file cannot be read, is not an image, is a JPEG that was cut off, or has more than [`MAX_PIXELS`]
-/// pixels.
-pub fn size(path: &Path) -> Result<(u32, u32)> {
-    read_size(path).with_context(|| unusable(path))
+/// The stage that lists images decides, records it in [`Index::orientation`](crate::index::Index::orientation), and all
+/// stages that read them follow, so that sizes and pixels agree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Orientation {
+    /// The pixels as they are stored: what Pillow, `OpenCV` with `IMREAD_IGNORE_ORIENTATION`, `PyTorch` data loaders and
+    /// COCO's annotations see. Images with labels are read like this, because the labels belong to the stored pixels.
+    #[default]
+    Stored,
+    /// Turned upright, as viewers show a photograph. Folders of photographs without labels are read like this.
+    Upright,
 }
 
-fn read_size(path: &Path) -> Result<(u32, u32)> {
+impl Orientation {
+    /// What to do with the stored pixels, given what their EXIF data say.
+    fn transform(self, exif: ExifOrientation) -> ExifOrientation {
+        match self {
+            Self::Stored => ExifOrientation::NoTransforms,
+            Self::Upright => exif,
+        }
+    }
+}
+
+/// Width and height of an image in an orientation.
+///
+/// Only the header is read, except that a JPEG or PNG must have its end marker and a WebP the length that it says.
+///
+/// # Errors
+/// Returns an error if the file cannot be read, is empty, is not an image, was cut off, or has more than [`MAX_PIXELS`]
+/// pixels.
+pub fn size(path: &Path, orientation: Orientation) -> Result<(u32, u32)> {
+    let (stored, exif) = read_size(path).with_context(|| unusable(path))?;
+    Ok(oriented(stored, orientation.transform(exif)))
+}
+
+/// Whether the EXIF data of an image say that it has to be turned or mirrored to be upright.
+///
+/// # Errors
+/// Returns the errors of [`size()`].
+pub fn is_turned(path: &Path) -> Result<bool> {
+    let (_, exif) = read_size(path).with_context(|| unusable(path))?;
+    Ok(exif != ExifOrientation::NoTransforms)
+}
+
+/// The stored size, and the orientation that the EXIF data say.
+fn read_size(path: &Path) -> Result<((u32, u32), ExifOrientation)> {
     /// Bytes in which the header of most JPEGs ends.
     const HEAD: usize = 1 << 14;
     let mut file = File::open(path)?;
     let mut head = Vec::with_capacity(HEAD);
     file.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
+    ensure!(!head.is_empty(), "it is empty: get the file again");
     if !is_jpeg(&head) {
+        ensure_end(&mut file, &head)?;
         file.rewind()?;
         let reader = ImageReader::new(BufReader::new(file)).with_guessed_format()?;
-        return Ok(upright(reader)?.1);
+        let (_, size, exif) = decoder(reader)?;
+        return Ok((size, exif));
     }
     let mut end = [0; 2];
     file.seek(SeekFrom::End(-2))?;
     file.read_exact(&mut end)?;
     if end == JPEG_END
-        && let Some(size) = jpeg_size(&head)
+        && let Some(found) = jpeg_size(&head)
     {
-        return Ok(size);
+        return Ok(found);
     }
-    Ok(open(Cursor::new(read_whole(path)?))?.1)
+    let (_, size, exif) = open(Cursor::new(read_whole(path)?))?;
+    Ok((size, exif))
 }
 
-/// Decodes an image to upright 8-bit RGB: 16-bit values are scaled, gray is repeated, palettes are looked up,
-/// transparency is dropped.
+/// Checks that a file other than a JPEG was not cut off, as far as its end or its length can tell.
+fn ensure_end(file: &mut File, head: &[u8]) -> Result<()> {
+    let n_bytes = file.metadata()?.len();
+    let is_whole = match image::guess_format(head) {
+        Ok(ImageFormat::Png) => png_ends(file, n_bytes)?,
+        // RIFF, the length of what follows, WEBP
+        Ok(ImageFormat::WebP) => head[4..]
+            .first_chunk()
+            .is_some_and(|length| 8 + u64::from(u32::from_le_bytes(*length)) <= n_bytes),
+        _ => true,
+    };
+    ensure!(is_whole, cut_off(n_bytes));
+    Ok(())
+}
+
+/// Whether a PNG has its end chunk, of which only the length, name and checksum exist: as the last bytes, or before other
+/// data that was appended.
+fn png_ends(file: &mut File, n_bytes: u64) -> Result<bool> {
+    const SIGNATURE: u64 = 8;
+    const END: [u8; 12] = *b"\0\0\0\0IEND\xAE\x42\x60\x82";
+    let mut end = [0; END.len()];
+    file.seek(SeekFrom::Start(n_bytes.saturating_sub(END.len() as u64)))?;
+    if file.read_exact(&mut end).is_ok() && end == END {
+        return Ok(true);
+    }
+    let mut at = SIGNATURE;
+    while at + 12 <= n_bytes {
+        let mut chunk = [0; 8];
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(&mut chunk)?;
+        let [l0, l1, l2, l3, name @ ..] = chunk;
+        if name == *b"IEND" {
+            return Ok(true);
+        }
+        at += 12 + u64::from(u32::from_be_bytes([l0, l1, l2, l3]));
+    }
+    Ok(false)
+}
+
+/// Decodes an image to 8-bit RGB: 16-bit values are scaled, gray is repeated, palettes are looked up, transparency is
+/// dropped.
 ///
 /// # Errors
 /// Returns the errors of [`size()`], and an error if the content is damaged.
-pub fn read_rgb(path: &Path) -> Result<RgbImage> {
+pub fn read_rgb(path: &Path, orientation: Orientation) -> Result<RgbImage> {
     read_whole(path)
-        .and_then(|bytes| decode_rgb(&bytes))
+        .and_then(|bytes| decode_rgb(&bytes, orientation))
         .with_context(|| unusable(path))
 }
 
@@ -64,11 +144,11 @@ pub fn read_rgb(path: &Path) -> Result<RgbImage> {
 ///
 /// # Errors
 /// Returns an error if they are not a whole image.
-pub fn decode_rgb(bytes: &[u8]) -> Result<RgbImage> {
+pub fn decode_rgb(bytes: &[u8], orientation: Orientation) -> Result<RgbImage> {
     ensure_whole(bytes)?;
-    let (decoder, _, orientation) = open(Cursor::new(bytes))?;
+    let (decoder, _, exif) = open(Cursor::new(bytes))?;
     let mut picture = DynamicImage::from_decoder(decoder)?;
-    picture.apply_orientation(orientation);
+    picture.apply_orientation(orientation.transform(exif));
     Ok(picture.into_rgb8())
 }
 
@@ -83,21 +163,25 @@ fn read_whole(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn ensure_whole(bytes: &[u8]) -> Result<()> {
+    ensure!(!bytes.is_empty(), "it is empty: get the file again");
     ensure!(
         !is_jpeg(bytes) || jpeg_ends(bytes),
-        "it was cut off after {} bytes: get the file again",
-        bytes.len()
+        cut_off(bytes.len() as u64)
     );
     Ok(())
+}
+
+fn cut_off(n_bytes: u64) -> String {
+    format!("it was cut off after {n_bytes} bytes: get the file again")
 }
 
 fn is_jpeg(bytes: &[u8]) -> bool {
     image::guess_format(bytes).is_ok_and(|f| f == ImageFormat::Jpeg)
 }
 
-/// Width and height of an upright JPEG from its first bytes, without building the code tables of a decoder.
-/// `None` if they do not contain the size, or anything is unusual.
-fn jpeg_size(head: &[u8]) -> Option<(u32, u32)> {
+/// Stored width and height of a JPEG and the orientation that its EXIF data say, from its first bytes, without building the
+/// code tables of a decoder. `None` if they do not contain the size, or anything is unusual.
+fn jpeg_size(head: &[u8]) -> Option<((u32, u32), ExifOrientation)> {
     let mut rest = head.strip_prefix(&[0xFF, 0xD8])?;
     let mut orientation = None;
     loop {
@@ -112,11 +196,11 @@ fn jpeg_size(head: &[u8]) -> Option<(u32, u32)> {
                 let [h, w] = [[*h0, *h1], [*w0, *w1]]
                     .map(u16::from_be_bytes)
                     .map(u32::from);
-                let size = oriented((w, h), orientation.unwrap_or(Orientation::NoTransforms));
-                return (h > 0 && w > 0).then_some(size);
+                let exif = orientation.unwrap_or(ExifOrientation::NoTransforms);
+                return (h > 0 && w > 0).then_some(((w, h), exif));
             }
             (0xE1, [b'E', b'x', b'i', b'f', 0, 0, note @ ..]) => {
-                let found = Orientation::from_exif_chunk(note);
+                let found = ExifOrientation::from_exif_chunk(note);
                 if orientation.replace(found?).is_some() {
                     return None;
                 }
@@ -157,34 +241,35 @@ fn jpeg_ends(bytes: &[u8]) -> bool {
 
 fn open<'a, R: BufRead + Seek + 'a>(
     reader: R,
-) -> Result<(impl ImageDecoder + 'a, (u32, u32), Orientation)> {
-    upright(ImageReader::new(reader).with_guessed_format()?)
+) -> Result<(impl ImageDecoder + 'a, (u32, u32), ExifOrientation)> {
+    decoder(ImageReader::new(reader).with_guessed_format()?)
 }
 
-/// A decoder, the size of the upright image, and the orientation in which it is stored.
-fn upright<'a, R: BufRead + Seek + 'a>(
+/// A decoder, the stored size, and the orientation that the EXIF data say.
+fn decoder<'a, R: BufRead + Seek + 'a>(
     reader: ImageReader<R>,
-) -> Result<(impl ImageDecoder + 'a, (u32, u32), Orientation)> {
+) -> Result<(impl ImageDecoder + 'a, (u32, u32), ExifOrientation)> {
     let mut decoder = reader.into_decoder()?;
     // damaged EXIF data is no reason to refuse an image
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let exif = decoder
+        .orientation()
+        .unwrap_or(ExifOrientation::NoTransforms);
     let (width, height) = decoder.dimensions();
     let pixels = u64::from(width) * u64::from(height);
     ensure!(
         (1..=MAX_PIXELS).contains(&pixels),
         "its header says {width}x{height} pixels"
     );
-    let size = oriented((width, height), orientation);
-    Ok((decoder, size, orientation))
+    Ok((decoder, (width, height), exif))
 }
 
-/// The size of the upright image, given the stored size.
-fn oriented((width, height): (u32, u32), orientation: Orientation) -> (u32, u32) {
-    match orientation {
-        Orientation::Rotate90
-        | Orientation::Rotate270
-        | Orientation::Rotate90FlipH
-        | Orientation::Rotate270FlipH => (height, width),
+/// The size after a transformation, given the stored size.
+fn oriented((width, height): (u32, u32), transform: ExifOrientation) -> (u32, u32) {
+    match transform {
+        ExifOrientation::Rotate90
+        | ExifOrientation::Rotate270
+        | ExifOrientation::Rotate90FlipH
+        | ExifOrientation::Rotate270FlipH => (height, width),
         _ => (width, height),
     }
 }
@@ -195,6 +280,7 @@ mod tests {
     use image::codecs::jpeg::JpegEncoder;
     use png::{BitDepth, ColorType};
 
+    use super::Orientation::{Stored, Upright};
     use super::*;
     use crate::label_picture::decode_labels;
     use crate::label_picture::tests::png;
@@ -218,11 +304,11 @@ mod tests {
     fn files_that_were_cut_off_are_refused() -> Result<()> {
         let noise = RgbImage::from_fn(40, 30, |x, y| Rgb([(x * 37 + y * 91) as u8, 5, 9]));
         let photo = jpeg(&noise.clone().into())?;
-        decode_rgb(&photo)?;
-        decode_rgb(&turned(&photo, 1))?;
+        decode_rgb(&photo, Upright)?;
+        decode_rgb(&turned(&photo, 1), Upright)?;
         let text = format!(
             "{:#}",
-            decode_rgb(&photo[..photo.len() / 2]).expect_err("half")
+            decode_rgb(&photo[..photo.len() / 2], Stored).expect_err("half")
         );
         assert!(text.contains("cut off"), "{text}");
         // with a small picture inside, whose end is not the photograph's
@@ -242,7 +328,7 @@ mod tests {
             assert!(decode_labels(&labels[..end]).is_err(), "{end} bytes");
         }
         assert!(decode_labels(&photo).is_err());
-        assert!(decode_labels(b"no picture").is_err() && decode_rgb(b"").is_err());
+        assert!(decode_labels(b"no picture").is_err() && decode_rgb(b"", Stored).is_err());
         Ok(())
     }
 
@@ -253,19 +339,46 @@ mod tests {
         let photo = jpeg(&RgbImage::new(40, 30).into())?;
         let note = [vec![0xFF, 0xE2, 0x7F, 0xFF], vec![0; 0x7FFD]].concat();
         let long = [&photo[..2], &note, &photo[2..]].concat();
-        assert_eq!(jpeg_size(&photo), Some((40, 30)));
-        assert_eq!(jpeg_size(&turned(&photo, 8)), Some((30, 40)));
+        let (straight, turned_left) = (ExifOrientation::NoTransforms, ExifOrientation::Rotate270);
+        assert_eq!(jpeg_size(&photo), Some(((40, 30), straight)));
+        assert_eq!(jpeg_size(&turned(&photo, 8)), Some(((40, 30), turned_left)));
         for end in 0..photo.len() {
-            assert!(jpeg_size(&photo[..end]).is_none_or(|size| size == (40, 30)));
+            assert!(jpeg_size(&photo[..end]).is_none_or(|(size, _)| size == (40, 30)));
         }
         for whole in [photo.clone(), long.clone(), [&long, &b"more"[..]].concat()] {
             std::fs::write(&path, whole)?;
-            assert_eq!(size(&path)?, (40, 30));
+            assert_eq!(size(&path, Upright)?, (40, 30));
         }
         for half in [&photo[..photo.len() / 2], &long[..200], b"\xFF\xD8\xFF"] {
             std::fs::write(&path, half)?;
-            let text = format!("{:#}", size(&path).expect_err("half"));
+            let text = format!("{:#}", size(&path, Upright).expect_err("half"));
             assert!(text.contains("cut off"), "{text}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn broken_files_are_found_by_their_headers_and_ends() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("photo");
+        let photo = RgbImage::from_fn(40, 30, |x, y| Rgb([(x * 37 + y * 91) as u8, 5, 9]));
+        for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Jpeg] {
+            let mut bytes = Cursor::new(Vec::new());
+            photo.write_to(&mut bytes, format)?;
+            let whole = bytes.into_inner();
+            for more in [&b""[..], b"more"] {
+                std::fs::write(&path, [&whole, more].concat())?;
+                assert_eq!(size(&path, Stored)?, (40, 30), "{format:?}");
+            }
+            for (n_bytes, expected) in [
+                (whole.len() - 1, "cut off"),
+                (whole.len() / 2, "cut off"),
+                (0, "it is empty"),
+            ] {
+                std::fs::write(&path, &whole[..n_bytes])?;
+                let text = format!("{:#}", size(&path, Stored).expect_err("cut off"));
+                assert!(text.contains(expected), "{format:?} {n_bytes}: {text}");
+            }
         }
         Ok(())
     }
@@ -278,18 +391,21 @@ mod tests {
             image::GrayImage::from_fn(16, 8, |x, _| image::Luma([if x < 8 { 0 } else { 240 }]));
         let photo = jpeg(&gray.into())?;
         std::fs::write(&path, &photo)?;
-        assert_eq!(size(&path)?, (16, 8));
-        let lying = read_rgb(&path)?;
+        assert_eq!(size(&path, Upright)?, (16, 8));
+        let lying = read_rgb(&path, Upright)?;
         assert!(lying.get_pixel(0, 0).0[0] < 20 && lying.get_pixel(15, 0).0[2] > 220);
         std::fs::write(&path, turned(&photo, 6))?; // to be turned right by a quarter
-        assert_eq!(size(&path)?, (8, 16));
-        let upright = read_rgb(&path)?;
+        assert_eq!(size(&path, Upright)?, (8, 16));
+        let upright = read_rgb(&path, Upright)?;
         assert_eq!(upright.dimensions(), (8, 16));
         assert!(upright.get_pixel(7, 0).0[0] < 20 && upright.get_pixel(0, 15).0[0] > 220);
+        assert!(is_turned(&path)?);
+        assert_eq!(size(&path, Stored)?, (16, 8));
+        assert_eq!(read_rgb(&path, Stored)?, lying);
         let wide = png((1, 1), ColorType::Grayscale, BitDepth::Sixteen, &[255, 255])?;
-        assert_eq!(decode_rgb(&wide)?.as_raw(), &[255; 3]);
+        assert_eq!(decode_rgb(&wide, Stored)?.as_raw(), &[255; 3]);
         let colors = png((2, 1), ColorType::Indexed, BitDepth::Eight, &[1, 0])?;
-        assert_eq!(decode_rgb(&colors)?.as_raw(), &[3, 4, 5, 0, 1, 2]);
+        assert_eq!(decode_rgb(&colors, Stored)?.as_raw(), &[3, 4, 5, 0, 1, 2]);
         Ok(())
     }
 }

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use artifacts::labels::MaskKind;
-use artifacts::picture;
+use artifacts::picture::{self, Orientation};
 use comfy_table::{Table, presets};
 use rayon::prelude::*;
 use serde::Serialize;
-use stage_cli::{Progress, print_result};
+use stage_cli::{Common, Progress, print_result};
 
+use crate::binary_masks;
 use crate::discover::{Discovered, SampleFiles, discover};
+use crate::fault_groups::grouped;
 use crate::legend::value_name;
 use crate::manifest::DatasetManifest;
 use crate::source::Source;
@@ -48,11 +50,11 @@ struct Contents {
     faults: Vec<String>,
 }
 
-/// Decodes every image and every label file; prints one line for each fault, then a summary.
+/// Decodes every image and every label file; prints one line for each kind of fault (with `-v` for each fault), then a summary.
 ///
 /// # Errors
 /// Returns an error if there is any fault, or the data set cannot be found at all.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args, common: &Common) -> Result<()> {
     let manifest = args.source.data_manifest()?;
     let mut found = discover(&manifest, &args.source.root)?;
     let progress = Progress::new("check", found.samples.len() as u64, "images");
@@ -78,6 +80,10 @@ pub fn run(args: &Args) -> Result<()> {
     let n_found = found.samples.len() - n_void;
     let mut faults = std::mem::take(&mut found.faults);
     faults.extend(contents.faults.iter().cloned());
+    let values = contents.values.keys().copied();
+    if binary_masks::are_all_void(manifest.mask_kind, values) {
+        faults.push(binary_masks::message(&args.source.root, manifest.mask_kind));
+    }
     if !args.partial {
         let place = args.source.root.display();
         let all = all_differences(&manifest, n_found, &contents);
@@ -86,8 +92,13 @@ pub fn run(args: &Args) -> Result<()> {
                 .map(|difference| format!("{place}: {difference}")),
         );
     }
-    for fault in &faults {
-        print_result(fault);
+    let lines = if common.verbose > 0 {
+        faults.clone()
+    } else {
+        grouped(&faults)
+    };
+    for line in lines {
+        print_result(line);
     }
     print_result(summary(&manifest, n_found, n_broken));
     print_result(contents.table(manifest.mask_kind));
@@ -111,7 +122,7 @@ fn read_sample(args: &Args, found: &Discovered, sample: &SampleFiles) -> Content
     }
     let image = args.source.root.join(&sample.image);
     // the whole image, since a header does not show whether the rest is damaged
-    let size = match picture::read_rgb(&image) {
+    let size = match picture::read_rgb(&image, Orientation::Stored) {
         Ok(picture) => picture.dimensions(),
         Err(error) => {
             contents.faults.push(format!("{error:#}"));

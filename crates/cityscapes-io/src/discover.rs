@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use artifacts::index::{check_sample_id, hash_file};
+use artifacts::index::{check_sample_id, hash_file, plain_sample_id};
 use artifacts::mask::Mask;
 use rayon::prelude::*;
 use walkdir::WalkDir;
@@ -22,6 +22,7 @@ use crate::manifest::{DatasetManifest, Layout};
 use crate::pattern::{Captures, Pattern, slashes};
 use crate::polygon_file::read_label_ids;
 use crate::remap::Remap;
+use crate::wrong_root;
 
 /// The files of one sample, not opened yet.
 #[derive(Clone, Debug)]
@@ -102,11 +103,11 @@ pub fn discover(manifest: &DatasetManifest, root: &Path) -> Result<Discovered> {
     let patterns = manifest.layouts.iter().flat_map(Layout::listing);
     let patterns: Vec<_> = patterns.map(String::as_str).collect();
     bail!(
-        "there is no image of {} in {}: searched for {}; that folder holds {}",
+        "there is no image of {} in {}: searched for {}; {}",
         manifest.name,
         root.display(),
         patterns.join(" and "),
-        describe_folder(root)?
+        wrong_root::explain(manifest, root)
     )
 }
 
@@ -125,7 +126,7 @@ impl Search<'_> {
         let sample_id = Pattern::parse(&self.layout.sample_id)?;
         for listing in self.layout.listing() {
             for (listed, captures) in self.walk(listing)? {
-                let id = sample_id.fill(&captures)?;
+                let id = plain_sample_id(&sample_id.fill(&captures)?);
                 if self.is_excluded(&id) {
                     continue;
                 }
@@ -141,7 +142,7 @@ impl Search<'_> {
     fn add(&mut self, sample: SampleFiles) {
         if let Some(other) = self.samples.get(&sample.sample_id) {
             self.faults.push(format!(
-                "{} and {} both have the sample id {}",
+                "{} and {} both have the sample id {}: rename one of them",
                 self.root.join(&other.image).display(),
                 self.root.join(&sample.image).display(),
                 sample.sample_id
@@ -229,6 +230,7 @@ impl Search<'_> {
                 let Ok(id) = sample_id.fill(&captures) else {
                     continue; // the id has a placeholder that labels do not have
                 };
+                let id = plain_sample_id(&id);
                 let is_known = self.samples.contains_key(&id) || self.is_excluded(&id);
                 let path = self.root.join(path);
                 if !is_known && !used.contains(&path) {
@@ -268,6 +270,13 @@ impl Search<'_> {
                 Err(error) => error.path().unwrap_or(&folder),
             };
             let relative = path.strip_prefix(self.root)?.to_owned();
+            let lossy = relative.to_string_lossy().replace('\\', "/");
+            if relative.to_str().is_none() && parsed.captures(&lossy).is_some() {
+                let path = path.display();
+                self.faults
+                    .push(format!("the name of {path} is not valid UTF-8: rename it"));
+                continue;
+            }
             let captures = slashes(&relative).and_then(|path| parsed.captures(&path));
             match (captures, &entry) {
                 // other files are notes, lists and what file managers leave behind
@@ -284,7 +293,7 @@ impl Search<'_> {
 }
 
 /// Whether a file's name is one of an image or of annotations. Its format is determined by its content later.
-fn is_sample_file(path: &Path) -> bool {
+pub(crate) fn is_sample_file(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
     let known = ["png", "jpg", "jpeg", "webp", "json"];
@@ -298,7 +307,7 @@ fn file_size(path: &Path) -> Result<u64> {
 }
 
 /// The first few names in a folder, for error messages.
-fn describe_folder(folder: &Path) -> Result<String> {
+pub(crate) fn describe_folder(folder: &Path) -> Result<String> {
     const SHOWN: usize = 6;
     let mut names = std::fs::read_dir(folder)
         .with_context(|| format!("could not list {}", folder.display()))?

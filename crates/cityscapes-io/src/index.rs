@@ -8,6 +8,7 @@ use artifacts::labels::MaskKind;
 use serde::Serialize;
 use stage_cli::Common;
 
+use crate::binary_masks;
 use crate::manifest::{DatasetManifest, LabelFile, Layout};
 use crate::prepare::{Preparation, Target};
 use crate::remap::{UNCHANGED, Values};
@@ -24,7 +25,7 @@ pub struct Args {
     /// Paths of their masks, with the same placeholders; without it, images are listed without labels.
     #[arg(long, value_name = "PATTERN")]
     pub masks: Option<String>,
-    /// Id of a sample, with the same placeholders.
+    /// Id of a sample, with the same placeholders; `_` replaces characters other than letters, digits, `_`, `-` and `.`.
     #[arg(long, value_name = "PATTERN", default_value = "{id}")]
     pub sample_id: String,
     /// Values of the masks: eval (0 in-distribution, 1 out-of-distribution, 2 unrated, 255 void), `train_id` (0-18, 255) or
@@ -32,7 +33,7 @@ pub struct Args {
     #[arg(long, value_parser = mask_kind, default_value = "eval")]
     pub kind: MaskKind,
     /// Mapping from values in the files to values of the masks, e.g. 0-1=0,2=1,255=255; without it, the files have the
-    /// values of the kind.
+    /// values of the kind, and masks that have only 0 and 255 are refused.
     #[arg(long, value_name = "FROM=TO", value_delimiter = ',', value_parser = value_pair)]
     pub values: Vec<(String, u8)>,
     /// Name of the data set in the index.
@@ -63,6 +64,9 @@ fn value_pair(text: &str) -> Result<(String, u8)> {
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let manifest = data_manifest(args);
     manifest.check()?;
+    if args.values.is_empty() {
+        binary_masks::refuse(&manifest, &args.root)?;
+    }
     let preparation = Preparation {
         manifest: &manifest,
         root: &args.root,

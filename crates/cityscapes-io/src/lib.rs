@@ -11,8 +11,10 @@
 //! one pass and summarizes the contents. `index` does the work of `prepare` for any folder of images, and `palette`
 //! shows masks in colors.
 
+mod binary_masks;
 pub mod check;
 pub mod discover;
+mod fault_groups;
 pub mod index;
 mod legend;
 pub mod manifest;
@@ -23,6 +25,7 @@ pub mod polygon_file;
 pub mod prepare;
 pub mod remap;
 pub mod source;
+mod wrong_root;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
@@ -66,7 +69,7 @@ pub enum Command {
 pub fn run(args: &Args) -> Result<()> {
     match &args.command {
         Command::Prepare(prepare) => prepare::run(prepare, &args.common),
-        Command::Check(check) => check::run(check),
+        Command::Check(check) => check::run(check, &args.common),
         Command::Index(index) => index::run(index, &args.common),
         Command::Palette(palette) => palette::run(palette, &args.common),
         Command::Demo { .. } => bail!("drawn data sets are written by `demo-data` now"),

@@ -9,7 +9,6 @@ use artifacts::index::{Index, Sample};
 use artifacts::labels::{IGNORE, MaskKind};
 use artifacts::look::sheet::write_sheet;
 use artifacts::mask::Mask;
-use artifacts::picture;
 use comfy_table::{Table, presets};
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
@@ -95,7 +94,7 @@ fn write_with_palette(path: &Path, mask: &Mask, kind: MaskKind) -> Result<()> {
 /// The image of a sample, shrunk to fit into a tile. Ignored pixels keep their color, all others are mixed with the color of
 /// their label.
 fn tile(index: &Index, labels: &Path, sample: &Sample) -> Result<RgbImage> {
-    let image = picture::read_rgb(&index.image_path(sample)?)?;
+    let image = index.read_image(sample)?;
     let scale = f64::from(TILE.0) / f64::from(image.width());
     let scale = scale.min(f64::from(TILE.1) / f64::from(image.height()));
     let side = |n: u32| ((f64::from(n) * scale).round() as u32).max(1);

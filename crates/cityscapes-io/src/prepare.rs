@@ -6,15 +6,19 @@ use anyhow::{Result, bail, ensure};
 use artifacts::index::{Index, Sample, hash_file};
 use artifacts::labels::IGNORE;
 use artifacts::mask::Mask;
-use artifacts::picture;
+use artifacts::picture::{self, Orientation};
 use artifacts::stage_dir::Request;
 use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Common, ImageSize, Limit, Progress, print_result};
 
+use crate::binary_masks;
 use crate::discover::{Discovered, SampleFiles, discover};
 use crate::manifest::DatasetManifest;
 use crate::source::Source;
+
+/// The data set whose masks come from anywhere, so that their values are not known but assumed.
+const IMAGE_FOLDER: &str = "image-folder";
 
 /// Arguments of `prepare`.
 #[derive(clap::Args, Clone, Debug, Serialize)]
@@ -53,6 +57,9 @@ pub struct Target {
 /// Returns an error if the data set is not there or not as its manifest says, naming the file and what to do.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let manifest = args.source.data_manifest()?;
+    if manifest.name == IMAGE_FOLDER {
+        binary_masks::refuse(&manifest, &args.source.root)?;
+    }
     let inputs = args.source.manifest.iter();
     let inputs: Vec<_> = inputs.map(|m| ("manifest", m.as_path())).collect();
     let preparation = Preparation {
@@ -178,7 +185,8 @@ impl Preparation<'_> {
         sample: &SampleFiles,
         folder: &Path,
     ) -> Result<Option<Sample>> {
-        let (image_width, image_height) = picture::size(&self.root.join(&sample.image))?;
+        let (image_width, image_height) =
+            picture::size(&self.root.join(&sample.image), Orientation::Stored)?;
         let size = self.target.size.unwrap_or(ImageSize {
             width: image_width,
             height: image_height,

@@ -423,7 +423,7 @@ fn check_lists_every_fault_in_one_pass() -> Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::symlink("nowhere", images.join("g.png"))?;
     halve(&masks.join("h.png"))?;
-    let (success, stdout, stderr) = run(at, check)?;
+    let (success, stdout, stderr) = run(at, &format!("{check} -v"))?;
     assert!(!success);
     let expected: [&[&str]; 10] = [
         &["f.jpg and ", "f.png both have the sample id f"],
@@ -645,7 +645,7 @@ fn masks_are_shown_in_colors() -> Result<()> {
         Mask::read_raw(&colors)?,
         Mask::read_raw(&at.join("out/masks/a.png"))?
     );
-    let picture = artifacts::picture::read_rgb(&colors)?;
+    let picture = artifacts::picture::read_rgb(&colors, artifacts::picture::Orientation::Stored)?;
     assert_ne!(picture.get_pixel(0, 0), picture.get_pixel(1, 0));
     assert!(at.join("colors/preview.png").exists());
     let table = succeed(at, "palette")?;
@@ -682,5 +682,218 @@ fn the_demo_can_be_prepared_on_any_number_of_threads() -> Result<()> {
             assert_eq!((mask.width, mask.height), (192, 96));
         }
     }
+    Ok(())
+}
+
+/// Writes an image and its labels, both 4x2, in the layout of Cityscapes below `root`, with `nested` folders in each path.
+fn cityscapes(root: &Path, nested: &str, extension: &str) -> Result<()> {
+    let (city, stem) = ("frankfurt", "frankfurt_000000_000294");
+    let images = root.join(format!(
+        "leftImg8bit/{}val/{city}",
+        nested.replace('*', "leftImg8bit")
+    ));
+    let labels = root.join(format!(
+        "gtFine/{}val/{city}",
+        nested.replace('*', "gtFine")
+    ));
+    fs::create_dir_all(&images)?;
+    fs::create_dir_all(&labels)?;
+    let image = image::RgbImage::new(4, 2);
+    image.save(images.join(format!("{stem}_leftImg8bit.{extension}")))?;
+    let labels = labels.join(format!("{stem}_gtFine_labelIds.png"));
+    Ok(image::GrayImage::new(4, 2).save(labels)?)
+}
+
+#[test]
+fn errors_say_where_the_path_broke() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let at = dir.path();
+    cityscapes(&at.join("good"), "", "png")?;
+    cityscapes(&at.join("jpeg"), "", "jpg")?;
+    cityscapes(&at.join("deep"), "*/", "png")?;
+    cityscapes(&at.join("deeper"), "*/*/", "png")?;
+    cityscapes(&at.join("capitals"), "", "png")?;
+    fs::rename(
+        at.join("capitals/leftImg8bit"),
+        at.join("capitals/leftimg8bit"),
+    )?;
+    fs::create_dir_all(at.join("train/leftImg8bit/train/ulm"))?;
+    let prepare = |root: &str| {
+        let error = fail(
+            at,
+            &format!("prepare --dataset cityscapes-val --root {root} --output out"),
+        )?;
+        assert!(
+            error.contains("there is no image of cityscapes-val in"),
+            "{error}"
+        );
+        assert!(!at.join("out").exists());
+        Ok::<_, anyhow::Error>(error)
+    };
+    for (root, expected) in [
+        ("good/leftImg8bit", "set --root to "),
+        ("good/leftImg8bit/val", "set --root to "),
+        ("good/leftImg8bit/val/frankfurt", "set --root to "),
+        (".", "set --root to ./good"),
+    ] {
+        let error = prepare(root)?;
+        assert!(error.contains(expected), "{root}: {error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn images_that_were_cut_off_are_found_first() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let at = dir.path();
+    eight(at)?;
+    halve(&at.join("set/images/c.png"))?;
+    let error = fail(at, PREPARE)?;
+    assert!(
+        error.contains("images/c.png") && error.contains("cut off"),
+        "{error}"
+    );
+    Ok(())
+}
+
+#[test]
+fn byte_order_marks_are_read_over() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let at = dir.path();
+    cityscapes(&at.join("set"), "", "png")?;
+    let labels = at.join("set/gtFine/val/frankfurt/frankfurt_000000_000294_gtFine_labelIds.png");
+    fs::remove_file(&labels)?;
+    let polygons = labels.with_file_name("frankfurt_000000_000294_gtFine_polygons.json");
+    let text = r#"{"imgWidth":4,"imgHeight":2,"objects":[{"label":"car","polygon":[[0,0],[3,0],[3,1],[0,1]]}]}"#;
+    fs::write(polygons, format!("\u{FEFF}{text}"))?;
+    succeed(
+        at,
+        "prepare --dataset cityscapes-val --root set --output out",
+    )?;
+    let mask = Mask::read_raw(&at.join("out/masks/frankfurt_000000_000294.png"))?;
+    assert_eq!(mask.labels, [13; 8]);
+    Ok(())
+}
+
+#[test]
+fn names_may_have_spaces_and_any_letters() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let at = dir.path();
+    for name in ["zebra 2", "straße 1"] {
+        fs::create_dir_all(at.join("set/images"))?;
+        fs::create_dir_all(at.join("set/labels_masks"))?;
+        image::RgbImage::new(4, 2).save(at.join(format!("set/images/{name}.JPG")))?;
+        write_labels(at, name, 4, &[0, 1, 255, 255, 0, 0, 0, 0])?;
+    }
+    let calls = [
+        "prepare --dataset image-folder --root set --output out",
+        "index --root set --images images/{id}.{extension} --masks labels_masks/{id}.png --output out",
+    ];
+    for call in calls {
+        succeed(at, &format!("{call} --force"))?;
+        let index = Index::read(&at.join("out"))?;
+        let ids: Vec<&str> = index.samples.iter().map(|s| s.sample_id.as_str()).collect();
+        assert_eq!(ids, ["stra_e_1", "zebra_2"]);
+        assert_eq!(index.samples[0].image, Path::new("images/straße 1.JPG"));
+        let mask = Mask::read_raw(&at.join("out/masks/zebra_2.png"))?;
+        assert_eq!(mask.labels[..3], [0, 1, 255]);
+    }
+    image::RgbImage::new(4, 2).save(at.join("set/images/zebra_2.png"))?;
+    write_labels(at, "zebra_2", 4, &[0; 8])?;
+    for call in calls {
+        let error = fail(at, &format!("{call} --force"))?;
+        for part in [
+            "zebra 2.JPG and ",
+            "zebra_2.png",
+            "sample id zebra_2",
+            "rename",
+        ] {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn masks_of_0_and_255_need_a_meaning() -> Result<()> {
+    let dir = toy()?;
+    let at = dir.path();
+    for id in ["a", "b"] {
+        write_labels(at, id, 4, &[0, 255, 255, 0, 0, 0, 0, 0])?;
+    }
+    let index = "index --root set --images images/{id}.{extension} --masks labels_masks/{id}.png --output out";
+    for call in [
+        index,
+        "prepare --dataset image-folder --root set --output out",
+    ] {
+        let error = fail(at, call)?;
+        assert!(error.contains("--values 0=0,255=1"), "{error}");
+        assert!(!at.join("out").exists());
+    }
+    let error = fail(at, &format!("{index} --kind proxy"))?;
+    assert!(error.contains("--values 0=0,255=254"), "{error}");
+    let (success, stdout, _) = run(at, "check --partial --dataset image-folder --root set")?;
+    assert!(
+        !success && stdout.contains("--values 0=0,255=1"),
+        "{stdout}"
+    );
+    for (values, expected) in [("0=0,255=1", 1), ("0=0,255=255", 255)] {
+        succeed(at, &format!("{index} --values {values}"))?;
+        let mask = Mask::read_raw(&at.join("out/masks/a.png"))?;
+        assert_eq!(mask.labels[..2], [0, expected]);
+    }
+    // one other value shows that the masks are in the form that is asked for
+    write_labels(at, "b", 4, &[0, 1, 255, 0, 0, 0, 0, 0])?;
+    succeed(at, &format!("{index} --force"))?;
+    Ok(())
+}
+
+#[test]
+fn check_groups_faults_of_one_kind() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let at = dir.path();
+    eight(at)?;
+    for id in ["a", "b", "c", "d", "e", "f", "g"] {
+        write_labels(at, id, 64, &[7; 64 * 32])?;
+    }
+    let check = "check --partial --dataset fishyscapes-static --root set";
+    let (success, stdout, stderr) = run(at, check)?;
+    assert!(!success && stderr.contains("faults (7)"), "{stderr}");
+    let faults = |stdout: &str| stdout.matches("has the value 7").count();
+    assert_eq!(faults(&stdout), 1, "{stdout}");
+    assert!(
+        stdout.contains("6 more of this kind: b.png, c.png, d.png, e.png, ..."),
+        "{stdout}"
+    );
+    let (_, stdout, _) = run(at, &format!("{check} -v"))?;
+    assert_eq!(faults(&stdout), 7, "{stdout}");
+    Ok(())
+}
+
+/// Progress and log lines may be lost, work may not.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_stderr_that_cannot_be_written_ends_nothing() -> Result<()> {
+    let dir = toy()?;
+    let at = dir.path();
+    let (reader, closed) = std::io::pipe()?;
+    drop(reader);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full")?;
+    for (name, stderr) in [
+        ("full", full.into()),
+        ("closed", std::process::Stdio::from(closed)),
+    ] {
+        // the second label file has no image, so that there is a warning besides the progress
+        write_labels(at, "orphan", 4, &[0; 8])?;
+        let prepare = PREPARE.replace("output out", &format!("output {name}"));
+        let status = call(at, &prepare).stderr(stderr).status()?;
+        assert_eq!(status.code(), Some(0), "{name}");
+        assert_eq!(Index::read(&at.join(name))?.samples.len(), 2);
+    }
+    let full = fs::OpenOptions::new().write(true).open("/dev/full")?;
+    let status = call(at, "prepare --dataset none --root set --output out")
+        .stderr(full)
+        .status()?;
+    assert_eq!(status.code(), Some(1));
     Ok(())
 }

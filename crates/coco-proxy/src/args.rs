@@ -107,10 +107,15 @@ pub struct MaskArgs {
     /// Smallest width and height of an image in pixels; 480 is the paper's training crop.
     #[arg(long, value_name = "PIXELS", default_value_t = 480)]
     pub min_side: u32,
-    /// Categories that no image may contain, separated by commas [default: the paper's eight (person, bicycle,
+    /// Categories that no image may contain, separated by commas; case, separators, plurals and usual synonyms do not
+    /// matter (`motorbike`, `Traffic_Light`, `car_(automobile)`) [default: the paper's eight (person, bicycle,
     /// car, motorcycle, bus, truck, traffic light, stop sign) and train].
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub exclude: Option<Vec<String>>,
+    /// Go on if a category of `--exclude` is not in the file. Without this flag that is an error; of the default
+    /// categories, those that are not there are an error only if the file has similar ones (`sports car`).
+    #[arg(long)]
+    pub allow_missing_categories: bool,
     /// Label of pixels without an object: 255 is ignored in training, 0 is the class road, as in the reference
     /// [default: 255].
     #[arg(long, value_name = "LABEL", value_parser = background, conflicts_with = "compat")]

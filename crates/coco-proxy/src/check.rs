@@ -1,21 +1,26 @@
 //! `coco-proxy check`: everything that is wrong with a COCO download, in one pass.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
 use anyhow::{Result, bail};
-use hotcoco::types::{Annotation, Dataset, Image};
 use rayon::prelude::*;
 use stage_cli::{Progress, print_result};
 
 use crate::args::Source;
-use crate::dataset::{check_image_file, check_record};
+use crate::dataset::{Annotation, Dataset, Image, check_image_file, check_record};
+use crate::faults::{self, Fault};
+use crate::id::Id;
 use crate::image_folder::{ImageFolder, Missing};
+use crate::objects::Objects;
+use crate::select::unlisted_category;
 use crate::{dataset, rasterize};
 
-/// Prints one line for each fault, then a summary.
+/// Prints one line for each kind of fault, then a summary.
 ///
-/// Checks the records of all images and annotations, whether they qualify as proxies or not, and all image files. A
-/// missing file is a fault only in the complete folder of COCO's layout, see [`Missing`].
+/// Checks the records of all images and annotations, whether they qualify as proxies or not, all image files, and that the
+/// shapes of every image cover a pixel. A missing file is a fault only in the complete folder of COCO's layout, see
+/// [`Missing`].
 ///
 /// # Errors
 /// Returns an error if there is any fault.
@@ -23,116 +28,154 @@ pub fn run(source: &Source) -> Result<()> {
     let annotations = source.annotations()?;
     let file = annotations.display();
     let dataset = dataset::read(annotations)?;
-    let folder = ImageFolder::new(annotations, source.images())?;
-    let mut faults = image_faults(&dataset, &folder);
-    let faulty_annotations = annotation_faults(&dataset);
-    faults.extend(
-        faulty_annotations
-            .iter()
-            .map(|fault| format!("{file}: {fault}")),
-    );
-    for fault in &faults {
-        print_result(fault);
+    let folder = ImageFolder::new(annotations, source.images(), &dataset.images)?;
+    let image_faults = image_faults(&dataset, &folder);
+    let mut annotation_faults = dataset.faults.clone();
+    annotation_faults.extend(annotation_faults_of(&dataset, &folder));
+    for line in faults::lines(&image_faults) {
+        print_result(format_args!("images of {}: {line}", folder.split));
     }
+    for line in faults::lines(&annotation_faults) {
+        print_result(format_args!("{file}: {line}"));
+    }
+    let n_faults = image_faults.len() + annotation_faults.len();
     let folder = match folder.missing {
         Missing::NotRead => "no images there".to_owned(),
         Missing::Fault | Missing::Skipped => folder.path.display().to_string(),
     };
     print_result(format_args!(
-        "{file}: {} images ({folder}), {} annotations, {} categories, faults: {}",
+        "{file}: {} images ({folder}), {} annotations, {} categories, faults: {n_faults}",
         dataset.images.len(),
         dataset.annotations.len(),
         dataset.categories.len(),
-        faults.len()
     ));
-    if !faults.is_empty() {
-        bail!(
-            "{file} or its images have faults ({}), see the lines above",
-            faults.len()
-        );
+    if n_faults > 0 {
+        bail!("{file} or its images have faults ({n_faults}), see the lines above");
     }
     Ok(())
 }
 
 /// Faults of the records and files of images, in the order of the records.
-fn image_faults(dataset: &Dataset, folder: &ImageFolder) -> Vec<String> {
-    let repeated = repeated(dataset.images.iter().map(|i| i.id));
+fn image_faults(dataset: &Dataset, folder: &ImageFolder) -> Vec<Fault> {
+    let repeated = repeated(dataset.images.iter().map(|i| &i.id));
     let progress = Progress::new("check", dataset.images.len() as u64, "images");
     let faults = dataset.images.par_iter().zip(repeated);
     let faults = faults.filter_map(|(image, is_repeated)| {
         progress.advance(1);
-        let fault = match (is_repeated, check_record(image)) {
-            (true, _) => format!("image id {} occurs twice", image.id),
-            (_, Err(error)) => format!("{error:#}"),
-            (false, Ok(())) => return file_fault(image, folder),
-        };
-        Some(format!("images of {}: {fault}", folder.split))
+        if is_repeated {
+            return Some(Fault::new(format!("image id {}", image.id), "occurs twice"));
+        }
+        let checked = check_record(image).and_then(|()| check_file(image, folder));
+        let error = checked.err()?;
+        Some(Fault::of(format!("image {}", image.id), &error))
     });
     let faults = faults.collect();
     progress.finish();
     faults
 }
 
-fn file_fault(image: &Image, folder: &ImageFolder) -> Option<String> {
-    let path = folder.path.join(&image.file_name);
+fn check_file(image: &Image, folder: &ImageFolder) -> Result<()> {
+    let path = folder.path.join(folder.file_of(image));
     match folder.missing {
-        Missing::NotRead => None,
-        Missing::Skipped if !path.exists() => None,
-        Missing::Fault if !path.exists() => Some(format!("{} is missing", path.display())),
-        Missing::Fault | Missing::Skipped => {
-            let error = check_image_file(image, &path).err()?;
-            Some(format!("{error:#}"))
-        }
+        Missing::NotRead => folder.size_of(image, &path).map(drop),
+        Missing::Skipped if !path.exists() => Ok(()),
+        Missing::Fault if !path.exists() => bail!("{} is missing", path.display()),
+        Missing::Fault | Missing::Skipped => check_image_file(image, &path).map(drop),
     }
 }
 
-/// What annotations refer to: sizes (width, height) of images by their ids, and ids of categories.
-struct Records {
-    image_sizes: HashMap<u64, (u32, u32)>,
-    categories: HashSet<u64>,
+/// What annotations refer to: sizes (width, height) of images by their ids, where they are known, and ids of categories.
+struct Records<'a> {
+    image_sizes: HashMap<&'a Id, Option<(u32, u32)>>,
+    categories: HashSet<&'a Id>,
 }
 
-/// Faults of annotations, in the order of the file.
-fn annotation_faults(dataset: &Dataset) -> Vec<String> {
-    let sizes = dataset.images.iter().map(|i| (i.id, (i.width, i.height)));
+/// Faults of annotations, in the order of the file, then those of images whose shapes cover nothing.
+fn annotation_faults_of(dataset: &Dataset, folder: &ImageFolder) -> Vec<Fault> {
+    let size = |image: &Image| {
+        let path = folder.path.join(folder.file_of(image));
+        folder.size_of(image, &path).ok()
+    };
+    let sizes = dataset.images.par_iter().map(|i| (&i.id, size(i)));
     let records = Records {
         image_sizes: sizes.collect(),
-        categories: dataset.categories.iter().map(|c| c.id).collect(),
+        categories: dataset.categories.iter().map(|c| &c.id).collect(),
     };
-    let repeated = repeated(dataset.annotations.iter().map(|a| a.id));
+    let repeated = repeated(dataset.annotations.iter().map(|a| &a.id));
     let annotations = dataset.annotations.par_iter().zip(repeated);
-    annotations
-        .filter_map(|(annotation, is_repeated)| annotation_fault(annotation, is_repeated, &records))
-        .collect()
+    let faults = annotations.map(|(annotation, is_repeated)| {
+        annotation_fault(dataset, annotation, is_repeated, &records)
+    });
+    let faults: Vec<Option<Fault>> = faults.collect();
+    let mut by_image: HashMap<&Id, Vec<&Annotation>> = HashMap::new();
+    for (annotation, fault) in dataset.annotations.iter().zip(&faults) {
+        if fault.is_none() {
+            let of_image = by_image.entry(&annotation.image_id).or_default();
+            of_image.push(annotation);
+        }
+    }
+    let mut faults: Vec<Fault> = faults.into_iter().flatten().collect();
+    let pixelless = dataset.images.par_iter().filter_map(|image| {
+        let annotations = by_image.get(&image.id)?;
+        pixelless_fault(dataset, image, annotations, &records)
+    });
+    faults.extend(pixelless.collect::<Vec<_>>());
+    faults
 }
 
 fn annotation_fault(
+    dataset: &Dataset,
     annotation: &Annotation,
     is_repeated: bool,
     records: &Records,
-) -> Option<String> {
-    let id = annotation.id;
+) -> Option<Fault> {
+    let id = &annotation.id;
     if is_repeated {
-        return Some(format!("annotation id {id} occurs twice"));
+        return Some(Fault::new(format!("annotation id {id}"), "occurs twice"));
     }
-    let category = annotation.category_id;
-    if !records.categories.contains(&category) {
-        return Some(format!(
-            "annotation {id} has the category {category}, which is not listed"
-        ));
+    if !records.categories.contains(&annotation.category_id) {
+        return Some(unlisted_category(annotation));
     }
-    let image = annotation.image_id;
-    let Some(&(width, height)) = records.image_sizes.get(&image) else {
-        return Some(format!(
-            "annotation {id} belongs to image {image}, which is not listed"
-        ));
+    let subject = format!("annotation {id}");
+    let image = &annotation.image_id;
+    let Some(size) = records.image_sizes.get(image) else {
+        let predicate = format!("belongs to image {image}, which is not listed");
+        return Some(Fault::new(subject, predicate));
     };
-    let error = rasterize::check(annotation, width, height).err()?;
-    Some(format!("{error:#}"))
+    let (width, height) = (*size)?; // an unknown size is a fault of the image
+    let error = rasterize::check(dataset, annotation, width, height).err()?;
+    Some(Fault::of(subject, &error))
+}
+
+/// The fault of an image whose shapes cover no pixel although they are not merely thin.
+fn pixelless_fault(
+    dataset: &Dataset,
+    image: &Image,
+    annotations: &[&Annotation],
+    records: &Records,
+) -> Option<Fault> {
+    let (width, height) = records.image_sizes.get(&image.id).copied()??;
+    check_record(image).ok()?;
+    let mut objects = Objects::default();
+    for annotation in annotations {
+        rasterize::unite(&mut objects, dataset, &[annotation], width, height).ok()?;
+        if objects.count() > 0 {
+            return None;
+        }
+    }
+    if rasterize::are_slivers(dataset, annotations, width, height) {
+        return None;
+    }
+    let ids: Vec<String> = annotations.iter().map(|a| a.id.to_string()).collect();
+    let predicate = format!(
+        "has shapes that cover no pixel (annotations {}): coordinates have to be in pixels of the image, not from 0 to 1",
+        ids.join(", ")
+    );
+    Some(Fault::new(format!("image {}", image.id), predicate))
 }
 
 /// For each id whether it occurred before.
-fn repeated(ids: impl Iterator<Item = u64>) -> Vec<bool> {
+fn repeated<T: Hash + Eq>(ids: impl Iterator<Item = T>) -> Vec<bool> {
     let mut seen = HashSet::new();
     ids.map(|id| !seen.insert(id)).collect()
 }

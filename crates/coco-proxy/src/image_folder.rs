@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use artifacts::picture::{self, Orientation};
+
+use crate::dataset::Image;
 
 /// The folder of the images of one split.
 #[derive(Clone, Debug)]
@@ -13,6 +16,8 @@ pub struct ImageFolder {
     pub split: String,
     /// What a missing image means.
     pub missing: Missing,
+    /// Whether the images are in folders named after COCO's splits, which the addresses of the images say (LVIS).
+    has_splits: bool,
 }
 
 /// What it means that an image is not in the folder.
@@ -28,23 +33,26 @@ pub enum Missing {
 
 impl ImageFolder {
     /// The folder `given` by the user, or else the one that COCO's layout has for these `annotations`, whether it
-    /// exists or not.
+    /// exists or not. LVIS, whose `images` are those of several splits of COCO, has the folder above these.
     ///
     /// # Errors
     /// Returns an error if `given` is not a folder.
-    pub fn new(annotations: &Path, given: Option<&Path>) -> Result<Self> {
+    pub fn new(annotations: &Path, given: Option<&Path>, images: &[Image]) -> Result<Self> {
         let stem = annotations
             .file_stem()
             .unwrap_or_default()
             .to_string_lossy();
         let split = stem.strip_prefix("instances_").unwrap_or(&stem).to_owned();
-        let path = match given {
-            Some(path) => path.to_owned(),
-            None => std::path::absolute(annotations)?
-                .parent()
-                .and_then(Path::parent)
-                .unwrap_or(Path::new("/"))
-                .join(&split),
+        let annotations = std::path::absolute(annotations)?;
+        let root = annotations.parent().and_then(Path::parent);
+        let root = root.unwrap_or(Path::new("/"));
+        let first_split = images.iter().find_map(|image| image.split.as_deref());
+        let is_above_splits =
+            |folder: &Path| first_split.is_some_and(|split| folder.join(split).is_dir());
+        let (path, has_splits) = match given {
+            Some(path) => (path.to_owned(), is_above_splits(path)),
+            None if !root.join(&split).is_dir() && is_above_splits(root) => (root.to_owned(), true),
+            None => (root.join(&split), false),
         };
         let missing = match (given, path.is_dir()) {
             (Some(_), true) => Missing::Skipped,
@@ -59,7 +67,28 @@ impl ImageFolder {
             path,
             split,
             missing,
+            has_splits,
         })
+    }
+
+    /// The file of an image, relative to the folder.
+    pub(crate) fn file_of(&self, image: &Image) -> PathBuf {
+        let split = image.split.as_deref().filter(|_| self.has_splits);
+        Path::new(split.unwrap_or_default()).join(&image.file_name)
+    }
+
+    /// Width and height of an image in pixels, as its record says, or else the file at `path`.
+    pub(crate) fn size_of(&self, image: &Image, path: &Path) -> Result<(u32, u32)> {
+        match (image.size, self.missing) {
+            (Some(size), _) => Ok(size),
+            (None, Missing::NotRead) => bail!(
+                "image {} has no width and height in its record, and {} does not exist: name the folder of the images \
+                 with --images",
+                image.id,
+                self.path.display()
+            ),
+            (None, _) => picture::size(path, Orientation::Stored),
+        }
     }
 
     /// Size in bytes of an image file: 0 if images are not read, `None` if this image is skipped.

@@ -1,9 +1,9 @@
 //! Writing one mask for each selected image.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use artifacts::index::{ProxyInfo, Sample};
 use artifacts::label_picture::decode_labels;
 use artifacts::labels::{IGNORE, MaskKind, OOD_PROXY};
@@ -11,11 +11,15 @@ use rayon::prelude::*;
 use stage_cli::Progress;
 
 use crate::args::MaskArgs;
+use crate::mask_png;
 use crate::objects::Objects;
 use crate::select::Candidate;
-use crate::{mask_png, rasterize};
 
-/// Writes the masks of `candidates` into `folder` and returns their records for the index, in the same order.
+/// Writes the masks of `candidates` into `folder` and returns their records for the index, in the same order. Candidates
+/// whose shapes cover no pixel are left out, except with `--compat`.
+///
+/// # Errors
+/// Returns an error if a shape is invalid, a file cannot be written, or all candidates are left out.
 pub(crate) fn write(
     folder: &Path,
     candidates: &[Candidate],
@@ -28,16 +32,42 @@ pub(crate) fn write(
         .map_init(Default::default, |(objects, png), candidate| {
             let name = format!("{}.png", candidate.sample_id());
             let path = folder.join(&name);
+            progress.advance(1);
             let n_pixels = match read_finished(&path, png) {
                 Some(n_pixels) => n_pixels,
-                None => write_one(&path, candidate, background, objects, png)?,
+                None => {
+                    candidate.unite(objects)?;
+                    if objects.count() == 0 && !args.compat {
+                        return Ok(None);
+                    }
+                    write_one(&path, background, objects, png)?
+                }
             };
-            progress.advance(1);
-            Ok(sample(candidate, &name, n_pixels, blake3::hash(png)))
+            Ok(Some(sample(candidate, &name, n_pixels, blake3::hash(png))))
         })
-        .collect();
+        .collect::<Result<Vec<Option<Sample>>>>();
     progress.finish();
-    samples
+    let samples = samples?;
+    report_pixelless(candidates, &samples)?;
+    Ok(samples.into_iter().flatten().collect())
+}
+
+/// Says which images were left out because their shapes cover no pixel.
+fn report_pixelless(candidates: &[Candidate], samples: &[Option<Sample>]) -> Result<()> {
+    let left_out = candidates.iter().zip(samples).filter(|(_, s)| s.is_none());
+    let ids: Vec<String> = left_out.map(|(c, _)| c.image.id.to_string()).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "the shapes of {} images cover no pixel, for example of image {}: their coordinates have to be in pixels of \
+         the image, not from 0 to 1",
+        ids.len(),
+        ids[..ids.len().min(3)].join(", ")
+    );
+    ensure!(ids.len() < candidates.len(), "there are no proxies: {text}");
+    tracing::warn!("{text}; they are left out");
+    Ok(())
 }
 
 /// Reads the mask that an interrupted call of the same work left, if it is complete. Its file is then in `png`; returns
@@ -49,20 +79,12 @@ fn read_finished(path: &Path, png: &mut Vec<u8>) -> Option<u64> {
     is_proxy.then(|| labels.iter().map(|&v| u64::from(v == OOD_PROXY)).sum())
 }
 
-/// Writes a mask and returns its number of object pixels. Its file is then in `png`; `objects` is scratch space.
+/// Writes the mask of `objects` and returns its number of object pixels. Its file is then in `png`.
 ///
 /// The file is written under its final name, without a temporary file: readers find it through `index.json` only, which
 /// is written later, and what an interrupted call leaves of it is detected by [`read_finished`]. A temporary file for
 /// each mask would take a quarter of the run time.
-fn write_one(
-    path: &Path,
-    candidate: &Candidate,
-    background: u8,
-    objects: &mut Objects,
-    png: &mut Vec<u8>,
-) -> Result<u64> {
-    let (width, height) = (candidate.width(), candidate.height());
-    rasterize::unite(objects, &candidate.annotations, width, height)?;
+fn write_one(path: &Path, background: u8, objects: &Objects, png: &mut Vec<u8>) -> Result<u64> {
     png.clear();
     mask_png::write(&mut *png, objects, background)?;
     fs::write(path, &*png).with_context(|| format!("could not write {}", path.display()))?;
@@ -78,7 +100,7 @@ fn sample(
     let n_pixels = f64::from(candidate.width()) * f64::from(candidate.height());
     Sample {
         sample_id: candidate.sample_id(),
-        image: PathBuf::from(&candidate.image.file_name),
+        image: candidate.file.clone(),
         image_bytes: candidate.image_bytes,
         image_width: candidate.width(),
         image_height: candidate.height(),

@@ -5,7 +5,6 @@ use std::path::Path;
 use anyhow::Result;
 use artifacts::index::{Index, Sample};
 use artifacts::look::sheet;
-use artifacts::picture;
 use image::imageops::FilterType;
 use image::{DynamicImage, RgbImage};
 use rayon::prelude::*;
@@ -31,8 +30,7 @@ pub fn write(dir: &Path, index: &Index, n_tiles: usize) -> Result<()> {
 
 /// The image of a sample, shrunk to fit into a tile, with the outlines of its objects.
 fn tile(dir: &Path, index: &Index, sample: &Sample) -> Result<RgbImage> {
-    let path = index.image_path(sample)?;
-    let image = DynamicImage::from(picture::read_rgb(&path)?);
+    let image = DynamicImage::from(index.read_image(sample)?);
     let mut image = image
         .resize(TILE.0, TILE.1, FilterType::Triangle)
         .into_rgb8();

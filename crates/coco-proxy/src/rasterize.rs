@@ -1,8 +1,9 @@
 //! From annotations to object pixels: the union of an image's instances.
 
 use anyhow::{Context, Result, ensure};
-use hotcoco::types::{Annotation, Rle, Segmentation};
+use hotcoco::types::{Rle, Segmentation};
 
+use crate::dataset::{Annotation, Dataset};
 use crate::objects::Objects;
 
 /// Sets `objects` to the union of all annotations of an image of `width` x `height` pixels, crowds included. Polygons are
@@ -14,19 +15,23 @@ use crate::objects::Objects;
 /// Returns the error of [`check`] for the first annotation without a valid shape.
 pub fn unite(
     objects: &mut Objects,
+    dataset: &Dataset,
     annotations: &[&Annotation],
     width: u32,
     height: u32,
 ) -> Result<()> {
     objects.reset(width, height);
     for annotation in annotations {
-        add(objects, annotation, width, height).with_context(|| invalid(annotation))?;
+        let segmentation = dataset.segmentation(annotation);
+        segmentation
+            .and_then(|segmentation| add(objects, &segmentation, width, height))
+            .with_context(|| invalid(annotation))?;
     }
     Ok(())
 }
 
-fn add(objects: &mut Objects, annotation: &Annotation, width: u32, height: u32) -> Result<()> {
-    match segmentation(annotation)? {
+fn add(objects: &mut Objects, segmentation: &Segmentation, width: u32, height: u32) -> Result<()> {
+    match segmentation {
         Segmentation::Polygon(parts) => {
             check_polygons(parts)?;
             for part in parts {
@@ -44,15 +49,39 @@ fn add(objects: &mut Objects, annotation: &Annotation, width: u32, height: u32) 
 /// Returns an error if there is no segmentation, its list of polygons is empty or its first polygon has fewer than three
 /// points (pycocotools raises for these; a later polygon with fewer points covers nothing), or if run lengths are for
 /// another image size or do not add up to it (pycocotools reads or leaves uninitialized memory for these).
-pub fn check(annotation: &Annotation, width: u32, height: u32) -> Result<()> {
-    check_shape(annotation, width, height).with_context(|| invalid(annotation))
+pub fn check(dataset: &Dataset, annotation: &Annotation, width: u32, height: u32) -> Result<()> {
+    let segmentation = dataset.segmentation(annotation);
+    segmentation
+        .and_then(|segmentation| check_shape(&segmentation, width, height))
+        .with_context(|| invalid(annotation))
 }
 
-fn check_shape(annotation: &Annotation, width: u32, height: u32) -> Result<()> {
-    match segmentation(annotation)? {
+fn check_shape(segmentation: &Segmentation, width: u32, height: u32) -> Result<()> {
+    match segmentation {
         Segmentation::Polygon(parts) => check_polygons(parts),
         runs => decode(runs, width, height).map(drop),
     }
+}
+
+/// Whether the shapes are of the right scale and place, although they may cover no pixel because they are thinner than
+/// one: polygons that touch the image, and not all of them within its first pixel, as coordinates from 0 to 1 are.
+pub(crate) fn are_slivers(
+    dataset: &Dataset,
+    annotations: &[&Annotation],
+    width: u32,
+    height: u32,
+) -> bool {
+    let size = [f64::from(width), f64::from(height)];
+    let in_image = |xy: &[f64; 2]| (0..2).all(|i| (0.0..=size[i]).contains(&xy[i]));
+    let in_first_pixel = |xy: &[f64; 2]| xy.iter().all(|v| *v <= 1.0);
+    let is_sliver = |parts: &[Vec<f64>]| {
+        let mut points = parts.iter().flat_map(|part| part.as_chunks::<2>().0);
+        points.clone().any(in_image) && !points.all(in_first_pixel)
+    };
+    annotations.iter().any(|a| match dataset.segmentation(a) {
+        Ok(Segmentation::Polygon(parts)) => is_sliver(&parts),
+        _ => false,
+    })
 }
 
 fn invalid(annotation: &Annotation) -> String {
@@ -60,11 +89,6 @@ fn invalid(annotation: &Annotation) -> String {
         "annotation {} of image {} has no valid shape: repair or remove it",
         annotation.id, annotation.image_id
     )
-}
-
-fn segmentation(annotation: &Annotation) -> Result<&Segmentation> {
-    let segmentation = annotation.segmentation.as_ref();
-    segmentation.context("it has no segmentation")
 }
 
 fn check_polygons(parts: &[Vec<f64>]) -> Result<()> {
@@ -102,26 +126,38 @@ mod tests {
     use sha2::{Digest, Sha256};
     use stage_testing::data::golden;
 
-    fn annotation(segmentation: &str) -> Result<Annotation> {
-        let text =
-            format!(r#"{{"id":7,"image_id":3,"category_id":1,"segmentation":{segmentation}}}"#);
-        Ok(serde_json::from_str(&text)?)
+    fn dataset(segmentations: &[&str]) -> Result<Dataset> {
+        let annotation = |segmentation: &&str| {
+            format!(r#"{{"id":7,"image_id":3,"category_id":1,"segmentation":{segmentation}}}"#)
+        };
+        let annotations: Vec<String> = segmentations.iter().map(annotation).collect();
+        let annotations = annotations.join(",");
+        let text = format!(
+            r#"{{"images":[{{"id":3,"file_name":"3.jpg"}}],"annotations":[{annotations},{}]}}"#,
+            annotation(&"[[0,0,1,0,1,1]]") // a file without any shape is refused
+        );
+        let mut dataset = crate::dataset::parse(text.into_bytes())?;
+        dataset.annotations.pop();
+        Ok(dataset)
     }
 
-    fn united(annotations: &[&Annotation], width: u32, height: u32) -> Result<Objects> {
+    fn united(dataset: &Dataset, width: u32, height: u32) -> Result<Objects> {
         let mut objects = Objects::default();
-        unite(&mut objects, annotations, width, height)?;
+        let annotations: Vec<&Annotation> = dataset.annotations.iter().collect();
+        unite(&mut objects, dataset, &annotations, width, height)?;
         Ok(objects)
     }
 
     #[test]
     fn parts_and_annotations_are_united() -> Result<()> {
         // pycocotools 2.0.2: the box [1, 0, 2, 1] as polygon, and column-major runs from the third pixel
-        let polygon = annotation("[[1,0,3,0,3,1,1,1]]")?;
-        let plain = annotation(r#"{"size":[2,4],"counts":[0,1,7]}"#)?;
-        let objects = united(&[&polygon, &plain], 4, 2)?;
+        let polygon = "[[1,0,3,0,3,1,1,1]]";
+        let plain = r#"{"size":[2,4],"counts":[0,1,7]}"#;
+        let objects = united(&dataset(&[polygon, plain])?, 4, 2)?;
         assert_eq!(objects.rows().collect::<Vec<_>>(), [[0b111], [0]]);
-        assert_eq!(united(&[], 2, 1)?.count(), 0);
+        let mut empty = dataset(&[polygon])?;
+        empty.annotations.clear();
+        assert_eq!(united(&empty, 2, 1)?.count(), 0);
         Ok(())
     }
 
@@ -139,14 +175,31 @@ mod tests {
             (r#"{"size":[2,4],"counts":"~~"}"#, ""),
         ];
         for (segmentation, expected) in cases {
-            let annotation = annotation(segmentation)?;
-            let error = check(&annotation, 4, 2).expect_err(segmentation);
+            let dataset = dataset(&[segmentation])?;
+            let error = check(&dataset, &dataset.annotations[0], 4, 2).expect_err(segmentation);
             let text = format!("{error:#}");
-            assert!(united(&[&annotation], 4, 2).is_err());
+            assert!(united(&dataset, 4, 2).is_err());
             assert!(text.contains("annotation 7 of image 3"), "{text}");
             assert!(text.contains(expected), "{segmentation}: {text}");
         }
-        check(&annotation("[[0,0,1,0,1,1],[1,1,2,2]]")?, 4, 2)?;
+        let dataset = dataset(&["[[0,0,1,0,1,1],[1,1,2,2]]"])?;
+        check(&dataset, &dataset.annotations[0], 4, 2)
+    }
+
+    #[test]
+    fn slivers_are_told_from_coordinates_of_another_scale() -> Result<()> {
+        for (segmentation, expected) in [
+            ("[[10,10,20,10.1,20,10]]", true),
+            ("[[0.5,0.5,0.6,0.5,0.6,0.6]]", false),
+            ("[[640,480,900,480,900,900]]", false),
+            (r#"{"size":[60,80],"counts":[4800]}"#, false),
+        ] {
+            let dataset = dataset(&[segmentation])?;
+            let annotations: Vec<&Annotation> = dataset.annotations.iter().collect();
+            let found = are_slivers(&dataset, &annotations, 80, 60);
+            assert_eq!(found, expected, "{segmentation}");
+            assert_eq!(united(&dataset, 80, 60)?.count(), 0);
+        }
         Ok(())
     }
 
@@ -158,7 +211,7 @@ mod tests {
     struct RasterCase {
         h: u32,
         w: u32,
-        segmentation: Segmentation,
+        segmentation: serde_json::Value,
     }
 
     #[derive(Deserialize)]
@@ -195,9 +248,8 @@ mod tests {
         let expected: Vec<Raster> = json("expected/raster_expected.json")?;
         assert!(!cases.is_empty() && cases.len() == expected.len());
         for (i, (case, expected)) in cases.into_iter().zip(expected).enumerate() {
-            let mut annotation = annotation("null")?;
-            annotation.segmentation = Some(case.segmentation);
-            let objects = united(&[&annotation], case.w, case.h)?;
+            let dataset = dataset(&[&case.segmentation.to_string()])?;
+            let objects = united(&dataset, case.w, case.h)?;
             assert_eq!(runs(&objects), expected.counts, "case {i}");
         }
         Ok(())
@@ -205,7 +257,7 @@ mod tests {
 
     #[derive(Deserialize)]
     struct Expected {
-        annotations: std::collections::BTreeMap<u64, ExpectedMask>,
+        annotations: std::collections::BTreeMap<String, ExpectedMask>,
     }
 
     #[derive(Deserialize)]
@@ -217,15 +269,17 @@ mod tests {
     #[test]
     fn golden_annotations_have_the_same_pixels() -> Result<()> {
         let expected: Expected = json("expected/expected.json")?;
-        let dataset: hotcoco::types::Dataset = json("instances_train2017.json")?;
+        let dataset = crate::dataset::read(&golden("coco").join("instances_train2017.json"))?;
         let mut n_checked = 0;
         for annotation in &dataset.annotations {
-            let Some(expected) = expected.annotations.get(&annotation.id) else {
+            let Some(expected) = expected.annotations.get(&annotation.id.to_string()) else {
                 continue;
             };
             let image = dataset.images.iter().find(|i| i.id == annotation.image_id);
             let image = image.context("every annotation has an image")?;
-            let objects = united(&[annotation], image.width, image.height)?;
+            let (width, height) = image.size.context("a size")?;
+            let mut objects = Objects::default();
+            unite(&mut objects, &dataset, &[annotation], width, height)?;
             let start = Sha256::digest(pixels(&objects, false))[..8].try_into()?;
             let hash = format!("{:016x}", u64::from_be_bytes(start));
             assert_eq!(

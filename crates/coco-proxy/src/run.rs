@@ -11,9 +11,10 @@ use serde::Serialize;
 use stage_cli::{Common, print_result};
 
 use crate::args::{Args, Command, MaskArgs};
+use crate::faults::Fault;
 use crate::image_folder::{ImageFolder, Missing};
 use crate::select::{Candidate, Rules, Skipped, select};
-use crate::{check, dataset, masks, preview, rasterize};
+use crate::{check, dataset, faults, masks, preview};
 
 /// Runs `coco-proxy` as the command line asks.
 ///
@@ -48,10 +49,11 @@ fn make_masks(args: &MaskArgs, common: &Common) -> Result<()> {
     let names_given = args.exclude.is_some();
     let args = args.resolved();
     let dataset = dataset::read(annotations)?;
-    let folder = ImageFolder::new(annotations, args.source.images())?;
+    let folder = ImageFolder::new(annotations, args.source.images(), &dataset.images)?;
     let rules = Rules {
         exclude: args.exclude.clone().unwrap_or_default(),
         must_know_names: names_given,
+        allow_missing: args.allow_missing_categories,
         min_side: args.min_side,
         keep_empty: args.compat,
     };
@@ -88,14 +90,16 @@ fn make_masks(args: &MaskArgs, common: &Common) -> Result<()> {
     } else if args.preview > 0 {
         preview::write(dir.path(), &index, usize::from(args.preview))?;
     }
+    let n_pixelless = candidates.len().saturating_sub(index.samples.len()) as u64;
     dir.finish(&[
         ("samples", index.samples.len() as u64),
         ("skipped_excluded", skipped.excluded),
         ("skipped_small", skipped.small),
         ("skipped_empty", skipped.empty),
         ("skipped_absent", skipped.absent),
+        ("skipped_pixelless", n_pixelless),
     ])?;
-    print_summary(&index, skipped, output);
+    print_summary(&index, skipped, n_pixelless, output);
     Ok(())
 }
 
@@ -107,37 +111,22 @@ fn digest(candidates: &[Candidate]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// Reports what is wrong with the selected images before the first mask is written: the first fault and how many more
-/// images have one.
+/// Reports everything that is wrong with the selected images and their annotations before the first mask is written.
 fn check_selected(candidates: &[Candidate]) -> Result<()> {
-    let faults = candidates.par_iter().filter_map(|c| check_one(c).err());
-    let faults: Vec<anyhow::Error> = faults.collect();
-    let others = match faults.len() {
-        0 | 1 => String::new(),
-        n => format!(
-            " (and {} more images with faults; `coco-proxy check` lists all)",
-            n - 1
-        ),
-    };
-    match faults.into_iter().next() {
-        Some(first) => Err(anyhow::anyhow!("{first:#}{others}")),
-        None => Ok(()),
-    }
+    let faults: Vec<Fault> = candidates
+        .par_iter()
+        .flat_map_iter(Candidate::faults)
+        .collect();
+    faults::refuse(&faults)
 }
 
-fn check_one(candidate: &Candidate) -> Result<()> {
-    candidate.check_image()?;
-    let mut annotations = candidate.annotations.iter();
-    annotations.try_for_each(|a| rasterize::check(a, candidate.width(), candidate.height()))
-}
-
-fn print_summary(index: &Index, skipped: Skipped, output: &Path) {
+fn print_summary(index: &Index, skipped: Skipped, n_pixelless: u64, output: &Path) {
     let n = index.samples.len();
     let fractions = index.samples.iter().filter_map(|s| s.proxy.as_ref());
     let sum: f64 = fractions.map(|p| p.ood_fraction).sum();
     print_result(format_args!(
         "{n} proxies in {} ({:.1} % object pixels); skipped: {} with excluded categories, {} too small, \
-         {} without instances, {} without image file",
+         {} without instances, {} without image file, {n_pixelless} whose shapes cover no pixel",
         output.display(),
         100.0 * sum / n.max(1) as f64,
         skipped.excluded,

@@ -277,9 +277,16 @@ fn damaged_files_and_hostile_records_are_one_clear_line() -> Result<()> {
     toy.write(&text[..text.len() / 2])?;
     toy.fail(&SMALL, &["instances_train2017.json", "at byte "])?;
     toy.write(&text.replace("[1,1,3,1,3,3,1,3]", "[1,1,\"x\",1,3,3,1,3]"))?;
-    toy.fail(&SMALL, &["instances_train2017.json", "at byte "])?;
+    toy.fail(
+        &SMALL,
+        &[
+            "instances_train2017.json",
+            "annotation 11",
+            "is not a number",
+        ],
+    )?;
     toy.write("[]")?;
-    toy.fail(&SMALL, &["instances_train2017.json"])?;
+    toy.fail(&SMALL, &["instances_train2017.json", "it is a list"])?;
     toy.write("{}")?;
     toy.fail(&SMALL, &["lists no images"])?;
     toy.write(&text.replace("000000000004.png", "../../secret.png"))?;
@@ -517,5 +524,353 @@ fn real_images_qualify_as_in_the_paper() -> Result<()> {
     assert_eq!(count("val2017", &["--compat"])?, 13);
     let paper = "person,bicycle,car,motorcycle,bus,truck,traffic light,stop sign";
     assert_eq!(count("train2017", &["--exclude", paper])?, 45);
+    Ok(())
+}
+
+/// A data set of `n_images` images of 64x48 pixels, each with one annotation of the category dog.
+fn dogs(n_images: u64) -> Value {
+    let polygon = json!([[10.5, 8.25, 40.2, 9.0, 44.0, 30.5, 12.0, 33.0]]);
+    let annotations = (1..=n_images).map(|id| annotation(99 + id, id, 18, &polygon));
+    json!({
+        "images": (1..=n_images).map(|id| image(id, 64, 48)).collect::<Vec<_>>(),
+        "annotations": annotations.collect::<Vec<_>>(),
+        "categories": [{"id": 16, "name": "bird"}, {"id": 18, "name": "dog"}, {"id": 3, "name": "car"}],
+    })
+}
+
+const FEW: [&str; 2] = ["--min-side", "32"];
+
+/// Number of proxies, after a check that every mask is the one of an untouched file.
+fn n_proxies(toy: &Toy) -> Result<usize> {
+    toy.succeed(&FEW)?;
+    let index = Index::read(&toy.path("out"))?;
+    for sample in &index.samples {
+        assert!(index.image_path(sample)?.exists());
+        let mask = index.read_mask(&toy.path("out"), sample)?;
+        let n_object = mask.labels.iter().filter(|&&v| v == 254).count();
+        assert_eq!(n_object, 700, "{}", sample.sample_id);
+    }
+    Ok(index.samples.len())
+}
+
+#[test]
+fn what_masks_do_not_need_may_be_anything() -> Result<()> {
+    let toy = Toy::new(&dogs(2))?;
+    let text = dogs(2).to_string();
+    let member = |more: &str| text.replace("\"iscrowd\":0", &format!("\"iscrowd\":0,{more}"));
+    for text in [
+        text.clone(),
+        text.replacen('{', r#"{"info":{"year":""},"licenses":[{"id":"x"}],"#, 1),
+        member(r#""bbox":[NaN,-Infinity,Infinity,NaN],"area":NaN"#),
+        member(r#""bbox":[],"area":null"#),
+        member(r#""keypoints":[[1,2,2]],"score":"0.9","attributes":{"a":["]}"]}"#),
+        text.replace("\"license\":4", "\"license\":\"CC\",\"date_captured\":0"),
+        format!("\u{feff}{text}"),
+        text.replace("\"width\":64", "\"width\":null"),
+        text.replace("\"width\":64", "\"width\":64.0")
+            .replace("\"height\":48", "\"height\":\"48\""),
+        text.replace("\"id\":1,", "\"id\":1.0,"),
+    ] {
+        toy.write(&text)?;
+        assert_eq!(n_proxies(&toy)?, 2, "{text}");
+    }
+    let units: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(
+        toy.annotations(),
+        [&[0xFF, 0xFE], units.as_slice()].concat(),
+    )?;
+    assert_eq!(n_proxies(&toy)?, 2);
+    Ok(())
+}
+
+#[test]
+fn ids_may_be_texts_and_large_numbers() -> Result<()> {
+    for (spelling, expected) in [
+        (json!("0000001_02999_d_0000000"), "0000001_02999_d_0000000"),
+        (json!("a b/ü"), "a_b__"),
+        (json!("7"), "000000000007"),
+    ] {
+        let mut dataset = dogs(1);
+        dataset["images"][0]["id"] = spelling.clone();
+        dataset["annotations"][0]["image_id"] = spelling;
+        let toy = Toy::new(&dataset)?;
+        assert_eq!(n_proxies(&toy)?, 1);
+        assert_eq!(
+            Index::read(&toy.path("out"))?.samples[0].sample_id,
+            expected
+        );
+    }
+    let large = "340282366920938463463374607431768211455";
+    let toy = Toy::new(&dogs(1))?;
+    let text = dogs(1)
+        .to_string()
+        .replace("\"id\":1,", &format!("\"id\":{large},"));
+    toy.write(&text.replace("\"image_id\":1,", &format!("\"image_id\":{large},")))?;
+    assert_eq!(n_proxies(&toy)?, 1);
+    Ok(())
+}
+
+#[test]
+fn file_names_of_other_systems_and_of_lvis_are_found() -> Result<()> {
+    let toy = Toy::new(&dogs(2))?;
+    let mut dataset = dogs(2);
+    fs::create_dir_all(toy.path("train2017/images/0"))?;
+    for id in [1, 2] {
+        let name = format!("{id:012}.png");
+        fs::copy(
+            toy.path("train2017").join(&name),
+            toy.path("train2017/images/0").join(&name),
+        )?;
+        dataset["images"][id - 1]["file_name"] = json!(format!("images\\0\\{name}"));
+    }
+    toy.write(&dataset.to_string())?;
+    assert_eq!(n_proxies(&toy)?, 2);
+    for id in [1, 2] {
+        let url = format!("http://images.cocodataset.org/train2017/{id:012}.png");
+        dataset["images"][id - 1]["coco_url"] = json!(url);
+        dataset["images"][id - 1]["file_name"] = Value::Null;
+    }
+    toy.write(&dataset.to_string())?;
+    assert_eq!(n_proxies(&toy)?, 2);
+    // LVIS keeps COCO's folders of images
+    let lvis = toy.path("annotations/lvis_v1_train.json");
+    fs::rename(toy.annotations(), &lvis)?;
+    let mut command = coco_proxy(&["--annotations"]);
+    succeed(
+        command
+            .arg(&lvis)
+            .args(FEW)
+            .arg("--output")
+            .arg(toy.path("lvis")),
+    )?;
+    let index = Index::read(&toy.path("lvis"))?;
+    assert!(
+        index
+            .image_path(&index.samples[1])?
+            .ends_with("train2017/000000000002.png")
+    );
+    Ok(())
+}
+
+#[test]
+fn other_kinds_of_files_are_named() -> Result<()> {
+    let toy = Toy::new(&dogs(1))?;
+    let with = |annotation: Value| {
+        let mut dataset = dogs(1);
+        dataset["annotations"] = json!([annotation]);
+        dataset.to_string()
+    };
+    for (text, expected) in [
+        (
+            with(json!({"image_id": 1, "file_name": "1.png", "segments_info": []})),
+            "panoptic",
+        ),
+        (
+            with(json!({"id": 1, "image_id": 1, "caption": "a dog"})),
+            "captions",
+        ),
+        (
+            with(json!({"id": 1, "image_id": 1, "category_id": 18, "keypoints": [1, 2, 2]})),
+            "keypoints",
+        ),
+        (
+            with(
+                json!({"id": 1, "image_id": 1, "category_id": 18, "bbox": [1, 2, 3, 4], "segmentation": []}),
+            ),
+            "boxes",
+        ),
+        (
+            json!({"shapes": [], "imagePath": "1.png"}).to_string(),
+            "LabelMe",
+        ),
+        (String::new(), "it is empty"),
+        (
+            "version https://git-lfs.github.com/spec/v1".to_owned(),
+            "git lfs pull",
+        ),
+        (
+            json!({"images": {}, "annotations": []}).to_string(),
+            "not a list",
+        ),
+    ] {
+        toy.write(&text)?;
+        toy.fail(&FEW, &["instances_train2017.json", expected])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn all_faults_of_a_file_are_told_at_once_with_their_ids() -> Result<()> {
+    let mut dataset = dogs(20);
+    let annotations = dataset["annotations"]
+        .as_array_mut()
+        .context("annotations")?;
+    for annotation in annotations.iter_mut().take(15) {
+        annotation["segmentation"] = json!([10.5, 8.25, 40.2, 9.0, 44.0, 30.5]);
+    }
+    annotations[15]["segmentation"] = json!([[1, 2, null, 4, 5, 6]]);
+    annotations[16]["category_id"] = json!(77);
+    annotations[17]["image_id"] = Value::Null;
+    let toy = Toy::new(&dataset)?;
+    let (success, lines, _) = check(&toy)?;
+    assert!(!success && lines.len() == 5, "{lines:#?}");
+    let flat = [
+        "annotation 100 ",
+        "one flat list",
+        "annotation 101, annotation 102",
+        "and 6 more",
+    ];
+    let found = lines.iter().find(|l| l.contains("flat")).context("flat")?;
+    assert!(flat.iter().all(|part| found.contains(part)), "{found}");
+    for expected in ["annotation 115 ", "annotation 116 ", "annotation 117 "] {
+        assert!(lines.iter().any(|l| l.contains(expected)), "{expected}");
+    }
+    toy.fail(
+        &FEW,
+        &[
+            "2 faults",
+            "annotation 117 has no image_id",
+            "annotation 116",
+        ],
+    )?;
+    annotations_with_shape_faults_only(&mut dataset)?;
+    toy.write(&dataset.to_string())?;
+    toy.fail(
+        &FEW,
+        &[
+            "16 faults",
+            "annotation 100 ",
+            "and 6 more",
+            "annotation 115 ",
+        ],
+    )
+}
+
+fn annotations_with_shape_faults_only(dataset: &mut Value) -> Result<()> {
+    let annotations = dataset["annotations"]
+        .as_array_mut()
+        .context("annotations")?;
+    annotations.truncate(16);
+    Ok(())
+}
+
+#[test]
+fn known_classes_under_another_spelling_are_excluded() -> Result<()> {
+    let proxies = |names: [&str; 3], more: &[&str]| -> Result<Vec<String>> {
+        let mut dataset = dogs(3);
+        for (i, name) in names.iter().enumerate() {
+            dataset["categories"][i] = json!({"id": i, "name": name});
+            dataset["annotations"][i]["category_id"] = json!(i);
+        }
+        let toy = Toy::new(&dataset)?;
+        toy.succeed(&[&FEW[..], more].concat())?;
+        let samples = Index::read(&toy.path("out"))?.samples.into_iter();
+        Ok(samples
+            .flat_map(|s| s.proxy)
+            .flat_map(|p| p.categories)
+            .collect())
+    };
+    assert_eq!(proxies(["Person", "Car", "dog"], &[])?, ["dog"]);
+    assert_eq!(
+        proxies(["dog", "car_(automobile)", "traffic_light"], &[])?,
+        ["dog"]
+    );
+    assert_eq!(
+        proxies(["motorbike", "TrafficLight", "sofa"], &[])?,
+        ["sofa"]
+    );
+    assert_eq!(
+        proxies(["sofa", "Dog", "cat"], &["--exclude", "couch,dogs"])?,
+        ["cat"]
+    );
+    // similar to a class that the file does not have
+    assert!(proxies(["sports car", "dog", "cat"], &[]).is_err());
+    let allow = ["--allow-missing-categories"];
+    assert_eq!(proxies(["sports car", "dog", "cat"], &allow)?.len(), 3);
+    let toy = Toy::new(&dogs(1))?;
+    let text = dogs(1).to_string().replace("\"car\"", "\"sports car\"");
+    toy.write(&text)?;
+    toy.fail(
+        &FEW,
+        &[
+            "\"car\" (similar: sports car)",
+            "--allow-missing-categories",
+        ],
+    )
+}
+
+#[test]
+fn annotations_belong_to_the_stored_pixels() -> Result<()> {
+    let mut dataset = dogs(1);
+    dataset["images"][0] = json!({"id": 1, "file_name": "1.jpg", "width": 80, "height": 48});
+    dataset["annotations"][0]["segmentation"] = json!([[8, 8, 40, 8, 40, 24, 8, 24]]);
+    let toy = Toy::new(&dataset)?;
+    let path = toy.path("train2017/1.jpg");
+    let inside = |x, y| (8..40).contains(&x) && (8..24).contains(&y);
+    let white = |x, y| image::Rgb([if inside(x, y) { 255 } else { 0 }; 3]);
+    image::RgbImage::from_fn(80, 48, white).save(&path)?;
+    let photo = fs::read(&path)?;
+    // a note of the camera that it was turned by a quarter
+    let note =
+        b"\xFF\xE1\0\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    fs::write(&path, [&photo[..2], note, &photo[2..]].concat())?;
+    assert!(artifacts::picture::is_turned(&path)?);
+    toy.succeed(&FEW)?;
+    let index = Index::read(&toy.path("out"))?;
+    let picture = index.read_image(&index.samples[0])?;
+    let mask = index.read_mask(&toy.path("out"), &index.samples[0])?;
+    for (pixel, &label) in picture.pixels().zip(&mask.labels) {
+        assert_eq!(label == 254, pixel.0[0] > 128);
+    }
+    // annotations that were made on the turned image are refused with the reason
+    dataset["images"][0]["width"] = json!(48);
+    dataset["images"][0]["height"] = json!(80);
+    toy.write(&dataset.to_string())?;
+    toy.fail(&FEW, &["1.jpg", "EXIF"])
+}
+
+#[test]
+fn broken_images_are_found_before_masks_are_made() -> Result<()> {
+    let toy = Toy::new(&dogs(4))?;
+    let path = |id: u64| toy.path(&format!("train2017/{id:012}.png"));
+    let whole = fs::read(path(2))?;
+    fs::write(path(2), &whole[..whole.len() - 20])?;
+    fs::write(path(3), b"")?;
+    fs::write(path(4), b"")?;
+    let parts = [
+        "000000000002.png",
+        "cut off",
+        "000000000003.png",
+        "it is empty",
+        "likewise image 4",
+    ];
+    toy.fail(&FEW, &parts)?;
+    let (success, lines, _) = check(&toy)?;
+    assert!(!success && lines.len() == 3, "{lines:#?}");
+    Ok(())
+}
+
+#[test]
+fn shapes_that_cover_no_pixel_are_no_proxies() -> Result<()> {
+    let normalized = json!([[0.5, 0.5, 0.6, 0.5, 0.6, 0.6]]);
+    let mut dataset = dogs(3);
+    dataset["annotations"][1]["segmentation"] = normalized.clone();
+    let toy = Toy::new(&dataset)?;
+    let stdout = toy.succeed(&FEW)?;
+    assert!(stdout.contains("2 proxies") && stdout.contains("1 whose shapes cover no pixel"));
+    assert!(!toy.path("out/masks/000000000002.png").exists());
+    let (success, lines, _) = check(&toy)?;
+    assert!(
+        !success && lines[0].contains("image 2 has shapes that cover no pixel"),
+        "{lines:?}"
+    );
+    for i in 0..3 {
+        dataset["annotations"][i]["segmentation"] = normalized.clone();
+    }
+    toy.write(&dataset.to_string())?;
+    fail(
+        &mut toy.command(&FEW),
+        &["there are no proxies", "cover no pixel", "in pixels"],
+    )?;
     Ok(())
 }

@@ -6,7 +6,7 @@
 
 use std::ops::AddAssign;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 use artifacts::labels::EvalLabel;
 use artifacts::score::Score;
 
@@ -59,15 +59,39 @@ pub trait Count: Copy + Default + From<bool> + Into<u64> + AddAssign {}
 impl Count for u32 {}
 impl Count for u64 {}
 
-/// Pixels of every bin of one score. Counts of parts add up, in any order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PixelCounts<N = u64> {
-    /// Bin of the first place.
-    first_bin: u32,
+/// Bins of a [`Page`].
+const PAGE: u32 = 512;
+
+/// Pixels of neighboring bins.
+#[derive(Clone, Debug)]
+struct Page<N> {
     /// In-distribution and out-of-distribution pixels apart: the second are few, so the first lie closer together in the
     /// caches, whose misses are most of the time that counting takes.
-    n_in: Vec<N>,
-    n_out: Vec<N>,
+    n_in: [N; PAGE as usize],
+    n_out: [N; PAGE as usize],
+}
+
+impl<N: Count> Page<N> {
+    fn empty() -> Box<Self> {
+        Box::new(Self {
+            n_in: [N::default(); PAGE as usize],
+            n_out: [N::default(); PAGE as usize],
+        })
+    }
+}
+
+/// Pixels of every bin of one score. Counts of parts add up, in any order.
+///
+/// There are far more bins than an image has scores of different kinds, so the bins are divided into pages, and a page is in
+/// memory only once a pixel is in one of its bins.
+#[derive(Clone, Debug)]
+pub struct PixelCounts<N = u64> {
+    /// First bin that exists.
+    first_bin: u32,
+    /// The bin after the last that exists.
+    end: u32,
+    /// Page i has the bins from i · [`PAGE`] on.
+    pages: Vec<Option<Box<Page<N>>>>,
 }
 
 impl<N: Count> PixelCounts<N> {
@@ -78,12 +102,10 @@ impl<N: Count> PixelCounts<N> {
 
     /// No pixels, with a place for each of the bins from `first_bin` to before `end`.
     pub fn with_bins(first_bin: u32, end: u32) -> Self {
-        // arrays of zeros are taken from the system as they are, so bins that are never written cost no memory
-        let empty = || vec![N::default(); end.saturating_sub(first_bin) as usize];
         Self {
             first_bin,
-            n_in: empty(),
-            n_out: empty(),
+            end,
+            pages: vec![None; end.div_ceil(PAGE) as usize],
         }
     }
 
@@ -92,11 +114,17 @@ impl<N: Count> PixelCounts<N> {
     /// Bins below the first count as the first: scores that cannot be negative may be so by rounding.
     pub fn add_row(&mut self, bins: &[u32], labels: &[u8]) {
         for (&bin, &label) in bins.iter().zip(labels) {
-            let place = bin.saturating_sub(self.first_bin) as usize;
-            if label == EvalLabel::In as u8 {
-                self.n_in[place] += N::from(true);
-            } else if label == EvalLabel::Out as u8 {
-                self.n_out[place] += N::from(true);
+            let is_in = label == EvalLabel::In as u8;
+            if !is_in && label != EvalLabel::Out as u8 {
+                continue;
+            }
+            let bin = bin.max(self.first_bin);
+            let page = self.pages[(bin / PAGE) as usize].get_or_insert_with(Page::empty);
+            let place = (bin % PAGE) as usize;
+            if is_in {
+                page.n_in[place] += N::from(true);
+            } else {
+                page.n_out[place] += N::from(true);
             }
         }
     }
@@ -105,10 +133,13 @@ impl<N: Count> PixelCounts<N> {
     pub fn non_empty(&self) -> impl Iterator<Item = BinCount> {
         // most bins are empty: long stretches of them are passed by vector instructions
         const STRETCH: usize = 64;
-        let stretches = self.n_in.chunks(STRETCH).zip(self.n_out.chunks(STRETCH));
-        (self.first_bin..)
-            .step_by(STRETCH)
-            .zip(stretches)
+        let pages = (0..).step_by(PAGE as usize).zip(&self.pages);
+        let pages = pages.filter_map(|(bin, page)| Some((bin, page.as_deref()?)));
+        pages
+            .flat_map(|(first, page): (u32, _)| {
+                let stretches = page.n_in.chunks(STRETCH).zip(page.n_out.chunks(STRETCH));
+                (first..).step_by(STRETCH).zip(stretches)
+            })
             .filter(|(_, (n_in, n_out))| has_pixels(n_in) || has_pixels(n_out))
             .flat_map(|(bin, (n_in, n_out))| (bin..).zip(n_in.iter().zip(n_out)))
             .map(|(bin, (&n_in, &n_out))| BinCount {
@@ -125,11 +156,26 @@ impl<N: Count> PixelCounts<N> {
     }
 }
 
+/// Equal are counts of the same bins and pixels; which pages are in memory does not matter.
+impl<N: Count> PartialEq for PixelCounts<N> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.first_bin, self.end) == (other.first_bin, other.end)
+            && self.non_empty().eq(other.non_empty())
+    }
+}
+
+impl<N: Count> Eq for PixelCounts<N> {}
+
 impl PixelCounts<u64> {
     /// Adds all pixels of `other`, which has the same bins.
     pub fn add<N: Count>(&mut self, other: &PixelCounts<N>) {
-        add_all(&mut self.n_in, &other.n_in);
-        add_all(&mut self.n_out, &other.n_out);
+        for (sums, counts) in self.pages.iter_mut().zip(&other.pages) {
+            if let Some(counts) = counts {
+                let sums = sums.get_or_insert_with(Page::empty);
+                add_all(&mut sums.n_in, &counts.n_in);
+                add_all(&mut sums.n_out, &counts.n_out);
+            }
+        }
     }
 
     /// Adds `times` the pixels of one bin.
@@ -137,11 +183,15 @@ impl PixelCounts<u64> {
     /// # Errors
     /// Returns an error if there is no such bin.
     pub fn add_bin(&mut self, more: BinCount, times: u64) -> Result<()> {
-        let missing = || format!("there is no bin {}", more.bin);
-        let place = more.bin.checked_sub(self.first_bin).with_context(missing)? as usize;
-        let n_in = self.n_in.get_mut(place).with_context(missing)?;
-        *n_in += times * more.n_in;
-        self.n_out[place] += times * more.n_out;
+        ensure!(
+            (self.first_bin..self.end).contains(&more.bin),
+            "there is no bin {}",
+            more.bin
+        );
+        let page = self.pages[(more.bin / PAGE) as usize].get_or_insert_with(Page::empty);
+        let place = (more.bin % PAGE) as usize;
+        page.n_in[place] += times * more.n_in;
+        page.n_out[place] += times * more.n_out;
         Ok(())
     }
 }
@@ -152,11 +202,7 @@ fn has_pixels<N: Count>(stretch: &[N]) -> bool {
 
 fn add_all<N: Count>(sums: &mut [u64], counts: &[N]) {
     for (sum, &count) in sums.iter_mut().zip(counts) {
-        let count: u64 = count.into();
-        // a bin that is not written takes no memory
-        if count > 0 {
-            *sum += count;
-        }
+        *sum += count.into();
     }
 }
 
@@ -165,8 +211,8 @@ fn first_bin(score: Score) -> u32 {
     if score.is_signed() { 0 } else { ZERO_BIN }
 }
 
-/// Pixels of every bin of every score: some 14 MB for one image (`u32`) of a usual network.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Pixels of every bin of every score: some 25 MB for one image (`u32`) of a usual network.
+#[derive(Clone, Debug)]
 pub struct ScoreCounts<N = u32> {
     /// In the order of [`Score::ALL`].
     counts: [PixelCounts<N>; Score::ALL.len()],
@@ -218,6 +264,14 @@ impl ScoreCounts<u64> {
         }
     }
 }
+
+impl<N: Count> PartialEq for ScoreCounts<N> {
+    fn eq(&self, other: &Self) -> bool {
+        self.counts == other.counts
+    }
+}
+
+impl<N: Count> Eq for ScoreCounts<N> {}
 
 impl<N: Count> Default for ScoreCounts<N> {
     fn default() -> Self {
@@ -297,7 +351,7 @@ mod tests {
     #[test]
     fn bins_that_do_not_exist_are_refused() {
         let mut counts = PixelCounts::<u64>::of_score(Score::Entropy);
-        for bin in [0, ZERO_BIN - 1, NUM_BINS] {
+        for bin in [0, ZERO_BIN - 1, NUM_BINS, u32::MAX] {
             let one = BinCount {
                 bin,
                 n_in: 1,

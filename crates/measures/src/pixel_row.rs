@@ -39,6 +39,8 @@ pub struct PixelRow {
     pub first: Vec<f32>,
     /// Second largest probability, `[W]`.
     pub second: Vec<f32>,
+    /// Sum of all probabilities but the largest, `[W]`: 1 − p₁ without the cancellation that makes it 0 for leads above 17.
+    pub rest: Vec<f32>,
     /// Predicted class, the first one of the largest probability, `[W]`.
     pub class: Vec<u8>,
     /// Largest logit, `[W]`.
@@ -58,6 +60,7 @@ impl PixelRow {
             entropy: row(),
             first: row(),
             second: row(),
+            rest: row(),
             class: vec![0; width],
             max_logit: row(),
             log_sum_exp: row(),
@@ -77,7 +80,7 @@ impl PixelRow {
         let (first, second) = (self.first.iter(), self.second.iter());
         match score {
             Score::Entropy => fill(out, self.entropy.iter().map(|&e| of(e))),
-            Score::MaxSoftmax => fill(out, first.map(|&p| of(variation_ratio(p)))),
+            Score::MaxSoftmax => fill(out, self.rest.iter().map(|&p| of(p))),
             Score::MaxLogit => fill(out, self.max_logit.iter().map(|&z| of(-z))),
             Score::Energy => fill(out, self.log_sum_exp.iter().map(|&z| of(-z))),
             Score::Margin => fill(out, first.zip(second).map(|(&p, &q)| of(prob_margin(p, q)))),
@@ -95,7 +98,7 @@ impl PixelRow {
     pub fn score(&self, score: Score, x: usize) -> f32 {
         match score {
             Score::Entropy => self.entropy[x],
-            Score::MaxSoftmax => variation_ratio(self.first[x]),
+            Score::MaxSoftmax => self.rest[x],
             Score::MaxLogit => -self.max_logit[x],
             Score::Energy => -self.log_sum_exp[x],
             Score::Margin => prob_margin(self.first[x], self.second[x]),
@@ -146,11 +149,12 @@ vectorized! {
             for (class, probs) in block.iter().zip(row.probs.chunks_exact_mut(width)) {
                 probs[x..][..n].copy_from_slice(&class[..n]);
             }
-            let (first, second, class) = top_two(&block);
+            let (first, second, rest, class) = top_two(&block);
             row.max_logit[x..][..n].copy_from_slice(&max_logit[..n]);
             row.log_sum_exp[x..][..n].copy_from_slice(&log_sum_exp[..n]);
             row.first[x..][..n].copy_from_slice(&first[..n]);
             row.second[x..][..n].copy_from_slice(&second[..n]);
+            row.rest[x..][..n].copy_from_slice(&rest[..n]);
             row.class[x..][..n].copy_from_slice(&class[..n]);
             row.entropy[x..][..n].copy_from_slice(&entropy(&block, log_classes, fused)[..n]);
         }
@@ -193,7 +197,7 @@ pub fn top_two_row(
         let values = top_two(&block);
         first[x..][..n].copy_from_slice(&values.0[..n]);
         second[x..][..n].copy_from_slice(&values.1[..n]);
-        class[x..][..n].copy_from_slice(&values.2[..n]);
+        class[x..][..n].copy_from_slice(&values.3[..n]);
     }
 }
 
@@ -267,15 +271,16 @@ fn entropy(block: &[Lanes], log_classes: f32, fused: bool) -> Lanes {
     entropy
 }
 
-/// See [`top_two_row`].
+/// See [`top_two_row`]; the third value is the sum of all probabilities but the largest.
 ///
 /// Probabilities are compared by their bits, which grow with the value because none is negative. Every iteration writes every
 /// lane: a conditional write would become a masked store, which is slow on some processors.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
-fn top_two(block: &[Lanes]) -> (Lanes, Lanes, [u8; LANES]) {
+fn top_two(block: &[Lanes]) -> (Lanes, Lanes, Lanes, [u8; LANES]) {
     let mut first = block[0].map(f32::to_bits);
     let mut second = [0; LANES];
+    let mut rest = [0.0; LANES];
     let mut classes_since = [0_u32; LANES]; // as wide as the probabilities
     for probs in &block[1..] {
         for x in 0..LANES {
@@ -285,13 +290,15 @@ fn top_two(block: &[Lanes]) -> (Lanes, Lanes, [u8; LANES]) {
             } else {
                 classes_since[x] + 1
             };
-            second[x] = second[x].max(p.min(first[x]));
+            let smaller = p.min(first[x]);
+            rest[x] += f32::from_bits(smaller);
+            second[x] = second[x].max(smaller);
             first[x] = first[x].max(p);
         }
     }
     let numbers = |bits: [u32; LANES]| bits.map(f32::from_bits);
     let class = classes_since.map(|n| (block.len() as u32 - 1 - n) as u8);
-    (numbers(first), numbers(second), class)
+    (numbers(first), numbers(second), rest, class)
 }
 
 #[cfg(test)]
@@ -317,6 +324,30 @@ mod tests {
             let single = (0..row.width).map(|x| row.score(score, x));
             assert_eq!(all, single.collect::<Vec<_>>(), "{}", score.name());
         }
+    }
+
+    /// Leads of 0 to 80 logits: the probability of the other classes keeps its digits where 1 − p₁ is 0.
+    #[test]
+    fn scores_of_sure_pixels_keep_their_order() {
+        let width = 801;
+        let logits: Vec<f32> = (0..3 * width)
+            .map(|i| if i < width { i as f32 / 10.0 } else { 0.0 })
+            .collect();
+        let mut row = PixelRow::new(3, width);
+        row.fill_from_logits(&logits);
+        for x in 0..width {
+            let others = 2.0 * f64::exp(-f64::from(logits[x]));
+            let expected = others / (1.0 + others);
+            let relative = f64::from(row.score(Score::MaxSoftmax, x)) / expected - 1.0;
+            assert!(relative.abs() < 1e-5, "{relative} at {}", logits[x]);
+        }
+        for score in [Score::MaxSoftmax, Score::MaxLogit, Score::Energy] {
+            let all: Vec<f32> = (0..width).map(|x| row.score(score, x)).collect();
+            assert!(all.is_sorted_by(|a, b| a >= b), "{}", score.name());
+        }
+        assert!(
+            row.score(Score::Entropy, width - 1) > 0.0 && row.score(Score::Margin, width - 1) > 0.0
+        );
     }
 
     /// Rows of all widths, against the plain computation in f64.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use measures::curves::{auprc, auroc, best_f1, fpr95, points};
 use measures::pixel_counts::{BinCount, Histogram};
 use measures::score_bins::bin_of;
@@ -98,6 +98,81 @@ proptest! {
             prop_assert_eq!(best_f1(&histogram), None);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 48, ..ProptestConfig::default() })]
+
+    /// Scores of all magnitudes between 1e-38 and 1e4, negative ones too: their logarithms are normal, so that they may lie in
+    /// one octave or in all.
+    #[test]
+    fn scores_of_any_magnitude_agree_with_an_exact_sort(
+        seed: u64,
+        center in -38.0..4.0_f64,
+        spread in 0.5..20.0_f64,
+        shift in -2.0..2.0_f64,
+        is_signed: bool,
+    ) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut pixel = || {
+            let is_out = rng.random_bool(0.3);
+            let shift = if is_out { shift * spread } else { 0.0 };
+            let exponent = center + shift + spread * normal(&mut rng);
+            // beyond the ends of the range, any magnitude: one value would be a tie of many
+            let exponent = if (-38.0..4.0).contains(&exponent) {
+                exponent
+            } else {
+                rng.random_range(-38.0..4.0)
+            };
+            let sign = if is_signed && rng.random() { -1.0 } else { 1.0 };
+            ((sign * 10_f64.powf(exponent)) as f32, is_out)
+        };
+        let pixels: Vec<_> = (0..100_000).map(|_| pixel()).collect();
+        check_against_sort(&pixels).map_err(|e| TestCaseError::fail(e.to_string()))?;
+    }
+}
+
+/// Figures of networks whose first logit leads by up to 80, for scores like e^−lead (entropy, probabilities) and −lead (logits).
+#[test]
+fn sure_networks_agree_with_an_exact_sort() -> Result<()> {
+    let mut rng = ChaCha8Rng::seed_from_u64(22);
+    for (lead, spread) in [
+        (10.0, 3.0),
+        (22.0, 3.0),
+        (40.0, 4.0),
+        (60.0, 6.0),
+        (76.0, 8.0),
+    ] {
+        let mut pixel = || {
+            let is_out = rng.random_bool(0.1);
+            let lead = lead + spread * (normal(&mut rng) - if is_out { 1.8 } else { 0.0 });
+            (lead as f32, is_out)
+        };
+        let leads: Vec<_> = (0..1_000_000).map(|_| pixel()).collect();
+        let scores =
+            |of: fn(f32) -> f32| leads.iter().map(|&(l, o)| (of(l), o)).collect::<Vec<_>>();
+        check_against_sort(&scores(|lead| -lead))?;
+        check_against_sort(&scores(|lead| f64::exp(-f64::from(lead)) as f32))?;
+    }
+    Ok(())
+}
+
+/// Fails if a figure is off by more than 1e-5, or the FPR95, which counts whole pixels, by more than that and a pixel.
+fn check_against_sort(pixels: &[(f32, bool)]) -> Result<()> {
+    let exact = brute_force(pixels);
+    let binned = ours(&histogram(pixels)?);
+    let one_pixel = 1.0 / pixels.iter().filter(|p| !p.1).count() as f64;
+    let tolerances = [1e-5, 1e-5, 1e-5 + one_pixel];
+    for ((a, b), tolerance) in binned.into_iter().zip(exact).zip(tolerances) {
+        let is_close = a.is_some_and(|a| (a - b).abs() <= tolerance);
+        ensure!(is_close, "{binned:?} instead of {exact:?}");
+    }
+    Ok(())
+}
+
+/// A number of about the standard normal distribution.
+fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0
 }
 
 /// Entropies of a network that is mostly certain of what it knows and mostly uncertain of what it does not.

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 use artifacts::index::{Index, Sample};
 use artifacts::labels::MaskKind;
-use seg_model::input::read_rgb;
 use seg_model::resize::resize_bilinear;
 
 use crate::args::Range;
@@ -85,7 +84,7 @@ impl Source {
     /// Returns an error if a file is missing or damaged, or changed since it was indexed.
     pub(crate) fn read(&self, sample: &Sample) -> Result<LabeledImage> {
         let mask = self.index.read_mask(&self.dir, sample)?;
-        let image = read_rgb(&self.index.image_path(sample)?)?;
+        let image = self.index.read_image(sample)?;
         let image = resize_bilinear(image, mask.width as u32, mask.height as u32);
         LabeledImage::new(image, mask)
     }

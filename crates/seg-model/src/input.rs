@@ -5,8 +5,6 @@ use std::borrow::Cow;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-pub use artifacts::picture::read_rgb;
-
 /// Normalization of RGB values in [0, 1] before they enter a network: `(value - mean) / std`, channel by channel.
 ///
 /// It belongs to the weights: with another normalization than in training, predictions are wrong.

@@ -102,7 +102,7 @@ pub fn analyze_logits(
 /// [`EvalLabel`]. Void pixels belong to no segment and no object; unrated ones can belong to segments, but not
 /// to objects.
 ///
-/// Memory: about 10 bytes a pixel and 5 more for each additional threshold, histograms of some 14 MB, and less than a kilobyte
+/// Memory: about 10 bytes a pixel and 5 more for each additional threshold, histograms of some 25 MB, and less than a kilobyte
 /// for each segment.
 ///
 /// Source: reference `entropy_segments_mask`, `compute_metrics_components` and `compute_metrics_mask`.

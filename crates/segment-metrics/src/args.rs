@@ -100,8 +100,8 @@ pub struct MeasureArgs {
 /// From which score on pixels are flagged.
 #[derive(clap::Args, Clone, Debug, Serialize)]
 pub struct ThresholdArgs {
-    /// Flag pixels whose score is at least T; the entropy is in [0, 1], as a share of ln C. Default: 0.7 (Chan et al. 2021), or
-    /// with --track the threshold with the best F1 over all pixels.
+    /// Flag pixels whose score (see --score) is at least T; the entropy is in [0, 1], as a share of ln C. Default: 0.7 (Chan et al.
+    /// 2021) for the entropy, or with --track the threshold with the best F1 over all pixels; other scores have none.
     #[arg(long, allow_negative_numbers = true, value_name = "T")]
     pub entropy_threshold: Option<f64>,
     /// Make segments at these thresholds too, for curves over the threshold: tables in `thresholds/<T>/`.
@@ -177,6 +177,12 @@ impl MeasureArgs {
         let mut resolved = self.clone();
         let given = &mut resolved.thresholds.entropy_threshold;
         if self.sizes.track.is_none() {
+            let score = self.thresholds.score;
+            ensure!(
+                given.is_some() || score == Score::Entropy,
+                "--score {} has no usual threshold: give one with --entropy-threshold (it applies to this score), or --track to take the one with the best F1",
+                score.name()
+            );
             *given = given.or(Some(ENTROPY_THRESHOLD));
         }
         ensure!(

@@ -1,7 +1,7 @@
 //! What an interrupted call has measured, so that the next one goes on from there.
 //!
 //! Tables are simple: each sample has a folder of its own, `partial/samples/<sample_id>/`, which is complete or not. Pixel counts are
-//! not: those of one image take 1 MB or 2 on the disk and 14 MB in memory, and a data set may have thousands of images, but only
+//! not: those of one image take 1 MB or 2 on the disk and 25 MB in memory, and a data set may have thousands of images, but only
 //! their sums are needed in the end. So the counts of an image are kept only until they are part of sums that are on the disk:
 //!
 //! 1. A sample's tables and component map are written, then its counts (`pixels` in its folder). With this last file it is done.

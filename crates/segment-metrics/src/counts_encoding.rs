@@ -1,23 +1,26 @@
 //! Pixel counts as bytes, for the files from which an interrupted call goes on (see [`checkpoint`](crate::checkpoint)).
 //!
-//! The counts of an image are arrays of 1.8 million bins, of which some hundred thousand have pixels. Only these are written, each
+//! The counts of an image are those of 50 million bins, of which some hundred thousand have pixels. Only these are written, each
 //! as its distance from the one before, and its two numbers of pixels. Distances and counts are mostly below 128, so all numbers are
 //! LEB128: seven bits a byte, the lowest first, and an eighth bit that says whether more follow. Bins of images of 1024x2048 pixels
 //! take 3.0 bytes on average, 1 MB or 2 for the image; 32-bit numbers would take four times as much.
 //!
 //! ```text
-//! for each score:     number of bins
+//! number of bins that exist, which tells whether they are the bins of this program
+//! for each score:     number of bins that have pixels
 //!     for each bin:   number of the bin − that of the one before (from 0)   n_in   n_out
 //! ```
 //!
 //! No length is trusted when the bytes are read: bins are added one by one to counts of a fixed size, which refuse bins that do not
 //! exist, so that a damaged file cannot ask for memory.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use measures::pixel_counts::{BinCount, Count, ScoreCounts};
+use measures::score_bins::NUM_BINS;
 
 /// Appends the counts of all scores.
 pub(crate) fn encode<N: Count>(counts: &ScoreCounts<N>, bytes: &mut Vec<u8>) {
+    put(bytes, NUM_BINS.into());
     for (_, counts) in counts.each() {
         put(bytes, counts.non_empty().count() as u64);
         let mut last = 0;
@@ -33,8 +36,12 @@ pub(crate) fn encode<N: Count>(counts: &ScoreCounts<N>, bytes: &mut Vec<u8>) {
 /// Takes what [`encode`] has written from the front of `bytes`.
 ///
 /// # Errors
-/// Returns an error if the bytes end too early or name a bin that does not exist.
+/// Returns an error if the bytes end too early, were written with other bins, or name a bin that does not exist.
 pub(crate) fn decode(bytes: &mut &[u8]) -> Result<ScoreCounts<u64>> {
+    ensure!(
+        take(bytes)? == u64::from(NUM_BINS),
+        "it was written with other score bins"
+    );
     let mut all = ScoreCounts::<u64>::new();
     for (_, counts) in all.each_mut() {
         let mut last = 0_u64;

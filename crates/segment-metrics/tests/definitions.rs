@@ -7,7 +7,7 @@ use artifacts::mask::Mask;
 use artifacts::score::Score;
 use artifacts::tables::features::segment_features;
 use measures::pixel_counts::BinCount;
-use measures::pixel_row::PixelRow;
+use measures::pixel_row::{PixelRow, prob_margin, variation_ratio};
 use measures::score_bins::bin_of_number;
 use proptest::prelude::*;
 use segment_metrics::analysis::{Region, SampleMetrics, Segmentation, analyze};
@@ -260,8 +260,10 @@ fn expected_features(
     let mut row = BTreeMap::new();
     let mut put = |name: String, value: f64| row.insert(name, value);
     let heats: [(&str, &dyn Fn(Pixel) -> f64); 3] = [
-        ("D", &|(y, x)| rows[y].score(Score::Margin, x).into()),
-        ("V", &|(y, x)| rows[y].score(Score::MaxSoftmax, x).into()),
+        ("D", &|(y, x)| {
+            prob_margin(rows[y].first[x], rows[y].second[x]).into()
+        }),
+        ("V", &|(y, x)| variation_ratio(rows[y].first[x]).into()),
         ("E", &|(y, x)| {
             let mut heat = Vec::new();
             entropy_heat(&rows[y].probs, rows[y].width, x..x + 1, &mut heat);

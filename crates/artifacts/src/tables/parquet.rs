@@ -5,9 +5,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use polars::prelude::{
-    Column, DataFrame, KeyValueMetadata, ParquetCompression, ParquetReader, ParquetWriter,
-    SerReader,
+    Column, CompatLevel, DataFrame, KeyValueMetadata, ParquetCompression, ParquetReader,
+    ParquetWriter, Schema, SchemaExt, SerReader,
 };
+use polars_parquet::write::schema_to_metadata_key;
 
 use super::columns::ADJUSTED_IOU;
 use super::schema::{Field, Table};
@@ -22,6 +23,18 @@ fn rows_per_group(table: &Table) -> usize {
     } else {
         1 << 16
     }
+}
+
+/// Key of the version in a file's metadata.
+const FORMAT_VERSION: &str = "oodseg.format_version";
+
+/// Key and value of the Arrow schema in a file's metadata, which tells readers by which Arrow types to represent the columns.
+///
+/// Polars would write its own types, strings as `Utf8View`, which pyarrow up to 14 cannot read and later versions cannot filter.
+/// How values are stored does not depend on it; with strings as `LargeUtf8` and lists as `LargeList` all readers work.
+fn arrow_schema(schema: &Schema) -> (String, String) {
+    let entry = schema_to_metadata_key(&schema.to_arrow(CompatLevel::oldest()));
+    (entry.key, entry.value.unwrap_or_default())
 }
 
 /// Writes `frame` atomically as zstd-compressed parquet, with the table's name and version in the metadata.
@@ -52,13 +65,14 @@ pub fn write_table_parts(
         check(table, &part).with_context(refused)?;
         Ok::<_, anyhow::Error>(part)
     });
-    let metadata = vec![
+    let mut metadata = vec![
         ("oodseg.table".to_owned(), table.name.to_owned()),
-        ("oodseg.format_version".to_owned(), "1".to_owned()),
+        (FORMAT_VERSION.to_owned(), table.format_version().to_owned()),
         ("oodseg.columns".to_owned(), table.description()),
     ];
     write_atomic(path, |w| {
         let mut rows = parts.next().context("there is no part")??;
+        metadata.insert(0, arrow_schema(rows.schema()));
         let mut writer = ParquetWriter::new(w)
             .with_compression(ParquetCompression::Zstd(None))
             .with_key_value_metadata(Some(KeyValueMetadata::from_static(metadata)))
@@ -92,7 +106,8 @@ const RENAMED: [(&str, &str); 1] = [("siou", ADJUSTED_IOU)];
 /// Reads a table and checks its columns: their names, types and missing values.
 ///
 /// # Errors
-/// Returns an error if the file does not exist (the message names the stage that writes it), is damaged, or lacks a column.
+/// Returns an error if the file does not exist (the message names the stage that writes it), is damaged, has another format version,
+/// or lacks a column.
 pub fn read_table(path: &Path, table: &Table) -> Result<DataFrame> {
     read_rows(path, table, None)
 }
@@ -102,7 +117,7 @@ pub fn read_table(path: &Path, table: &Table) -> Result<DataFrame> {
 /// A table without rows gives one part, which has the columns.
 ///
 /// # Errors
-/// Returns an error if the file does not exist or is damaged. Each part is an error if it lacks a column.
+/// Returns an error if the file does not exist, is damaged, or has another format version. Each part is an error if it lacks a column.
 pub fn read_table_parts(
     path: &Path,
     table: &Table,
@@ -148,7 +163,24 @@ fn reader(path: &Path, table: &Table) -> Result<ParquetReader<File>> {
             table.written_by
         )
     })?;
-    Ok(ParquetReader::new(file))
+    let mut reader = ParquetReader::new(file);
+    let version = format_version(&mut reader).with_context(|| damaged(path, table))?;
+    ensure!(
+        version == table.format_version(),
+        "{} has format version {version}, and this program reads version {}: run `{}` again with --force",
+        path.display(),
+        table.format_version(),
+        table.written_by.trim_end_matches(" --force")
+    );
+    Ok(reader)
+}
+
+/// The version in a file's metadata; files that another program wrote have none, and count as the first.
+fn format_version(reader: &mut ParquetReader<File>) -> Result<String> {
+    let metadata = reader.get_metadata()?.key_value_metadata().iter().flatten();
+    let version = metadata.filter(|entry| entry.key == FORMAT_VERSION);
+    let version = version.filter_map(|entry| entry.value.clone()).next();
+    Ok(version.unwrap_or_else(|| "1".to_owned()))
 }
 
 fn damaged(path: &Path, table: &Table) -> String {
@@ -235,6 +267,48 @@ mod tests {
             from += part.height();
         }
         assert_eq!(from, n);
+        Ok(())
+    }
+
+    /// The types that pyarrow and pandas take from a file: `tests/bench/open_tables.py` is the check with pyarrow itself.
+    #[test]
+    fn no_column_is_of_a_type_that_older_readers_refuse() -> Result<()> {
+        use polars_parquet::read::{infer_schema, read_metadata};
+
+        let dir = tempfile::tempdir()?;
+        let table = schema::sample_pixels();
+        let path = dir.path().join(table.file_name());
+        for frame in [rows(0, 5)?, rows(0, 5)?.clear()] {
+            write_table(&path, &table, &frame)?;
+            let schema = infer_schema(&read_metadata(&mut File::open(&path)?)?)?;
+            let types: Vec<_> = schema
+                .iter_values()
+                .map(|f| format!("{:?}", f.dtype))
+                .collect();
+            assert!(
+                types.iter().all(|dtype| !dtype.contains("View")),
+                "{types:?}"
+            );
+            assert_eq!(&types[..3], ["LargeUtf8", "LargeUtf8", "UInt64"]);
+            assert!(types[9].starts_with("LargeList"), "{types:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn tables_of_another_version_are_refused() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let mut table = schema::sample_pixels();
+        let path = dir.path().join(table.file_name());
+        table.name = "segments"; // of version 1
+        write_table(&path, &table, &rows(0, 5)?)?;
+        let table = schema::sample_pixels();
+        let parts = read_table_parts(&path, &table).map(|_| ());
+        for error in [read_table(&path, &table).map(|_| ()), parts] {
+            let error = error.unwrap_err().to_string();
+            let words = "has format version 1, and this program reads version 2: run `segment-metrics` again with --force";
+            assert!(error.contains(words), "{error}");
+        }
         Ok(())
     }
 

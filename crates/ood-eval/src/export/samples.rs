@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use artifacts::folder;
 use artifacts::index::{Index, Sample};
 use artifacts::logits::logits_path;
+use artifacts::picture::Orientation;
 
 use super::args::{ExportArgs, Format};
 
@@ -23,6 +24,8 @@ pub(super) struct ImageFile {
     pub(super) path: PathBuf,
     /// Columns and rows.
     pub(super) size: (usize, usize),
+    /// Which of its pixels are meant.
+    pub(super) orientation: Orientation,
 }
 
 /// The index of the labels or of the folder of images; `None` if neither is given.
@@ -77,6 +80,7 @@ impl ExportSample {
             image: Some(ImageFile {
                 path: index.image_root.join(&sample.image),
                 size: (sample.image_width as usize, sample.image_height as usize),
+                orientation: index.orientation,
             }),
         }
     }

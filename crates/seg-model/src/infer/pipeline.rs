@@ -16,7 +16,6 @@ use super::args::{Args, ViewArgs};
 use super::model::Model;
 use super::output::Output;
 use super::predict::{self, Prediction};
-use crate::input::read_rgb;
 use crate::resize::resize_bilinear;
 
 /// Samples that may wait between two threads.
@@ -82,7 +81,7 @@ fn read_images<'a>(
     loaded: &SyncSender<LoadedSample<'a>>,
 ) -> Result<()> {
     for &sample in samples {
-        let image = read_rgb(&index.image_path(sample)?)?;
+        let image = index.read_image(sample)?;
         if loaded.send(load(sample, &image, args)?).is_err() {
             break; // the network thread failed and reports why
         }

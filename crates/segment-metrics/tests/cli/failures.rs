@@ -83,6 +83,21 @@ fn unusable_thresholds_are_named() -> Result<()> {
     )
 }
 
+/// The entropy's 0.7 says nothing about another score.
+#[test]
+fn other_scores_need_a_threshold() -> Result<()> {
+    let toy = Toy::new()?;
+    for score in ["energy", "margin", "max_logit", "max_softmax"] {
+        for thresholds in [&[][..], &["--thresholds", "0.5"]] {
+            let flags = [&["--score", score][..], thresholds].concat();
+            let words = ["has no usual threshold", "--entropy-threshold", "--track"];
+            toy.check_fails(&flags, &[&[score][..], &words].concat())?;
+        }
+        toy.run(score, &["--score", score, "--track", "obstacle"])?;
+    }
+    Ok(())
+}
+
 #[test]
 fn too_many_segments_for_a_map() -> Result<()> {
     let toy = Toy::new()?;

@@ -96,6 +96,16 @@ impl Table {
         format!("{}.parquet", self.name)
     }
 
+    /// Version of the format, which changes when the same columns mean something else.
+    ///
+    /// Version 2 of the tables with score bins numbers other bins than version 1, which put all scores below 2⁻²⁴ into one.
+    pub fn format_version(&self) -> &'static str {
+        match self.name {
+            "pixel_counts" | "sample_pixels" => "2",
+            _ => "1",
+        }
+    }
+
     /// One line for each column: name, type, meaning.
     pub fn description(&self) -> String {
         let line = |f: &Field| format!("{} ({}): {}", f.name, f.dtype, f.meaning);

@@ -32,7 +32,7 @@ pub(super) fn write(
         Format::Png => png::encode(map)?,
         Format::Overlay => {
             let image = image.context("an overlay needs the image: pass --labels or --folder")?;
-            overlay::encode(map, &image.path)?
+            overlay::encode(map, image)?
         }
     };
     write_bytes(path, &bytes)

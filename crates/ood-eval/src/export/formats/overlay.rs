@@ -1,13 +1,12 @@
 //! The image under the heat map of the score, for people.
 
-use std::path::Path;
-
 use anyhow::Result;
 use artifacts::look::colors::{blend, heat};
 use artifacts::picture::read_rgb;
 use image::{ExtendedColorType, imageops};
 
 use super::png::encode_pixels;
+use crate::export::samples::ImageFile;
 use crate::export::score_map::ScoreMap;
 
 /// Share of the heat map in the color of a pixel, in [0, 1]; the rest is the image.
@@ -20,8 +19,8 @@ const OPACITY: f32 = 0.6;
 ///
 /// # Errors
 /// Returns an error if the image cannot be read.
-pub(super) fn encode(map: &ScoreMap, image: &Path) -> Result<Vec<u8>> {
-    let photo = read_rgb(image)?;
+pub(super) fn encode(map: &ScoreMap, image: &ImageFile) -> Result<Vec<u8>> {
+    let photo = read_rgb(&image.path, image.orientation)?;
     let (width, height) = (map.width as u32, map.height as u32);
     let mut photo = imageops::resize(&photo, width, height, imageops::FilterType::Triangle);
     let (low, high) = if map.score.is_signed() {

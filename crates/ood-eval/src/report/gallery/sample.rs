@@ -7,7 +7,6 @@ use artifacts::index::{Index, Sample};
 use artifacts::labels::MaskKind;
 use artifacts::logits::Logits;
 use artifacts::mask::{ComponentMap, Mask};
-use artifacts::picture::read_rgb;
 use artifacts::run_dir::RunFolder;
 use image::RgbImage;
 use serde::Serialize;
@@ -139,7 +138,7 @@ impl<'a> Samples<'a> {
             )
         })?;
         let mask = self.index.read_mask(&self.labels, sample)?;
-        let photo = read_rgb(&self.index.image_path(sample)?)?;
+        let photo = self.index.read_image(sample)?;
         let size = PictureSize::of_gallery(photo.width(), &mask);
         Ok(Scene {
             sample,
