@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::dataset::{Annotation, Category, Dataset, Image, check_image_file, check_record};
 use crate::faults::{self, Fault};

@@ -2,6 +2,7 @@
 //!
 //! Results go to stdout, everything for people to stderr.
 
+mod failures;
 mod image_size;
 mod open;
 mod progress;
@@ -14,6 +15,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
+pub use failures::{EXIT_SOME_FAILED, FAILED_CSV, Failures, KeepGoing, SomeFailed};
 pub use image_size::ImageSize;
 pub use open::{open, open_request};
 pub use progress::Progress;
@@ -42,7 +44,10 @@ pub fn main(common: &Common, run: impl FnOnce() -> Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             progress::print_line(format_args!("error: {}", one_line(&error)));
-            ExitCode::FAILURE
+            match error.is::<SomeFailed>() {
+                true => ExitCode::from(EXIT_SOME_FAILED),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }

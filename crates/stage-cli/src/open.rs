@@ -6,6 +6,8 @@ use anyhow::Result;
 use artifacts::stage_dir::{Opened, Request, StageDir};
 use serde::Serialize;
 
+use crate::failures::{self, SomeFailed};
+
 /// Opens `output` for the work that `stage`, `arguments` and `inputs` describe, as [`StageDir::open`] does; the result of other
 /// work may be replaced freely.
 ///
@@ -26,12 +28,15 @@ pub fn open(
 /// The same for a request that says more.
 ///
 /// # Errors
-/// Returns the errors of [`StageDir::open`].
+/// Returns the errors of [`StageDir::open`], and [`SomeFailed`] if the output is complete but for inputs that failed.
 pub fn open_request(request: Request<'_>) -> Result<Option<StageDir>> {
     let output = request.output.display().to_string();
     match StageDir::open(request)? {
         Opened::Work(dir) => Ok(Some(*dir)),
-        Opened::Done(_) => {
+        Opened::Done(manifest) => {
+            if let Some(&failed) = manifest.counts.get(failures::COUNT) {
+                return Err(SomeFailed::new(Path::new(&output), failed).into());
+            }
             tracing::info!("{output} is up to date: nothing to do (--force does it again)");
             Ok(None)
         }

@@ -39,7 +39,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
-use crate::atomic::sync_folder;
+use crate::atomic::{sync_folder, write_whole};
 use crate::manifest::{FILE_NAME, Input, Manifest};
 use differences::differences;
 use listing::{foreign_files, listed_files, missing_file, remove_temporaries};
@@ -75,6 +75,7 @@ pub struct StageDir {
     output: PathBuf,
     work: PathBuf,
     manifest: Manifest,
+    earlier: Option<Manifest>,
     reads: Vec<PathBuf>,
     started: Instant,
     _lock: Lock,
@@ -181,6 +182,7 @@ impl StageDir {
             output: output.to_owned(),
             work: in_progress,
             manifest: work,
+            earlier,
             reads,
             started: Instant::now(),
             _lock: lock,
@@ -190,6 +192,44 @@ impl StageDir {
     /// The folder in which the stage writes its files, which [`finish`](Self::finish) moves to the output.
     pub fn path(&self) -> &Path {
         &self.work
+    }
+
+    /// The directory that is written when the stage is finished, for messages.
+    pub fn output(&self) -> &Path {
+        &self.output
+    }
+
+    /// The manifest of the result that is being replaced, whose files are still whole in [`output`](Self::output).
+    pub fn earlier(&self) -> Option<&Manifest> {
+        self.earlier.as_ref()
+    }
+
+    /// Takes a file of the earlier result over into the new one, under the same name relative to the directory. Nothing is copied
+    /// where the file system has hard links. A file that the work already has is kept.
+    ///
+    /// # Errors
+    /// Returns an error if the earlier result does not list the file, or it cannot be linked or copied.
+    pub fn take_over(&self, file: &str) -> Result<()> {
+        let listed = self.earlier.as_ref();
+        ensure!(
+            listed.is_some_and(|earlier| earlier.files.contains_key(file)),
+            "{} has no {file}",
+            self.output.display()
+        );
+        let (from, to) = (self.output.join(file), self.work.join(file));
+        if to.exists() {
+            return Ok(());
+        }
+        if let Some(folder) = to.parent() {
+            create_dir(folder)?;
+        }
+        if fs::hard_link(&from, &to).is_ok() {
+            return Ok(());
+        }
+        write_whole(&to, |writer| {
+            std::io::copy(&mut fs::File::open(&from)?, writer)?;
+            Ok(())
+        })
     }
 
     /// Creates a subfolder of [`path`](Self::path) and returns it.

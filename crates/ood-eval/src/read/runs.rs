@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use artifacts::manifest;
 use artifacts::run_dir::RunFolder;
 use measures::calibration::Calibration;
 use measures::confusion::Confusion;
@@ -67,7 +68,14 @@ fn stage_dirs(name: &str, path: &Path) -> Result<Vec<(String, PathBuf)>> {
     );
     let mut dirs = Vec::new();
     for folder in FOLDERS {
-        for dataset in folder.datasets(path)? {
+        let (finished, unfinished) = by_completion(folder, path)?;
+        for dataset in unfinished {
+            tracing::warn!(
+                "{} is left out of run {name:?}: the stage that writes it did not finish; run it again",
+                folder.dataset(path, &dataset).display()
+            );
+        }
+        for dataset in finished {
             let name = format!("run {name}: {}/{dataset}", folder.name());
             dirs.push((name, folder.dataset(path, &dataset)));
         }
@@ -80,6 +88,17 @@ fn stage_dirs(name: &str, path: &Path) -> Result<Vec<(String, PathBuf)>> {
         RunFolder::Segments.dataset(path, "<dataset>").display()
     );
     Ok(dirs)
+}
+
+/// Names of the data sets in a folder of the directory `run` whose stage finished, and of those whose stage did not.
+fn by_completion(folder: RunFolder, run: &Path) -> Result<(Vec<String>, Vec<String>)> {
+    let names = folder.datasets(run)?.into_iter();
+    Ok(names.partition(|name| is_finished(&folder.dataset(run, name))))
+}
+
+/// Whether the stage that writes `dir` finished: its manifest comes last.
+pub(crate) fn is_finished(dir: &Path) -> bool {
+    dir.join(manifest::FILE_NAME).exists()
 }
 
 /// Reads all tables of all runs.
@@ -101,7 +120,7 @@ pub fn read_runs(specs: &[RunSpec], only_with_ood: bool) -> Result<Vec<Run>> {
 impl Run {
     fn read(name: &str, path: &Path, only_with_ood: bool) -> Result<Self> {
         let mut calibration = BTreeMap::new();
-        for dataset in RunFolder::ClosedSet.datasets(path)? {
+        for dataset in by_completion(RunFolder::ClosedSet, path)?.0 {
             let found = read_calibration(&RunFolder::ClosedSet.dataset(path, &dataset))?;
             calibration.extend(found.map(|found| (dataset, found)));
         }
@@ -110,7 +129,8 @@ impl Run {
             path: path.to_owned(),
             datasets: read_each(path, RunFolder::Segments, |dataset, dir| {
                 let meta = RunFolder::Meta.dataset(path, dataset);
-                RunDataset::read(dir, Some(&meta), only_with_ood)
+                let meta = is_finished(&meta).then_some(&*meta);
+                RunDataset::read(dir, meta, only_with_ood)
             })?,
             closed_set: read_each(path, RunFolder::ClosedSet, |_, dir| read_confusion(dir))?,
             calibration,
@@ -127,7 +147,7 @@ fn read_each<T: Send>(
     folder: RunFolder,
     read: impl Fn(&str, &Path) -> Result<T> + Sync,
 ) -> Result<BTreeMap<String, T>> {
-    let names = folder.datasets(run)?;
+    let names = by_completion(folder, run)?.0;
     names
         .into_par_iter()
         .map(|name| {

@@ -6,7 +6,7 @@ use artifacts::run_dir::RunFolder;
 use super::model::{self, LinearModel};
 use crate::metrics::segment_totals::{SampleErrors, sample_errors};
 use crate::read::dataset::RunDataset;
-use crate::read::runs::Run;
+use crate::read::runs::{Run, is_finished};
 
 /// A run that has a data set.
 pub(super) struct Member<'a> {
@@ -33,11 +33,17 @@ impl<'a> Member<'a> {
         for (index, run) in runs.iter().enumerate() {
             if let Some(data) = run.datasets.get(dataset) {
                 let kept = data.kept(true);
+                let meta = RunFolder::Meta.dataset(&run.path, dataset);
+                let model = if is_finished(&meta) {
+                    model::read(&meta)?
+                } else {
+                    None
+                };
                 members.push(Self {
                     index,
                     run,
                     data,
-                    model: model::read(&RunFolder::Meta.dataset(&run.path, dataset))?,
+                    model,
                     errors: sample_errors(&data.detections, &kept),
                     kept,
                 });

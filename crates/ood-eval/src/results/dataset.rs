@@ -1,6 +1,9 @@
 //! Results of one run on one data set.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use artifacts::manifest::Manifest;
 use artifacts::score::Score;
 use measures::pixel_counts::totals;
 use measures::reference_curves::ReferenceFigures;
@@ -24,6 +27,9 @@ pub struct RowResults {
     pub run: String,
     /// Whether segments that the meta classifier rejects are dropped. Metrics of pixels do not depend on it.
     pub with_meta: bool,
+    /// Score whose threshold gave the segments. Files lack the entropy, the default.
+    #[serde(default = "entropy", skip_serializing_if = "is_entropy")]
+    pub score: Score,
     /// In-distribution pixels that were evaluated.
     pub n_in: u64,
     /// Out-of-distribution pixels that were evaluated.
@@ -57,9 +63,9 @@ impl RowResults {
         }
     }
 
-    /// The value of a metric of segments, or of a metric of the entropy.
+    /// The value of a metric of segments, or of a metric of the score that the run is evaluated with.
     pub fn main_value(&self, definition: &'static Definition) -> Option<f64> {
-        self.value(Metric::of_score(definition, Score::Entropy))
+        self.value(Metric::of_score(definition, self.score))
     }
 
     /// The interval of a metric, if it was computed.
@@ -77,6 +83,7 @@ impl RowResults {
         Ok(Self {
             run: run.to_owned(),
             with_meta: false,
+            score: score_of_segments(&data.dir)?,
             n_in,
             n_out,
             pixels: ScoreMetrics::of_all(data),
@@ -103,6 +110,29 @@ impl RowResults {
             ..self.clone()
         })
     }
+}
+
+fn entropy() -> Score {
+    Score::Entropy
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_entropy(score: &Score) -> bool {
+    *score == Score::Entropy
+}
+
+/// The score whose threshold gave the segments in `dir`, an output of `segment-metrics`; the entropy if its manifest names none.
+fn score_of_segments(dir: &Path) -> Result<Score> {
+    let manifest = Manifest::read(dir)?;
+    let score = manifest.arguments.get("score");
+    let score = score.map(|score| serde_json::from_value(score.clone()));
+    let score = score.transpose();
+    Ok(score
+        .with_context(|| format!("the manifest of {} names no known score", dir.display()))?
+        .unwrap_or(Score::Entropy))
 }
 
 /// Name of a run in tables, with its meta classifier if it is used.

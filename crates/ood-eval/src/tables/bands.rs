@@ -19,9 +19,14 @@ pub fn size_table(dataset: &DatasetResults) -> Table {
 fn size_rows(r: &RowResults) -> Vec<Vec<Cell>> {
     let name = row_name(&r.run, r.with_meta);
     let mut rows = Vec::new();
-    for b in &r.sizes {
+    for (i, b) in r.sizes.iter().enumerate() {
+        // each object and segment is in one row only
+        let sizes = match r.sizes.get(i + 1) {
+            Some(larger) => format!("{} to {} px", b.min_size, larger.min_size.saturating_sub(1)),
+            None => format!("{} px and more", b.min_size),
+        };
         let texts = [
-            format!("{name}, from {} px", b.min_size),
+            format!("{name}, {sizes}"),
             b.n_objects.to_string(),
             b.false_negatives.to_string(),
             value_text(b.siou, Unit::Share),

@@ -17,7 +17,7 @@ pub fn main_table(results: &Results, dataset: &DatasetResults) -> Table {
     let columns: Vec<Column> = columns
         .chain(closed_set_columns(results, dataset))
         .collect();
-    let names = rows.iter().map(|r| row_name(&r.run, r.with_meta));
+    let names = rows.iter().map(scored_name);
     let mut table = build(&dataset.dataset, "run", names, &columns);
     for with_meta in [false, true] {
         let is_member = |row: usize, group: &Group| {
@@ -30,6 +30,15 @@ pub fn main_table(results: &Results, dataset: &DatasetResults) -> Table {
         }
     }
     table
+}
+
+/// Name of a row; with the score of its pixel metrics, if that is not the entropy.
+fn scored_name(row: &RowResults) -> String {
+    let name = row_name(&row.run, row.with_meta);
+    match row.score {
+        Score::Entropy => name,
+        score => format!("{name}, {}", score_label(score)),
+    }
 }
 
 /// Metrics of the known classes beside the rows of `dataset`, if any run has them.
@@ -46,7 +55,7 @@ fn closed_set_columns(results: &Results, dataset: &DatasetResults) -> Vec<Column
     columns.into_iter().filter(has_any).collect()
 }
 
-/// Bootstrap intervals of all metrics of the entropy and of segments; `None` if there are none.
+/// Bootstrap intervals of all metrics of each run's score and of segments; `None` if there are none.
 pub fn interval_table(dataset: &DatasetResults) -> Option<Table> {
     interval_columns(dataset, METRICS.into_iter())
 }
@@ -63,8 +72,11 @@ fn interval_columns(
     let metrics = definitions.map(|d| Metric::of_score(d, Score::Entropy));
     let metrics: Vec<_> = metrics.collect();
     let rows = dataset.rows.iter().map(|r| {
-        let intervals = metrics.iter().map(|&m| r.interval(m)).collect();
-        (row_name(&r.run, r.with_meta), intervals)
+        let of_row = metrics
+            .iter()
+            .map(|m| Metric::of_score(m.definition, r.score));
+        let intervals = of_row.map(|m| r.interval(m)).collect();
+        (scored_name(r), intervals)
     });
     intervals_of(&dataset.dataset, &metrics, rows.collect())
 }

@@ -1,0 +1,121 @@
+//! Inputs that cannot be used: the first one ends a stage, or they are listed in `failed.csv` and the others are worked on.
+//!
+//! One broken image among thousands would otherwise cost a night. What failed stays visible: in a file of the result, in the
+//! number `failed` of its manifest, and in an exit status of its own, also when the finished stage is called again.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Error, Result};
+use artifacts::atomic::write_bytes;
+use artifacts::stage_dir::StageDir;
+use clap::Args;
+use serde::Serialize;
+
+use crate::one_line;
+
+/// File in the output that lists what failed: a header, then `input,error` in the order of the inputs' names.
+pub const FAILED_CSV: &str = "failed.csv";
+
+/// Exit status of a stage that finished without some of its inputs.
+pub const EXIT_SOME_FAILED: u8 = 3;
+
+/// Name of the count in the manifest.
+pub(crate) const COUNT: &str = "failed";
+
+/// Whether a stage goes on after an input that cannot be used. It does not change what is made of the other inputs.
+#[derive(Args, Clone, Copy, Debug, Default, Serialize)]
+pub struct KeepGoing {
+    /// Go on after an image that cannot be used. Such images are listed in failed.csv in the output, and the exit status
+    /// is 3. Without it the first one ends the stage; finished images are kept either way.
+    #[arg(long)]
+    #[serde(skip)]
+    pub keep_going: bool,
+}
+
+/// The inputs that failed so far; may be used from several threads.
+#[derive(Debug)]
+pub struct Failures {
+    keep_going: bool,
+    errors: Mutex<BTreeMap<String, String>>,
+}
+
+impl Failures {
+    /// No failures yet.
+    pub fn new(args: KeepGoing) -> Self {
+        Self {
+            keep_going: args.keep_going,
+            errors: Mutex::default(),
+        }
+    }
+
+    /// The result for the input of this name, or `None` if it failed and the stage goes on.
+    ///
+    /// # Errors
+    /// Returns the error of the input if the stage does not go on after errors.
+    pub fn check<T>(&self, input: &str, result: Result<T>) -> Result<Option<T>> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if self.keep_going => {
+                self.add(input, &error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn add(&self, input: &str, error: &Error) {
+        let error = one_line(error);
+        tracing::warn!("{input} failed: {error}");
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        errors.insert(input.to_owned(), error);
+    }
+
+    /// Finishes the output as [`StageDir::finish`] does, with [`FAILED_CSV`] if there were failures.
+    ///
+    /// # Errors
+    /// Returns the errors of [`StageDir::finish`]; and [`SomeFailed`], after the output is complete, if there were failures.
+    pub fn finish(self, dir: StageDir, counts: &[(&str, u64)]) -> Result<()> {
+        let errors = self.errors.into_inner();
+        let errors = errors.unwrap_or_else(PoisonError::into_inner);
+        if errors.is_empty() {
+            dir.finish(counts)?;
+            return Ok(());
+        }
+        let mut table = csv::Writer::from_writer(Vec::new());
+        table.write_record(["input", "error"])?;
+        for (input, error) in &errors {
+            table.write_record([input, error])?;
+        }
+        let table = table.into_inner().context("could not format the failures")?;
+        write_bytes(&dir.path().join(FAILED_CSV), &table)?;
+        let failed = errors.len() as u64;
+        let output = dir.output().to_owned();
+        dir.finish(&[counts, &[(COUNT, failed)]].concat())?;
+        Err(SomeFailed::new(&output, failed).into())
+    }
+}
+
+/// The error of a stage whose output is complete but for inputs that failed; [`crate::main`] turns it into [`EXIT_SOME_FAILED`].
+#[derive(Debug)]
+pub struct SomeFailed(String);
+
+impl SomeFailed {
+    pub(crate) fn new(output: &Path, failed: u64) -> Self {
+        let list = output.join(FAILED_CSV);
+        Self(format!(
+            "{} is complete but for {failed} of its inputs, which are listed with their errors in {}; mend them and call again with --force",
+            output.display(),
+            list.display()
+        ))
+    }
+}
+
+impl std::fmt::Display for SomeFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for SomeFailed {}
