@@ -103,7 +103,7 @@ pub fn train_id(label_id: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use crate::labels::{CLASS_COLORS, CLASS_NAMES};
+    use crate::classes::ClassSet;
 
     use super::*;
 
@@ -126,12 +126,16 @@ mod tests {
     }
 
     #[test]
-    fn the_trained_classes_are_those_of_the_artifacts() {
+    fn the_trained_classes_are_those_of_the_class_set() -> anyhow::Result<()> {
+        let set = ClassSet::cityscapes()?;
         for label in LABELS.iter().filter(|l| (0..255).contains(&l.train_id)) {
-            let class = label.train_id as usize;
-            assert_eq!(label.name, CLASS_NAMES[class]);
-            assert_eq!(label.color, CLASS_COLORS[class]);
+            let class = &set.classes[label.train_id as usize];
+            assert_eq!(class.name, label.name);
+            assert_eq!(class.color.0, label.color);
+            assert_eq!(class.id.map(i16::from), Some(label.id));
+            assert_eq!(class.category.as_deref(), Some(label.category));
         }
+        Ok(())
     }
 
     #[test]

@@ -7,6 +7,7 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use crate::atomic::{read_json, write_json};
+use crate::classes::ClassSet;
 use crate::labels::MaskKind;
 use crate::mask::Mask;
 use crate::picture::{self, Orientation};
@@ -14,7 +15,7 @@ use crate::picture::{self, Orientation};
 /// File name inside the stage's directory.
 pub const FILE_NAME: &str = "index.json";
 
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 
 /// What a label stage says of its samples. Samples are sorted by `sample_id` and unique.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +29,9 @@ pub struct Index {
     pub split: String,
     /// Which values the masks hold.
     pub mask_kind: MaskKind,
+    /// The classes whose positions the masks hold, if they hold train ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<ClassSet>,
     /// Absolute folder to which the image paths are relative.
     pub image_root: PathBuf,
     /// Which pixels of the image files are meant: sizes and masks refer to them, and they are what stages read. Absent in the
@@ -96,6 +100,7 @@ impl Index {
             dataset: dataset.to_owned(),
             split: split.to_owned(),
             mask_kind,
+            classes: None,
             image_root: std::path::absolute(image_root)?,
             orientation: Orientation::Stored,
             samples,
@@ -117,14 +122,52 @@ impl Index {
             path.display(),
             dir.display()
         );
-        let index: Self = read_json(&path)?;
+        let mut index: Self = read_json(&path)?;
+        if index.format_version == 1 {
+            index.upgrade()?;
+        }
         let checked = index.check().and_then(|()| index.check_images());
         checked.with_context(|| format!("{} cannot be used", path.display()))?;
         Ok(index)
     }
 
+    /// The same index with the class set whose positions its masks hold.
+    #[must_use]
+    pub fn with_classes(self, classes: ClassSet) -> Self {
+        Self {
+            classes: Some(classes),
+            ..self
+        }
+    }
+
+    /// Number of classes that its masks can hold; 0 if they do not hold train ids.
+    pub fn num_classes(&self) -> usize {
+        self.classes.as_ref().map_or(0, ClassSet::len)
+    }
+
+    /// The class set whose positions the masks hold.
+    ///
+    /// # Errors
+    /// Returns an error if the masks hold no train ids.
+    pub fn classes(&self) -> Result<&ClassSet> {
+        let classes = self.classes.as_ref();
+        classes.with_context(|| {
+            format!(
+                "the masks of {} {} are {:?} masks, which hold no classes",
+                self.dataset, self.split, self.mask_kind
+            )
+        })
+    }
+
     /// Writes `dir/index.json`.
+    ///
+    /// # Errors
+    /// Returns an error if the masks hold train ids without a class set, or the file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<()> {
+        ensure!(
+            self.mask_kind != MaskKind::TrainId || self.classes.is_some(),
+            "masks of train ids need a class set"
+        );
         write_json(&dir.join(FILE_NAME), self)
     }
 
@@ -200,7 +243,7 @@ impl Index {
     /// labels or values of another kind, or has another size than the index says.
     pub fn read_mask(&self, dir: &Path, sample: &Sample) -> Result<Mask> {
         let path = self.mask_path(dir, sample)?;
-        let mask = Mask::read(&path, self.mask_kind)?;
+        let mask = Mask::read(&path, self.mask_kind, self.num_classes())?;
         ensure!(
             (mask.width, mask.height) == (sample.width as usize, sample.height as usize),
             "{} has {}x{} pixels, but {}x{} in its index: prepare the data set again",
@@ -224,12 +267,22 @@ impl Index {
         Ok(())
     }
 
+    /// Files of version 1 knew the classes of Cityscapes alone.
+    fn upgrade(&mut self) -> Result<()> {
+        if self.mask_kind == MaskKind::TrainId {
+            self.classes = Some(ClassSet::cityscapes()?);
+        }
+        self.format_version = FORMAT_VERSION;
+        Ok(())
+    }
+
     fn check(&self) -> Result<()> {
         ensure!(
             self.format_version == FORMAT_VERSION,
             "format version {} is not {FORMAT_VERSION}: prepare the data set again with this version",
             self.format_version
         );
+        self.classes.as_ref().map_or(Ok(()), ClassSet::check)?;
         for sample in &self.samples {
             check_sample_id(&sample.sample_id)?;
             check_inside(&sample.image)?;
@@ -397,6 +450,22 @@ mod tests {
     }
 
     #[test]
+    fn files_of_version_1_mean_the_classes_of_cityscapes() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let mut index = index(vec![sample("a")])?;
+        index.mask_kind = MaskKind::TrainId;
+        let error = index.write(dir.path()).expect_err("no class set");
+        assert!(error.to_string().contains("class set"), "{error}");
+        index.format_version = 1;
+        write_json(&dir.path().join(FILE_NAME), &index)?;
+        let read = Index::read(dir.path())?;
+        assert_eq!(read.classes()?, &ClassSet::cityscapes()?);
+        read.write(dir.path())?;
+        assert_eq!(Index::read(dir.path())?, read);
+        Ok(())
+    }
+
+    #[test]
     fn masks_are_of_the_kind_and_size_of_the_index() -> Result<()> {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("m.png");
@@ -407,6 +476,7 @@ mod tests {
         mask.write(&path)?;
         let wrong_kind = index.read_mask(dir.path(), &index.samples[0]);
         index.mask_kind = MaskKind::TrainId;
+        index = index.with_classes(ClassSet::cityscapes()?);
         assert_eq!(index.read_mask(dir.path(), &index.samples[0])?, mask);
         Mask::filled(2, 4, 18).write(&path)?;
         let wrong_size = index.read_mask(dir.path(), &index.samples[0]);

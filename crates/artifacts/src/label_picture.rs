@@ -24,19 +24,23 @@ impl Mask {
         read_labels(path)
     }
 
-    /// Reads a mask and checks that all its values belong to `kind`.
+    /// Reads a mask and checks that all its values belong to `kind`; `num_classes` is the size of the class set of train ids.
     ///
     /// # Errors
     /// Returns the errors of [`Mask::read_raw`], and an error that names the first pixel whose value `kind` does not have.
-    pub fn read(path: &Path, kind: MaskKind) -> Result<Self> {
+    pub fn read(path: &Path, kind: MaskKind, num_classes: usize) -> Result<Self> {
         let mask = Self::read_raw(path)?;
-        if let Some(at) = mask.labels.iter().position(|&v| !kind.allows(v)) {
+        if let Some(at) = mask.labels.iter().position(|&v| !kind.allows(v, num_classes)) {
             bail!(
-                "{} has the value {} at row {}, column {}, which no {kind:?} mask has",
+                "{} has the value {} at row {}, column {}, which no {kind:?} mask{} has",
                 path.display(),
                 mask.labels[at],
                 at / mask.width,
-                at % mask.width
+                at % mask.width,
+                match kind {
+                    MaskKind::TrainId => format!(" of {num_classes} classes"),
+                    _ => String::new(),
+                }
             );
         }
         Ok(mask)

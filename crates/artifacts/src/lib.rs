@@ -1,7 +1,7 @@
 //! The file formats through which the stages talk, and nothing else.
 //!
 //! A stage reads what its flags name and writes one directory: samples first, `manifest.json` last ([`stage_dir`]). Samples are
-//! listed in `index.json` ([`index`]), their labels are 8-bit PNG masks ([`mask`], values in [`labels`]; [`label_picture`]
+//! listed in `index.json` ([`index`]), their labels are 8-bit PNG masks ([`mask`], values in [`labels`], classes in [`classes`]; [`label_picture`]
 //! reads those of any origin), network outputs are safetensors files ([`logits`]) that are read row by row, a meta classifier
 //! is `model.json` ([`model_file`]), everything else is a parquet table ([`tables`], behind the feature `tables`).
 //! `docs/ARTIFACTS.md` describes the bytes. What is computed from them is in the crate `measures`.
@@ -10,6 +10,7 @@
 
 pub mod atomic;
 pub mod cityscapes;
+pub mod classes;
 pub mod folder;
 pub mod index;
 pub mod label_picture;

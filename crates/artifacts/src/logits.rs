@@ -4,6 +4,7 @@
 //! A [`RowReader`] upsamples one row at a time, so the volume `[C, H, W]` of the full size is never in memory.
 //!
 //! ```
+//! use artifacts::classes::ClassSet;
 //! use artifacts::logits::{Logits, LogitsInfo, Precision};
 //!
 //! # fn main() -> anyhow::Result<()> {
@@ -13,7 +14,7 @@
 //!     output_height: 4,
 //!     output_width: 4,
 //!     align_corners: false,
-//!     num_classes: 2,
+//!     classes: ClassSet::unnamed(2)?,
 //! };
 //! // two classes at half of the output's resolution
 //! let logits = Logits::new(info, [2, 2, 2], vec![0., 1., 2., 3., 5., 5., 5., 5.])?;
@@ -39,11 +40,15 @@ use half::slice::HalfFloatSliceExt;
 use safetensors::tensor::{Dtype, SafeTensors};
 
 use crate::atomic::write_atomic;
+use crate::classes::ClassSet;
 use crate::tensor_file::{Entry, write_header};
 use crate::vectorized;
 
 const TENSOR: &str = "logits";
-const FORMAT_VERSION: &str = "1";
+const FORMAT_VERSION: &str = "2";
+
+/// The version that named a number of classes only.
+const WITHOUT_CLASSES: &str = "1";
 
 /// The metadata of a logits file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +63,15 @@ pub struct LogitsInfo {
     pub output_width: usize,
     /// The flag `align_corners` of `PyTorch`'s `interpolate` with which the logits are upsampled.
     pub align_corners: bool,
-    /// Number of classes: the first channels. Further channels (void) may follow; they are not part of the softmax.
-    pub num_classes: usize,
+    /// The classes, which are the first channels in their order. Further channels (void) may follow; they are not part of the softmax.
+    pub classes: ClassSet,
+}
+
+impl LogitsInfo {
+    /// Number of classes.
+    pub fn num_classes(&self) -> usize {
+        self.classes.len()
+    }
 }
 
 /// Number format in which the values are stored.
@@ -152,10 +164,9 @@ impl Logits {
             values.len()
         );
         ensure!(
-            (2..=channels).contains(&info.num_classes) && info.num_classes <= 256,
-            "{} channels do not hold {} classes",
-            channels,
-            info.num_classes
+            info.num_classes() <= channels,
+            "{channels} channels do not hold {} classes",
+            info.num_classes()
         );
         if let Some((at, value)) = values.first_not_finite() {
             anyhow::bail!(
@@ -226,10 +237,11 @@ impl Logits {
         let (_, header) = SafeTensors::read_metadata(bytes)?;
         let metadata = header.metadata().as_ref().context("it has no metadata")?;
         let version = text(metadata, "format_version")?;
-        ensure!(
-            version == FORMAT_VERSION,
-            "format version {version} is not {FORMAT_VERSION}"
-        );
+        let classes = match version {
+            FORMAT_VERSION => described_classes(metadata)?,
+            WITHOUT_CLASSES => implied_classes(number(metadata, "num_classes")?)?,
+            _ => anyhow::bail!("format version {version} is not {FORMAT_VERSION}"),
+        };
         let info = LogitsInfo {
             sample_id: text(metadata, "sample_id")?.to_owned(),
             network: text(metadata, "network")?.to_owned(),
@@ -238,7 +250,7 @@ impl Logits {
             align_corners: text(metadata, "align_corners")?
                 .parse()
                 .context("metadata \"align_corners\" is neither true nor false")?,
-            num_classes: number(metadata, "num_classes")?,
+            classes,
         };
         ensure!(
             info.output_height > 0 && info.output_width > 0,
@@ -288,7 +300,7 @@ impl Logits {
             ("output_height", info.output_height.to_string()),
             ("output_width", info.output_width.to_string()),
             ("align_corners", info.align_corners.to_string()),
-            ("num_classes", info.num_classes.to_string()),
+            ("classes", serde_json::to_string(&info.classes)?),
         ]);
         let entry = Entry {
             name: TENSOR,
@@ -332,7 +344,7 @@ impl Logits {
     pub fn row_reader(&self) -> RowReader<'_> {
         let no_row = (
             usize::MAX,
-            vec![0.0; self.info.num_classes * self.info.output_width],
+            vec![0.0; self.info.num_classes() * self.info.output_width],
         );
         RowReader {
             logits: self,
@@ -367,6 +379,23 @@ impl Logits {
             .collect();
         let is_identity = taps.iter().enumerate().all(|(x, t)| t.0 == x && t.2 == 0.0);
         (!is_identity || self.width != out_width).then_some(taps)
+    }
+}
+
+/// The class set in the metadata.
+fn described_classes(metadata: &Metadata) -> Result<ClassSet> {
+    let classes: ClassSet = serde_json::from_str(text(metadata, "classes")?)
+        .context("metadata \"classes\" is no class set")?;
+    classes.check()?;
+    Ok(classes)
+}
+
+/// The class set of files that name a number only: 19 classes are those of Cityscapes.
+fn implied_classes(num_classes: usize) -> Result<ClassSet> {
+    let cityscapes = ClassSet::cityscapes()?;
+    match num_classes == cityscapes.len() {
+        true => Ok(cityscapes),
+        false => ClassSet::unnamed(num_classes),
     }
 }
 
@@ -462,7 +491,7 @@ mod tests {
             output_height: 4,
             output_width: 4,
             align_corners,
-            num_classes: 2,
+            classes: ClassSet::unnamed(2)?,
         };
         let values = (0..12).map(|v| v as f32).collect();
         Logits::new(info, [3, 2, 2], values)
