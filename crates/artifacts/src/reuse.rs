@@ -59,7 +59,8 @@ pub fn reuse(dir: &StageDir, index: &Index, stage: &impl PerSample) -> Result<()
     }
     let made_of = Made::read(dir.output(), index);
     let mut n_taken = 0;
-    for sample in &index.samples {
+    let is_missing = |sample: &&Sample| !stage.is_done(dir.path(), &sample.sample_id);
+    for sample in index.samples.iter().filter(is_missing) {
         let files = stage.files(&sample.sample_id);
         let is_whole = files.iter().all(|file| dir.is_whole(file));
         if is_whole && made_of.is_same(sample) && !made_of.is_older(index, sample, stage) {

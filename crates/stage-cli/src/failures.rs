@@ -149,7 +149,7 @@ impl SomeFailed {
     pub(crate) fn new(output: &Path, failed: u64) -> Self {
         let list = output.join(FAILED_CSV);
         Self(format!(
-            "{} is complete but for {failed} of its inputs, which are listed with their errors in {}; mend them and call again; --force makes everything again",
+            "{} is complete but for {failed} of its inputs, which are listed with their errors in {}; mend them and call again (--force makes everything again)",
             output.display(),
             list.display()
         ))
