@@ -156,6 +156,26 @@ fn a_data_set_that_grew_by_one_image_costs_one_image() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_file_that_is_gone_or_cut_off_is_made_again_alone() -> Result<()> {
+    let toy = Toy::new()?;
+    succeed(&mut toy.infer("out", &["--save-overlay"]))?;
+    let whole = files(&toy.path("out"))?;
+    let before = times(&toy.path("out"))?;
+    fs::remove_file(toy.path("out/overlays/b.entropy.png"))?;
+    fs::write(toy.logits("out", "c"), "cut off")?;
+    let text = succeed(&mut toy.infer("out", &["--save-overlay"]))?.stderr;
+    assert!(text.contains("making it again"), "{text}");
+    assert!(
+        text.contains("2 of 4 images are taken from the earlier result"),
+        "{text}"
+    );
+    assert!(whole == files(&toy.path("out"))?);
+    let after = times(&toy.path("out"))?;
+    assert_eq!(after["a.safetensors"], before["a.safetensors"]);
+    Ok(())
+}
+
 /// Pictures of one color have files of equal sizes, and only the time of the file tells them apart without decoding.
 #[test]
 fn an_image_of_the_same_size_in_bytes_is_noticed() -> Result<()> {

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Error, Result, anyhow, bail};
 use artifacts::atomic::write_bytes;
+use artifacts::index::Index;
 use artifacts::stage_dir::StageDir;
 use clap::Args;
 use serde::Serialize;
@@ -35,6 +36,21 @@ pub struct KeepGoing {
     #[arg(long)]
     #[serde(skip)]
     pub keep_going: bool,
+}
+
+impl KeepGoing {
+    /// Reads the index in a label stage's directory. That an image changed is an error here, unless the stage goes on: it then
+    /// finds out by [`Index::check_image`] which one it is.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Index::read`], or of [`Index::read_alone`] if the stage goes on.
+    pub fn read_index(self, labels: &Path) -> Result<Index> {
+        if self.keep_going {
+            Index::read_alone(labels)
+        } else {
+            Index::read(labels)
+        }
+    }
 }
 
 /// The inputs that failed so far; may be used from several threads.

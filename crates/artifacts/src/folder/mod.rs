@@ -121,6 +121,7 @@ fn line(folder: &Path, image: &Path, sample: Option<&Sample>) -> String {
     let metadata = std::fs::metadata(folder.join(image)).ok();
     let bytes = metadata.as_ref().map(std::fs::Metadata::len);
     let modified = metadata.and_then(|m| m.modified().ok()?.duration_since(UNIX_EPOCH).ok());
+    let modified = modified.map(|time| time.as_nanos());
     let size = sample.map(|s| (s.image_width, s.image_height));
     format!("{image:?} {bytes:?} {modified:?} {size:?}\n")
 }
@@ -147,7 +148,7 @@ mod tests {
         fs::write(root.join("a.MP4"), "")?;
         check(
             "a.MP4",
-            &["is a video", "ffmpeg -i ", "a.MP4 frames/%06d.png"],
+            &["is a video", "ffmpeg -i ", "a.MP4\" frames/%06d.png"],
         );
         fs::write(root.join("a.png"), "")?;
         check("a.png", &["is a single image", "the folder that holds it"]);
@@ -160,12 +161,7 @@ mod tests {
         }
         check(
             "x",
-            &[
-                "no images",
-                "png, jpg, jpeg, webp",
-                "2 .tif",
-                "1 .mov",
-            ],
+            &["no images", "png, jpg, jpeg, webp", "2 .tif", "1 .mov"],
         );
         check("x", &["1 without an ending"]);
         fs::create_dir(root.join("z"))?;

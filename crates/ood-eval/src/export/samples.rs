@@ -47,15 +47,7 @@ impl Samples {
     /// Returns an error if the index of the labels is absent or damaged, the folder cannot be read, or there are no logits.
     pub(super) fn list(args: &ExportArgs) -> Result<Self> {
         match (&args.labels, &args.folder) {
-            (Some(labels), _) => {
-                let is_lenient = args.keep_going.keep_going;
-                let read = if is_lenient {
-                    Index::read_alone
-                } else {
-                    Index::read
-                };
-                read(labels).map(Self::of)
-            }
+            (Some(labels), _) => args.keep_going.read_index(labels).map(Self::of),
             (None, Some(images)) => {
                 let folder = folder::read(images, &[&args.output, &args.logits])?;
                 let mut listed = Self::of(folder.index);

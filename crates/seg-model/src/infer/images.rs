@@ -8,7 +8,7 @@ use artifacts::index::{self, Index, Sample};
 use artifacts::manifest::Input;
 use artifacts::reuse::without_labels;
 use artifacts::stage_dir::ensure_not_around;
-use stage_cli::{Failures, KeepGoing};
+use stage_cli::Failures;
 
 use super::args::InputArgs;
 
@@ -43,22 +43,14 @@ impl Images {
     ///
     /// # Errors
     /// Returns an error if there are no images, or the output is the folder or around it.
-    pub(super) fn list(args: &InputArgs, output: &Path, keep_going: KeepGoing) -> Result<Self> {
+    pub(super) fn list(args: &InputArgs, output: &Path) -> Result<Self> {
         match (&args.labels, &args.folder) {
-            (Some(labels), _) => {
-                let is_lenient = keep_going.keep_going;
-                let read = if is_lenient {
-                    Index::read_alone
-                } else {
-                    Index::read
-                };
-                Ok(Self {
-                    index: read(labels)?,
-                    broken: Vec::new(),
-                    folder: None,
-                    labels: Some(labels.clone()),
-                })
-            }
+            (Some(labels), _) => Ok(Self {
+                index: args.keep_going.read_index(labels)?,
+                broken: Vec::new(),
+                folder: None,
+                labels: Some(labels.clone()),
+            }),
             (None, Some(folder)) => {
                 ensure_not_around(output, folder)?;
                 let folder = folder::read(folder, &[output])?;

@@ -22,7 +22,7 @@ use super::pipeline;
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     args.output.check()?;
     let failures = Failures::new(args.input.keep_going);
-    let images = Images::list(&args.input, &args.output.output, args.input.keep_going)?;
+    let images = Images::list(&args.input, &args.output.output)?;
     let request = request(args, &images, common.force)?;
     let selected = images.select(&args.input, &failures)?;
     // weights that cannot be used are found before the output is opened
