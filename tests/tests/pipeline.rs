@@ -156,7 +156,7 @@ fn golden_pipeline_from_drawn_pictures_to_the_report() -> Result<()> {
         page.contains("lost-and-found-test: SegmentMeIfYouCan"),
         "the report has no figures of the benchmark"
     );
-    let exported = Manifest::read(&dir.join("toy/export/lost-and-found-test"))?;
+    let exported = Manifest::read(&dir.join("toy/export/lost-and-found-test/overlay"))?;
     ensure!(
         exported.counts.get("samples") > Some(&0),
         "no score map is exported"

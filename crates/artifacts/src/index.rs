@@ -17,6 +17,9 @@ pub const FILE_NAME: &str = "index.json";
 
 const FORMAT_VERSION: u32 = 2;
 
+/// Most bytes of a sample id: stages add endings to it, and file systems have 255 for a name.
+const MAX_ID: usize = 200;
+
 /// What a label stage says of its samples. Samples are sorted by `sample_id` and unique.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,6 +118,18 @@ impl Index {
     /// Returns an error if it is absent (naming the stage to run first), damaged, of another version, unsorted, names paths
     /// outside of its folders, or an image's size in bytes changed. A missing image is an error where it is needed.
     pub fn read(dir: &Path) -> Result<Self> {
+        let index = Self::read_alone(dir)?;
+        let checked = index.check_images();
+        let path = dir.join(FILE_NAME);
+        checked.with_context(|| format!("{} cannot be used", path.display()))?;
+        Ok(index)
+    }
+
+    /// Reads `dir/index.json` without a look at the images, for those who look at each of them themselves.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::read`], but those about images.
+    pub fn read_alone(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE_NAME);
         ensure!(
             path.exists(),
@@ -126,7 +141,7 @@ impl Index {
         if index.format_version == 1 {
             index.upgrade()?;
         }
-        let checked = index.check().and_then(|()| index.check_images());
+        let checked = index.check();
         checked.with_context(|| format!("{} cannot be used", path.display()))?;
         Ok(index)
     }
@@ -157,6 +172,17 @@ impl Index {
                 self.dataset, self.split, self.mask_kind
             )
         })
+    }
+
+    /// Looks at a sample's image without decoding it: its presence, its size in bytes, its header and its end.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::image_path`] and [`picture::size`], and an error if the image has another size than the
+    /// index says.
+    pub fn check_image(&self, sample: &Sample) -> Result<()> {
+        let path = self.image_path(sample)?;
+        let size = picture::size(&path, self.orientation)?;
+        ensure_size(&path, size, sample)
     }
 
     /// Writes `dir/index.json`.
@@ -203,15 +229,7 @@ impl Index {
     pub fn read_image(&self, sample: &Sample) -> Result<RgbImage> {
         let path = self.image_path(sample)?;
         let image = picture::read_rgb(&path, self.orientation)?;
-        ensure!(
-            image.dimensions() == (sample.image_width, sample.image_height),
-            "{} has {}x{} pixels, but {}x{} in its index: prepare the data set again",
-            path.display(),
-            image.width(),
-            image.height(),
-            sample.image_width,
-            sample.image_height
-        );
+        ensure_size(&path, image.dimensions(), sample)?;
         Ok(image)
     }
 
@@ -324,14 +342,27 @@ fn check_bytes(path: &Path, bytes: u64, sample: &Sample) -> Result<()> {
     Ok(())
 }
 
+fn ensure_size(path: &Path, (width, height): (u32, u32), sample: &Sample) -> Result<()> {
+    ensure!(
+        (width, height) == (sample.image_width, sample.image_height),
+        "{} has {width}x{height} pixels, but {}x{} in its index: prepare the data set again",
+        path.display(),
+        sample.image_width,
+        sample.image_height
+    );
+    Ok(())
+}
+
 /// The hash of a small file's content that [`Sample::mask_blake3`] is.
 ///
 /// # Errors
 /// Returns an error if it cannot be read.
 pub fn hash_file(path: &Path) -> Result<String> {
-    let bytes =
-        std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
-    Ok(blake3::hash(&bytes).to_hex().to_string())
+    let mut hasher = blake3::Hasher::new();
+    let file = std::fs::File::open(path);
+    file.and_then(|file| hasher.update_reader(file).map(drop))
+        .with_context(|| format!("could not read {}", path.display()))?;
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 /// `name` with `_` in place of each character that a sample id cannot have: what [`check_sample_id`] does not allow, such as
@@ -350,8 +381,15 @@ fn is_plain(c: char) -> bool {
 /// Refuses ids that could not be a file name everywhere.
 ///
 /// # Errors
-/// Returns an error if `id` is empty or has characters other than letters, digits, `_`, `-`, `.`, or starts with a dot.
+/// Returns an error if `id` is empty, is longer than 200 characters, has characters other than letters, digits, `_`, `-`, `.`,
+/// or starts with a dot.
 pub fn check_sample_id(id: &str) -> Result<()> {
+    ensure!(
+        id.len() <= MAX_ID,
+        "the sample id {}... has {} characters, and a file name can have {MAX_ID}: choose a shorter one",
+        id.chars().take(40).collect::<String>(),
+        id.chars().count()
+    );
     ensure!(
         !id.is_empty() && !id.starts_with('.') && id.chars().all(is_plain),
         "sample id {id:?} cannot be a file name (letters, digits, _ - . are allowed)"
@@ -500,6 +538,9 @@ mod tests {
     fn hostile_names_are_refused() {
         assert!(index(vec![sample("a"), sample("a")]).is_err());
         assert!(index(vec![sample("../a")]).is_err());
+        assert!(index(vec![sample(&"a".repeat(200))]).is_ok());
+        let error = index(vec![sample(&"a".repeat(300))]).expect_err("too long");
+        assert!(error.to_string().contains("has 300 characters"), "{error}");
         let mut escaping = sample("a");
         escaping.image = "../../etc/passwd".into();
         assert!(index(vec![escaping]).is_err());

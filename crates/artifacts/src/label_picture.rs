@@ -30,7 +30,11 @@ impl Mask {
     /// Returns the errors of [`Mask::read_raw`], and an error that names the first pixel whose value `kind` does not have.
     pub fn read(path: &Path, kind: MaskKind, num_classes: usize) -> Result<Self> {
         let mask = Self::read_raw(path)?;
-        if let Some(at) = mask.labels.iter().position(|&v| !kind.allows(v, num_classes)) {
+        if let Some(at) = mask
+            .labels
+            .iter()
+            .position(|&v| !kind.allows(v, num_classes))
+        {
             bail!(
                 "{} has the value {} at row {}, column {}, which no {kind:?} mask{} has",
                 path.display(),

@@ -41,6 +41,8 @@ use safetensors::tensor::{Dtype, SafeTensors};
 
 use crate::atomic::write_atomic;
 use crate::classes::ClassSet;
+use crate::logits_layout::{check_not_probabilities, check_order};
+use crate::picture::MAX_PIXELS;
 use crate::tensor_file::{Entry, write_header};
 use crate::vectorized;
 
@@ -49,6 +51,13 @@ const FORMAT_VERSION: &str = "2";
 
 /// The version that named a number of classes only.
 const WITHOUT_CLASSES: &str = "1";
+
+/// Longest side of an output in pixels.
+const MAX_SIDE: usize = 1 << 16;
+
+/// Output pixels on a side for each stored one. Networks store every 32nd pixel at the most; the rest is for images that were
+/// made smaller for the network.
+const MAX_SCALE: usize = 1024;
 
 /// The metadata of a logits file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,6 +177,7 @@ impl Logits {
             "{channels} channels do not hold {} classes",
             info.num_classes()
         );
+        check_output_size(&info, height, width)?;
         if let Some((at, value)) = values.first_not_finite() {
             anyhow::bail!(
                 "logit of channel {}, row {}, column {} of {} is {value}: the network diverged, or its values exceed f16 (use f32)",
@@ -189,7 +199,8 @@ impl Logits {
     /// Reads and checks a logits file.
     ///
     /// # Errors
-    /// Returns an error if it is absent, damaged, of another version, or holds values that are not finite.
+    /// Returns an error if it is absent, damaged, of another version, holds values that are not finite or probabilities, or its
+    /// axes are in another order.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).with_context(|| {
             format!(
@@ -252,10 +263,6 @@ impl Logits {
                 .context("metadata \"align_corners\" is neither true nor false")?,
             classes,
         };
-        ensure!(
-            info.output_height > 0 && info.output_width > 0,
-            "the output size is zero"
-        );
         let tensors = SafeTensors::deserialize(bytes)?;
         let tensor = tensors.tensor(TENSOR)?;
         let &[channels, height, width] = tensor.shape() else {
@@ -280,7 +287,12 @@ impl Logits {
             }
             other => anyhow::bail!("logits are {other:?}, not f16 or f32"),
         };
-        Self::of(info, [channels, height, width], values)
+        let output = (info.output_height, info.output_width);
+        check_order([channels, height, width], info.num_classes(), output)?;
+        let logits = Self::of(info, [channels, height, width], values)?;
+        let read = |start: usize, out: &mut [f32]| logits.values.copy_to(start, out);
+        check_not_probabilities(channels, height * width, read)?;
+        Ok(logits)
     }
 
     /// Writes the file atomically.
@@ -397,6 +409,21 @@ fn implied_classes(num_classes: usize) -> Result<ClassSet> {
         true => Ok(cityscapes),
         false => ClassSet::unnamed(num_classes),
     }
+}
+
+/// Refuses output sizes that no image has, and those that have nothing to do with the stored values: whoever reads the file
+/// would reserve memory for them.
+fn check_output_size(info: &LogitsInfo, height: usize, width: usize) -> Result<()> {
+    let (rows, columns) = (info.output_height, info.output_width);
+    let sides = [(rows, height), (columns, width)];
+    let is_size = sides
+        .iter()
+        .all(|&(out, stored)| (1..=MAX_SIDE.min(stored.saturating_mul(MAX_SCALE))).contains(&out));
+    ensure!(
+        is_size && rows as u64 * columns as u64 <= MAX_PIXELS,
+        "its output size is {columns}x{rows} pixels, which {width}x{height} stored ones cannot stand for (at most {MAX_SCALE} times as many on a side, {MAX_SIDE} on a side and {MAX_PIXELS} in all)"
+    );
+    Ok(())
 }
 
 type Metadata = std::collections::HashMap<String, String>;
@@ -553,6 +580,42 @@ mod tests {
         std::fs::write(&two, &bytes[..bytes.len() - 3])?;
         let text = format!("{:#}", Logits::read(&two).unwrap_err());
         assert!(text.contains("seg-model infer"), "{text}");
+        Ok(())
+    }
+
+    /// Sizes that would take all memory, from files of a few bytes.
+    #[test]
+    fn output_sizes_are_bounded_by_what_is_stored() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("a");
+        logits(false)?.write(&path, Precision::F16)?;
+        let bytes = std::fs::read(&path)?;
+        let (length, rest) = bytes.split_at(8);
+        let length = u64::from_le_bytes(length.try_into()?) as usize;
+        let (header, data) = rest.split_at(length);
+        let header = std::str::from_utf8(header)?.trim_end();
+        for (height, width) in [
+            ("1000000000", "96"),
+            ("9223372036854775807", "4"),
+            ("4", "18446744073709551615"),
+            ("2048", "2049"),
+            ("4", "0"),
+        ] {
+            let hostile = header
+                .replace(
+                    "\"output_height\":\"4\"",
+                    &format!("\"output_height\":\"{height}\""),
+                )
+                .replace(
+                    "\"output_width\":\"4\"",
+                    &format!("\"output_width\":\"{width}\""),
+                );
+            assert_ne!(hostile, header);
+            let length = (hostile.len() as u64).to_le_bytes();
+            std::fs::write(&path, [&length[..], hostile.as_bytes(), data].concat())?;
+            let text = format!("{:#}", Logits::read(&path).expect_err("hostile"));
+            assert!(text.contains("output size is"), "{text}");
+        }
         Ok(())
     }
 

@@ -58,13 +58,26 @@ impl Input {
     /// # Errors
     /// Returns an error if the file cannot be read, or the directory has no manifest because its stage did not finish.
     pub fn of(path: &Path) -> Result<Self> {
+        Self::of_any(path, true)
+    }
+
+    /// As [`Self::of`], but files of a stage's directory that are gone, or are not as large as the stage wrote them, are no error:
+    /// what is there counts as the content. For stages that list inputs that cannot be used and go on.
+    ///
+    /// # Errors
+    /// Returns the other errors of [`Self::of`].
+    pub fn as_found(path: &Path) -> Result<Self> {
+        Self::of_any(path, false)
+    }
+
+    fn of_any(path: &Path, is_strict: bool) -> Result<Self> {
         ensure!(
             path.exists(),
             "could not read {}: it does not exist; run the stage that writes it first, or name another",
             path.display()
         );
         if path.is_dir() {
-            return Self::of_stage(path);
+            return Self::of_stage(path, is_strict);
         }
         Self::of_file(path)
     }
@@ -74,18 +87,15 @@ impl Input {
     /// The manifest stands for the files that it lists, so these must still have their sizes. A file that was modified after
     /// the manifest was written (by another program, or by copying) is hashed too: reading it costs time, but taking it for
     /// unchanged could give wrong results in silence.
-    fn of_stage(dir: &Path) -> Result<Self> {
+    fn of_stage(dir: &Path, is_strict: bool) -> Result<Self> {
         ensure!(
             dir.join(FILE_NAME).exists(),
             "{} has no {FILE_NAME}: the stage that writes it did not finish; run it again",
             dir.display()
         );
-        let manifest = Manifest {
-            seconds: 0.0,
-            ..Manifest::read(dir)?
-        };
-        let mut content = serde_json::to_vec(&manifest)?;
-        for (file, hash) in manifest.modified_files(dir)? {
+        let manifest = Manifest::read(dir)?;
+        let mut content = manifest.content()?;
+        for (file, hash) in manifest.modified_files(dir, is_strict)? {
             content.extend_from_slice(format!("\n{file} {hash}").as_bytes());
         }
         Ok(Self {
@@ -93,6 +103,38 @@ impl Input {
             bytes: content.len() as u64,
             blake3: blake3::hash(&content).to_hex().to_string(),
         })
+    }
+
+    /// What all items in a stage's directory have in common: the work that made them, but for the inputs of these names, which list
+    /// the items. Its path is that of the manifest.
+    ///
+    /// # Errors
+    /// Returns an error if the directory is incomplete or of another version.
+    pub fn of_work(dir: &Path, listings: &[&str]) -> Result<Self> {
+        let manifest = Manifest::read(dir)?;
+        let inputs = manifest
+            .contents()
+            .filter(|(name, _)| !listings.contains(name));
+        let inputs: Vec<_> = inputs.collect();
+        let work = (
+            &manifest.stage,
+            &manifest.tool_version,
+            &manifest.arguments,
+            inputs,
+        );
+        let content = serde_json::to_vec(&work)?;
+        Ok(Self {
+            path: dir.join(FILE_NAME),
+            bytes: content.len() as u64,
+            blake3: blake3::hash(&content).to_hex().to_string(),
+        })
+    }
+
+    /// The manifest of the directory that this input was, if it is still there and as it was; `None` if not, or if this was a file.
+    pub fn manifest(&self) -> Option<Manifest> {
+        let manifest = Manifest::read(&self.path).ok()?;
+        let content = manifest.content().ok()?;
+        (*blake3::hash(&content).to_hex() == *self.blake3).then_some(manifest)
     }
 
     fn of_file(path: &Path) -> Result<Self> {
@@ -147,13 +189,23 @@ impl Manifest {
             .with_context(|| format!("{} is not the output of a finished stage", dir.display()))
     }
 
+    /// What is hashed: everything but the time that the work took.
+    fn content(&self) -> Result<Vec<u8>> {
+        let timeless = Self {
+            seconds: 0.0,
+            ..self.clone()
+        };
+        Ok(serde_json::to_vec(&timeless)?)
+    }
+
     /// Writes the manifest to `path`.
     pub fn write_file(&self, path: &Path) -> Result<()> {
         write_json(path, self)
     }
 
     /// Files of a finished directory that were modified after its manifest was written, with the hashes of their content.
-    fn modified_files(&self, dir: &Path) -> Result<Vec<(&str, String)>> {
+    /// With `is_strict`, files that are gone or not as large as they were written are an error.
+    fn modified_files(&self, dir: &Path, is_strict: bool) -> Result<Vec<(&str, String)>> {
         let path = dir.join(FILE_NAME);
         let written = modified(&path)?;
         let mut all = Vec::new();
@@ -161,8 +213,9 @@ impl Manifest {
             check_inside(Path::new(file))?;
             let path = dir.join(file);
             let found = path.metadata().map(|m| m.len()).ok();
+            let is_whole = found == Some(bytes);
             ensure!(
-                found == Some(bytes),
+                is_whole || !is_strict,
                 "{} {}: run `{}` again",
                 path.display(),
                 found.map_or("is gone".to_owned(), |n| format!(
@@ -170,7 +223,9 @@ impl Manifest {
                 )),
                 self.stage
             );
-            if modified(&path)? > written {
+            if found.is_none() {
+                all.push((file.as_str(), "is gone".to_owned()));
+            } else if !is_whole || modified(&path)? > written {
                 all.push((file.as_str(), Input::of_file(&path)?.blake3));
             }
         }
@@ -186,6 +241,13 @@ impl Manifest {
     /// Whether `other` is of the same stage and version, with the same arguments and inputs.
     pub fn same_work(&self, other: &Self) -> bool {
         self.same_arguments(other) && self.contents().eq(other.contents())
+    }
+
+    /// Whether `other` is the same work but for the inputs of these names.
+    pub fn same_work_but(&self, other: &Self, names: &[&str]) -> bool {
+        let but = |(name, _): &(&str, &str)| !names.contains(name);
+        let [ours, theirs] = [self, other].map(Self::contents);
+        self.same_arguments(other) && ours.filter(but).eq(theirs.filter(but))
     }
 
     /// Whether `other` is of the same stage and version, with the same arguments, whatever its inputs are.

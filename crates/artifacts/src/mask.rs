@@ -135,7 +135,10 @@ mod tests {
         };
         mask.write(&path)?;
         assert_eq!(Mask::read_raw(&path)?, mask);
-        let text = format!("{:#}", Mask::read(&path, MaskKind::TrainId, 19).unwrap_err());
+        let text = format!(
+            "{:#}",
+            Mask::read(&path, MaskKind::TrainId, 19).unwrap_err()
+        );
         assert!(text.contains("77 at row 1, column 1"), "{text}");
         let map = ComponentMap {
             width: 2,

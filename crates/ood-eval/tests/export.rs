@@ -3,6 +3,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -17,6 +18,7 @@ use ood_eval::export::score_map;
 use stage_testing::command::{fail, succeed};
 use stage_testing::folder::files;
 use stage_testing::npy::Npy;
+use stage_testing::toy::change_output;
 use tiff::decoder::{Decoder, DecodingResult};
 
 fn export(root: &Path, args: &[&str]) -> Command {
@@ -233,7 +235,9 @@ fn any_folder_of_images_can_be_exported() -> Result<()> {
         small.save(&path)?;
     }
     succeed(&mut export(root, &args))?;
-    assert_eq!(files(&root.join("out"))?.len(), 2 * common::scenes().len());
+    // and an index of the images for each format
+    let n_files = common::scenes().len() + 1;
+    assert_eq!(files(&root.join("out"))?.len(), 2 * n_files);
     let again = succeed(&mut export(root, &args))?;
     assert!(again.stderr.contains("up to date"));
     // the stage notices that an image has changed
@@ -259,12 +263,30 @@ fn same_bytes_for_any_number_of_threads_and_shards() -> Result<()> {
     let one = files(&root.join("one"))?;
     succeed(&mut run(&["--output", "one", "--threads", "4", "--force"]))?;
     assert!(one == files(&root.join("one"))?);
+    let mut one = one;
+    one.retain(|name, _| !name.ends_with("index.json"));
     let mut parts = BTreeMap::new();
     for (shard, out) in [("0/2", "a"), ("1/2", "b")] {
         succeed(&mut run(&["--output", out, "--shard", shard]))?;
         parts.extend(files(&root.join(out))?);
     }
+    parts.retain(|name, _| !name.ends_with("index.json"));
     assert!(one == parts);
+    Ok(())
+}
+
+/// Turns the finished output of a format into one whose call was killed just before it was finished.
+fn interrupt(output: &Path) -> Result<()> {
+    let work = output.join("in-progress");
+    fs::create_dir(&work)?;
+    for entry in fs::read_dir(output)? {
+        let name = entry?.file_name();
+        match name.to_str() {
+            Some("in-progress") => {}
+            Some("manifest.json") => fs::rename(output.join(&name), work.join("work.json"))?,
+            _ => fs::rename(output.join(&name), work.join(&name))?,
+        }
+    }
     Ok(())
 }
 
@@ -277,17 +299,258 @@ fn interrupted_work_keeps_whole_files() -> Result<()> {
     succeed(&mut export(root, &args))?;
     let out = root.join("out");
     let before = files(&out)?;
-    // as if the stage had been killed before the last file
-    let manifest = std::fs::read_to_string(out.join("manifest.json"))?;
-    std::fs::write(out.join("manifest.in-progress.json"), manifest)?;
-    std::fs::remove_file(out.join("manifest.json"))?;
-    std::fs::remove_file(out.join("npy/lost_000002.npy"))?;
-    let kept = out.join("npy/lost_000001.npy");
-    std::fs::write(&kept, "kept")?;
+    interrupt(&out.join("npy"))?;
+    fs::remove_file(out.join("npy/in-progress/lost_000002.npy"))?;
+    fs::write(out.join("npy/in-progress/lost_000001.npy"), "kept")?;
     succeed(&mut export(root, &args))?;
-    assert_eq!(std::fs::read(&kept)?, b"kept");
+    assert_eq!(fs::read(out.join("npy/lost_000001.npy"))?, b"kept");
     succeed(&mut export(root, &[&args[..], &["--force"]].concat()))?;
     assert!(before == files(&out)?);
+    Ok(())
+}
+
+#[test]
+fn formats_do_not_replace_each_other() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let run = |formats: &str, more: &[&str]| {
+        let args = [
+            "--labels",
+            "labels/lost",
+            "--output",
+            "out",
+            "--format",
+            formats,
+        ];
+        export(root, &[&args[..], more].concat())
+    };
+    succeed(&mut run("npy,overlay", &[]))?;
+    let before = files(&root.join("out"))?;
+    let n_files = common::scenes().len() + 1;
+    assert_eq!(before.len(), 2 * n_files);
+    succeed(&mut run("tiff", &[]))?;
+    let mut after = files(&root.join("out"))?;
+    assert_eq!(after.len(), 3 * n_files);
+    after.retain(|name, _| !name.starts_with("tiff/"));
+    assert!(before == after);
+    let text = succeed(&mut run("npy,tiff,overlay", &[]))?.stderr;
+    assert_eq!(text.matches("up to date").count(), 3, "{text}");
+
+    // what it says to each changed flag, and that the result stays whole
+    for (flags, difference) in [
+        (
+            &["--score", "energy"][..],
+            "--score entropy, asked for energy",
+        ),
+        (&["--image-size"], "--image-size false, asked for true"),
+        (&["--shard", "1/2"], "--shard 0/1, asked for 1/2"),
+        (&["--limit", "1"], "--limit 0, asked for 1"),
+    ] {
+        let words = [
+            "out/npy was finished with",
+            difference,
+            "choose another --output",
+            "--force",
+        ];
+        fail(&mut run("npy", flags), &words)?;
+    }
+    // forced, and failed in the middle
+    let damaged = root.join("images/lost_000002.png");
+    let image = fs::read(&damaged)?;
+    damage_content(&damaged)?;
+    fail(
+        &mut run("overlay", &["--score", "energy", "--force"]),
+        &["lost_000002.png"],
+    )?;
+    fs::write(&damaged, image)?;
+    let mut left = files(&root.join("out"))?;
+    left.retain(|name, _| !name.starts_with("tiff/") && !name.contains("in-progress/"));
+    assert!(before == left);
+    succeed(&mut run("overlay", &["--score", "energy", "--force"]))?;
+    let mut left = files(&root.join("out"))?;
+    left.retain(|name, _| !name.starts_with("tiff/"));
+    assert!(before != left && left.keys().eq(before.keys()));
+    Ok(())
+}
+
+#[test]
+fn a_data_set_that_grew_by_one_image_costs_one_image() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let run = |output: &str| {
+        let args = [
+            "--labels",
+            "labels/lost",
+            "--format",
+            "npy,overlay",
+            "--output",
+            output,
+        ];
+        export(root, &args)
+    };
+    let index = Index::read(&root.join("labels/lost"))?;
+    let mut fewer = index.clone();
+    fewer.samples.remove(1);
+    fewer.write(&root.join("labels/lost"))?;
+    succeed(&mut run("out"))?;
+    let kept = root
+        .join("out/npy")
+        .join(format!("{}.npy", index.samples[0].sample_id));
+    let before = fs::metadata(&kept)?.modified()?;
+    index.write(&root.join("labels/lost"))?;
+    let text = succeed(&mut run("out"))?.stderr;
+    let n = index.samples.len();
+    let taken = format!("{} of {n} images are taken from the earlier result", n - 1);
+    assert_eq!(text.matches(&taken).count(), 2, "{text}");
+    assert_eq!(fs::metadata(&kept)?.modified()?, before);
+    succeed(&mut run("fresh"))?;
+    assert!(files(&root.join("fresh"))? == files(&root.join("out"))?);
+    // logits that were made anew are exported anew
+    let path = logits_path(&root.join("base/logits/lost"), &index.samples[0].sample_id);
+    let bytes = fs::read(&path)?;
+    change_output(&root.join("base/logits/lost"), |_| {
+        Ok(fs::write(&path, bytes)?)
+    })?;
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
+    fs::File::options()
+        .write(true)
+        .open(&path)?
+        .set_modified(later)?;
+    let text = succeed(&mut run("out"))?.stderr;
+    assert_eq!(text.matches(&taken).count(), 2, "{text}");
+    Ok(())
+}
+
+/// Damages the compressed content of a PNG, which its header, its end and its length do not tell.
+fn damage_content(image: &Path) -> Result<()> {
+    let mut bytes = fs::read(image)?;
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 8].fill(0xA5);
+    Ok(fs::write(image, bytes)?)
+}
+
+#[test]
+fn broken_images_are_left_out_when_asked_for() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let run = |output: &str, more: &[&str]| {
+        let args = [
+            "--labels",
+            "labels/lost",
+            "--format",
+            "npy,overlay",
+            "--output",
+            output,
+        ];
+        export(root, &[&args[..], more].concat())
+    };
+    let damaged = root.join("images/lost_000002.png");
+    let image = fs::read(&damaged)?;
+    damage_content(&damaged)?;
+    fail(&mut run("no", &[]), &["lost_000002.png", "--keep-going"])?;
+    for (output, threads) in [("one", "1"), ("four", "4")] {
+        let printed = run(output, &["--keep-going", "--threads", threads]).output()?;
+        let text = String::from_utf8(printed.stderr)?;
+        assert_eq!(printed.status.code(), Some(3), "{text}");
+        assert!(text.contains("complete but for 1 of its inputs"), "{text}");
+    }
+    let one = files(&root.join("one"))?;
+    assert!(one == files(&root.join("four"))?);
+    assert!(!one.keys().any(|name| name.contains("lost_000002")));
+    // one sample less, but failed.csv and the index of the images
+    assert_eq!(one.len(), 2 * (common::scenes().len() + 1));
+    for format in ["npy", "overlay"] {
+        let failed = fs::read_to_string(root.join("one").join(format).join("failed.csv"))?;
+        assert!(failed.starts_with("input,error\nlost_000002,"), "{failed}");
+        assert_eq!(failed.lines().count(), 2);
+    }
+    let again = run("one", &["--keep-going"]).output()?;
+    assert_eq!(again.status.code(), Some(3));
+    fs::write(&damaged, image)?;
+    succeed(&mut run("one", &["--force"]))?;
+    succeed(&mut run("fresh", &[]))?;
+    assert!(files(&root.join("one"))? == files(&root.join("fresh"))?);
+    Ok(())
+}
+
+/// The images that `seg-model infer` lists beside its logits.
+#[test]
+fn logits_say_what_their_images_are() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let args = ["--format", "overlay", "--output"];
+    succeed(&mut export(
+        root,
+        &[&args[..], &["labels_known", "--labels", "labels/lost"]].concat(),
+    ))?;
+    let index = Index::read(&root.join("labels/lost"))?;
+    change_output(&root.join("base/logits/lost"), |dir| index.write(dir))?;
+    succeed(&mut export(root, &[&args[..], &["alone"]].concat()))?;
+    assert!(files(&root.join("alone"))? == files(&root.join("labels_known"))?);
+    Ok(())
+}
+
+/// Sizes in a file that would take all memory.
+#[test]
+fn sizes_in_logits_are_not_believed() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let path = logits_path(&root.join("base/logits/lost"), "lost_000001");
+    let bytes = fs::read(&path)?;
+    let length = u64::from_le_bytes(bytes[..8].try_into()?) as usize;
+    let header = std::str::from_utf8(&bytes[8..8 + length])?.to_owned();
+    for height in ["1000000000", "9223372036854775807"] {
+        let honest = format!("\"output_height\":\"{HEIGHT}\"");
+        let hostile = header.replace(&honest, &format!("\"output_height\":\"{height}\""));
+        assert_ne!(hostile, header);
+        let length = (hostile.len() as u64).to_le_bytes();
+        let file = [&length[..], hostile.as_bytes(), &bytes[8 + header.len()..]].concat();
+        change_output(&root.join("base/logits/lost"), |_| {
+            Ok(fs::write(&path, file)?)
+        })?;
+        let args = ["--format", "npy", "--output", "out"];
+        fail(
+            &mut export(root, &args),
+            &["lost_000001.safetensors", "output size"],
+        )?;
+    }
+    Ok(())
+}
+
+#[test]
+fn outputs_among_inputs_are_refused() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    fs::write(root.join("a.mp4"), "video")?;
+    let run = |more: &[&str]| export(root, &[&["--format", "npy"][..], more].concat());
+    for output in ["base/logits/lost", "labels/lost"] {
+        let args = ["--labels", "labels/lost", "--output", output];
+        fail(
+            &mut run(&args),
+            &[
+                "is inside of a folder that is read",
+                "choose another --output",
+            ],
+        )?;
+    }
+    fs::create_dir(root.join("images/npy"))?;
+    fs::copy(
+        root.join("images/lost_000001.png"),
+        root.join("images/npy/lost_000001.png"),
+    )?;
+    let around = ["--folder", "images/npy", "--output", "images"];
+    fail(
+        &mut run(&around),
+        &["is also read", "choose another --output"],
+    )?;
+    let video = ["--folder", "a.mp4", "--output", "out"];
+    fail(&mut run(&video), &["is a video", "ffmpeg -i"])?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! `curves.svg`: losses and validation metrics over the steps.
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use artifacts::look::colors;
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -22,12 +22,21 @@ const FONT: (&str, u32) = ("sans-serif", 16);
 /// An SVG of the parts of the loss, and below them of the validation metrics if there are any.
 ///
 /// # Errors
-/// Returns an error if the chart library fails.
+/// Returns an error if a value is not finite, for which the chart library would search an end of the axis for ever, or the
+/// library fails.
 pub(crate) fn svg(rows: &[Row], runs: &[ValidationRun]) -> Result<String> {
     let panels: Vec<Vec<Line>> = [loss_lines(rows), metric_lines(runs)]
         .into_iter()
         .filter(|lines| !lines.is_empty())
         .collect();
+    for (name, points) in panels.iter().flatten() {
+        for (step, value) in points {
+            ensure!(
+                (1.05 * value).is_finite(),
+                "the learning curves have no place for {name} {value} at step {step}"
+            );
+        }
+    }
     let mut svg = String::new();
     draw(&mut svg, &panels).map_err(|e| anyhow!("the learning curves cannot be drawn: {e:?}"))?;
     Ok(svg)
@@ -124,6 +133,13 @@ mod tests {
         let both = svg(&rows, &runs)?;
         assert!(both.contains("auprc") && !both.contains("mean_iou"));
         assert!(svg(&[], &[])?.contains("<svg"));
+        let with_loss = |known| {
+            let mut row = row(1);
+            row.losses.known = known;
+            svg(&[row], &[])
+        };
+        assert!(with_loss(f64::from(f32::MAX))?.contains("loss in"));
+        assert!(with_loss(f64::INFINITY).is_err() && with_loss(f64::MAX).is_err());
         Ok(())
     }
 }

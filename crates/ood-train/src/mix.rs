@@ -90,6 +90,12 @@ impl Mix {
         self.known.samples().len() + self.proxies_per_epoch()
     }
 
+    /// Whether any crop shows an unknown object: an epoch has a proxy image, or objects of proxy images are pasted.
+    pub(crate) fn has_unknown(&self) -> bool {
+        let is_pasted = self.proxy.is_some() && self.augmentation.pasting.paste > 0;
+        is_pasted || self.proxies_per_epoch() > 0
+    }
+
     /// The crops at these positions of the endless sequence of epochs; an item is an error if its image or mask cannot be used.
     pub(crate) fn crops(&self, positions: Range<usize>) -> impl Iterator<Item = Result<Crop>> {
         let (mut epoch, mut order) = (usize::MAX, Vec::new());

@@ -26,9 +26,13 @@ impl Records {
     /// # Errors
     /// Returns an error if a table is damaged, or events cannot be written.
     pub(crate) fn open(output: &Path, step: usize) -> Result<Self> {
+        let steps = step_log::read_until(&step_log_path(output), step);
+        let validations = validation_log::read_until(&validation_log_path(output), step);
+        let advice =
+            "the records of the interrupted training cannot be continued: start anew with --force";
         Ok(Self {
-            steps: step_log::read_until(&step_log_path(output), step)?,
-            validations: validation_log::read_until(&validation_log_path(output), step)?,
+            steps: steps.context(advice)?,
+            validations: validations.context(advice)?,
             events: new_events(&output.join("tensorboard"))?,
             output: output.to_owned(),
         })

@@ -21,6 +21,9 @@ pub fn run(args: &Args) -> Result<()> {
     let Some(dir) = stage_cli::open_request(request)? else {
         return Ok(());
     };
+    if let Some(advice) = args.batch_norm_advice() {
+        tracing::warn!("{advice}");
+    }
     let steps = training
         .run(dir.path(), &dir.partial()?)
         .with_context(|| format!("training into {} did not end", output.display()))?;

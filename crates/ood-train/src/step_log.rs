@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use artifacts::tables::{read_table, schema, write_table};
 use polars::prelude::{Column, DataFrame};
 
@@ -45,7 +45,7 @@ pub(crate) fn write(path: &Path, rows: &[Row]) -> Result<()> {
 /// holds.
 ///
 /// # Errors
-/// Returns an error if the file is damaged.
+/// Returns an error if the file is damaged, or holds a value that no training logs; it names the file and the row.
 pub(crate) fn read_until(path: &Path, step: usize) -> Result<Vec<Row>> {
     if !path.exists() {
         return Ok(Vec::new());
@@ -56,19 +56,43 @@ pub(crate) fn read_until(path: &Path, step: usize) -> Result<Vec<Row>> {
     let unknown = values(&frame, "loss_out")?;
     let distilled = values(&frame, "loss_distilled")?;
     let learning_rates = values(&frame, "learning_rate")?;
-    Ok((0..steps.len())
-        .filter(|&i| steps[i] as usize <= step)
-        .map(|i| Row {
-            step: steps[i],
-            epoch: epochs[i],
-            losses: Losses {
-                known: known[i],
-                unknown: unknown[i],
-                distilled: distilled[i],
-            },
-            learning_rate: learning_rates[i],
-        })
-        .collect())
+    let rows = (0..steps.len()).map(|i| Row {
+        step: steps[i],
+        epoch: epochs[i],
+        losses: Losses {
+            known: known[i],
+            unknown: unknown[i],
+            distilled: distilled[i],
+        },
+        learning_rate: learning_rates[i],
+    });
+    let mut rows: Vec<Row> = rows.collect();
+    for (i, row) in rows.iter().enumerate() {
+        check(row).with_context(|| format!("{}, row {}", path.display(), i + 1))?;
+    }
+    rows.retain(|row| row.step as usize <= step);
+    Ok(rows)
+}
+
+/// A chart has no place for values that are infinite or no numbers, and a training that has them ends before it logs them.
+fn check(row: &Row) -> Result<()> {
+    let largest = f64::from(f32::MAX);
+    for (name, value) in [
+        ("loss_in", row.losses.known),
+        ("loss_out", row.losses.unknown),
+        ("loss_distilled", row.losses.distilled),
+    ] {
+        ensure!(
+            (-largest..=largest).contains(&value),
+            "{name} is {value}, not a finite number of 32 bits"
+        );
+    }
+    ensure!(
+        row.learning_rate.is_finite(),
+        "learning_rate is {}, not a finite number",
+        row.learning_rate
+    );
+    Ok(())
 }
 
 fn counts(frame: &DataFrame, name: &str) -> Result<Vec<u32>> {
@@ -77,4 +101,34 @@ fn counts(frame: &DataFrame, name: &str) -> Result<Vec<u32>> {
 
 fn values(frame: &DataFrame, name: &str) -> Result<Vec<f64>> {
     Ok(frame.column(name)?.f64()?.into_no_null_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_no_training_logs_are_refused_with_their_row() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("log.parquet");
+        let good = Row {
+            step: 1,
+            epoch: 0,
+            losses: Losses::default(),
+            learning_rate: 1e-5,
+        };
+        write(&path, &[good, Row { step: 2, ..good }])?;
+        assert_eq!(read_until(&path, 1)?, [good]);
+        for value in [f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e300] {
+            let mut bad = Row { step: 2, ..good };
+            bad.losses.unknown = value;
+            write(&path, &[good, bad])?;
+            let error = format!("{:#}", read_until(&path, 9).expect_err("a bad value"));
+            assert!(
+                error.contains("log.parquet, row 2: loss_out is "),
+                "{error}"
+            );
+        }
+        Ok(())
+    }
 }

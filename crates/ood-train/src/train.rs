@@ -28,6 +28,7 @@ pub(crate) struct Training<'a> {
     args: &'a Args,
     learner: Learner,
     normalization: Normalization,
+    length: Length,
     mix: Mix,
     validation: Option<Validation>,
 }
@@ -42,11 +43,19 @@ impl<'a> Training<'a> {
         let normalization = initial.checkpoint.normalization;
         let learner = Learner::new(args, initial)?;
         args.data.check_crop(learner.network().size_multiple())?;
+        let mix = Mix::open(&args.data, &args.augmentation, args.seed)?;
+        ensure!(
+            args.objective.ood_weight == 0.0 || mix.has_unknown(),
+            "--ood-fraction {} of {} is less than one proxy image: there is nothing unknown to train on; pass a larger --ood-fraction, or --paste",
+            args.data.ood_fraction,
+            args.data.labels.display()
+        );
         Ok(Self {
             args,
             learner,
             normalization,
-            mix: Mix::open(&args.data, &args.augmentation, args.seed)?,
+            length: Length::new(args, mix.epoch_len())?,
+            mix,
             validation: Validation::open(&args.validation, normalization)?,
         })
     }
@@ -57,8 +66,7 @@ impl<'a> Training<'a> {
     /// # Errors
     /// Returns an error if the training diverges or is interrupted, an image cannot be used, or a file cannot be written.
     pub(crate) fn run(self, output: &Path, saved: &Path) -> Result<usize> {
-        let (args, mut learner) = (self.args, self.learner);
-        let length = Length::new(args, self.mix.epoch_len());
+        let (args, length, mut learner) = (self.args, self.length, self.learner);
         let first = restore_last(&mut learner, saved)?;
         if first == 0 {
             preview::write(output, &self.mix, length.crops_per_step * length.steps)?;
@@ -104,8 +112,13 @@ impl<'a> Training<'a> {
             }
             ensure!(
                 !is_stopped || is_last,
-                "stopped after step {done} of {}; the same command goes on from there",
-                length.steps
+                "stopped after step {done} of {}; the same command{} goes on from there",
+                length.steps,
+                if args.common.force {
+                    " without --force"
+                } else {
+                    ""
+                }
             );
         }
         progress.finish();
@@ -125,15 +138,15 @@ struct Length {
 }
 
 impl Length {
-    fn new(args: &Args, crops_per_epoch: usize) -> Self {
+    fn new(args: &Args, crops_per_epoch: usize) -> Result<Self> {
         let crops_per_step = args.data.batch_size * args.schedule.accumulate;
         let steps_per_epoch = crops_per_epoch.div_ceil(crops_per_step);
-        Self {
-            steps: args.schedule.num_steps(crops_per_epoch, crops_per_step),
+        Ok(Self {
+            steps: args.schedule.num_steps(crops_per_epoch, crops_per_step)?,
             crops_per_step,
             crops_per_epoch,
             steps_between_validations: args.validation.val_every.unwrap_or(steps_per_epoch),
-        }
+        })
     }
 
     /// What is logged of `step`, counted from 0.

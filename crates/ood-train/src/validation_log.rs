@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use artifacts::tables::{read_table, schema, write_table};
 use polars::prelude::{Column, DataFrame};
 
@@ -26,7 +26,7 @@ pub(crate) fn write(path: &Path, runs: &[ValidationRun]) -> Result<()> {
 /// Reads the runs up to `step`, none if there is no file.
 ///
 /// # Errors
-/// Returns an error if the file is damaged.
+/// Returns an error if the file is damaged, or holds a metric outside of [0, 1]; it names the file and the row.
 pub(crate) fn read_until(path: &Path, step: usize) -> Result<Vec<ValidationRun>> {
     if !path.exists() {
         return Ok(Vec::new());
@@ -43,5 +43,49 @@ pub(crate) fn read_until(path: &Path, step: usize) -> Result<Vec<ValidationRun>>
         step,
         metrics: Metrics::from_values(values),
     });
-    Ok(runs.filter(|run| run.step as usize <= step).collect())
+    let mut runs: Vec<ValidationRun> = runs.collect();
+    for (i, run) in runs.iter().enumerate() {
+        check(&run.metrics).with_context(|| format!("{}, row {}", path.display(), i + 1))?;
+    }
+    runs.retain(|run| run.step as usize <= step);
+    Ok(runs)
+}
+
+fn check(metrics: &Metrics) -> Result<()> {
+    for (name, value) in metrics.available() {
+        ensure!(
+            (0.0..=1.0).contains(&value),
+            "{name} is {value}, not a number from 0 to 1"
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_that_are_no_shares_are_refused_with_their_row() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("validation.parquet");
+        let run = |step, auprc| ValidationRun {
+            step,
+            metrics: Metrics {
+                auprc: Some(auprc),
+                ..Metrics::default()
+            },
+        };
+        write(&path, &[run(2, 0.0), run(4, 1.0)])?;
+        assert_eq!(read_until(&path, 3)?, [run(2, 0.0)]);
+        for value in [f64::INFINITY, f64::NAN, -0.5, 1.5] {
+            write(&path, &[run(2, 0.5), run(4, value)])?;
+            let error = format!("{:#}", read_until(&path, 9).expect_err("a bad value"));
+            assert!(
+                error.contains("validation.parquet, row 2: auprc is "),
+                "{error}"
+            );
+        }
+        Ok(())
+    }
 }

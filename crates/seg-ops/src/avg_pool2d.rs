@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use crate::{
     composed,
-    geometry::output_extent,
+    geometry::{ensure_lengths, output_extent},
     kernels::memory::par_fill,
     storage::{is_native, require_float, slice, with_slices},
 };
@@ -56,6 +56,7 @@ pub fn adaptive_avg_pool2d(x: &Tensor, output_size: (usize, usize)) -> Result<Te
             x.shape()
         );
     }
+    ensure_lengths(&[output_size.0, output_size.1])?;
     apply(
         "adaptive_avg_pool2d",
         x,

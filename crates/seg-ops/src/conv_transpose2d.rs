@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 use crate::{
     composed,
     conv2d::{check_bias, like},
-    geometry::{Geometry, reach},
+    geometry::{Geometry, ensure_lengths, reach},
     kernels::{convolution, epilogue::Epilogue, isa::Isa},
     storage::{is_native, require_float, slice, with_slices},
     sums::channel_sums,
@@ -124,6 +124,7 @@ fn result_extent(
             "input {input}, kernel {kernel}, stride {stride} and dilation {dilation} must be at least 1"
         );
     }
+    ensure_lengths(&[input, kernel, stride, padding, dilation])?;
     if output_padding >= stride.max(dilation) {
         bail!(
             "output padding {output_padding} must be less than stride {stride} or dilation {dilation}"

@@ -56,10 +56,25 @@ pub(crate) fn reach(kernel: usize, dilation: usize) -> usize {
     dilation * (kernel - 1) + 1
 }
 
+/// Longest side, kernel, stride, padding or dilation. No picture comes near to it, and sums and products of two such numbers
+/// cannot overflow.
+pub(crate) const MAX_LENGTH: usize = 1 << 24;
+
+/// Refuses numbers that are greater than [`MAX_LENGTH`].
+///
+/// # Errors
+/// Returns an error that names the number.
+pub(crate) fn ensure_lengths(lengths: &[usize]) -> Result<()> {
+    match lengths.iter().find(|&&length| length > MAX_LENGTH) {
+        Some(length) => bail!("{length} pixels along one axis are more than {MAX_LENGTH}"),
+        None => Ok(()),
+    }
+}
+
 /// Number of kernel positions along one axis.
 ///
 /// # Errors
-/// Returns an error if the kernel does not fit into the padded input.
+/// Returns an error if the kernel does not fit into the padded input, or a number is out of range.
 pub(crate) fn output_extent(
     input: usize,
     kernel: usize,
@@ -70,6 +85,7 @@ pub(crate) fn output_extent(
     if kernel == 0 || stride == 0 || dilation == 0 {
         bail!("kernel {kernel}, stride {stride} and dilation {dilation} must be at least 1");
     }
+    ensure_lengths(&[input, kernel, stride, padding, dilation])?;
     let reach = reach(kernel, dilation);
     if input + 2 * padding < reach {
         bail!(
@@ -77,4 +93,25 @@ pub(crate) fn output_extent(
         );
     }
     Ok((input + 2 * padding - reach) / stride + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absurd_numbers_are_refused_and_do_not_wrap() {
+        let huge = usize::MAX / 2;
+        for [input, kernel, stride, padding, dilation] in [
+            [huge, 3, 1, 1, 1],
+            [8, 3, 1, 1, huge],
+            [8, huge, 1, 1, 3],
+            [8, 3, 1, huge + 4, 1],
+        ] {
+            let error = output_extent(input, kernel, stride, padding, dilation);
+            let error = error.expect_err("out of range").to_string();
+            assert!(error.contains("are more than"), "{error}");
+        }
+        assert_eq!(output_extent(8, 3, 2, 1, 1).ok(), Some(4));
+    }
 }

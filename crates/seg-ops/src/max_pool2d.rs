@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::{
     composed,
+    geometry::ensure_lengths,
     kernels::{
         isa::{Isa, kernel},
         memory::{copy_every, par_fill},
@@ -96,6 +97,7 @@ pub fn max_unpool2d(x: &Tensor, indices: &Tensor, output_size: (usize, usize)) -
         );
     }
     require_native("max_unpool2d", x)?;
+    ensure_lengths(&[output_size.0, output_size.1])?;
     x.contiguous()?.apply_op2(
         &indices.contiguous()?,
         Scatter {

@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use crate::{
     composed,
+    geometry::ensure_lengths,
     kernels::{
         isa::{Isa, kernel},
         memory::{par_fill, with_scratch},
@@ -44,6 +45,7 @@ pub fn upsample_bilinear2d(
             x.shape()
         );
     }
+    ensure_lengths(&[output_size.0, output_size.1])?;
     let rows = samples(h, output_size.0, align_corners);
     let columns = samples(w, output_size.1, align_corners);
     if !is_native(x) {

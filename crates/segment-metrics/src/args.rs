@@ -7,7 +7,7 @@ use artifacts::score::Score;
 use artifacts::track::Track;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
-use stage_cli::{Common, Subset, one_of};
+use stage_cli::{Common, KeepGoing, Subset, one_of};
 
 use crate::analysis::Segmentation;
 
@@ -92,6 +92,10 @@ pub struct MeasureArgs {
     #[command(flatten, next_help_heading = "Samples")]
     #[serde(flatten)]
     pub subset: Subset,
+    /// Whether samples that cannot be read are left out.
+    #[command(flatten, next_help_heading = "Samples")]
+    #[serde(flatten)]
+    pub keep_going: KeepGoing,
     /// Write `reference_segments.csv` and `reference_objects.csv` too: the tables with the column names of the paper's code.
     #[arg(long, help_heading = "Files")]
     pub compat_names: bool,
@@ -180,11 +184,15 @@ impl MeasureArgs {
             let score = self.thresholds.score;
             ensure!(
                 given.is_some() || score == Score::Entropy,
-                "--score {} has no usual threshold: give one with --entropy-threshold (it applies to this score), or --track to take the one with the best F1",
-                score.name()
+                "--score {} has no usual threshold ({}): give one with --entropy-threshold, which applies to this score; a call with --track {} takes and prints the one with the best F1",
+                score.name(),
+                range(score),
+                Track::Obstacle.name()
             );
             *given = given.or(Some(ENTROPY_THRESHOLD));
         }
+        resolved.thresholds.warn_if_useless();
+        let given = resolved.thresholds.entropy_threshold;
         ensure!(
             given.is_some() || self.subset.shard.count == 1,
             "--track finds the threshold of all samples, which shard {} does not have: give it with --entropy-threshold",
@@ -205,7 +213,39 @@ impl MeasureArgs {
     }
 }
 
+/// Which values a score has, in words.
+fn range(score: Score) -> &'static str {
+    match score {
+        Score::Entropy => "it is in [0, 1], 1 where all classes are as likely",
+        Score::MaxSoftmax => "it is 1 minus the largest probability, in [0, 1]",
+        Score::Margin => "it is 1 minus the largest probability plus the second largest, in [0, 1]",
+        Score::MaxLogit => "it is the negated largest logit, any number, mostly from -100 to 0",
+        Score::Energy => {
+            "it is the negated ln of the sum of exp(logit), any number, mostly from -100 to 0"
+        }
+    }
+}
+
 impl ThresholdArgs {
+    /// Says which thresholds flag all pixels or none, whatever they show.
+    fn warn_if_useless(&self) {
+        if self.score.is_signed() {
+            return;
+        }
+        for &t in self.entropy_threshold.iter().chain(&self.thresholds) {
+            let flagged = match t {
+                t if t > 1.0 => "no pixel",
+                t if t <= 0.0 => "every pixel",
+                _ => continue,
+            };
+            tracing::warn!(
+                "the threshold {t} flags {flagged}: --score {} ({})",
+                self.score.name(),
+                range(self.score)
+            );
+        }
+    }
+
     fn check(&self) -> Result<()> {
         ensure!(
             !self.entropy_threshold.is_some_and(f64::is_nan),

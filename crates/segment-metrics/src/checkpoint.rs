@@ -111,6 +111,19 @@ impl Checkpoint {
         self.states[i] = State::Measured(hash);
     }
 
+    /// Leaves out sample `i`, which cannot be used.
+    ///
+    /// # Errors
+    /// Returns an error if its counts are part of the sums, from which they cannot be taken.
+    pub fn leave_out(&mut self, i: usize) -> Result<()> {
+        ensure!(
+            !matches!(self.states[i], State::Measured(_)),
+            "an interrupted call counted its pixels"
+        );
+        self.states[i] = State::Left;
+        Ok(())
+    }
+
     /// Adds the counts of sample `i` if [`write_image`] left them in its folder `dir`, undamaged.
     ///
     /// # Errors

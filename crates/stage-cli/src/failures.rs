@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use artifacts::atomic::write_bytes;
+use artifacts::index::Index;
 use artifacts::stage_dir::StageDir;
 use clap::Args;
 use serde::Serialize;
@@ -21,6 +22,9 @@ pub const FAILED_CSV: &str = "failed.csv";
 /// Exit status of a stage that finished without some of its inputs.
 pub const EXIT_SOME_FAILED: u8 = 3;
 
+/// What to do about an input that failed.
+const ADVICE: &str = "--keep-going leaves out images that cannot be used, and lists them";
+
 /// Name of the count in the manifest.
 pub(crate) const COUNT: &str = "failed";
 
@@ -32,6 +36,21 @@ pub struct KeepGoing {
     #[arg(long)]
     #[serde(skip)]
     pub keep_going: bool,
+}
+
+impl KeepGoing {
+    /// Reads the index in a label stage's directory. That an image changed is an error here, unless the stage goes on: it then
+    /// finds out by [`Index::check_image`] which one it is.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Index::read`], or of [`Index::read_alone`] if the stage goes on.
+    pub fn read_index(self, labels: &Path) -> Result<Index> {
+        if self.keep_going {
+            Index::read_alone(labels)
+        } else {
+            Index::read(labels)
+        }
+    }
 }
 
 /// The inputs that failed so far; may be used from several threads.
@@ -61,7 +80,38 @@ impl Failures {
                 self.add(input, &error);
                 Ok(None)
             }
-            Err(error) => Err(error),
+            Err(error) => Err(anyhow!("{}; {ADVICE}", one_line(&error))),
+        }
+    }
+
+    /// What passed a check of all inputs before the work, so that a broken one is found in seconds rather than after hours. Each
+    /// is given with its name.
+    ///
+    /// # Errors
+    /// Returns an error that says how many failed, and the first one's error, if the stage does not go on after errors.
+    pub fn check_all<T>(
+        &self,
+        inputs: impl IntoIterator<Item = (String, Result<T>)>,
+    ) -> Result<Vec<T>> {
+        let (mut usable, mut n_failed, mut first) = (Vec::new(), 0, None);
+        for (name, result) in inputs {
+            match result {
+                Ok(value) => usable.push(value),
+                Err(error) if self.keep_going => self.add(&name, &error),
+                Err(error) => {
+                    n_failed += 1;
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        let Some(first) = first else {
+            return Ok(usable);
+        };
+        let total = usable.len() + n_failed;
+        let first = one_line(&first);
+        match n_failed {
+            1 => bail!("{first}; {ADVICE}"),
+            _ => bail!("{n_failed} of {total} images cannot be used, the first: {first}; {ADVICE}"),
         }
     }
 
@@ -72,14 +122,22 @@ impl Failures {
         errors.insert(input.to_owned(), error);
     }
 
+    /// The inputs that failed so far with their errors, by name.
+    pub fn so_far(&self) -> BTreeMap<String, String> {
+        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        errors.clone()
+    }
+
     /// Finishes the output as [`StageDir::finish`] does, with [`FAILED_CSV`] if there were failures.
     ///
     /// # Errors
     /// Returns the errors of [`StageDir::finish`]; and [`SomeFailed`], after the output is complete, if there were failures.
-    pub fn finish(self, dir: StageDir, counts: &[(&str, u64)]) -> Result<()> {
-        let errors = self.errors.into_inner();
-        let errors = errors.unwrap_or_else(PoisonError::into_inner);
+    pub fn finish(&self, dir: StageDir, counts: &[(&str, u64)]) -> Result<()> {
+        let errors = self.so_far();
+        let path = dir.path().join(FAILED_CSV);
         if errors.is_empty() {
+            // of a call that was interrupted at its end, after which the inputs were mended
+            let _ = std::fs::remove_file(path);
             dir.finish(counts)?;
             return Ok(());
         }
@@ -88,8 +146,10 @@ impl Failures {
         for (input, error) in &errors {
             table.write_record([input, error])?;
         }
-        let table = table.into_inner().context("could not format the failures")?;
-        write_bytes(&dir.path().join(FAILED_CSV), &table)?;
+        let table = table
+            .into_inner()
+            .context("could not format the failures")?;
+        write_bytes(&path, &table)?;
         let failed = errors.len() as u64;
         let output = dir.output().to_owned();
         dir.finish(&[counts, &[(COUNT, failed)]].concat())?;
@@ -105,7 +165,7 @@ impl SomeFailed {
     pub(crate) fn new(output: &Path, failed: u64) -> Self {
         let list = output.join(FAILED_CSV);
         Self(format!(
-            "{} is complete but for {failed} of its inputs, which are listed with their errors in {}; mend them and call again with --force",
+            "{} is complete but for {failed} of its inputs, which are listed with their errors in {}; mend them and call again (--force makes everything again)",
             output.display(),
             list.display()
         ))

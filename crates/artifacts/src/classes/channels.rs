@@ -191,7 +191,10 @@ impl ChannelTable {
         let order = self.canonical_order()?;
         Ok(Self {
             classes: self.classes.clone(),
-            channels: order.iter().map(|&channel| self.channels[channel]).collect(),
+            channels: order
+                .iter()
+                .map(|&channel| self.channels[channel])
+                .collect(),
         })
     }
 }

@@ -261,10 +261,12 @@ mod tests {
     #[test]
     fn every_shipped_set_can_be_used_and_has_the_name_of_its_file() -> Result<()> {
         let sets = ClassSet::shipped()?;
-        assert!(sets.iter().map(|s| &s.name).eq(shipped::names()
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-            .iter()));
+        assert!(
+            sets.iter().map(|s| &s.name).eq(shipped::names()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+                .iter())
+        );
         let cityscapes = ClassSet::cityscapes()?;
         assert_eq!(cityscapes.len(), 19);
         assert_eq!(cityscapes.position("bicycle"), Some(18));
@@ -274,7 +276,9 @@ mod tests {
 
     #[test]
     fn a_set_survives_json() -> Result<()> {
-        let own = set(r##"{ name = "a", color = "#0102ff" }, { name = "b", color = "#000000", id = 7, category = "c" }"##)?;
+        let own = set(
+            r##"{ name = "a", color = "#0102ff" }, { name = "b", color = "#000000", id = 7, category = "c" }"##,
+        )?;
         let text = serde_json::to_string(&own)?;
         assert!(text.contains("#0102FF"), "{text}");
         assert_eq!(serde_json::from_str::<ClassSet>(&text)?, own);

@@ -64,9 +64,11 @@ fn compare(name: &str, earlier: &Value, asked: &Value, all: &mut Vec<String>) {
             compare(&name, a, b, all);
         }
     } else {
+        // groups of flags are members of their own in the manifest, but flags have no group
+        let flag = name.rsplit('.').next().unwrap_or(name);
         all.push(format!(
             "--{} {}, asked for {}",
-            name.replace('_', "-"),
+            flag.replace('_', "-"),
             text(earlier),
             text(asked)
         ));
@@ -164,7 +166,7 @@ mod tests {
                 "--ood-weight 0.9, asked for 0.5",
                 "--shard 0/1, asked for 1/2",
                 "--size not given, asked for 8x4",
-                "--track.min-size 3, asked for 4",
+                "--min-size 3, asked for 4",
             ]
         );
     }

@@ -8,7 +8,7 @@
 //! |---|---|---|---|
 //! | new | `OUTPUT/` is absent or empty | starts | starts |
 //! | begun | `in-progress/` without `work.json` | starts | starts |
-//! | at work | `in-progress/work.json`, some files | continues with the files that are there | discards `in-progress/` and starts, or refuses (see [`Replacing`]) |
+//! | at work | `in-progress/work.json`, some files | continues with the files that are there | discards `in-progress/` and starts, or refuses (see [`Replacing`]); continues if nothing but [`Request::listings`] changed |
 //! | ready | `in-progress/manifest.json`, all files | moves the files (below) | moves the files, then as if complete |
 //! | complete | `manifest.json`, all files | has nothing to do | starts beside the result, or refuses (see [`Replacing`]) |
 //!
@@ -76,6 +76,8 @@ pub struct StageDir {
     work: PathBuf,
     manifest: Manifest,
     earlier: Option<Manifest>,
+    grown_from: Option<Manifest>,
+    interrupted: Option<Manifest>,
     reads: Vec<PathBuf>,
     started: Instant,
     _lock: Lock,
@@ -103,6 +105,9 @@ pub struct Request<'a> {
     pub force: bool,
     /// Whether the result of other work may be replaced.
     pub replacing: Replacing,
+    /// Names of the inputs that list items, such as the images of a folder, each of which has files of its own in the result.
+    /// Work that differs in nothing else goes on from what there is: see [`StageDir::grown_from`] and [`StageDir::interrupted`].
+    pub listings: &'a [&'a str],
 }
 
 impl<'a> Request<'a> {
@@ -120,8 +125,33 @@ impl<'a> Request<'a> {
         inputs: &[(&str, &Path)],
         force: bool,
     ) -> Result<Self> {
+        Self::of_inputs(output, stage, arguments, inputs, force, Input::of)
+    }
+
+    /// The same for a stage that goes on after inputs that cannot be used: see [`Input::as_found`].
+    ///
+    /// # Errors
+    /// Returns an error if an input is missing or incomplete.
+    pub fn as_found(
+        output: &'a Path,
+        stage: &str,
+        arguments: &impl Serialize,
+        inputs: &[(&str, &Path)],
+        force: bool,
+    ) -> Result<Self> {
+        Self::of_inputs(output, stage, arguments, inputs, force, Input::as_found)
+    }
+
+    fn of_inputs(
+        output: &'a Path,
+        stage: &str,
+        arguments: &impl Serialize,
+        inputs: &[(&str, &Path)],
+        force: bool,
+        of: fn(&Path) -> Result<Input>,
+    ) -> Result<Self> {
         let hashed = inputs.iter().map(|&(name, file)| {
-            let input = Input::of(file).with_context(|| format!("--{name} cannot be used"))?;
+            let input = of(file).with_context(|| format!("--{name} cannot be used"))?;
             Ok((name.to_owned(), input))
         });
         let hashed = hashed.collect::<Result<BTreeMap<_, _>>>()?;
@@ -131,6 +161,7 @@ impl<'a> Request<'a> {
             reads: inputs.iter().map(|&(_, path)| path.to_owned()).collect(),
             force,
             replacing: Replacing::Freely,
+            listings: &[],
         })
     }
 }
@@ -148,6 +179,7 @@ impl StageDir {
             reads,
             force,
             replacing,
+            listings,
         } = request;
         for input in &reads {
             ensure_apart(output, input)?;
@@ -175,14 +207,21 @@ impl StageDir {
             some_of(&foreign)
         );
         if let Some(earlier) = &earlier {
-            may_replace(output, earlier, &work, force, replacing)?;
+            // work that has begun was allowed to, with `force` if need be, which would start it anew
+            let is_agreed = force || has_begun(&in_progress, &work);
+            may_replace(output, earlier, &work, is_agreed, replacing)?;
         }
-        prepare_work(&in_progress, &work, force, replacing)?;
+        let interrupted = prepare_work(&in_progress, &work, force, replacing, listings)?;
+        let grown_from = earlier.as_ref().filter(|earlier| {
+            !force && !listings.is_empty() && earlier.same_work_but(&work, listings)
+        });
         Ok(Opened::Work(Box::new(Self {
             output: output.to_owned(),
             work: in_progress,
             manifest: work,
+            grown_from: grown_from.cloned(),
             earlier,
+            interrupted,
             reads,
             started: Instant::now(),
             _lock: lock,
@@ -202,6 +241,25 @@ impl StageDir {
     /// The manifest of the result that is being replaced, whose files are still whole in [`output`](Self::output).
     pub fn earlier(&self) -> Option<&Manifest> {
         self.earlier.as_ref()
+    }
+
+    /// The earlier result, if nothing but [`Request::listings`] changed since (or files of it are gone): what was made of items
+    /// that are still the same can be taken over. `None` if everything is to be made again, with `--force`.
+    pub fn grown_from(&self) -> Option<&Manifest> {
+        self.grown_from.as_ref()
+    }
+
+    /// The work whose files are in [`path`](Self::path), if it was interrupted and nothing but [`Request::listings`] changed
+    /// since. The stage removes the files of items that are not the same; all others can be kept.
+    pub fn interrupted(&self) -> Option<&Manifest> {
+        self.interrupted.as_ref()
+    }
+
+    /// Whether the earlier result lists a file that is still there in its size.
+    pub fn is_whole(&self, file: &str) -> bool {
+        let listed = self.earlier.as_ref().and_then(|e| e.files.get(file));
+        let found = fs::metadata(self.output.join(file)).map(|m| m.len());
+        listed.is_some_and(|&bytes| found.is_ok_and(|found| found == bytes))
     }
 
     /// Takes a file of the earlier result over into the new one, under the same name relative to the directory. Nothing is copied
@@ -266,7 +324,8 @@ impl StageDir {
     fn ensure_inputs_are_the_same(&self) -> Result<()> {
         let read = |input: &&Input| self.reads.contains(&input.path);
         for (name, input) in self.manifest.inputs.iter().filter(|(_, input)| read(input)) {
-            let now = Input::of(&input.path).with_context(|| format!("--{name} is gone"))?;
+            // files that were damaged before the work began are no change
+            let now = Input::as_found(&input.path).with_context(|| format!("--{name} is gone"))?;
             ensure!(
                 now.blake3 == input.blake3,
                 "{} changed while it was read: call again with --force",
@@ -275,6 +334,17 @@ impl StageDir {
         }
         Ok(())
     }
+}
+
+/// Where the manifests of an output directory may be: of its result, of work in progress, and of work that is ready.
+pub(crate) fn manifests(output: &Path) -> impl Iterator<Item = PathBuf> {
+    let in_progress = output.join(IN_PROGRESS);
+    [
+        output.join(FILE_NAME),
+        in_progress.join(WORK),
+        in_progress.join(FILE_NAME),
+    ]
+    .into_iter()
 }
 
 /// The manifest of `output` if it is complete, was made by the same work, and its files are still there.
@@ -324,20 +394,26 @@ fn read_earlier(output: &Path) -> Result<Option<Manifest>> {
     Ok(Some(manifest))
 }
 
+/// Whether `dir` holds files of the same work, which was interrupted.
+fn has_begun(dir: &Path, work: &Manifest) -> bool {
+    Manifest::read_file(&dir.join(WORK)).is_ok_and(|begun| begun.same_work(work))
+}
+
 /// Says what the result in `output` differs by from that of the work, if it may be replaced.
 fn may_replace(
     output: &Path,
     earlier: &Manifest,
     work: &Manifest,
-    force: bool,
+    is_agreed: bool,
     replacing: Replacing,
 ) -> Result<()> {
-    if force || earlier.same_work(work) {
+    if earlier.same_work(work) {
         return Ok(());
     }
     let differences = differences(earlier, work);
     let is_other_shard = earlier.arguments.get("shard") != work.arguments.get("shard");
     let is_allowed = match replacing {
+        _ if is_agreed => true,
         _ if is_other_shard => false,
         Replacing::Freely => true,
         Replacing::SameArguments => earlier.same_arguments(work),
@@ -357,33 +433,44 @@ fn may_replace(
     Ok(())
 }
 
-/// Leaves in `dir` the files of the same work and its `work.json`.
-fn prepare_work(dir: &Path, work: &Manifest, force: bool, replacing: Replacing) -> Result<()> {
+/// Leaves in `dir` the files of the same work and its `work.json`. Returns the interrupted work that goes on although its
+/// listings changed.
+fn prepare_work(
+    dir: &Path,
+    work: &Manifest,
+    force: bool,
+    replacing: Replacing,
+    listings: &[&str],
+) -> Result<Option<Manifest>> {
     let path = dir.join(WORK);
+    let begun = Manifest::read_file(&path);
+    if let Ok(begun) = begun
+        && !force
+    {
+        if begun.same_work(work) {
+            return remove_temporaries(dir).map(|()| None);
+        }
+        if !listings.is_empty() && begun.same_work_but(work, listings) {
+            remove_temporaries(dir)?;
+            work.write_file(&path)?;
+            return Ok(Some(begun));
+        }
+        let differences = differences(&begun, work).join("; ");
+        ensure!(
+            replacing != Replacing::WithForce,
+            "{} was interrupted with {differences}: finish it with the same arguments, choose another --output, or discard it with --force",
+            dir.display()
+        );
+        tracing::info!("discarding work that was interrupted with {differences}");
+    }
     if path.exists() {
-        let begun = Manifest::read_file(&path);
-        let is_same = begun.as_ref().is_ok_and(|begun| begun.same_work(work));
-        if is_same && !force {
-            return remove_temporaries(dir);
-        }
-        if let Ok(begun) = begun
-            && !is_same
-            && !force
-        {
-            let differences = differences(&begun, work).join("; ");
-            ensure!(
-                replacing != Replacing::WithForce,
-                "{} was interrupted with {differences}: finish it with the same arguments, choose another --output, or discard it with --force",
-                dir.display()
-            );
-            tracing::info!("discarding work that was interrupted with {differences}");
-        }
         // first, so that an interruption here leaves a folder without work
         fs::remove_file(&path).with_context(|| format!("could not remove {}", path.display()))?;
     }
     swap::remove_folder(dir)?;
     create_dir(dir)?;
-    work.write_file(&path)
+    work.write_file(&path)?;
+    Ok(None)
 }
 
 /// Refuses an output that is an input, or inside of one, or around one.

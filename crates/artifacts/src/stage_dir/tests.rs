@@ -304,6 +304,13 @@ fn valuable_results_are_replaced_with_force_alone() -> Result<()> {
     );
     fs::write(toy.input(), "1")?;
     assert!(is_done(&toy.open(1)?) && toy.is_whole(1));
+    // once begun with --force, the same work goes on without it
+    let dir = work(toy.open_as(3, true, Replacing::WithForce)?);
+    fs::write(dir.path().join("table"), "half")?;
+    drop(dir); // interrupted
+    let dir = work(toy.open_as(3, false, Replacing::WithForce)?);
+    assert!(dir.path().join("table").exists() && toy.is_whole(1));
+    drop(dir);
     // interrupted work is as valuable
     let other = Toy::new()?;
     drop(work(other.open(1)?));

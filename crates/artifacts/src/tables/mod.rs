@@ -2,8 +2,11 @@
 //!
 //! Rows are sorted by their keys, so that the same results are the same bytes.
 
+mod checksum;
 pub mod columns;
 pub mod features;
+mod guard;
+mod pages;
 mod parquet;
 pub mod schema;
 mod thresholds;

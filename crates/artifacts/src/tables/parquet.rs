@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use polars::prelude::{
@@ -10,7 +11,10 @@ use polars::prelude::{
 };
 use polars_parquet::write::schema_to_metadata_key;
 
+use super::checksum::{self, Sealing};
 use super::columns::ADJUSTED_IOU;
+use super::guard::without_panics;
+use super::pages::check_pages;
 use super::schema::{Field, Table};
 use crate::atomic::write_atomic;
 
@@ -37,7 +41,8 @@ fn arrow_schema(schema: &Schema) -> (String, String) {
     (entry.key, entry.value.unwrap_or_default())
 }
 
-/// Writes `frame` atomically as zstd-compressed parquet, with the table's name and version in the metadata.
+/// Writes `frame` atomically as zstd-compressed parquet, with the table's name and version in the metadata and a checksum before
+/// them.
 ///
 /// # Errors
 /// Returns an error if the frame lacks a column of the table or has one of another type, or if the file cannot be written.
@@ -73,7 +78,9 @@ pub fn write_table_parts(
     write_atomic(path, |w| {
         let mut rows = parts.next().context("there is no part")??;
         metadata.insert(0, arrow_schema(rows.schema()));
-        let mut writer = ParquetWriter::new(w)
+        let is_footer = AtomicBool::new(false);
+        let mut sealing = Sealing::new(w, &is_footer);
+        let mut writer = ParquetWriter::new(&mut sealing)
             .with_compression(ParquetCompression::Zstd(None))
             .with_key_value_metadata(Some(KeyValueMetadata::from_static(metadata)))
             .set_parallel(false)
@@ -95,8 +102,10 @@ pub fn write_table_parts(
             write(group)?;
             rows = rest;
         }
+        is_footer.store(true, Ordering::Relaxed);
         writer.finish()?;
-        Ok(())
+        drop(writer);
+        sealing.finish()
     })
 }
 
@@ -109,6 +118,7 @@ const RENAMED: [(&str, &str); 1] = [("siou", ADJUSTED_IOU)];
 /// Returns an error if the file does not exist (the message names the stage that writes it), is damaged, has another format version,
 /// or lacks a column.
 pub fn read_table(path: &Path, table: &Table) -> Result<DataFrame> {
+    verify(path, table)?;
     read_rows(path, table, None)
 }
 
@@ -122,7 +132,9 @@ pub fn read_table_parts(
     path: &Path,
     table: &Table,
 ) -> Result<impl Iterator<Item = Result<DataFrame>> + use<>> {
-    let n_rows = reader(path, table)?.num_rows();
+    verify(path, table)?;
+    let mut reader = reader(path, table)?;
+    let n_rows = without_panics(|| Ok(reader.num_rows()?));
     let n_rows = n_rows.with_context(|| damaged(path, table))?;
     let (path, table, step) = (path.to_owned(), table.clone(), rows_per_group(table));
     // a table without rows still has columns to be checked
@@ -132,7 +144,12 @@ pub fn read_table_parts(
 
 /// Reads and checks the rows of `slice` (first row and number of rows), or all rows.
 fn read_rows(path: &Path, table: &Table, slice: Option<(usize, usize)>) -> Result<DataFrame> {
-    let rows = reader(path, table)?.with_slice(slice).finish();
+    let reader = reader(path, table)?.with_slice(slice);
+    let rows = without_panics(|| {
+        let frame = reader.finish()?;
+        check_lengths(&frame)?;
+        Ok(frame)
+    });
     let mut frame = rows.with_context(|| damaged(path, table))?;
     for (old, new) in RENAMED {
         if frame.column(old).is_ok() && table.columns.iter().any(|c| c.name == new) {
@@ -155,22 +172,36 @@ fn read_rows(path: &Path, table: &Table, slice: Option<(usize, usize)>) -> Resul
     Ok(frame)
 }
 
-fn reader(path: &Path, table: &Table) -> Result<ParquetReader<File>> {
-    let file = File::open(path).with_context(|| {
+/// Refuses files whose content is not as it was written.
+fn verify(path: &Path, table: &Table) -> Result<()> {
+    open(path, table)?;
+    without_panics(|| match checksum::verify(path)? {
+        true => Ok(()),
+        false => check_pages(path),
+    })
+    .with_context(|| damaged(path, table))
+}
+
+fn open(path: &Path, table: &Table) -> Result<File> {
+    File::open(path).with_context(|| {
         format!(
             "could not read {}: run `{}` first",
             path.display(),
             table.written_by
         )
-    })?;
-    let mut reader = ParquetReader::new(file);
-    let version = format_version(&mut reader).with_context(|| damaged(path, table))?;
+    })
+}
+
+fn reader(path: &Path, table: &Table) -> Result<ParquetReader<File>> {
+    let mut reader = ParquetReader::new(open(path, table)?);
+    let version = without_panics(|| format_version(&mut reader));
+    let version = version.with_context(|| damaged(path, table))?;
     ensure!(
         version == table.format_version(),
         "{} has format version {version}, and this program reads version {}: run `{}` again with --force",
         path.display(),
         table.format_version(),
-        table.written_by.trim_end_matches(" --force")
+        table.written_by
     );
     Ok(reader)
 }
@@ -185,10 +216,24 @@ fn format_version(reader: &mut ParquetReader<File>) -> Result<String> {
 
 fn damaged(path: &Path, table: &Table) -> String {
     format!(
-        "{} is damaged: run `{}` again",
+        "{} is damaged: run `{}` again with --force",
         path.display(),
         table.written_by
     )
+}
+
+/// Refuses tables of which a column has fewer rows than others, as damaged files have.
+fn check_lengths(frame: &DataFrame) -> Result<()> {
+    for column in frame.columns() {
+        ensure!(
+            column.len() == frame.height(),
+            "column {:?} has {} of {} rows",
+            column.name(),
+            column.len(),
+            frame.height()
+        );
+    }
+    Ok(())
 }
 
 fn check(table: &Table, frame: &DataFrame) -> Result<()> {
@@ -273,26 +318,78 @@ mod tests {
     /// The types that pyarrow and pandas take from a file: `tests/bench/open_tables.py` is the check with pyarrow itself.
     #[test]
     fn no_column_is_of_a_type_that_older_readers_refuse() -> Result<()> {
-        use polars_parquet::read::{infer_schema, read_metadata};
+        use polars_parquet::read::read_metadata;
 
         let dir = tempfile::tempdir()?;
         let table = schema::sample_pixels();
         let path = dir.path().join(table.file_name());
-        for frame in [rows(0, 5)?, rows(0, 5)?.clear()] {
+        let rows = rows(0, 5)?;
+        let types = rows.schema().to_arrow(CompatLevel::oldest());
+        let types = types.iter_values().map(|f| format!("{:?}", f.dtype));
+        let types: Vec<_> = types.collect();
+        assert!(types.iter().all(|t| !t.contains("View")), "{types:?}");
+        assert_eq!(&types[..3], ["LargeUtf8", "LargeUtf8", "UInt64"]);
+        assert!(types[9].starts_with("LargeList"), "{types:?}");
+        for frame in [rows.clone(), rows.clear()] {
             write_table(&path, &table, &frame)?;
-            let schema = infer_schema(&read_metadata(&mut File::open(&path)?)?)?;
-            let types: Vec<_> = schema
-                .iter_values()
-                .map(|f| format!("{:?}", f.dtype))
-                .collect();
-            assert!(
-                types.iter().all(|dtype| !dtype.contains("View")),
-                "{types:?}"
-            );
-            assert_eq!(&types[..3], ["LargeUtf8", "LargeUtf8", "UInt64"]);
-            assert!(types[9].starts_with("LargeList"), "{types:?}");
+            let metadata = read_metadata(&mut File::open(&path)?)?;
+            let entries = metadata.key_value_metadata().iter().flatten();
+            let of_types = entries.filter(|entry| entry.key == "ARROW:schema");
+            let found: Vec<_> = of_types.map(|entry| entry.value.clone()).collect();
+            assert_eq!(found, [Some(arrow_schema(rows.schema()).1)]);
         }
         Ok(())
+    }
+
+    /// Every byte of a small table is changed in some way, with the checksum in the file and without.
+    #[test]
+    fn damage_is_an_error_or_changes_nothing() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let table = schema::sample_pixels();
+        let path = dir.path().join(table.file_name());
+        write_table(&path, &table, &rows(0, 30)?)?;
+        let whole = read_table(&path, &table)?;
+        let sealed = std::fs::read(&path)?;
+        let unsealed = without_checksum(&sealed)?;
+        std::fs::write(&path, &unsealed)?;
+        assert!(read_table(&path, &table)?.equals_missing(&whole));
+        let (mut n_errors, mut n_changed) = (0, 0);
+        for (file, is_sealed) in [(&sealed, true), (&unsealed, false)] {
+            for (at, change) in (0..file.len()).zip([0x01, 0xFF, 0x40, 0x80].iter().cycle()) {
+                let mut damaged = file.clone();
+                damaged[at] ^= change;
+                std::fs::write(&path, damaged)?;
+                let parts = read_table_parts(&path, &table).and_then(Iterator::collect);
+                let parts: Result<Vec<_>> = parts;
+                match read_table(&path, &table) {
+                    Ok(frame) if frame.equals_missing(&whole) => assert!(parts.is_ok()),
+                    Ok(_) => {
+                        n_changed += 1;
+                        assert!(!is_sealed, "byte {at}");
+                    }
+                    Err(error) => {
+                        n_errors += 1;
+                        let text = format!("{error:#}");
+                        assert!(text.contains("again with --force"), "byte {at}: {text}");
+                    }
+                }
+            }
+        }
+        // the test means something: without a checksum, there is damage that no reader notices
+        assert!(
+            n_errors > sealed.len() && n_changed > 0,
+            "{n_errors} {n_changed}"
+        );
+        Ok(())
+    }
+
+    /// The bytes of a file as another program would write it.
+    fn without_checksum(file: &[u8]) -> Result<Vec<u8>> {
+        let (_, tail) = file.split_last_chunk::<8>().context("a footer")?;
+        let footer = 8 + u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]) as usize;
+        let at = file.len() - footer;
+        assert_eq!(&file[at - 40..at - 32], b"oodseghx");
+        Ok([&file[..at - 40], &file[at..]].concat())
     }
 
     #[test]

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use artifacts::index::check_sample_id;
 use artifacts::score::Score;
 use serde::Serialize;
-use stage_cli::{Subset, one_of};
+use stage_cli::{KeepGoing, Subset, one_of};
 
 /// Headings of the help.
 const INPUT: &str = "Input";
@@ -16,7 +16,8 @@ const BENCHMARK: &str = "Folders of the benchmark";
 /// Which scores to write, for which images and in which formats.
 #[derive(clap::Args, Clone, Debug, Serialize)]
 pub struct ExportArgs {
-    /// Logits, an output of `seg-model infer`; without --labels and --folder, all of them are exported.
+    /// Logits, an output of `seg-model infer`. Without --labels and --folder all of them are exported, and their images are those
+    /// that the network saw.
     #[arg(long, help_heading = INPUT)]
     #[serde(skip)]
     pub logits: PathBuf,
@@ -28,7 +29,7 @@ pub struct ExportArgs {
     #[arg(long, conflicts_with = "labels", help_heading = INPUT)]
     #[serde(skip)]
     pub folder: Option<PathBuf>,
-    /// Directory to write the files to, with a folder for each format.
+    /// Directory to write the files to, with a folder for each format. Those of other formats stay.
     #[arg(long, help_heading = OUTPUT)]
     #[serde(skip)]
     pub output: PathBuf,
@@ -37,21 +38,28 @@ pub struct ExportArgs {
     pub score: Score,
     /// Formats, separated by commas.
     #[arg(long, value_enum, value_delimiter = ',', required = true, help_heading = OUTPUT)]
+    #[serde(skip)]
     pub format: Vec<Format>,
     /// Upsample to the size of the image files instead of the size at which the labels were prepared.
     #[arg(long, help_heading = OUTPUT)]
     pub image_size: bool,
     /// Name of the method in the benchmark's folders.
     #[arg(long, default_value = "oodseg", value_parser = plain_name, help_heading = BENCHMARK)]
+    #[serde(skip)]
     pub method: String,
     /// Name of the data set in the benchmark's folders, such as `ObstacleTrack-validation`. The default is the name in the index,
     /// or `folder` without --labels.
     #[arg(long, value_parser = plain_name, help_heading = BENCHMARK)]
+    #[serde(skip)]
     pub dataset: Option<String>,
     /// Which of the samples to export.
     #[command(flatten, next_help_heading = INPUT)]
     #[serde(flatten)]
     pub subset: Subset,
+    /// Whether a sample that cannot be used ends the work.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub keep_going: KeepGoing,
 }
 
 /// The file format of a score map.

@@ -3,8 +3,8 @@
 //! Reads logits, and images only for overlays. `docs/ARTIFACTS.md` describes the files.
 
 mod args;
-mod folders;
 mod formats;
+mod outputs;
 mod run;
 mod samples;
 mod score_map;

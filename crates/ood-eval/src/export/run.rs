@@ -1,31 +1,18 @@
 //! Writes the score maps of all samples.
 
-use std::path::Path;
+use std::collections::HashSet;
 
-use anyhow::{Context, Result, ensure};
-use artifacts::index::{self, Index};
+use anyhow::{Context, Result, bail, ensure};
+use artifacts::index::Index;
 use artifacts::logits::Logits;
-use artifacts::stage_dir::{Replacing, Request, StageDir};
 use rayon::prelude::*;
-use serde::Serialize;
-use stage_cli::{Progress, print_result};
+use stage_cli::{Failures, Progress, print_result};
 
 use super::args::{ExportArgs, Format, plain_name};
-use super::folders::Folders;
 use super::formats;
-use super::samples::{self, ExportSample};
+use super::outputs::{Listed, Outputs};
+use super::samples::{ExportSample, Samples};
 use super::score_map::ScoreMap;
-
-/// What the manifest records as arguments.
-#[derive(Serialize)]
-struct ManifestArguments<'a> {
-    #[serde(flatten)]
-    args: &'a ExportArgs,
-    /// Path and size in bytes of each image of a folder of images: the folder has no index, so this is how a rerun notices that
-    /// they have changed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    images: Option<Vec<(&'a Path, u64)>>,
-}
 
 /// Exports all samples, or does nothing if the output is up to date.
 pub(crate) fn run(args: &ExportArgs, force: bool) -> Result<()> {
@@ -38,53 +25,65 @@ pub(crate) fn run(args: &ExportArgs, force: bool) -> Result<()> {
     let mut args = args.clone();
     args.format.sort_unstable();
     args.format.dedup();
-    let index = samples::index(&args)?;
-    let samples = args.subset.select(samples::list(&args, index.as_ref())?);
-    samples.iter().try_for_each(|s| s.check(&args))?;
-    let dataset = args.dataset.as_deref();
-    let dataset = dataset.or(index.as_ref().map(|index| index.dataset.as_str()));
-    let dataset = plain_name(dataset.unwrap_or("folder"))?;
-    let Some(dir) = open(&args, index.as_ref(), force)? else {
-        return Ok(());
+    let failures = Failures::new(args.keep_going);
+    let Samples {
+        samples,
+        index,
+        folder,
+    } = Samples::list(&args)?;
+    let dataset = index.as_ref().map(|index| index.dataset.as_str());
+    let dataset = plain_name(args.dataset.as_deref().or(dataset).unwrap_or("folder"))?;
+    let selected = args.subset.select(samples);
+    let n_selected = selected.len();
+    let checked = selected.into_iter().map(|(id, sample)| {
+        let sample = sample.and_then(|sample| sample.check(&args).map(|()| sample));
+        (id, sample)
+    });
+    let samples = failures.check_all(checked)?;
+    let index = index.map(|index| only(index, &samples));
+    let listed = Listed {
+        index: index.as_ref(),
+        folder: folder.as_ref(),
     };
-    let folders = Folders::create(&dir, &args, &dataset)?;
+    let outputs = Outputs::open(&args, &dataset, listed, force)?;
+    if outputs.is_empty() {
+        return outputs.finish(&failures, None, 0);
+    }
+    if let Some(index) = &index {
+        outputs.reuse(index)?;
+    }
+    export_all(&samples, &args, &outputs, &failures)?;
+    finish(outputs, &failures, index.as_ref(), n_selected)
+}
+
+/// The index of some of its samples.
+fn only(mut index: Index, samples: &[ExportSample]) -> Index {
+    let ids: HashSet<&str> = samples.iter().map(|s| s.sample_id.as_str()).collect();
+    index.samples.retain(|s| ids.contains(s.sample_id.as_str()));
+    index
+}
+
+/// Exports samples in parallel.
+fn export_all(
+    samples: &[ExportSample],
+    args: &ExportArgs,
+    outputs: &Outputs,
+    failures: &Failures,
+) -> Result<()> {
     let progress = Progress::new("export", samples.len() as u64, "images");
     samples.par_iter().with_max_len(1).try_for_each(|sample| {
-        export(sample, &args, &folders)?;
+        let exported = export(sample, args, outputs);
+        failures.check(&sample.sample_id, exported)?;
         progress.advance(1);
         Ok::<_, anyhow::Error>(())
     })?;
     progress.finish();
-    let n_samples = samples.len() as u64;
-    dir.finish(&[("samples", n_samples)])?;
-    print_result(format_args!("samples: {n_samples}"));
     Ok(())
 }
 
-/// The output directory; `None` if it is up to date.
-fn open(args: &ExportArgs, index: Option<&Index>, force: bool) -> Result<Option<StageDir>> {
-    let labels = args.labels.as_ref().map(|dir| dir.join(index::FILE_NAME));
-    let mut inputs = vec![("logits", args.logits.as_path())];
-    inputs.extend(labels.as_ref().map(|path| ("labels", path.as_path())));
-    let of_folder = index.filter(|_| args.folder.is_some());
-    let arguments = ManifestArguments {
-        args,
-        images: of_folder.map(|index| {
-            let samples = index.samples.iter();
-            samples
-                .map(|s| (s.image.as_path(), s.image_bytes))
-                .collect()
-        }),
-    };
-    let mut request = Request::new(&args.output, "ood-eval export", &arguments, &inputs, force)?;
-    // other formats are as valuable
-    request.replacing = Replacing::SameArguments;
-    stage_cli::open_request(request)
-}
-
 /// Writes the files of a sample that do not exist yet.
-fn export(sample: &ExportSample, args: &ExportArgs, folders: &Folders) -> Result<()> {
-    let missing = folders.missing(&sample.sample_id);
+fn export(sample: &ExportSample, args: &ExportArgs, outputs: &Outputs) -> Result<()> {
+    let missing = outputs.missing(&sample.sample_id);
     if missing.is_empty() {
         return Ok(());
     }
@@ -99,4 +98,23 @@ fn export(sample: &ExportSample, args: &ExportArgs, folders: &Folders) -> Result
             .with_context(|| format!("sample {}", sample.sample_id))?;
     }
     Ok(())
+}
+
+/// Completes the output.
+fn finish(
+    outputs: Outputs,
+    failures: &Failures,
+    index: Option<&Index>,
+    n_selected: usize,
+) -> Result<()> {
+    let failed = failures.so_far();
+    let n_samples = n_selected - failed.len();
+    if let Some((id, error)) = failed.first_key_value()
+        && n_samples == 0
+    {
+        bail!("none of the {n_selected} samples can be exported; the first, {id}: {error}");
+    }
+    let result = outputs.finish(failures, index, n_samples as u64);
+    print_result(format_args!("samples: {n_samples}"));
+    result
 }

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use artifacts::folder;
-use artifacts::index::{Index, Sample};
+use artifacts::index::{self, Index, Sample};
 use artifacts::logits::logits_path;
-use artifacts::picture::Orientation;
+use artifacts::manifest::Input;
+use artifacts::picture::{self, Orientation};
+use artifacts::reuse::without_labels;
 
 use super::args::{ExportArgs, Format};
 
@@ -28,32 +30,65 @@ pub(super) struct ImageFile {
     pub(super) orientation: Orientation,
 }
 
-/// The index of the labels or of the folder of images; `None` if neither is given.
-///
-/// # Errors
-/// Returns an error if the index of the labels is absent or damaged, or if the folder cannot be read.
-pub(super) fn index(args: &ExportArgs) -> Result<Option<Index>> {
-    match (&args.labels, &args.folder) {
-        (Some(labels), _) => Index::read(labels).map(Some),
-        (None, Some(images)) => folder::index(images, &[&args.output, &args.logits]).map(Some),
-        (None, None) => Ok(None),
+/// All samples, and what is known of them together.
+pub(super) struct Samples {
+    /// Sorted by id, with what is wrong with the image where it cannot be used.
+    pub(super) samples: Vec<(String, Result<ExportSample>)>,
+    /// What is known of the images that can be used, without labels, if there is an index.
+    pub(super) index: Option<Index>,
+    /// The folder of images with their hash, if it was given.
+    pub(super) folder: Option<Input>,
+}
+
+impl Samples {
+    /// The samples of the labels, of the folder of images, or of the logits.
+    ///
+    /// # Errors
+    /// Returns an error if the index of the labels is absent or damaged, the folder cannot be read, or there are no logits.
+    pub(super) fn list(args: &ExportArgs) -> Result<Self> {
+        match (&args.labels, &args.folder) {
+            (Some(labels), _) => args.keep_going.read_index(labels).map(Self::of),
+            (None, Some(images)) => {
+                let folder = folder::read(images, &[&args.output, &args.logits])?;
+                let mut listed = Self::of(folder.index);
+                let broken = folder.broken.into_iter();
+                listed
+                    .samples
+                    .extend(broken.map(|(id, error)| (id, Err(error))));
+                listed.samples.sort_by(|(a, _), (b, _)| a.cmp(b));
+                listed.folder = Some(folder.input);
+                Ok(listed)
+            }
+            // `seg-model infer` says of which images the logits are
+            (None, None) if args.logits.join(index::FILE_NAME).exists() => {
+                Index::read_alone(&args.logits).map(Self::of)
+            }
+            (None, None) => {
+                let ids = list_logits(&args.logits)?.into_iter();
+                let samples = ids.map(|id| (id.clone(), Ok(ExportSample::without_index(id))));
+                Ok(Self {
+                    samples: samples.collect(),
+                    index: None,
+                    folder: None,
+                })
+            }
+        }
+    }
+
+    fn of(mut index: Index) -> Self {
+        index.samples = index.samples.into_iter().map(without_labels).collect();
+        let samples = index.samples.iter();
+        let samples = samples.map(|s| (s.sample_id.clone(), Ok(ExportSample::of(&index, s))));
+        Self {
+            samples: samples.collect(),
+            index: Some(index),
+            folder: None,
+        }
     }
 }
 
-/// All samples, sorted by id.
-///
-/// # Errors
-/// Returns an error if there is no index, and the folder of logits cannot be read or is empty.
-pub(super) fn list(args: &ExportArgs, index: Option<&Index>) -> Result<Vec<ExportSample>> {
-    let Some(index) = index else {
-        return list_logits(&args.logits);
-    };
-    let samples = index.samples.iter();
-    Ok(samples.map(|s| ExportSample::of(index, s)).collect())
-}
-
-/// All samples that have a file in the folder `dir`.
-fn list_logits(dir: &Path) -> Result<Vec<ExportSample>> {
+/// The ids of all samples that have a file in the folder `dir`, sorted.
+fn list_logits(dir: &Path) -> Result<Vec<String>> {
     let context = || format!("could not list {}", dir.display());
     let mut ids = Vec::new();
     for entry in std::fs::read_dir(dir).with_context(context)? {
@@ -69,7 +104,26 @@ fn list_logits(dir: &Path) -> Result<Vec<ExportSample>> {
         dir.display()
     );
     ids.sort_unstable();
-    Ok(ids.into_iter().map(ExportSample::without_index).collect())
+    Ok(ids)
+}
+
+impl ImageFile {
+    /// Looks at the header and the end of the image of a sample.
+    fn check(&self, sample_id: &str) -> Result<()> {
+        let path = self.path.display();
+        ensure!(
+            self.path.exists(),
+            "image of {sample_id} is missing: {path}"
+        );
+        let (width, height) = picture::size(&self.path, self.orientation)?;
+        ensure!(
+            (width as usize, height as usize) == self.size,
+            "{path} has {width}x{height} pixels, but the logits are of an image with {}x{}: run `seg-model infer` again",
+            self.size.0,
+            self.size.1
+        );
+        Ok(())
+    }
 }
 
 impl ExportSample {
@@ -114,12 +168,9 @@ impl ExportSample {
             );
             return Ok(());
         };
-        ensure!(
-            !args.format.contains(&Format::Overlay) || image.path.exists(),
-            "image of {} is missing: {}",
-            self.sample_id,
-            image.path.display()
-        );
+        if args.format.contains(&Format::Overlay) {
+            image.check(&self.sample_id)?;
+        }
         ensure!(
             args.image_size || image.size == size || !args.format.contains(&Format::Smiyc),
             "{} was prepared at {}x{}, but the benchmark evaluates at the size of its image, {}x{}: add --image-size",

@@ -11,6 +11,12 @@ use super::range::Range;
 /// Longest side of a crop in pixels. Larger values are treated as typing errors.
 const MAX_CROP: u32 = 16_384;
 
+/// Most proxy images for each in-distribution image.
+const MAX_OOD_FRACTION: f64 = 1000.0;
+
+/// Most threads that prepare crops.
+const MAX_WORKERS: usize = 1024;
+
 /// Images to train on, and how crops and batches are made of them.
 #[derive(Args, Clone, Debug, Serialize)]
 #[command(next_help_heading = "Data")]
@@ -56,6 +62,11 @@ impl DataOptions {
             self.ood_fraction
         );
         ensure!(
+            self.ood_fraction <= MAX_OOD_FRACTION,
+            "--ood-fraction {} is above {MAX_OOD_FRACTION}",
+            self.ood_fraction
+        );
+        ensure!(
             self.proxy.is_some() || self.ood_area.is_none(),
             "--ood-area needs --proxy"
         );
@@ -64,7 +75,11 @@ impl DataOptions {
             "--batch-size {} is not in 1..=65536",
             self.batch_size
         );
-        ensure!(self.workers > 0, "--workers must be at least 1");
+        ensure!(
+            (1..=MAX_WORKERS).contains(&self.workers),
+            "--workers {} is not in 1..={MAX_WORKERS}",
+            self.workers
+        );
         Ok(())
     }
 

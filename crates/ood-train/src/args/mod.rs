@@ -14,7 +14,7 @@ mod validation;
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Parser;
 use serde::Serialize;
 
@@ -88,7 +88,39 @@ impl Args {
         self.schedule.check()?;
         self.optimizer.check(has_init)?;
         self.validation.check()?;
-        self.records.check()
+        self.records.check()?;
+        self.check_unknown()
+    }
+
+    /// Checks that there is something unknown to train on if the objective has a part for it.
+    fn check_unknown(&self) -> Result<()> {
+        let is_shown = self.data.ood_fraction > 0.0 || self.augmentation.pasting.paste > 0;
+        let weight = self.objective.ood_weight;
+        ensure!(
+            weight == 0.0 || self.data.proxy.is_some(),
+            "--ood-weight {weight} needs --proxy or --ood-weight 0: without proxy images there are no unknown objects to train on (coco-proxy makes them)"
+        );
+        ensure!(
+            weight == 0.0 || is_shown,
+            "--ood-weight {weight} needs unknown objects to train on, but --ood-fraction 0 takes no proxy images: pass --paste 1 or a larger --ood-fraction, or --ood-weight 0 to train on known classes alone"
+        );
+        Ok(())
+    }
+
+    /// What to do about batch norm whose statistics are those of a single image, if they are.
+    pub fn batch_norm_advice(&self) -> Option<String> {
+        let is_alone =
+            self.data.batch_size == 1 && self.network.batch_norm == BatchNormStatistics::Batch;
+        let advice = if self.network.init.is_some() {
+            "pass --batch-norm frozen to keep those of --init, or a larger --batch-size"
+        } else {
+            "pass a larger --batch-size"
+        };
+        is_alone.then(|| {
+            format!(
+                "with --batch-size 1, batch norm uses the statistics of a single crop: {advice}"
+            )
+        })
     }
 
     /// Inputs by the names that the manifest lists them under.
@@ -112,7 +144,6 @@ impl Args {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anyhow::ensure;
     use clap::CommandFactory;
 
     /// A training that was interrupted goes on only if its manifest has the same arguments, so that keys must not change with
@@ -162,6 +193,29 @@ mod tests {
             "weight_decay",
         ];
         ensure!(keys == expected, "{keys:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn numbers_have_the_names_of_the_paper_and_of_other_tools_too() -> Result<()> {
+        for name in ["--ood-weight", "--pareto-alpha", "--alpha", "--lambda"] {
+            let given = [
+                "ood-train",
+                "--labels",
+                "a",
+                "--output",
+                "b",
+                "--lr",
+                "0.25",
+                name,
+                "0.5",
+            ];
+            let args = Args::try_parse_from(given)?;
+            assert_eq!(
+                (args.objective.ood_weight, args.schedule.learning_rate),
+                (0.5, 0.25)
+            );
+        }
         Ok(())
     }
 }

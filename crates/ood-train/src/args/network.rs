@@ -60,7 +60,12 @@ impl NetworkOptions {
         );
         ensure!(
             self.init.is_some() || self.network.is_some(),
-            "pass --init WEIGHTS or, to start without weights, --network"
+            "pass --init WEIGHTS or, to start without weights, --network with one of {}",
+            Network::value_variants()
+                .iter()
+                .map(|network| network.name())
+                .collect::<Vec<_>>()
+                .join(", ")
         );
         Ok(())
     }

@@ -9,7 +9,8 @@ use serde::Serialize;
 #[command(next_help_heading = "Objective")]
 pub struct ObjectiveOptions {
     /// Weight λ of the out-of-distribution loss, 0 to 1; the in-distribution loss has 1 - λ
-    #[arg(long, value_name = "X", default_value_t = 0.9)]
+    // the names that the paper and its code have for the same number
+    #[arg(long, visible_alias = "pareto-alpha", aliases = ["alpha", "lambda"], value_name = "X", default_value_t = 0.9)]
     pub ood_weight: f64,
     /// Average the loss over all pixels and channels, void too (all), or over valid-pixels
     #[arg(long, value_enum, value_name = "MODE", hide_possible_values = true, default_value_t = Normalize::All)]

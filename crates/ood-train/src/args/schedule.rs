@@ -1,11 +1,18 @@
 //! How long the training takes, and the learning rate over its steps.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 /// Exponent of [`Schedule::Poly`], as in `DeepLab` (Chen et al. 2017).
 const POLY_POWER: f64 = 0.9;
+
+/// Largest number of epochs and of steps, which the tables count in 32 bits. Larger ones are treated as typing errors.
+const MAX_EPOCHS: usize = 1_000_000;
+const MAX_STEPS: usize = u32::MAX as usize;
+
+/// Most batches for one step.
+const MAX_ACCUMULATE: usize = 4096;
 
 /// Number of steps and the learning rate of each.
 #[derive(Args, Clone, Copy, Debug, Serialize)]
@@ -21,7 +28,7 @@ pub struct ScheduleOptions {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub accumulate: usize,
     /// Learning rate, the largest of the training
-    #[arg(long, value_name = "X", default_value = "1e-5")]
+    #[arg(long, visible_alias = "lr", value_name = "X", default_value = "1e-5")]
     pub learning_rate: f64,
     /// Change of the learning rate: constant or poly, (1 - step/steps)^0.9
     #[arg(long, value_enum, value_name = "NAME", hide_possible_values = true, default_value_t = Schedule::Constant)]
@@ -51,7 +58,20 @@ impl ScheduleOptions {
             self.epochs > 0 && self.steps != Some(0),
             "there is nothing to train: --steps or --epochs is 0"
         );
-        ensure!(self.accumulate > 0, "--accumulate must be at least 1");
+        ensure!(
+            self.epochs <= MAX_EPOCHS,
+            "--epochs {} is not in 1..={MAX_EPOCHS}",
+            self.epochs
+        );
+        ensure!(
+            self.steps.is_none_or(|steps| steps <= MAX_STEPS),
+            "--steps is not in 1..={MAX_STEPS}"
+        );
+        ensure!(
+            (1..=MAX_ACCUMULATE).contains(&self.accumulate),
+            "--accumulate {} is not in 1..={MAX_ACCUMULATE}",
+            self.accumulate
+        );
         ensure!(
             self.learning_rate > 0.0 && self.learning_rate.is_finite(),
             "--learning-rate {} is not positive",
@@ -60,10 +80,22 @@ impl ScheduleOptions {
         Ok(())
     }
 
-    /// Optimizer steps of the whole training, with `steps_per_epoch` crops in an epoch and `crops_per_step` in a step.
-    pub fn num_steps(&self, crops_per_epoch: usize, crops_per_step: usize) -> usize {
-        self.steps
-            .unwrap_or_else(|| (self.epochs * crops_per_epoch).div_ceil(crops_per_step))
+    /// Optimizer steps of the whole training, with `crops_per_epoch` crops in an epoch and `crops_per_step` in a step.
+    ///
+    /// # Errors
+    /// Returns an error if there are more of them than the tables can count.
+    pub fn num_steps(&self, crops_per_epoch: usize, crops_per_step: usize) -> Result<usize> {
+        if let Some(steps) = self.steps {
+            return Ok(steps);
+        }
+        let steps = self.epochs.checked_mul(crops_per_epoch);
+        let steps = steps.map(|crops| crops.div_ceil(crops_per_step));
+        steps.filter(|&steps| steps <= MAX_STEPS).with_context(|| {
+            format!(
+                "--epochs {} of {crops_per_epoch} crops are more than {MAX_STEPS} steps",
+                self.epochs
+            )
+        })
     }
 
     /// Learning rate of `step`, counted from 0, of `num_steps`.
@@ -91,13 +123,16 @@ mod tests {
     };
 
     #[test]
-    fn epochs_become_steps() {
-        assert_eq!(EPOCHS.num_steps(10, 3), 7);
+    fn epochs_become_steps() -> Result<()> {
+        assert_eq!(EPOCHS.num_steps(10, 3)?, 7);
         let steps = ScheduleOptions {
             steps: Some(5),
             ..EPOCHS
         };
-        assert_eq!(steps.num_steps(10, 3), 5);
+        assert_eq!(steps.num_steps(10, 3)?, 5);
+        assert!(EPOCHS.num_steps(usize::MAX / 2, 3).is_err());
+        assert!(EPOCHS.num_steps(1 << 40, 3).is_err());
+        Ok(())
     }
 
     #[test]

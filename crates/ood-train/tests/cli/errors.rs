@@ -6,7 +6,10 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use artifacts::labels::MaskKind;
 use artifacts::mask::Mask;
+use artifacts::tables::{read_table, schema, write_table};
+use polars::prelude::Column;
 use seg_model::checkpoint::Checkpoint;
+use stage_testing::folder::files;
 
 use crate::output::checkpoint;
 use crate::toy::{KNOWN, PROXIES, Toy, assert_one_line, picture, succeed};
@@ -33,9 +36,19 @@ fn a_damaged_checkpoint_is_named() -> Result<()> {
         toy.check_command_fails(train(), &["checkpoint-", "is damaged", "--force"])?;
     }
     fs::write(&file, &bytes)?;
-    let log = toy.path("out/log.parquet");
+    let log = toy.path("out/in-progress/log.parquet");
+    let bytes = fs::read(&log)?;
     fs::write(&log, "no table")?;
-    toy.check_command_fails(train(), &["log.parquet"])?;
+    toy.check_command_fails(train(), &["log.parquet", "--force"])?;
+    fs::write(&log, bytes)?;
+    // the charts' axes have no end at infinity
+    let table = schema::train_log();
+    let mut frame = read_table(&log, &table)?;
+    let losses = vec![f64::INFINITY; frame.height()];
+    frame.with_column(Column::new("loss_in".into(), losses))?;
+    write_table(&log, &table, &frame)?;
+    let place = ["in-progress/log.parquet, row 1: loss_in is inf", "--force"];
+    toy.check_command_fails(train(), &place)?;
     succeed(toy.train("out", &["--steps", "1", "--force"]))
 }
 
@@ -67,6 +80,7 @@ fn a_diverging_training_stops() -> Result<()> {
         "1e39",
         "--steps",
         "1",
+        "--force",
     ];
     toy.check_command_fails(toy.bare("out", &last), &["not finite", "--learning-rate"])
 }
@@ -144,7 +158,8 @@ fn unusable_indices_are_named() -> Result<()> {
 #[test]
 fn unusable_initial_weights_are_named() -> Result<()> {
     let toy = Toy::new()?;
-    toy.check_command_fails(toy.bare("out", &[]), &["--init", "--network"])?;
+    let all = ["--init", "--network", "erfnet, enet", "dinov2-vitl14"];
+    toy.check_command_fails(toy.bare("out", &[]), &all)?;
     succeed(toy.train("first", &["--steps", "1"]))?;
     let file = toy.path("first/weights.safetensors");
     let fails = |more: &[&str], words: &[&str]| {
@@ -201,10 +216,18 @@ fn unusable_arguments_are_named() -> Result<()> {
         ("--crop", "4294967288", "up to 16384"),
         ("--batch-size", "0", "1..=65536"),
         ("--batch-size", "1000000000000", "1..=65536"),
-        ("--workers", "0", "at least 1"),
+        ("--workers", "0", "1..=1024"),
+        ("--workers", "18446744073709551615", "1..=1024"),
         ("--log-every", "0", "at least 1"),
         ("--epochs", "0", "nothing to train"),
-        ("--accumulate", "0", "at least 1"),
+        ("--epochs", "18446744073709551615", "1..=1000000"),
+        ("--steps", "4294967296", "1..=4294967295"),
+        ("--accumulate", "0", "1..=4096"),
+        ("--accumulate", "18446744073709551615", "1..=4096"),
+        ("--ood-fraction", "1e18", "above 1000"),
+        ("--ood-fraction", "0", "unknown objects to train on"),
+        ("--ood-fraction", "0.1", "less than one proxy image"),
+        ("--ood-weight", "0.5", "needs --proxy or --ood-weight 0"),
         ("--distill", "-1", "negative"),
         ("--distill", "1", "pass --init"),
         ("--pull-to-start", "1", "pass --init"),
@@ -224,10 +247,36 @@ fn unusable_arguments_are_named() -> Result<()> {
             .arg("--output")
             .arg(toy.path("out"))
             .args(["--network", "enet", &argument]);
+        if !words.starts_with("needs --proxy") {
+            command.arg("--proxy").arg(toy.path("proxy"));
+        }
         toy.check_command_fails(command, &[words])
             .with_context(|| argument.clone())?;
     }
     assert!(!toy.path("out").exists());
+    Ok(())
+}
+
+#[test]
+fn outputs_that_hold_other_files_or_inputs_are_refused() -> Result<()> {
+    let toy = Toy::new()?;
+    succeed(toy.train("first", &["--steps", "1"]))?;
+    let before = files(&toy.path(""))?;
+    for (output, reason) in [
+        ("labels", "is also read"),
+        ("proxy/deeper", "is inside of a folder that is read"),
+        ("first", "contains a file or folder that is read"),
+        ("first/..", "contains a file or folder that is read"),
+    ] {
+        for flags in [&["--steps", "1"][..], &["--steps", "1", "--force"]] {
+            let mut command = toy.bare(output, flags);
+            command
+                .arg("--init")
+                .arg(toy.path("first/weights.safetensors"));
+            assert_one_line(&command.output()?, &[reason, "choose another --output"])?;
+        }
+    }
+    assert!(before == files(&toy.path(""))?);
     fs::create_dir(toy.path("mine"))?;
     fs::write(toy.path("mine/file"), "x")?;
     let output = toy.train("mine", &["--force", "--steps", "1"]).output()?;

@@ -1,7 +1,9 @@
 //! Trainings that are interrupted: the same command goes on to the same bytes.
 #![cfg(unix)]
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -9,7 +11,7 @@ use artifacts::labels::MaskKind;
 use artifacts::tables::{read_table, schema};
 use stage_testing::folder::files;
 
-use crate::output::{checkpoint, checkpoints, results, saved_step, wait_for_step};
+use crate::output::{IN_PROGRESS, checkpoint, checkpoints, results, saved_step, wait_for_step};
 use crate::toy::{Toy, assert_one_line, succeed};
 
 /// Every option changes the weights, and an interrupted training with it goes on to the same bytes.
@@ -142,10 +144,10 @@ fn the_last_checkpoints_are_kept() -> Result<()> {
     wait_for_step(&out, 6, &mut child)?;
     child.kill()?;
     child.wait()?;
-    let kept = checkpoints(&out)?;
+    let mut kept = checkpoints(&out)?;
     assert!((3..=4).contains(&kept.len()), "{kept:?}");
     // without the last one it goes on from the one before
-    fs::remove_file(checkpoint(&out)?.context("a checkpoint")?)?;
+    fs::remove_file(kept.pop().context("a checkpoint")?)?;
     succeed(toy.train("out", &saving))?;
     assert!(results(&toy.path("whole"))? == results(&out)?);
     Ok(())
@@ -211,7 +213,8 @@ fn a_full_disk_leaves_the_checkpoint_before() -> Result<()> {
     Ok(())
 }
 
-/// A kill between the two files leaves a log that is ahead, one after the weights leaves everything but the manifest.
+/// A kill between the two files leaves a log that is ahead, one after the weights leaves everything but the manifest, one after
+/// the manifest only files to be moved.
 #[test]
 fn files_of_different_steps_do_no_harm() -> Result<()> {
     let toy = Toy::new()?;
@@ -224,20 +227,136 @@ fn files_of_different_steps_do_no_harm() -> Result<()> {
     let interrupted = files(&out)?;
     succeed(toy.train("out", &saving))?;
     let expected = results(&out)?;
-    fs::remove_file(out.join("manifest.json"))?;
-    for (name, bytes) in &interrupted {
-        if name.starts_with("checkpoint-") || name == "manifest.in-progress.json" {
-            fs::write(out.join(name), bytes)?;
-        }
+
+    let ahead = toy.path("ahead");
+    copy_files(&interrupted, &ahead)?;
+    copy_files(&files(&out)?, &ahead.join(IN_PROGRESS))?;
+    succeed(toy.train("ahead", &saving))?;
+    assert!(expected == results(&ahead)?);
+
+    let ready = toy.path("ready");
+    copy_files(&interrupted, &ready)?;
+    copy_files(&files(&out)?, &ready.join(IN_PROGRESS))?;
+    let manifest = format!("{IN_PROGRESS}/manifest.json");
+    fs::copy(out.join("manifest.json"), ready.join(manifest))?;
+    succeed(toy.train("ready", &saving))?;
+    assert!(expected == results(&ready)?);
+    Ok(())
+}
+
+fn copy_files(files: &BTreeMap<String, Vec<u8>>, dir: &Path) -> Result<()> {
+    for (name, bytes) in files {
+        let path = dir.join(name);
+        fs::create_dir_all(path.parent().context("a folder")?)?;
+        fs::write(path, bytes)?;
     }
+    Ok(())
+}
+
+/// Weights that took hours are given up neither for another flag nor for a training that fails or is killed.
+#[test]
+fn weights_are_replaced_with_force_alone_and_when_the_new_ones_are_complete() -> Result<()> {
+    let toy = Toy::new()?;
+    let out = toy.path("out");
+    succeed(toy.train("out", &["--steps", "3"]))?;
+    let before = kept_files(&out)?;
+    let other = ["--steps", "3", "--ood-weight", "0.5"];
+    let refusal = [
+        "out was finished with --ood-weight 0.9, asked for 0.5",
+        "--force",
+        "another --output",
+    ];
+    assert_one_line(&toy.train("out", &other).output()?, &refusal)?;
+    assert!(before == kept_files(&out)? && !out.join(IN_PROGRESS).exists());
+
+    let wild = ["--network", "enet", "--lr", "1e10", "--steps", "9"];
+    let forced = toy
+        .bare("out", &[&wild[..], &["--force"]].concat())
+        .output()?;
+    assert_one_line(&forced, &["the loss is", "--learning-rate"])?;
+    assert!(before == kept_files(&out)?);
+
+    let saving = ["--steps", "16", "--checkpoint-minutes", "0"];
+    succeed(toy.train("whole", &saving))?;
+    let mut child = toy
+        .train("out", &[&saving[..], &["--force"]].concat())
+        .spawn()?;
+    wait_for_step(&out, 5, &mut child)?;
+    child.kill()?;
+    child.wait()?;
+    assert!(before == kept_files(&out)?);
+    // it replaces the weights, having been told so, and goes on where it was
+    let saved = saved_step(&out)?;
+    let mut child = toy.train("out", &saving).spawn()?;
+    wait_for_step(&out, saved + 1, &mut child)?;
+    child.kill()?;
+    child.wait()?;
+    assert!(before == kept_files(&out)?);
     succeed(toy.train("out", &saving))?;
-    assert!(expected == results(&out)?);
-    // the last checkpoint was removed, and then it was killed
-    fs::rename(
-        out.join("manifest.json"),
-        out.join("manifest.in-progress.json"),
-    )?;
-    succeed(toy.train("out", &saving))?;
-    assert!(expected == results(&out)?);
+    assert!(results(&toy.path("whole"))? == results(&out)?);
+    Ok(())
+}
+
+#[test]
+fn an_interrupted_training_is_discarded_with_force_alone() -> Result<()> {
+    let toy = Toy::new()?;
+    let saving = ["--steps", "16", "--checkpoint-minutes", "0"];
+    let out = toy.path("out");
+    let mut child = toy.train("out", &saving).spawn()?;
+    wait_for_step(&out, 3, &mut child)?;
+    child.kill()?;
+    child.wait()?;
+    let before = files(&out)?;
+    let other = ["--steps", "2", "--seed", "1"];
+    let refusal = [
+        "was interrupted with --seed 0, asked for 1; --steps 16, asked for 2",
+        "--force",
+    ];
+    assert_one_line(&toy.train("out", &other).output()?, &refusal)?;
+    let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    let after = files(&out)?;
+    for name in names(&before).iter().filter(|name| !name.ends_with(".tmp")) {
+        // the lock's file goes with the process
+        assert!(
+            name == ".lock" || before.get(name) == after.get(name),
+            "{name}"
+        );
+    }
+    succeed(toy.train("out", &[&other[..], &["--force"]].concat()))?;
+    results(&out).map(drop)
+}
+
+/// Everything in `dir` but work in progress, the manifest too.
+fn kept_files(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut kept = files(dir)?;
+    kept.retain(|name, _| !name.starts_with(IN_PROGRESS) && name != ".lock");
+    kept.insert("manifest".into(), fs::read(dir.join("manifest.json"))?);
+    Ok(kept)
+}
+
+/// A terminal that was closed or a full disk behind stderr costs the messages alone.
+#[test]
+fn no_reader_of_stderr_is_needed() -> Result<()> {
+    let toy = Toy::new()?;
+    let flags = ["--steps", "4", "--checkpoint-minutes", "0"];
+    succeed(toy.train("whole", &flags))?;
+    let redirections = ["2>&-", ">&- 2>&-", "2>/dev/full"];
+    for (number, redirection) in redirections.into_iter().enumerate() {
+        if redirection.ends_with("full") && !Path::new("/dev/full").exists() {
+            continue;
+        }
+        let name = format!("out{number}");
+        let command = toy.train(&name, &flags);
+        let arguments = command.get_args().filter(|argument| *argument != "-q");
+        let status = Command::new("sh")
+            .args(["-c", &format!("exec \"$0\" \"$@\" {redirection}")])
+            .arg(command.get_program())
+            .args(arguments)
+            .args(["-vv"])
+            .env("CANDLE_NUM_THREADS", "1")
+            .status()?;
+        ensure!(status.success(), "{redirection}: {status}");
+        assert!(results(&toy.path("whole"))? == results(&toy.path(&name))?);
+    }
     Ok(())
 }

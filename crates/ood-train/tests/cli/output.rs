@@ -26,27 +26,31 @@ pub(crate) fn names(dir: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Folder in the output in which a training works until it ends.
+pub(crate) const IN_PROGRESS: &str = "in-progress";
+
 /// Weights and log of a finished training.
 pub(crate) fn results(dir: &Path) -> Result<[Vec<u8>; 2]> {
     Manifest::read(dir)?;
-    ensure!(checkpoint(dir)?.is_none());
+    ensure!(!dir.join(IN_PROGRESS).exists());
     let read = |name: &str| fs::read(dir.join(name)).with_context(|| name.to_owned());
     Ok([read("weights.safetensors")?, read("log.parquet")?])
 }
 
-/// Names of the checkpoints in `dir`, in the order of their steps.
-pub(crate) fn checkpoints(dir: &Path) -> Result<Vec<String>> {
-    let mut names = names(dir)?;
+/// The checkpoints of the training into `dir`, in the order of their steps.
+pub(crate) fn checkpoints(dir: &Path) -> Result<Vec<PathBuf>> {
+    let folder = dir.join(IN_PROGRESS).join("partial");
+    let mut names = names(&folder)?;
     names.retain(|name| name.starts_with("checkpoint-"));
-    Ok(names)
+    Ok(names.into_iter().map(|name| folder.join(name)).collect())
 }
 
-/// The last checkpoint in `dir`.
+/// The last checkpoint of the training into `dir`.
 pub(crate) fn checkpoint(dir: &Path) -> Result<Option<PathBuf>> {
-    Ok(checkpoints(dir)?.last().map(|name| dir.join(name)))
+    Ok(checkpoints(dir)?.pop())
 }
 
-/// The step of the last checkpoint in `dir`; 0 without one.
+/// The step of the last checkpoint of the training into `dir`; 0 without one.
 pub(crate) fn saved_step(dir: &Path) -> Result<usize> {
     // a later one may replace it while it is read
     match checkpoint(dir)?.map(fs::read) {
@@ -55,7 +59,7 @@ pub(crate) fn saved_step(dir: &Path) -> Result<usize> {
     }
 }
 
-/// Waits until there is a checkpoint in `dir` of at least `step` steps.
+/// Waits until there is a checkpoint of the training into `dir` of at least `step` steps.
 pub(crate) fn wait_for_step(dir: &Path, step: usize, child: &mut Child) -> Result<()> {
     let start = Instant::now();
     while saved_step(dir)? < step {

@@ -14,7 +14,7 @@ use stage_testing::command::{self, one_error_line};
 use stage_testing::toy::sample;
 use tempfile::TempDir;
 
-use crate::output::names;
+use crate::output::{IN_PROGRESS, names};
 
 /// Ids, widths and heights of the in-distribution images.
 pub(crate) const KNOWN: [(&str, u32, u32); 4] =
@@ -112,21 +112,26 @@ impl Toy {
         self.bare(output, &[&enet, more].concat())
     }
 
-    /// A training into `out` fails as [`Toy::check_command_fails`] expects.
+    /// A training into `out`, whatever was interrupted there, fails as [`Toy::check_command_fails`] expects.
     pub(crate) fn check_fails(&self, more: &[&str], words: &[&str]) -> Result<()> {
         self.check_command_fails(
-            self.train("out", &[&["--steps", "3"], more].concat()),
+            self.train("out", &[&["--steps", "3", "--force"], more].concat()),
             words,
         )
     }
 
-    /// The command fails with one line on stderr that has all `words`, and leaves no weights and no half file in `out`.
+    /// The command fails with one line on stderr that has all `words`, and leaves nothing in `out` but work in progress, without
+    /// weights and half files.
     pub(crate) fn check_command_fails(&self, mut command: Command, words: &[&str]) -> Result<()> {
         assert_one_line(&command.output()?, words)?;
-        for name in names(&self.path("out"))? {
-            let is_whole = !name.starts_with('.');
-            let is_partial = name != "manifest.json" && name != "weights.safetensors";
-            assert!(is_whole && is_partial, "{name}");
+        assert_eq!(names(&self.path("out"))?, [""; 0]);
+        let work = self.path("out").join(IN_PROGRESS);
+        for dir in [work.join("partial"), work] {
+            for name in names(&dir)? {
+                let is_whole = !name.starts_with('.');
+                let is_partial = name != "manifest.json" && name != "weights.safetensors";
+                assert!(is_whole && is_partial, "{name}");
+            }
         }
         Ok(())
     }

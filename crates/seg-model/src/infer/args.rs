@@ -1,17 +1,14 @@
 //! Arguments of `seg-model infer`, in the groups under which its help shows them. Each group checks itself and turns its flags into what
 //! the rest of the stage works with.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Result, bail, ensure};
-use artifacts::folder;
-use artifacts::index::{self, Index};
-use artifacts::labels::NUM_CLASSES;
+use anyhow::{Result, ensure};
 use artifacts::logits::Precision;
 use candle_core::{DType, Device};
 use clap::ValueEnum;
 use serde::Serialize;
-use stage_cli::{ImageSize, Subset};
+use stage_cli::{ImageSize, KeepGoing, Subset};
 
 use super::views::Views;
 use crate::checkpoint::Checkpoint;
@@ -45,14 +42,15 @@ pub struct Args {
 pub struct InputArgs {
     /// Weights file: safetensors, or any checkpoint that `import` reads.
     #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
     pub weights: PathBuf,
     /// Network of the weights; needed only if neither the file's metadata nor its tensor names identify it.
     #[arg(long)]
     pub network: Option<Network>,
-    /// How many of the network's output channels are classes, if the file does not say. Further channels (such as void) are
-    /// stored, but later stages ignore them.
-    #[arg(long, value_name = "N", default_value_t = NUM_CLASSES)]
-    pub num_classes: usize,
+    /// How many of the network's output channels, counted from the first, are classes, if the file does not say (default: 19 if
+    /// there are 19). Further channels (such as void) are stored, but later stages ignore them.
+    #[arg(long, value_name = "N")]
+    pub num_classes: Option<usize>,
     /// Directory that a label stage wrote: its index lists the images.
     #[arg(long, value_name = "DIR", required_unless_present = "folder")]
     #[serde(skip)]
@@ -65,24 +63,13 @@ pub struct InputArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub subset: Subset,
+    /// Whether an image that cannot be used ends the work.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub keep_going: KeepGoing,
 }
 
 impl InputArgs {
-    /// The index of all images; with --folder it is made from the folder, where `output` is left out.
-    pub(super) fn index(&self, output: &Path) -> Result<Index> {
-        match (&self.labels, &self.folder) {
-            (Some(labels), _) => Index::read(labels),
-            (None, Some(folder)) => folder::index(folder, &[output]),
-            (None, None) => bail!("pass --labels or --folder"),
-        }
-    }
-
-    /// The file that describes the images, if there is one.
-    pub(super) fn index_file(&self) -> Option<PathBuf> {
-        let labels = self.labels.as_ref();
-        labels.map(|dir| dir.join(index::FILE_NAME))
-    }
-
     /// Reads the weights.
     pub(super) fn checkpoint(&self) -> Result<Checkpoint> {
         Checkpoint::read(&self.weights, self.network, self.num_classes)

@@ -4,6 +4,7 @@
 //! turns pictures into logits with the network of `model` and the averaging of `views`, and `output` writes files, `overlay` pictures.
 
 pub mod args;
+mod images;
 mod model;
 mod output;
 mod overlay;

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use artifacts::index::{Index, Sample};
 use artifacts::logits::{Logits, Precision, logits_path};
+use artifacts::reuse::PerSample;
 use artifacts::stage_dir::StageDir;
 use image::RgbImage;
 
@@ -16,41 +18,53 @@ const OVERLAYS: &str = "overlays";
 /// Where the files of samples go, and which ones are written.
 pub(super) struct Output {
     folder: PathBuf,
-    /// Folder of the pictures, if they are written.
-    overlays: Option<PathBuf>,
+    /// Whether pictures are written.
+    overlays: bool,
     /// Number format of the logits, if they are written.
     precision: Option<Precision>,
 }
 
 impl Output {
     pub(super) fn new(args: &OutputArgs, dir: &StageDir) -> Result<Self> {
-        let overlays = args.save_overlay.then(|| dir.subdir(OVERLAYS));
+        if args.save_overlay {
+            dir.subdir(OVERLAYS)?;
+        }
         Ok(Self {
             folder: dir.path().to_owned(),
-            overlays: overlays.transpose()?,
+            overlays: args.save_overlay,
             precision: args.logits_precision(),
         })
-    }
-
-    /// Whether all files of a sample exist. The logits are written last, so that they stand for the pictures too.
-    pub(super) fn is_done(&self, sample_id: &str) -> bool {
-        match (&self.precision, &self.overlays) {
-            (None, Some(overlays)) => overlay::paths(overlays, sample_id)
-                .iter()
-                .all(|path| path.exists()),
-            _ => logits_path(&self.folder, sample_id).exists(),
-        }
     }
 
     /// Writes the files of a sample. `image`, at the size of the upsampled logits, is needed for the pictures only.
     pub(super) fn write(&self, logits: &Logits, image: Option<&RgbImage>) -> Result<()> {
         let sample_id = &logits.info.sample_id;
-        if let (Some(overlays), Some(image)) = (&self.overlays, image) {
-            overlay::write(logits, image, &overlay::paths(overlays, sample_id))?;
+        if let Some(image) = image.filter(|_| self.overlays) {
+            let overlays = self.folder.join(OVERLAYS);
+            let paths = overlay::names(sample_id).map(|name| overlays.join(name));
+            overlay::write(logits, image, &paths)?;
         }
         match self.precision {
             Some(precision) => logits.write(&logits_path(&self.folder, sample_id), precision),
             None => Ok(()),
         }
+    }
+}
+
+impl PerSample for Output {
+    /// The logits come last, so that they stand for the pictures too.
+    fn files(&self, sample_id: &str) -> Vec<String> {
+        let mut files = Vec::new();
+        if self.overlays {
+            files.extend(overlay::names(sample_id).map(|name| format!("{OVERLAYS}/{name}")));
+        }
+        if self.precision.is_some() {
+            files.push(format!("{sample_id}.safetensors"));
+        }
+        files
+    }
+
+    fn sources(&self, index: &Index, sample: &Sample) -> Vec<PathBuf> {
+        vec![index.image_root.join(&sample.image)]
     }
 }

@@ -16,9 +16,9 @@ use rayon::prelude::*;
 /// Opacity of the class colors over the image, in [0, 1].
 const OPACITY: f32 = 0.5;
 
-/// Paths of a sample's pictures of the prediction and of the entropy.
-pub(super) fn paths(folder: &Path, sample_id: &str) -> [PathBuf; 2] {
-    ["prediction", "entropy"].map(|kind| folder.join(format!("{sample_id}.{kind}.png")))
+/// Names of a sample's pictures of the prediction and of the entropy.
+pub(super) fn names(sample_id: &str) -> [String; 2] {
+    ["prediction", "entropy"].map(|kind| format!("{sample_id}.{kind}.png"))
 }
 
 /// Writes both pictures. `image` must have the size of the upsampled logits.

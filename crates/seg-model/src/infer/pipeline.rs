@@ -6,16 +6,17 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::ScopedJoinHandle;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Error, Result, anyhow, ensure};
 use artifacts::index::{Index, Sample};
 use artifacts::logits::Logits;
 use image::RgbImage;
-use stage_cli::{ImageSize, Progress};
+use stage_cli::{Failures, ImageSize, Progress};
 
 use super::args::{Args, ViewArgs};
 use super::model::Model;
 use super::output::Output;
 use super::predict::{self, Prediction};
+use super::views::Views;
 use crate::resize::resize_bilinear;
 
 /// Samples that may wait between two threads.
@@ -50,14 +51,20 @@ pub(super) fn infer_all(
     samples: &[&Sample],
     args: &Args,
     output: &Output,
+    failures: &Failures,
 ) -> Result<()> {
     let progress = Progress::new("infer", samples.len() as u64, "images");
+    let leave_out = LeaveOut {
+        failures,
+        progress: &progress,
+    };
     std::thread::scope(|scope| {
         let (send_loaded, loaded) = sync_channel(QUEUE);
         let (send_finished, finished) = sync_channel(QUEUE);
-        let reader = scope.spawn(move || read_images(index, samples, args, &send_loaded));
+        let reader =
+            scope.spawn(move || read_images(index, samples, args, &send_loaded, leave_out));
         let writer = scope.spawn(|| write_all(finished, output, &progress));
-        let predicted = predict_all(model, args, loaded, &send_finished);
+        let predicted = predict_all(model, args, loaded, &send_finished, leave_out);
         drop(send_finished); // the writer ends when the queue does
         // a writer that fails ends the other two; its error is the cause, so it is reported first
         join(writer)?;
@@ -73,16 +80,47 @@ fn join(handle: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
     result.map_err(|_| anyhow!("a thread of inference panicked"))?
 }
 
+/// What is done about an image that cannot be used.
+#[derive(Clone, Copy)]
+struct LeaveOut<'a> {
+    failures: &'a Failures,
+    progress: &'a Progress,
+}
+
+impl LeaveOut<'_> {
+    /// The result for a sample, or `None` if it is left out.
+    fn check<T>(self, sample: &Sample, result: Result<T>) -> Result<Option<T>> {
+        let checked = self.failures.check(&sample.sample_id, result)?;
+        if checked.is_none() {
+            self.progress.advance(1);
+        }
+        Ok(checked)
+    }
+
+    /// Leaves out all samples of a batch.
+    fn all(self, samples: &[LoadedSample], error: &Error) -> Result<()> {
+        for loaded in samples {
+            self.check::<()>(loaded.sample, Err(anyhow!("{error:#}")))?;
+        }
+        Ok(())
+    }
+}
+
 /// Reads the images in the order of the samples.
 fn read_images<'a>(
     index: &Index,
     samples: &[&'a Sample],
     args: &Args,
-    loaded: &SyncSender<LoadedSample<'a>>,
+    send_loaded: &SyncSender<LoadedSample<'a>>,
+    leave_out: LeaveOut,
 ) -> Result<()> {
     for &sample in samples {
-        let image = index.read_image(sample)?;
-        if loaded.send(load(sample, &image, args)?).is_err() {
+        let image = index.read_image(sample);
+        let loaded = image.and_then(|image| load(sample, &image, args));
+        let Some(loaded) = leave_out.check(sample, loaded)? else {
+            continue;
+        };
+        if send_loaded.send(loaded).is_err() {
             break; // the network thread failed and reports why
         }
     }
@@ -127,6 +165,7 @@ fn predict_all(
     args: &Args,
     loaded: Receiver<LoadedSample>,
     finished: &SyncSender<FinishedSample>,
+    leave_out: LeaveOut,
 ) -> Result<()> {
     let views = args.views.views(usize::from(args.compute.batch));
     let is_plain = views.is_one() && args.views.scales.len() == 1;
@@ -140,23 +179,41 @@ fn predict_all(
         {
             together.push(next);
         }
-        let pictures = together.iter().map(|loaded| loaded.pictures.as_slice());
-        let predictions = if is_plain {
-            predict::plain(model, pictures)
-        } else {
-            let sizes = together.iter().map(|loaded| loaded.sample);
-            let sizes = sizes.map(|sample| (sample.height as usize, sample.width as usize));
-            predict::averaged(model, views, pictures.zip(sizes))
+        let predictions = predict(model, views, is_plain, &together);
+        let predictions = match predictions.with_context(|| failure(&together)) {
+            Ok(predictions) => predictions,
+            Err(error) => {
+                leave_out.all(&together, &error)?;
+                continue;
+            }
         };
-        let predictions = predictions.with_context(|| failure(&together))?;
         for (loaded, prediction) in together.into_iter().zip(predictions) {
-            let logits = finish(model, loaded.sample, prediction)?;
+            let logits = finish(model, loaded.sample, prediction);
+            let Some(logits) = leave_out.check(loaded.sample, logits)? else {
+                continue;
+            };
             if finished.send((logits, loaded.shown)).is_err() {
                 return Ok(()); // the writer failed and reports why
             }
         }
     }
     Ok(())
+}
+
+/// Predicts samples whose pictures have equal sizes.
+fn predict(
+    model: &Model,
+    views: Views,
+    is_plain: bool,
+    samples: &[LoadedSample],
+) -> Result<Vec<Prediction>> {
+    let pictures = samples.iter().map(|loaded| loaded.pictures.as_slice());
+    if is_plain {
+        return predict::plain(model, pictures);
+    }
+    let sizes = samples.iter().map(|loaded| loaded.sample);
+    let sizes = sizes.map(|sample| (sample.height as usize, sample.width as usize));
+    predict::averaged(model, views, pictures.zip(sizes))
 }
 
 fn failure(samples: &[LoadedSample]) -> String {

@@ -1,66 +1,80 @@
 //! `seg-model infer` from its arguments to a complete output directory.
 
-use std::path::Path;
-
-use anyhow::Result;
+use anyhow::{Result, bail};
 use artifacts::index::Index;
-use artifacts::stage_dir::{Replacing, Request};
-use serde::Serialize;
-use stage_cli::Common;
+use artifacts::reuse::{PerSample, reuse};
+use artifacts::stage_dir::{Replacing, Request, StageDir};
+use stage_cli::{Common, Failures};
 
 use super::args::Args;
+use super::images::{Images, LISTINGS, Selected};
 use super::model::Model;
 use super::output::Output;
 use super::pipeline;
 
-/// The `arguments` of the manifest: the flags and, with --folder, the images found there. An output is up to date only if both are the same.
-#[derive(Serialize)]
-struct ManifestArguments<'a> {
-    #[serde(flatten)]
-    args: &'a Args,
-    /// Path and size in bytes of each image of the folder. An index file is hashed instead.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    images: Option<Vec<(&'a Path, u64)>>,
-}
-
-impl<'a> ManifestArguments<'a> {
-    fn new(args: &'a Args, index: &'a Index) -> Self {
-        let images = index.samples.iter();
-        let images = images.map(|s| (s.image.as_path(), s.image_bytes));
-        Self {
-            args,
-            images: args.input.folder.as_ref().map(|_| images.collect()),
-        }
-    }
-}
-
-/// Runs the network over all samples and writes their logits.
+/// Runs the network over all samples and writes their logits, and the index of their images.
 ///
-/// Work that was interrupted is continued: samples whose files exist are skipped.
+/// Work that was interrupted is continued, and what an earlier call made of images that are still the same is taken over.
 ///
 /// # Errors
-/// Returns an error if the weights, the index or an image cannot be used, or a file cannot be written.
+/// Returns an error if the weights, the index or an image cannot be used, or a file cannot be written; with `--keep-going` an
+/// image that cannot be used is an error at the end only.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     args.output.check()?;
-    let output = &args.output.output;
-    let index = args.input.index(output)?;
+    let failures = Failures::new(args.input.keep_going);
+    let images = Images::list(&args.input, &args.output.output)?;
+    let request = request(args, &images, common.force)?;
+    let selected = images.select(&args.input, &failures)?;
     // weights that cannot be used are found before the output is opened
     let (device, dtype) = args.compute.open()?;
     let model = Model::new(args.input.checkpoint()?, device, dtype)?;
-    let index_file = args.input.index_file();
-    let mut inputs = vec![("weights", args.input.weights.as_path())];
-    inputs.extend(index_file.as_ref().map(|path| ("labels", path.as_path())));
-    let arguments = ManifestArguments::new(args, &index);
-    let mut request = Request::new(output, "seg-model infer", &arguments, &inputs, common.force)?;
-    request.replacing = Replacing::SameArguments;
     let Some(dir) = stage_cli::open_request(request)? else {
         return Ok(());
     };
-    let mut samples = args.input.subset.select(&index.samples);
-    let n_samples = samples.len() as u64;
+    let Selected { index, n_samples } = selected;
     let output = Output::new(&args.output, &dir)?;
-    samples.retain(|sample| !output.is_done(&sample.sample_id));
-    pipeline::infer_all(&model, &index, &samples, args, &output)?;
-    dir.finish(&[("samples", n_samples)])?;
-    Ok(())
+    reuse(&dir, &index, &output)?;
+    let missing = index.samples.iter();
+    let missing = missing.filter(|sample| !output.is_done(dir.path(), &sample.sample_id));
+    let checked = missing.map(|sample| {
+        let result = index.check_image(sample).map(|()| sample);
+        (sample.sample_id.clone(), result)
+    });
+    let samples = failures.check_all(checked)?;
+    pipeline::infer_all(&model, &index, &samples, args, &output, &failures)?;
+    let failed = failures.so_far();
+    failed
+        .keys()
+        .try_for_each(|id| output.remove(dir.path(), id))?;
+    finish(dir, index, n_samples, &failures)
+}
+
+/// What is to be done, of which inputs, and where to.
+fn request<'a>(args: &'a Args, images: &Images, force: bool) -> Result<Request<'a>> {
+    let index_file = images.index_file();
+    let mut inputs = vec![("weights", args.input.weights.as_path())];
+    inputs.extend(index_file.as_ref().map(|path| ("labels", path.as_path())));
+    let output = &args.output.output;
+    let mut request = Request::new(output, "seg-model infer", args, &inputs, force)?;
+    request.work.inputs.extend(images.folder_input());
+    // an output among the labels would be a foreign file to their stage
+    request.reads.extend(args.input.labels.clone());
+    request.replacing = Replacing::SameArguments;
+    request.listings = &LISTINGS;
+    Ok(request)
+}
+
+/// Completes the directory with the index of the images that have logits.
+fn finish(dir: StageDir, mut index: Index, n_samples: usize, failures: &Failures) -> Result<()> {
+    let failed = failures.so_far();
+    index
+        .samples
+        .retain(|sample| !failed.contains_key(&sample.sample_id));
+    if let Some((id, error)) = failed.first_key_value()
+        && index.samples.is_empty()
+    {
+        bail!("none of the {n_samples} images can be used; the first, {id}: {error}");
+    }
+    index.write(dir.path())?;
+    failures.finish(dir, &[("samples", index.samples.len() as u64)])
 }

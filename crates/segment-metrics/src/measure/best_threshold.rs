@@ -9,7 +9,7 @@ use artifacts::track::{FILE_NAME, Threshold, Track};
 use measures::curves::best_f1;
 use measures::pixel_counts::PixelCounts;
 use rayon::prelude::*;
-use stage_cli::Progress;
+use stage_cli::{Failures, Progress};
 
 use crate::args::MeasureArgs;
 use crate::measure::inputs::Inputs;
@@ -20,6 +20,7 @@ use crate::track::count_image;
 /// It is written into `dir`, and read from there when an interrupted call goes on.
 pub(crate) fn track_threshold(
     inputs: &Inputs,
+    failures: &Failures,
     track: Track,
     args: &MeasureArgs,
     dir: &Path,
@@ -31,7 +32,7 @@ pub(crate) fn track_threshold(
     let (best_f1, threshold) = if args.thresholds.entropy_threshold.is_some() {
         (None, segmentation.threshold)
     } else {
-        let best = best_f1(&count_all(inputs, score)?.histogram());
+        let best = best_f1(&count_all(inputs, failures, score)?.histogram());
         let (f1, threshold) = best.with_context(|| {
             format!(
                 "{} has no in-distribution or no out-of-distribution pixels, so that no threshold is best: give --entropy-threshold",
@@ -49,14 +50,15 @@ pub(crate) fn track_threshold(
     Ok(threshold)
 }
 
-/// Pixels of all samples by bin of the score.
-fn count_all(inputs: &Inputs, score: Score) -> Result<PixelCounts> {
+/// Pixels of all samples that can be used, by bin of the score.
+fn count_all(inputs: &Inputs, failures: &Failures, score: Score) -> Result<PixelCounts> {
     let samples = &inputs.index.samples;
     let progress = Progress::new("threshold", samples.len() as u64, "images");
     let sums = Mutex::new(PixelCounts::of_score(score));
     samples.par_iter().with_max_len(1).try_for_each(|sample| {
-        if let Some(mask) = inputs.read_mask(sample)? {
-            let counts = count_image(&inputs.read_logits(sample)?, &mask, score);
+        let read = failures.check(&sample.sample_id, inputs.read(sample))?;
+        if let Some((mask, logits)) = read.flatten() {
+            let counts = count_image(&logits, &mask, score);
             let sums = sums.lock();
             sums.map_err(|_| anyhow!("another image failed"))?
                 .add(&counts);

@@ -7,6 +7,7 @@ use artifacts::index::{Index, Sample};
 use artifacts::labels::{EvalLabel, IGNORE, MaskKind};
 use artifacts::logits::{Logits, logits_path};
 use artifacts::mask::Mask;
+use stage_cli::{Failures, KeepGoing};
 
 use crate::args::{FileArgs, MeasureArgs};
 use crate::track::void_unrated;
@@ -29,7 +30,8 @@ impl Inputs {
     /// Opens the inputs. Whether all logits are there is checked now, so that hours of work do not end at the last sample.
     ///
     /// # Errors
-    /// Returns an error if the labels are of another kind, there are no samples, or the logits of one do not exist.
+    /// Returns an error if the labels are of another kind, there are no samples, or the logits of one do not exist; with
+    /// `--keep-going`, if those of no sample can be read.
     pub(crate) fn open(files: &FileArgs, args: &MeasureArgs) -> Result<Self> {
         let (logits, labels) = (files.logits.clone(), files.labels.clone());
         let mut index = Index::read(&labels)?;
@@ -41,7 +43,8 @@ impl Inputs {
             MaskKind::Eval
         );
         index.samples = args.subset.select(index.samples);
-        let num_classes = check_logits(&logits, &index.samples).with_context(|| {
+        let num_classes = check_logits(&logits, &index.samples, args.keep_going);
+        let num_classes = num_classes.with_context(|| {
             let (shard, labels) = (args.subset.shard, labels.display());
             format!("shard {shard} of {labels} cannot be measured")
         })?;
@@ -61,8 +64,19 @@ impl Inputs {
         &self.labels
     }
 
+    /// The labels and logits of a sample; `None` if it is to be skipped.
+    ///
+    /// # Errors
+    /// Returns an error if a file cannot be used.
+    pub(crate) fn read(&self, sample: &Sample) -> Result<Option<(Mask, Logits)>> {
+        let Some(mask) = self.read_mask(sample)? else {
+            return Ok(None);
+        };
+        Ok(Some((mask, self.read_logits(sample)?)))
+    }
+
     /// The labels of a sample, void outside of the region of interest; `None` if the sample is to be skipped.
-    pub(crate) fn read_mask(&self, sample: &Sample) -> Result<Option<Mask>> {
+    fn read_mask(&self, sample: &Sample) -> Result<Option<Mask>> {
         let mut mask = self.index.read_mask(&self.labels, sample)?;
         if let Some(region) = &self.region {
             void_outside(&mut mask, region)
@@ -77,7 +91,8 @@ impl Inputs {
     }
 
     /// The logits of a sample, of the size of its mask and of as many classes as those of the other samples.
-    pub(crate) fn read_logits(&self, sample: &Sample) -> Result<Logits> {
+    fn read_logits(&self, sample: &Sample) -> Result<Logits> {
+        check_existence(&self.logits, sample)?;
         let size = (sample.width as usize, sample.height as usize);
         let logits = Logits::read_sample(&self.logits, &sample.sample_id, Some(size))?;
         ensure!(
@@ -91,20 +106,37 @@ impl Inputs {
     }
 }
 
-/// Checks that all samples have logits, and returns the number of classes of the first one.
-fn check_logits(logits: &Path, samples: &[Sample]) -> Result<usize> {
-    for sample in samples {
-        let path = logits_path(logits, &sample.sample_id);
-        ensure!(
-            path.exists(),
-            "{} does not exist: run `seg-model infer` with --output {} on the same labels first",
-            path.display(),
-            logits.display()
-        );
+/// Checks that all samples have logits, unless those without are left out, and returns the number of classes of the first ones.
+fn check_logits(logits: &Path, samples: &[Sample], keep_going: KeepGoing) -> Result<usize> {
+    ensure!(!samples.is_empty(), "there are no samples in it");
+    if !keep_going.keep_going {
+        let checks = samples.iter().map(|sample| {
+            let id = sample.sample_id.clone();
+            (id, check_existence(logits, sample))
+        });
+        Failures::new(keep_going).check_all(checks)?;
     }
-    let first = samples.first().context("there are no samples in it")?;
-    let first = Logits::read_sample(logits, &first.sample_id, None)?;
-    Ok(first.info.num_classes)
+    let mut error = None;
+    for sample in samples {
+        match Logits::read_sample(logits, &sample.sample_id, None) {
+            Ok(first) => return Ok(first.info.num_classes),
+            Err(e) if keep_going.keep_going => error = error.or(Some(e)),
+            Err(e) => return Err(e),
+        }
+    }
+    let error = error.context("there are no samples in it")?;
+    Err(error.context("the logits of no sample can be used, the first"))
+}
+
+fn check_existence(logits: &Path, sample: &Sample) -> Result<()> {
+    let path = logits_path(logits, &sample.sample_id);
+    ensure!(
+        path.exists(),
+        "{} does not exist: run `seg-model infer` with --output {} on the same labels first",
+        path.display(),
+        logits.display()
+    );
+    Ok(())
 }
 
 /// Makes the pixels of a mask void where `region`, of the same size, is 0.

@@ -5,7 +5,8 @@ mod inputs;
 mod samples;
 
 use anyhow::Result;
-use stage_cli::print_result;
+use artifacts::stage_dir::Request;
+use stage_cli::{Failures, print_result};
 
 use crate::args::{FileArgs, MeasureArgs};
 use crate::measure::best_threshold::track_threshold;
@@ -18,30 +19,36 @@ use crate::{reference_tables, tables};
 /// Measures all samples and writes the tables.
 ///
 /// # Errors
-/// Returns an error if an input is missing, damaged or does not fit the others; the output then does not count as complete.
+/// Returns an error if an input is missing, damaged or does not fit the others; the output then does not count as complete, unless
+/// `--keep-going` left such inputs out.
 pub(crate) fn run(files: &FileArgs, args: &MeasureArgs, force: bool) -> Result<()> {
     let args = args.resolved()?;
     let inputs = Inputs::open(files, &args)?;
-    let Some(dir) = stage_cli::open(&files.output, STAGE, &args, &files.inputs(), force)? else {
+    let Some(dir) = stage_cli::open_request(request(files, &args, force)?)? else {
         return Ok(());
     };
+    let failures = Failures::new(args.keep_going);
     let mut segmentation = args.segmentation();
     let threshold = args
         .sizes
         .track
-        .map(|track| track_threshold(&inputs, track, &args, dir.path()))
+        .map(|track| track_threshold(&inputs, &failures, track, &args, dir.path()))
         .transpose()?;
     if let Some(threshold) = &threshold {
         segmentation.threshold = threshold.threshold;
     }
-    let Measured { folders, sums } = measure_all(&Measurement {
+    let Measured {
+        folders,
+        n_skipped,
+        sums,
+    } = measure_all(&Measurement {
         inputs: &inputs,
+        failures: &failures,
         segmentation,
         additional_thresholds: &args.thresholds.thresholds,
         components: dir.subdir(COMPONENTS)?,
         partial: dir.partial()?,
     })?;
-    let n_skipped = inputs.index.samples.len() - folders.len();
     let sources = Sources::Samples(folders);
     let (thresholds, num_classes) = (&args.thresholds.thresholds, inputs.num_classes);
     tables::write_pixel_counts(dir.path(), &sums)?;
@@ -49,10 +56,19 @@ pub(crate) fn run(files: &FileArgs, args: &MeasureArgs, force: bool) -> Result<(
     if args.compat_names {
         reference_tables::write(dir.path(), num_classes)?;
     }
-    counts.push(("skipped", n_skipped as u64));
-    finish(dir, &counts)?;
+    counts.push(("skipped", n_skipped));
+    let finished = finish(dir, &failures, &counts);
     if let Some(threshold) = threshold {
         print_result(format_args!("threshold: {}", threshold.threshold));
     }
-    Ok(())
+    finished
+}
+
+/// What is asked for. Files that the stage goes on without need not be as they were written.
+fn request<'a>(files: &'a FileArgs, args: &MeasureArgs, force: bool) -> Result<Request<'a>> {
+    let request = match args.keep_going.keep_going {
+        true => Request::as_found,
+        false => Request::new,
+    };
+    request(&files.output, STAGE, args, &files.inputs(), force)
 }

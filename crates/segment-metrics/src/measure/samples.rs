@@ -1,5 +1,6 @@
 //! The loop over the samples: each is measured and written into a folder of its own.
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -10,7 +11,7 @@ use artifacts::stage_dir::create_dir;
 use artifacts::tables::threshold_folder;
 use blake3::Hash;
 use rayon::prelude::*;
-use stage_cli::Progress;
+use stage_cli::{Failures, Progress};
 
 use crate::analysis::{SampleMetrics, Segmentation, analyze_logits};
 use crate::checkpoint::{self, Checkpoint, State};
@@ -25,6 +26,8 @@ const SAVED_EVERY: usize = 32;
 /// What is to be measured, how, and where to.
 pub(crate) struct Measurement<'a> {
     pub(crate) inputs: &'a Inputs,
+    /// Where samples are listed that cannot be used.
+    pub(crate) failures: &'a Failures,
     pub(crate) segmentation: Segmentation,
     pub(crate) additional_thresholds: &'a [f64],
     /// Folder for the component maps.
@@ -35,9 +38,11 @@ pub(crate) struct Measurement<'a> {
 
 /// Where the results of all samples are.
 pub(crate) struct Measured {
-    /// Folders with the tables of the samples that were not skipped, in the order of the samples.
+    /// Folders with the tables of the measured samples, in the order of the samples.
     pub(crate) folders: Vec<PathBuf>,
-    /// Pixel counts of all samples that were not skipped.
+    /// Number of samples without out-of-distribution pixels that are not measured for that.
+    pub(crate) n_skipped: u64,
+    /// Pixel counts of the measured samples.
     pub(crate) sums: PixelSums,
 }
 
@@ -63,10 +68,13 @@ pub(crate) fn measure_all(measurement: &Measurement<'_>) -> Result<Measured> {
         measured?;
     }
     progress.finish();
+    let skipped = checkpoint.states.iter().filter(|s| **s == State::Skipped);
+    let n_skipped = skipped.count() as u64;
     let states = samples.iter().zip(&checkpoint.states);
     let measured = states.filter(|(_, state)| matches!(state, State::Measured(_)));
     Ok(Measured {
         folders: measured.map(|(s, _)| measurement.folder(s)).collect(),
+        n_skipped,
         sums: checkpoint.sums,
     })
 }
@@ -80,19 +88,40 @@ fn measure_some(
 ) -> Result<()> {
     let checkpoint = Mutex::new(checkpoint);
     positions.par_iter().with_max_len(1).try_for_each(|&i| {
-        let measured = measurement.measure(&measurement.inputs.index.samples[i])?;
-        let checkpoint = checkpoint.lock();
-        let mut checkpoint = checkpoint.map_err(|_| anyhow!("another image failed"))?;
-        // sums of integers do not depend on the order
-        match measured {
-            Some((metrics, hash)) => {
-                checkpoint.add(i, hash, metrics.n_out > 0, &metrics.counts);
-            }
-            None => checkpoint.states[i] = State::Skipped,
-        }
+        measure_one(measurement, i, &checkpoint)?;
         progress.advance(1);
         Ok(())
     })
+}
+
+/// Measures the sample at position `i`, unless it is to be skipped or cannot be used.
+fn measure_one(
+    measurement: &Measurement<'_>,
+    i: usize,
+    checkpoint: &Mutex<&mut Checkpoint>,
+) -> Result<()> {
+    let sample = &measurement.inputs.index.samples[i];
+    let id = &sample.sample_id;
+    let locked = || {
+        let locked = checkpoint.lock();
+        locked.map_err(|_| anyhow!("another image failed"))
+    };
+    // what cannot be written ends the call: only inputs may fail
+    let analyzed = measurement.failures.check(id, measurement.analyze(sample));
+    let Some(analyzed) = analyzed? else {
+        measurement.remove_map(sample)?;
+        return locked()?.leave_out(i).with_context(|| {
+            format!("sample {id} cannot be used any more: call again with --force")
+        });
+    };
+    let Some((metrics, map)) = analyzed else {
+        locked()?.states[i] = State::Skipped;
+        return Ok(());
+    };
+    let hash = measurement.write(sample, &metrics, &map)?;
+    // sums of integers do not depend on the order
+    locked()?.add(i, hash, metrics.n_out > 0, &metrics.counts);
+    Ok(())
 }
 
 impl Measurement<'_> {
@@ -131,32 +160,46 @@ impl Measurement<'_> {
         is_intact
     }
 
-    /// Measures one sample and writes its files, unless it is to be skipped. Returns their hash too.
-    fn measure(&self, sample: &Sample) -> Result<Option<(SampleMetrics, Hash)>> {
-        let (id, num_classes) = (&sample.sample_id, self.inputs.num_classes);
-        let Some(mask) = self.inputs.read_mask(sample)? else {
+    /// Measures one sample, unless it is to be skipped.
+    fn analyze(&self, sample: &Sample) -> Result<Option<(SampleMetrics, ComponentMap)>> {
+        let Some((mask, logits)) = self.inputs.read(sample)? else {
             return Ok(None);
         };
-        let logits = self.inputs.read_logits(sample)?;
-        let thresholds = self.additional_thresholds;
-        let additional: Vec<f32> = thresholds.iter().map(|&t| t as f32).collect();
+        let thresholds = self.additional_thresholds.iter();
+        let additional: Vec<f32> = thresholds.map(|&t| t as f32).collect();
         let metrics = analyze_logits(&logits, &mask, &self.segmentation, &additional);
-        drop(logits);
         let map = component_map(&metrics.matching.segment_map);
-        let map = map.with_context(|| format!("sample {id}"))?;
+        let map = map.with_context(|| format!("sample {}", sample.sample_id))?;
+        Ok(Some((metrics, map)))
+    }
+
+    /// Writes the files of a sample and returns their hash.
+    fn write(&self, sample: &Sample, metrics: &SampleMetrics, map: &ComponentMap) -> Result<Hash> {
+        let (id, num_classes) = (&sample.sample_id, self.inputs.num_classes);
         map.write(&self.map_path(sample))?;
         let folder = self.folder(sample);
         create_dir(&folder)?;
-        for (matching, &threshold) in metrics.additional.iter().zip(thresholds) {
+        for (matching, &threshold) in metrics.additional.iter().zip(self.additional_thresholds) {
             let folder = threshold_folder(&folder, threshold);
             create_dir(&folder)?;
-            tables::write_matching(&folder, id, &metrics, matching, num_classes)?;
+            tables::write_matching(&folder, id, metrics, matching, num_classes)?;
         }
-        tables::write_sample(&folder, id, &metrics, num_classes)?;
+        tables::write_sample(&folder, id, metrics, num_classes)?;
         let hash = checkpoint::hash_sample(&folder, &self.map_path(sample))?;
         // last, because it marks the sample as done
         checkpoint::write_image(&folder, hash, metrics.n_out > 0, &metrics.counts)?;
-        Ok(Some((metrics, hash)))
+        Ok(hash)
+    }
+
+    /// Removes what an interrupted call may have left of a sample that cannot be used: maps are part of the result.
+    fn remove_map(&self, sample: &Sample) -> Result<()> {
+        let path = self.map_path(sample);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("could not remove {}", path.display()))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

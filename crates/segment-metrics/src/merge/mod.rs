@@ -35,6 +35,7 @@ pub fn run(args: &MergeArgs, force: bool) -> Result<()> {
         reads: shards.folders().map(Path::to_owned).collect(),
         force,
         replacing: Replacing::Freely,
+        listings: &[],
     };
     let Some(dir) = stage_cli::open_request(request)? else {
         return Ok(());
@@ -58,5 +59,5 @@ pub fn run(args: &MergeArgs, force: bool) -> Result<()> {
         reference_tables::write(dir.path(), num_classes)?;
     }
     counts.push(("skipped", shards.n_skipped()));
-    finish(dir, &counts)
+    finish(dir, &shards.failures()?, &counts)
 }

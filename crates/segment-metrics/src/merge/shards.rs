@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use artifacts::manifest::Manifest;
 use artifacts::shard::Shard;
+use stage_cli::{FAILED_CSV, Failures, KeepGoing};
 
 use crate::output::STAGE;
 
@@ -47,6 +48,21 @@ impl Shards {
     pub(super) fn n_skipped(&self) -> u64 {
         let manifests = self.shards.iter().map(|finished| &finished.manifest);
         manifests.filter_map(|m| m.counts.get("skipped")).sum()
+    }
+
+    /// The samples that the shards have left out, because they cannot be used.
+    ///
+    /// # Errors
+    /// Returns an error if a list of them cannot be read.
+    pub(super) fn failures(&self) -> Result<Failures> {
+        let failures = Failures::new(KeepGoing { keep_going: true });
+        for path in self.folders().map(|folder| folder.join(FAILED_CSV)) {
+            if path.exists() {
+                add_failures(&path, &failures)
+                    .with_context(|| format!("could not read {}", path.display()))?;
+            }
+        }
+        Ok(failures)
     }
 
     /// The manifest of one call over all samples, without counts.
@@ -112,6 +128,16 @@ impl FinishedShard {
             ..self.manifest.clone()
         })
     }
+}
+
+/// Adds the samples of a list of failures, which has the columns `input` and `error`.
+fn add_failures(path: &Path, failures: &Failures) -> Result<()> {
+    for record in csv::Reader::from_path(path)?.records() {
+        let record = record?;
+        let cell = |i: usize| record.get(i).unwrap_or_default().to_owned();
+        failures.check::<()>(&cell(0), Err(Error::msg(cell(1))))?;
+    }
+    Ok(())
 }
 
 /// Refuses sorted shards that are not those of 0 to n − 1, each once.

@@ -4,10 +4,11 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use artifacts::labels::MaskKind;
-use artifacts::logits::Precision;
+use artifacts::logits::{Logits, Precision};
 use artifacts::mask::Mask;
+use stage_testing::command::succeed;
 
-use crate::toy::{HEIGHT, Toy, WIDTH, flagged_logits, logits};
+use crate::toy::{CLASSES, HEIGHT, Toy, WIDTH, flagged_logits, logits};
 
 #[test]
 fn logits_that_are_no_numbers_are_named() -> Result<()> {
@@ -21,6 +22,37 @@ fn logits_that_are_no_numbers_are_named() -> Result<()> {
         &[],
         &["b.safetensors", "channel 2, row 7, column 11", "NaN"],
     )
+}
+
+/// What other programs store in place of logits `[C, h, w]`.
+#[test]
+fn other_orders_and_probabilities_are_refused() -> Result<()> {
+    let toy = Toy::new()?;
+    let info = logits("b", HEIGHT, WIDTH)?.info;
+    let last: Vec<f32> = (0..CLASSES * HEIGHT * WIDTH).map(|i| i as f32).collect();
+    let n = HEIGHT * WIDTH;
+    let probabilities: Vec<f32> = [0.125, 0.25, 0.625]
+        .iter()
+        .flat_map(|&p| vec![p; n])
+        .collect();
+    for precision in [Precision::F16, Precision::F32] {
+        for (shape, values, words) in [
+            ([HEIGHT, WIDTH, CLASSES], &last, "in the order [h, w, C]"),
+            ([WIDTH, HEIGHT, CLASSES], &last, "in the order [w, h, C]"),
+            ([CLASSES, WIDTH, HEIGHT], &last, "in the order [C, w, h]"),
+            (
+                [CLASSES, HEIGHT, WIDTH],
+                &probabilities,
+                "it holds probabilities, not logits",
+            ),
+        ] {
+            let foreign = Logits::new(info.clone(), shape, values.clone())?;
+            foreign.write(&toy.logits("b"), precision)?;
+            toy.relist("logits")?;
+            toy.check_fails(&[], &["b.safetensors", words, "store"])?;
+        }
+    }
+    Ok(())
 }
 
 #[test]
@@ -41,8 +73,6 @@ fn missing_and_foreign_logits_are_named() -> Result<()> {
     toy.relist("logits")?;
     toy.check_fails(&[], &["b.safetensors", "2 classes"])?;
     fs::remove_file(&file)?;
-    toy.check_fails(&[], &["b.safetensors is gone", "run `toy` again"])?;
-    toy.relist("logits")?;
     toy.check_fails(&[], &["b.safetensors", "does not exist", "seg-model infer"])?;
     fs::remove_file(toy.path("logits/manifest.json"))?;
     toy.check_fails(&["--limit", "1"], &["--logits", "did not finish"])
@@ -90,12 +120,41 @@ fn other_scores_need_a_threshold() -> Result<()> {
     for score in ["energy", "margin", "max_logit", "max_softmax"] {
         for thresholds in [&[][..], &["--thresholds", "0.5"]] {
             let flags = [&["--score", score][..], thresholds].concat();
-            let words = ["has no usual threshold", "--entropy-threshold", "--track"];
+            let words = [
+                "has no usual threshold (it is",
+                "--entropy-threshold",
+                "--track",
+            ];
             toy.check_fails(&flags, &[&[score][..], &words].concat())?;
         }
         toy.run(score, &["--score", score, "--track", "obstacle"])?;
     }
     Ok(())
+}
+
+#[test]
+fn thresholds_outside_of_the_range_of_a_score_are_warned_of() -> Result<()> {
+    let toy = Toy::new()?;
+    let check = |flags: &[&str], words: Option<&str>| -> Result<()> {
+        let log = succeed(toy.command("out", flags).arg("--force"))?.stderr;
+        assert_eq!(log.contains("the threshold"), words.is_some(), "{log}");
+        assert!(log.contains(words.unwrap_or_default()), "{log}");
+        Ok(())
+    };
+    check(
+        &["--entropy-threshold", "70"],
+        Some("the threshold 70 flags no pixel: --score entropy (it is in [0, 1]"),
+    )?;
+    check(
+        &["--thresholds", "0.5,0"],
+        Some("the threshold 0 flags every pixel"),
+    )?;
+    check(
+        &["--score", "margin", "--entropy-threshold", "1.01"],
+        Some("flags no pixel: --score margin"),
+    )?;
+    check(&["--score", "energy", "--entropy-threshold", "-9"], None)?;
+    check(&["--entropy-threshold", "1"], None)
 }
 
 #[test]

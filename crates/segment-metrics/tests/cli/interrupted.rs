@@ -183,6 +183,21 @@ fn an_earlier_result_stays_whole_until_the_next_is_complete() -> Result<()> {
 }
 
 #[test]
+fn another_shard_is_not_replaced_without_force() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.run("out", &["--shard", "0/2"])?;
+    let earlier = files(&toy.path("out"))?;
+    let other = ["--shard", "1/2", "--min-size", "2"];
+    let words = ["finished with", "--shard 0/2, asked for 1/2", "--force"];
+    fail(&mut toy.command("out", &other), &words)?;
+    assert!(files(&toy.path("out"))? == earlier);
+    toy.run("out", &[&other[..], &["--force"]].concat())?;
+    toy.run("other", &other)?;
+    assert!(files(&toy.path("out"))? == files(&toy.path("other"))?);
+    Ok(())
+}
+
+#[test]
 fn foreign_output_is_left_alone() -> Result<()> {
     let toy = Toy::new()?;
     fs::create_dir(toy.path("out"))?;

@@ -2,6 +2,8 @@
 
 mod failures;
 mod interrupted;
+mod keep_going;
+mod killed;
 mod merge;
 mod tables;
 mod toy;

@@ -12,7 +12,7 @@ use stage_testing::folder::files;
 use crate::toy::{HEIGHT, Toy, WIDTH, executable};
 
 /// The command that merges some folders into `output`.
-fn merge(toy: &Toy, output: &str, shards: &[&str]) -> Command {
+pub(crate) fn merge(toy: &Toy, output: &str, shards: &[&str]) -> Command {
     let mut command = executable();
     command
         .arg("merge")

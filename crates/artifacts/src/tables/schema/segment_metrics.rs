@@ -129,7 +129,7 @@ pub fn pixel_counts() -> Table {
 pub fn sample_pixels() -> Table {
     Table {
         name: "sample_pixels",
-        written_by: "segment-metrics --force",
+        written_by: "segment-metrics",
         rows: "One row for each sample and score, sorted by `sample_id`, then by score in the order `entropy`, `max_softmax`, `max_logit`, `energy`, `margin`.",
         columns: vec![
             Field::string(SAMPLE_ID, "sample"),
