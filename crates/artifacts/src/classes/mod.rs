@@ -13,7 +13,12 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-pub use channels::{Channel, ChannelTable, VoidChannel};
+pub use channels::{Channel, ChannelTable, OtherChannel, VoidChannel};
+
+use crate::atomic::{read_json, write_json};
+
+/// File in the output of stages whose tables have columns or rows of classes.
+pub const FILE_NAME: &str = "classes.json";
 
 /// Largest number of classes: 254 and 255 are other things in masks (unknown objects in training, and void).
 pub const MAX_CLASSES: usize = 254;
@@ -130,6 +135,29 @@ impl ClassSet {
             classes: (0..num_classes.min(MAX_CLASSES + 1)).map(class).collect(),
         };
         set.check()?;
+        Ok(set)
+    }
+
+    /// Writes `dir/classes.json`.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        write_json(&dir.join(FILE_NAME), self)
+    }
+
+    /// Reads `dir/classes.json`; outputs of earlier versions have none, and their classes are those of Cityscapes.
+    ///
+    /// # Errors
+    /// Returns an error if the file is damaged.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let path = dir.join(FILE_NAME);
+        if !path.exists() {
+            return Self::cityscapes();
+        }
+        let set: Self = read_json(&path)?;
+        let checked = set.check();
+        checked.with_context(|| format!("{} cannot be used", path.display()))?;
         Ok(set)
     }
 
@@ -282,6 +310,16 @@ mod tests {
         let text = serde_json::to_string(&own)?;
         assert!(text.contains("#0102FF"), "{text}");
         assert_eq!(serde_json::from_str::<ClassSet>(&text)?, own);
+        Ok(())
+    }
+
+    #[test]
+    fn a_folder_without_the_file_means_cityscapes() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        assert_eq!(ClassSet::read(dir.path())?, ClassSet::cityscapes()?);
+        let camvid = ClassSet::open("camvid")?;
+        camvid.write(dir.path())?;
+        assert_eq!(ClassSet::read(dir.path())?, camvid);
         Ok(())
     }
 
