@@ -39,7 +39,7 @@ pub fn run(args: &ApplyArgs, force: bool) -> Result<()> {
     let Some(dir) = stage_cli::open(&args.output, "meta-clf apply", args, &named, force)? else {
         return Ok(());
     };
-    let main = origin::read(&args.segments, None)?;
+    let main = origin::read(&args.segments)?;
     let scores = given.apply(&args.segments, &main, dir.path(), args.results)?;
     let folder = args.model.parent().unwrap_or(Path::new(""));
     for threshold in other_thresholds {

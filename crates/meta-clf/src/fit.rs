@@ -43,7 +43,7 @@ pub fn run(args: &FitArgs, force: bool) -> Result<()> {
         return Ok(());
     };
     let other_thresholds = inputs::other_thresholds(&args.segments)?;
-    let main = origin::read(&args.segments, None)?;
+    let main = origin::read(&args.segments)?;
     let scores = fitting.fit(&args.segments, &main, dir.path(), args.results)?;
     for threshold in other_thresholds {
         let output = threshold_folder(dir.path(), threshold);

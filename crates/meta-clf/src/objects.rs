@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use artifacts::tables::columns::{OBJECT_ID, SAMPLE_ID, SEGMENT_ID};
 use artifacts::tables::{read_table_parts, schema};
 use polars::prelude::DataFrame;
@@ -28,15 +28,22 @@ impl DetectedObjects {
         let mut all = Self::default();
         for folder in folders {
             let path = folder.as_ref().join(table.file_name());
+            let mut last = None;
             for part in read_table_parts(&path, &table)? {
-                all.append(&part?, segments)
+                all.append(&part?, segments, &mut last)
                     .with_context(|| format!("{} cannot be used", path.display()))?;
             }
         }
         Ok(all)
     }
 
-    fn append(&mut self, part: &DataFrame, segments: &Segments) -> Result<()> {
+    /// Appends consecutive rows of a table; `last` is the segment and the object of the row before.
+    fn append(
+        &mut self,
+        part: &DataFrame,
+        segments: &Segments,
+        last: &mut Option<(usize, u32)>,
+    ) -> Result<()> {
         let samples = part.column(SAMPLE_ID)?.str()?;
         let objects = part.column(OBJECT_ID)?.u32()?;
         let ids = part.column(SEGMENT_ID)?.u32()?;
@@ -48,10 +55,13 @@ impl DetectedObjects {
                     "it names segment {id} of {sample}, which segments.parquet lacks: run `segment-metrics` again with --force"
                 )
             })?;
+            ensure!(
+                *last < Some((row, object)),
+                "object {object} and segment {id} of {sample} occur twice, or the rows are not sorted: run `segment-metrics` again with --force"
+            );
+            *last = Some((row, object));
             let rows = self.rows.entry((sample.to_owned(), object)).or_default();
-            if rows.last() != Some(&row) {
-                rows.push(row);
-            }
+            rows.push(row);
         }
         Ok(())
     }

@@ -14,15 +14,14 @@ use serde::Deserialize;
 /// Neighbors that count as connected where the manifest names no other number.
 const CONNECTIVITY: u8 = 8;
 
-/// How the segments in `folders`, outputs of `segment-metrics`, were made; with `threshold`, those at that additional threshold.
+/// How the segments at the main threshold in `folders`, outputs of `segment-metrics`, were made.
 ///
 /// # Errors
 /// Returns an error if a manifest or a table cannot be read, or the folders' segments were made in different ways.
-pub fn read(folders: &[PathBuf], threshold: Option<f64>) -> Result<SegmentOrigin> {
+pub fn read(folders: &[PathBuf]) -> Result<SegmentOrigin> {
     let mut all: Option<(&PathBuf, SegmentOrigin)> = None;
     for folder in folders {
-        let mut origin = of_folder(folder)?;
-        origin.threshold = threshold.or(origin.threshold);
+        let origin = of_folder(folder)?;
         if let Some((first, all)) = &mut all {
             let conflicts = conflicts(all, &origin);
             ensure!(

@@ -159,6 +159,17 @@ fn objects_that_lose_all_their_segments_are_counted() -> Result<()> {
     change_output(&scratch.file("train"), |dir| {
         let path = dir.join("overlaps.parquet");
         let table = overlaps();
+        let frame = read_table(&path, &table)?.head(Some(1));
+        write_table(&path, &table, &frame.vstack(&frame)?)
+    })?;
+    let parts = [
+        "overlaps.parquet",
+        "object 1 and segment 3 of image_000 occur twice",
+    ];
+    fit_fails(&train, &output, &["--force"], &parts)?;
+    change_output(&scratch.file("train"), |dir| {
+        let path = dir.join("overlaps.parquet");
+        let table = overlaps();
         let mut frame = read_table(&path, &table)?;
         let ids = vec![99_u32; frame.height()];
         frame.with_column(Column::new("segment_id".into(), ids))?;
