@@ -900,7 +900,12 @@ fn images_that_fail_are_listed_and_left_out() -> Result<()> {
     fs::write(path(5), b"")?;
     fail(
         &mut toy.command(&FEW),
-        &["4 faults", "--keep-going", "image 5", "annotation 103"],
+        &[
+            "4 faults",
+            "--keep-going",
+            "000000000005.png",
+            "annotation 103",
+        ],
     )?;
     let keep_going = ["--keep-going"];
     let error = fail_partly(&toy, &keep_going)?;
