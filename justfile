@@ -10,12 +10,12 @@ out := env("OODSEG_OUT", "runs")
 run := env("OODSEG_RUN", "retrained")
 # data set with unknown objects that is evaluated
 dataset := env("OODSEG_DATASET", "lost-and-found-test")
-# network, for weights that do not name theirs
-model := env("OODSEG_MODEL", "erfnet")
+# network, for weights that do not name theirs; empty for the one that they name
+model := env("OODSEG_MODEL", "")
 # weights pretrained on Cityscapes
 weights := env("OODSEG_WEIGHTS", out / "pretrain" / "weights.safetensors")
-# weights after OoD training
-trained := out / "train" / "weights.safetensors"
+# weights after OoD training, of this run alone
+trained := out / run / "train" / "weights.safetensors"
 
 # a segment is dropped when it is a false positive with more than this probability; nearer to 1, fewer objects are lost
 meta_threshold := env("OODSEG_META_THRESHOLD", "0.5")
@@ -39,14 +39,16 @@ bin := env("OODSEG_BIN", "target/release")
 # Python with PyTorch, to compare with
 pytorch := env("OODSEG_PYTORCH", "target/pytorch/bin/python")
 
-# candle's own threads spin while they wait, which takes the cores from ours
-export CANDLE_NUM_THREADS := "1"
-# glibc gives large buffers back to the system after each use, and taking them again costs more than a convolution
-export MALLOC_MMAP_THRESHOLD_ := "4294967296"
-export MALLOC_TRIM_THRESHOLD_ := "17179869184"
+network := if model == "" { "" } else { "--network " + model }
 further := if thresholds == "" { "" } else { "--thresholds " + thresholds }
 # builds one executable; with the features of the whole workspace, so that dependencies built before are taken as they are
 build_bin := "cargo build --release --workspace --bin"
+# what to do where something is missing
+labels_missing := "`just labels` makes it"
+weights_missing := "OODSEG_WEIGHTS is a file of weights pretrained on Cityscapes, or `just pretrain` trains some"
+trained_missing := "`just train` makes it; run=NAME or OODSEG_RUN chooses the run"
+judge_missing := "`just judge` makes it; run=NAME or OODSEG_RUN chooses the run"
+real_missing := "OODSEG_REAL_DATA is a folder of real samples: cityscapes, coco, ood, weights"
 just := quote(just_executable()) + " --justfile " + quote(justfile())
 
 # list the recipes
@@ -75,9 +77,9 @@ demo scale="full" dir=(out / "demo"): build
         --learning-rate 4e-3 --schedule poly --output {{ dir }}/pretrain
     {{ bin }}/ood-train --init {{ dir }}/pretrain/weights.safetensors --labels {{ dir }}/labels/cityscapes-train \
         --proxy {{ dir }}/proxy --proxy-short-side 128 --ood-fraction 0.25 --crop 96 --epochs 8 --learning-rate 1.5e-4 \
-        --output {{ dir }}/train
-    {{ just }} meta_threshold=0.97 _judge {{ dir }} baseline {{ dir }}/pretrain/weights.safetensors "lost-and-found-test fishyscapes-static" enet
-    {{ just }} meta_threshold=0.97 _judge {{ dir }} retrained {{ dir }}/train/weights.safetensors "lost-and-found-test fishyscapes-static" enet
+        --output {{ dir }}/retrained/train
+    {{ just }} model= meta_threshold=0.97 _judge {{ dir }} baseline {{ dir }}/pretrain/weights.safetensors "lost-and-found-test fishyscapes-static"
+    {{ just }} model= meta_threshold=0.97 _judge {{ dir }} retrained {{ dir }}/retrained/train/weights.safetensors "lost-and-found-test fishyscapes-static"
     {{ bin }}/ood-eval report --run baseline={{ dir }}/baseline --run retrained={{ dir }}/retrained --labels {{ dir }}/labels \
         --output {{ dir }}/report --title "oodseg demo"
     @echo "report: {{ dir }}/report/report.html"
@@ -91,11 +93,11 @@ demo-docs: _pytorch
 
 # the stages on small real samples: two pretrained networks, and one of them OoD-trained
 [group('real')]
-real dir=(out / "real"): build
+real dir=(out / "real"): (_need (real_data) real_missing) build
     {{ just }} _real-train {{ dir }}
-    {{ just }} _judge {{ dir }} enet {{ real_data }}/weights/enet_yurnero14_city20.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" enet
-    {{ just }} _judge {{ dir }} erfnet {{ real_data }}/weights/erfnet_dequant_city20.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" erfnet
-    {{ just }} _judge {{ dir }} erfnet-ood {{ dir }}/train/weights.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" erfnet
+    {{ just }} _judge {{ dir }} enet {{ dir }}/weights/enet.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" enet
+    {{ just }} _judge {{ dir }} erfnet {{ dir }}/weights/erfnet.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" erfnet
+    {{ just }} _judge {{ dir }} erfnet-ood {{ dir }}/erfnet-ood/train/weights.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" erfnet
     {{ bin }}/ood-eval report --run enet={{ dir }}/enet --run erfnet={{ dir }}/erfnet --run erfnet-ood={{ dir }}/erfnet-ood \
         --labels {{ dir }}/labels --skip-without-ood --published docs/published.toml --output {{ dir }}/report \
         --title "oodseg on real samples"
@@ -103,13 +105,13 @@ real dir=(out / "real"): build
 
 # one OoD training on the real samples with these flags, and its figures: `just real-recipe paste-s1 --paste 1 --seed 1`
 [group('real')]
-real-recipe name *flags: build
+real-recipe name *flags: (_need (real_data) real_missing) build
     {{ just }} _real-data {{ out / "real" }}
-    {{ bin }}/ood-train --init {{ real_data }}/weights/erfnet_dequant_city20.safetensors --network erfnet \
+    {{ bin }}/ood-train --init {{ out / "real" }}/weights/erfnet.safetensors \
         --labels {{ out / "real" }}/labels/cityscapes-train --proxy {{ out / "real" }}/proxy --crop 384 --batch-size 4 \
         --batch-norm frozen --output {{ out / "real" / name }}/train {{ flags }}
     {{ just }} _judge {{ out / "real" }} {{ name }} {{ out / "real" / name }}/train/weights.safetensors "road-anomaly21 road-obstacle21 fishyscapes-static" erfnet
-    {{ bin }}/ood-eval evaluate --run {{ name }}={{ out / "real" / name }} --skip-without-ood --output {{ out / "real" / name }}/eval
+    {{ bin }}/ood-eval evaluate --run {{ name }}={{ out / "real" / name }} --skip-without-ood --output {{ out / "real" / "eval" / name }}
 
 # the best training of docs/RESULTS.md: objects pasted into the crops, the decoder alone trained, distilled from the network before
 [group('real')]
@@ -118,9 +120,9 @@ real-best seed="0": (real-recipe ("best-s" + seed) "--ood-fraction 0 --paste 1 -
 [private]
 _real-train dir:
     {{ just }} _real-data {{ dir }}
-    {{ bin }}/ood-train --init {{ real_data }}/weights/erfnet_dequant_city20.safetensors --network erfnet \
+    {{ bin }}/ood-train --init {{ dir }}/weights/erfnet.safetensors \
         --labels {{ dir }}/labels/cityscapes-train --proxy {{ dir }}/proxy --ood-fraction 0.3333 --crop 384 --batch-size 4 \
-        --steps 100 --learning-rate 1e-5 --batch-norm frozen --output {{ dir }}/train
+        --steps 100 --learning-rate 1e-5 --batch-norm frozen --output {{ dir }}/erfnet-ood/train
 
 [private]
 _real-data dir:
@@ -131,18 +133,21 @@ _real-data dir:
     {{ just }} size=1024x512 _labels {{ dir }} fishyscapes-static {{ real_data }}/ood/fs_static
     {{ bin }}/coco-proxy --annotations {{ real_data }}/coco/annotations/instances_train2017.json \
         --images {{ real_data }}/coco/train2017 --preview 16 --output {{ dir }}/proxy
+    mkdir -p {{ dir }}/weights
+    {{ bin }}/seg-model import {{ real_data }}/weights/enet_yurnero14_city20.safetensors --num-classes 19 --output {{ dir }}/weights/enet.safetensors
+    {{ bin }}/seg-model import {{ real_data }}/weights/erfnet_dequant_city20.safetensors --num-classes 19 --output {{ dir }}/weights/erfnet.safetensors
 
 # --- the stages, one by one, on your data ---
 
 # COCO images without Cityscapes classes become training masks (COCO_ROOT)
 [group('stages')]
-proxy: build
+proxy: (_need (coco / "annotations/instances_train2017.json") "COCO_ROOT is the folder of COCO, with annotations and train2017") build
     {{ bin }}/coco-proxy --annotations {{ coco }}/annotations/instances_train2017.json --images {{ coco }}/train2017 \
         --preview 24 --output {{ out }}/proxy
 
 # masks and index of Cityscapes (CITYSCAPES_DATASET) and of the data set to be evaluated (OODSEG_DATASET_ROOT)
 [group('stages')]
-labels: build
+labels: (_need (cityscapes) "CITYSCAPES_DATASET is the folder of Cityscapes, with leftImg8bit and gtFine") (_need (dataset_root) ("OODSEG_DATASET_ROOT is the folder of " + dataset)) build
     {{ just }} _labels {{ out }} cityscapes-train {{ cityscapes }}
     {{ just }} _labels {{ out }} cityscapes-val {{ cityscapes }}
     {{ just }} _labels {{ out }} {{ dataset }} {{ dataset_root }}
@@ -165,60 +170,67 @@ check-data name="": build
 
 # train a network on Cityscapes alone
 [group('stages')]
-pretrain *flags: build
-    {{ bin }}/ood-train --network {{ model }} --ood-weight 0 --labels {{ out }}/labels/cityscapes-train --epochs 100 \
+pretrain *flags: (_need (out / "labels/cityscapes-train") labels_missing) build
+    {{ bin }}/ood-train --network {{ if model == "" { "erfnet" } else { model } }} --ood-weight 0 --labels {{ out }}/labels/cityscapes-train --epochs 100 \
         --learning-rate 5e-4 --schedule poly --output {{ out }}/pretrain {{ flags }}
 
-# OoD training of the pretrained weights; the same command goes on after an interruption
+# OoD training of the pretrained weights; the same command goes on after an interruption. Other flags are another run: `just run=lambda-0.5 train --ood-weight 0.5`
 [group('stages')]
-train *flags: build
-    {{ bin }}/ood-train --init {{ weights }} --labels {{ out }}/labels/cityscapes-train --proxy {{ out }}/proxy --output {{ out }}/train {{ flags }}
+train *flags: (_need (weights) weights_missing) (_need (out / "labels/cityscapes-train") labels_missing) (_need (out / "proxy") "`just proxy` makes it") build
+    {{ bin }}/ood-train --init {{ weights }} {{ network }} --labels {{ out }}/labels/cityscapes-train --proxy {{ out }}/proxy \
+        --output {{ out }}/{{ run }}/train {{ flags }}
 
 # logits, segments and meta classification of both networks on the data set, and their mIoU
 [group('stages')]
-judge: build (_judge out "baseline" weights dataset model) (_judge out run trained dataset model)
+judge: (_need (weights) weights_missing) (_need (trained) trained_missing) (_need (out / "labels" / dataset) labels_missing) (_need (out / "labels/cityscapes-val") labels_missing) build (_judge out "baseline" weights dataset model) (_judge out run trained dataset model)
 
 # logits of one run on the data set
 [group('stages')]
-infer run_weights=trained: build
-    {{ bin }}/seg-model infer --weights {{ run_weights }} --network {{ model }} --labels {{ out }}/labels/{{ dataset }} \
+infer run_weights=trained: (_need (run_weights) trained_missing) (_need (out / "labels" / dataset) labels_missing) build
+    {{ bin }}/seg-model infer --weights {{ run_weights }} {{ network }} --labels {{ out }}/labels/{{ dataset }} \
         --output {{ out }}/{{ run }}/logits/{{ dataset }}
 
 # segments and pixel histograms of one run on the data set
 [group('stages')]
-metrics: build
+metrics: (_need (out / run / "logits" / dataset) "`just infer` makes it") (_need (out / "labels" / dataset) labels_missing) build
     {{ bin }}/segment-metrics {{ further }} --logits {{ out }}/{{ run }}/logits/{{ dataset }} \
         --labels {{ out }}/labels/{{ dataset }} --output {{ out }}/{{ run }}/segments/{{ dataset }}
 
 # meta classification of one run on the data set
 [group('stages')]
-meta: build
+meta: (_need (out / run / "segments" / dataset) "`just metrics` makes it") build
     {{ bin }}/meta-clf fit --threshold {{ meta_threshold }} --segments {{ out }}/{{ run }}/segments/{{ dataset }} \
         --output {{ out }}/{{ run }}/meta/{{ dataset }}
 
-# figures of both runs
+# figures of the baseline and one run
 [group('stages')]
-eval: build
-    {{ bin }}/ood-eval evaluate --run baseline={{ out }}/baseline --run {{ run }}={{ out }}/{{ run }} --output {{ out }}/eval
+eval: (_need (out / "baseline/segments") judge_missing) (_need (out / run / "segments") judge_missing) build
+    {{ bin }}/ood-eval evaluate --run baseline={{ out }}/baseline --run {{ run }}={{ out }}/{{ run }} --output {{ out }}/eval/{{ run }}
 
 # which differences of two runs on the same images are real: `just compare baseline retrained`
 [group('stages')]
-compare first second: build
+compare first second: (_need (out / first / "segments") judge_missing) (_need (out / second / "segments") judge_missing) build
     {{ bin }}/ood-eval compare --run {{ first }}={{ out }}/{{ first }} --run {{ second }}={{ out }}/{{ second }} \
         --output {{ out }}/compare/{{ first }}-{{ second }}
 
 # score maps of one run on the data set for other tools: `just export` for the benchmark, `just export npy,overlay` and so on
 [group('stages')]
-export formats="smiyc" *flags: build
+export formats="smiyc" *flags: (_need (out / run / "logits" / dataset) "`just infer` makes it") (_need (out / "labels" / dataset) labels_missing) build
     {{ bin }}/ood-eval export --logits {{ out }}/{{ run }}/logits/{{ dataset }} --labels {{ out }}/labels/{{ dataset }} \
         --format {{ formats }} --image-size --method {{ run }} --output {{ out }}/{{ run }}/export/{{ dataset }} {{ flags }}
 
-# figures, plots and pictures of both runs in one file
+# figures, plots and pictures of the baseline and one run in one file
 [group('stages')]
-report: build
+report: (_need (out / "baseline/segments") judge_missing) (_need (out / run / "segments") judge_missing) build
     {{ bin }}/ood-eval report --run baseline={{ out }}/baseline --run {{ run }}={{ out }}/{{ run }} --labels {{ out }}/labels \
-        --output {{ out }}/report
-    @echo "report: {{ out }}/report/report.html"
+        --output {{ out }}/report/{{ run }}
+    @echo "report: {{ out }}/report/{{ run }}/report.html"
+
+# ends in one line if a file or folder is missing, before anything is built
+[no-exit-message]
+[private]
+_need path remedy:
+    @test -e {{ quote(path) }} || { echo {{ quote("error: " + path + " does not exist: " + remedy) }} >&2; exit 1; }
 
 [private]
 _labels dir name root:
@@ -229,7 +241,7 @@ _labels dir name root:
 [private]
 _judge dir run weights datasets network=model:
     for dataset in cityscapes-val {{ datasets }}; do \
-        {{ bin }}/seg-model infer --weights {{ weights }} --network {{ network }} --labels {{ dir }}/labels/$dataset \
+        {{ bin }}/seg-model infer --weights {{ weights }} {{ if network == "" { "" } else { "--network " + network } }} --labels {{ dir }}/labels/$dataset \
             --output {{ dir }}/{{ run }}/logits/$dataset; \
     done
     {{ bin }}/ood-eval closed-set --logits {{ dir }}/{{ run }}/logits/cityscapes-val --labels {{ dir }}/labels/cityscapes-val \

@@ -6,14 +6,14 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use image::ImageFormat;
 use png::{BitDepth, ColorType};
 
 use crate::label_png;
 use crate::labels::MaskKind;
 use crate::mask::Mask;
-use crate::picture::{MAX_PIXELS, Orientation, decode_rgb};
+use crate::picture::{Orientation, decode_rgb, ensure_pixels, read_bytes};
 
 impl Mask {
     /// Reads a label image with any values, as [`read_labels`] does.
@@ -60,8 +60,7 @@ impl Mask {
 /// Returns an error if the file cannot be read, is damaged or cut off, is a JPEG (which blurs labels), or holds colors or
 /// greater numbers, naming their first place.
 pub fn read_labels(path: &Path) -> Result<Mask> {
-    std::fs::read(path)
-        .map_err(anyhow::Error::from)
+    read_bytes(path)
         .and_then(|bytes| decode_labels(&bytes))
         .with_context(|| format!("{} cannot be used as labels", path.display()))
 }
@@ -84,16 +83,13 @@ pub fn decode_labels(bytes: &[u8]) -> Result<Mask> {
 
 fn png_labels(bytes: &[u8]) -> Result<Mask> {
     let limits = png::Limits {
-        bytes: 1 << 30, // 16-bit RGBA of MAX_PIXELS would be 2 GiB; labels are not
+        bytes: 1 << 30, // 16-bit RGBA of as many pixels as are read is half of that
     };
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
     decoder.set_transformations(png::Transformations::IDENTITY);
     let mut reader = decoder.read_info().context("it is a damaged PNG")?;
     let (width, height) = reader.info().size();
-    ensure!(
-        u64::from(width) * u64::from(height) <= MAX_PIXELS,
-        "its header says {width}x{height} pixels"
-    );
+    ensure_pixels((width, height))?;
     let (color, depth) = reader.output_color_type();
     let stride = reader
         .output_line_size(width)

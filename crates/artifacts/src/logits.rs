@@ -52,8 +52,8 @@ const FORMAT_VERSION: &str = "2";
 /// The version that named a number of classes only.
 const WITHOUT_CLASSES: &str = "1";
 
-/// Longest side of an output in pixels.
-const MAX_SIDE: usize = 1 << 16;
+/// Longest side of an output in pixels: that of an image of two rows, which the number of pixels bounds too.
+const MAX_SIDE: usize = 1 << 20;
 
 /// Output pixels on a side for each stored one. Networks store every 32nd pixel at the most; the rest is for images that were
 /// made smaller for the network.
@@ -160,7 +160,8 @@ impl Logits {
     /// Wraps values `[channels, height, width]`.
     ///
     /// # Errors
-    /// Returns an error if the length does not fit, there are fewer channels than classes, or a value is not finite.
+    /// Returns an error if the length does not fit, there are fewer channels than classes, the output size is out of all
+    /// proportion to the stored one, or a value is not finite.
     pub fn new(info: LogitsInfo, shape: [usize; 3], values: Vec<f32>) -> Result<Self> {
         Self::of(info, shape, Values::Floats(values))
     }

@@ -7,14 +7,16 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::atomic::{read_json, write_json};
+use crate::score::Score;
 
 /// File name inside the folder that `meta-clf fit` writes.
 pub const FILE_NAME: &str = "model.json";
 
 /// Version of the format that is written, and the only one that is read.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// A classifier of standardized metrics, (metric − mean) / (std + 1e-10).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +42,26 @@ pub struct Model {
     pub n_false_positives: u64,
     /// BLAKE3 of each table `segments.parquet` that the model was fitted to.
     pub training_tables: Vec<String>,
+    /// How the training segments were made. Probabilities mean nothing for segments that were made otherwise.
+    pub origin: SegmentOrigin,
+}
+
+/// How segments were made, from the manifests and tables of the folders that they are in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SegmentOrigin {
+    /// Score whose threshold gave the segments; `None` if the manifests do not name it.
+    pub score: Option<Score>,
+    /// Smallest score of a flagged pixel; `None` if the manifests do not name it.
+    pub threshold: Option<f64>,
+    /// Neighbors of a pixel that count as connected, 4 or 8.
+    pub connectivity: u8,
+    /// Smallest segment in pixels; smaller ones were dropped.
+    pub min_size: u64,
+    /// BLAKE3 of the weights of each network that scored the pixels, sorted; none if the folders of logits are gone.
+    pub weights: Vec<String>,
+    /// Width and height of the images in pixels, each size once, sorted.
+    pub image_sizes: Vec<[u32; 2]>,
 }
 
 /// Parameters of a fitted classifier. Its inputs are standardized metrics, its output is the probability of a false positive.
@@ -133,10 +155,19 @@ impl Model {
             "{} does not exist or is not a file: run `meta-clf fit` first, and name the {FILE_NAME} that it writes",
             path.display()
         );
-        let model: Self = read_json(path)?;
-        model
-            .check()
-            .with_context(|| format!("{} cannot be used", path.display()))?;
+        let content: Value = read_json(path)?;
+        Self::from_content(content).with_context(|| format!("{} cannot be used", path.display()))
+    }
+
+    /// Looks at the version first: fields of another version say nothing about what to do.
+    fn from_content(content: Value) -> Result<Self> {
+        let version = &content["format_version"];
+        ensure!(
+            *version == FORMAT_VERSION,
+            "format version {version} is not {FORMAT_VERSION}: run `meta-clf fit` again"
+        );
+        let model: Self = serde_json::from_value(content)?;
+        model.check()?;
         Ok(model)
     }
 
@@ -157,11 +188,6 @@ impl Model {
     }
 
     fn check(&self) -> Result<()> {
-        ensure!(
-            self.format_version == FORMAT_VERSION,
-            "format version {} is not {FORMAT_VERSION}: run `meta-clf fit` again",
-            self.format_version
-        );
         let n = self.features.len();
         ensure!(
             self.mean.len() == n && self.std.len() == n,
@@ -306,6 +332,14 @@ mod tests {
             n_segments: 4,
             n_false_positives: 1,
             training_tables: vec!["c0ffee".to_owned()],
+            origin: SegmentOrigin {
+                score: Some(Score::MaxLogit),
+                threshold: Some(-2.5),
+                connectivity: 8,
+                min_size: 0,
+                weights: vec!["deca".to_owned()],
+                image_sizes: vec![[2048, 1024]],
+            },
         }
     }
 
@@ -358,7 +392,7 @@ mod tests {
         fitted.write(dir.path())?;
         let path = dir.path().join(FILE_NAME);
         let expected = r#"{
-  "format_version": 2,
+  "format_version": 3,
   "features": [
     "a",
     "b"
@@ -391,7 +425,22 @@ mod tests {
   "n_false_positives": 1,
   "training_tables": [
     "c0ffee"
-  ]
+  ],
+  "origin": {
+    "score": "max_logit",
+    "threshold": -2.5,
+    "connectivity": 8,
+    "min_size": 0,
+    "weights": [
+      "deca"
+    ],
+    "image_sizes": [
+      [
+        2048,
+        1024
+      ]
+    ]
+  }
 }
 "#;
         assert_eq!(std::fs::read_to_string(&path)?, expected);
@@ -466,7 +515,10 @@ mod tests {
             );
             Ok(())
         };
-        refused(|m| m.format_version = 1, "format version 1")?;
+        refused(
+            |m| m.format_version = 2,
+            "format version 2 is not 3: run `meta-clf fit` again",
+        )?;
         refused(|m| m.mean.clear(), "0 means")?;
         refused(|m| m.std[0] = -1.0, "negative standard deviation")?;
         refused(|m| m.threshold = 1.5, "threshold 1.5")?;

@@ -9,11 +9,21 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use image::metadata::Orientation as ExifOrientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 use serde::{Deserialize, Serialize};
 
-/// More pixels than any photograph has: a guard against damaged headers that would exhaust the memory.
-pub const MAX_PIXELS: u64 = 1 << 28;
+/// More pixels than any frame of a street has (8192 x 8192): a guard against damaged headers and pictures that would exhaust the
+/// memory, since several are decoded at once.
+pub const MAX_PIXELS: u64 = 1 << 26;
+
+/// More bytes than a picture of [`MAX_PIXELS`] takes, even if it is not compressed.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// Most memory in bytes for what a PNG holds besides its pixels, such as color profiles, which can expand a thousandfold.
+const MAX_EXTRAS: u64 = 1 << 25;
+
+/// Most chunks of a PNG that are looked through for its end.
+const MAX_CHUNKS: usize = 1 << 20;
 
 const JPEG_END: [u8; 2] = [0xFF, 0xD9];
 
@@ -50,7 +60,8 @@ impl Orientation {
 /// Returns an error if the file cannot be read, is empty, is not an image, was cut off, or has more than [`MAX_PIXELS`]
 /// pixels.
 pub fn size(path: &Path, orientation: Orientation) -> Result<(u32, u32)> {
-    let (stored, exif) = read_size(path).with_context(|| unusable(path))?;
+    let found = read_size(path).and_then(|found| ensure_pixels(found.0).map(|()| found));
+    let (stored, exif) = found.with_context(|| unusable(path))?;
     Ok(oriented(stored, orientation.transform(exif)))
 }
 
@@ -70,7 +81,7 @@ fn read_size(path: &Path) -> Result<((u32, u32), ExifOrientation)> {
     let mut file = File::open(path)?;
     let mut head = Vec::with_capacity(HEAD);
     file.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
-    ensure!(!head.is_empty(), "it is empty: get the file again");
+    ensure_bytes(file.metadata()?.len())?;
     if !is_jpeg(&head) {
         ensure_end(&mut file, &head)?;
         file.rewind()?;
@@ -116,7 +127,10 @@ fn png_ends(file: &mut File, n_bytes: u64) -> Result<bool> {
         return Ok(true);
     }
     let mut at = SIGNATURE;
-    while at + 12 <= n_bytes {
+    for _ in 0..MAX_CHUNKS {
+        if at + 12 > n_bytes {
+            break;
+        }
         let mut chunk = [0; 8];
         file.seek(SeekFrom::Start(at))?;
         file.read_exact(&mut chunk)?;
@@ -157,9 +171,35 @@ fn unusable(path: &Path) -> String {
 }
 
 fn read_whole(path: &Path) -> Result<Vec<u8>> {
-    let bytes = std::fs::read(path)?;
+    let bytes = read_bytes(path)?;
     ensure_whole(&bytes)?;
     Ok(bytes)
+}
+
+/// Reads a file that is no larger than pictures are.
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+    ensure_bytes(std::fs::metadata(path)?.len())?;
+    Ok(std::fs::read(path)?)
+}
+
+fn ensure_bytes(n_bytes: u64) -> Result<()> {
+    ensure!(n_bytes > 0, "it is empty: get the file again");
+    ensure!(
+        n_bytes <= MAX_BYTES,
+        "it has {n_bytes} bytes, more than a picture can have"
+    );
+    Ok(())
+}
+
+/// Checks a size (width, height) in pixels.
+pub(crate) fn ensure_pixels((width, height): (u32, u32)) -> Result<()> {
+    let n_pixels = u64::from(width) * u64::from(height);
+    ensure!(n_pixels > 0, "its header says {width}x{height} pixels");
+    ensure!(
+        n_pixels <= MAX_PIXELS,
+        "its header says {width}x{height} pixels, and {MAX_PIXELS} are the most that are read: make it smaller"
+    );
+    Ok(())
 }
 
 fn ensure_whole(bytes: &[u8]) -> Result<()> {
@@ -247,20 +287,19 @@ fn open<'a, R: BufRead + Seek + 'a>(
 
 /// A decoder, the stored size, and the orientation that the EXIF data say.
 fn decoder<'a, R: BufRead + Seek + 'a>(
-    reader: ImageReader<R>,
+    mut reader: ImageReader<R>,
 ) -> Result<(impl ImageDecoder + 'a, (u32, u32), ExifOrientation)> {
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_EXTRAS); // pixels do not count
+    reader.limits(limits);
     let mut decoder = reader.into_decoder()?;
     // damaged EXIF data is no reason to refuse an image
     let exif = decoder
         .orientation()
         .unwrap_or(ExifOrientation::NoTransforms);
-    let (width, height) = decoder.dimensions();
-    let pixels = u64::from(width) * u64::from(height);
-    ensure!(
-        (1..=MAX_PIXELS).contains(&pixels),
-        "its header says {width}x{height} pixels"
-    );
-    Ok((decoder, (width, height), exif))
+    let size = decoder.dimensions();
+    ensure_pixels(size)?;
+    Ok((decoder, size, exif))
 }
 
 /// The size after a transformation, given the stored size.
@@ -282,8 +321,8 @@ mod tests {
 
     use super::Orientation::{Stored, Upright};
     use super::*;
-    use crate::label_picture::decode_labels;
     use crate::label_picture::tests::png;
+    use crate::label_picture::{decode_labels, read_labels};
 
     fn jpeg(picture: &DynamicImage) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -381,6 +420,54 @@ mod tests {
             }
         }
         Ok(())
+    }
+
+    #[test]
+    fn pictures_that_would_exhaust_the_memory_are_refused() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("photo");
+        let mut photo = jpeg(&RgbImage::new(40, 30).into())?;
+        let frame = photo.windows(2).position(|w| w == [0xFF, 0xC0]);
+        let at = frame.context("a frame")? + 5;
+        photo[at..at + 4].copy_from_slice(&[0x40, 0, 0x40, 0]); // 16384 x 16384
+        let mut wide = png((40, 30), ColorType::Rgb, BitDepth::Eight, &[0; 3600])?;
+        wide[16..24].copy_from_slice(&[0, 0, 0x40, 0, 0, 0, 0x40, 0]);
+        let checksum = checksum_of(&wide[12..29]);
+        wide[29..33].copy_from_slice(&checksum.to_be_bytes());
+        for bytes in [&photo, &wide] {
+            std::fs::write(&path, bytes)?;
+            for error in [
+                size(&path, Stored).map(drop),
+                read_rgb(&path, Stored).map(drop),
+                decode_labels(bytes).map(drop),
+            ] {
+                let text = format!("{:#}", error.expect_err("too large"));
+                let is_label = text.contains("JPEG");
+                assert!(is_label || text.contains("16384x16384 pixels"), "{text}");
+            }
+        }
+        File::create(&path)?.set_len(1 << 40)?;
+        for error in [
+            size(&path, Stored).map(drop),
+            read_rgb(&path, Stored).map(drop),
+            read_labels(&path).map(drop),
+        ] {
+            let text = format!("{:#}", error.expect_err("too large"));
+            assert!(text.contains("1099511627776 bytes"), "{text}");
+        }
+        Ok(())
+    }
+
+    /// The checksum of a chunk of a PNG.
+    fn checksum_of(bytes: &[u8]) -> u32 {
+        let mut crc = u32::MAX;
+        for &byte in bytes {
+            crc ^= u32::from(byte);
+            for _ in 0..8 {
+                crc = (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
+            }
+        }
+        !crc
     }
 
     #[test]

@@ -56,7 +56,7 @@ struct Contents {
 /// Returns an error if there is any fault, or the data set cannot be found at all.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let manifest = args.source.data_manifest()?;
-    let mut found = discover(&manifest, &args.source.root)?;
+    let found = discover(&manifest, &args.source.root)?;
     let progress = Progress::new("check", found.samples.len() as u64, "images");
     let contents = found.samples.par_iter().map(|sample| {
         let contents = read_sample(args, &found, sample);
@@ -68,30 +68,15 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     let contents = contents
         .into_iter()
         .fold(Contents::default(), Contents::merge);
-    if !args.partial {
-        found.faults.append(&mut found.labels_without_image);
-    }
-    let n_broken = found.faults.len() + contents.faults.len();
     let n_void = if manifest.skip_void {
         contents.n_void
     } else {
         0
     };
     let n_found = found.samples.len() - n_void;
-    let mut faults = std::mem::take(&mut found.faults);
-    faults.extend(contents.faults.iter().cloned());
-    let values = contents.values.keys().copied();
-    if binary_masks::are_all_void(manifest.mask_kind, values) {
-        faults.push(binary_masks::message(&args.source.root, manifest.mask_kind));
-    }
-    if !args.partial {
-        let place = args.source.root.display();
-        let all = all_differences(&manifest, n_found, &contents);
-        faults.extend(
-            all.into_iter()
-                .map(|difference| format!("{place}: {difference}")),
-        );
-    }
+    let mut faults = file_faults(args, &found, &contents);
+    let n_broken = faults.len();
+    faults.extend(other_faults(args, &manifest, n_found, &contents));
     let lines = if common.verbose > 0 {
         faults.clone()
     } else {
@@ -112,6 +97,35 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// What is wrong with single files.
+fn file_faults(args: &Args, found: &Discovered, contents: &Contents) -> Vec<String> {
+    let faults = found.faults.iter().map(|fault| &fault.text);
+    let incomplete = found.labels_without_image.iter();
+    let incomplete = incomplete.filter(|_| !args.partial);
+    let faults = faults.chain(incomplete).chain(&contents.faults);
+    faults.cloned().collect()
+}
+
+/// What is wrong with the data set as a whole.
+fn other_faults(
+    args: &Args,
+    manifest: &DatasetManifest,
+    n_found: usize,
+    contents: &Contents,
+) -> Vec<String> {
+    let root = &args.source.root;
+    let mut faults = Vec::new();
+    let values = contents.values.keys().copied();
+    if binary_masks::are_all_void(manifest.mask_kind, values) {
+        faults.push(binary_masks::message(root, manifest.mask_kind));
+    }
+    if !args.partial {
+        let all = all_differences(manifest, n_found, contents).into_iter();
+        faults.extend(all.map(|difference| format!("{}: {difference}", root.display())));
+    }
+    faults
 }
 
 /// Decodes the files of one sample.

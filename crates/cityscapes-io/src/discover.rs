@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use artifacts::index::{check_sample_id, hash_file, plain_sample_id};
+use artifacts::index::{check_inside, check_sample_id, hash_file, plain_sample_id};
 use artifacts::mask::Mask;
 use rayon::prelude::*;
 use walkdir::WalkDir;
@@ -49,6 +49,15 @@ pub struct LabelSource {
     pub remap: usize,
 }
 
+/// A file that excludes a sample.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
+    /// One line that names the file and what to do.
+    pub text: String,
+    /// Path of the file, relative to the data set's folder.
+    pub file: PathBuf,
+}
+
 /// The samples in a data set's folder, and what is wrong with its files.
 #[derive(Clone, Debug)]
 pub struct Discovered {
@@ -56,8 +65,8 @@ pub struct Discovered {
     pub samples: Vec<SampleFiles>,
     /// Meaning of the values in label files, one for each kind of label file that the layout has.
     pub remaps: Vec<Remap>,
-    /// Faults that exclude a file from the samples, one line each, sorted.
-    pub faults: Vec<String>,
+    /// Faults that exclude a file from the samples, sorted.
+    pub faults: Vec<Fault>,
     /// Label files without an image, one line each, sorted by sample id: a sign that images are missing.
     pub labels_without_image: Vec<String>,
 }
@@ -118,7 +127,7 @@ struct Search<'a> {
     root: &'a Path,
     /// By sample id.
     samples: BTreeMap<String, SampleFiles>,
-    faults: Vec<String>,
+    faults: Vec<Fault>,
 }
 
 impl Search<'_> {
@@ -131,7 +140,7 @@ impl Search<'_> {
                     continue;
                 }
                 match self.sample_files(&id, &listed, &captures) {
-                    Err(fault) => self.faults.push(format!("{fault:#}")),
+                    Err(error) => self.fault(&listed, format!("{error:#}")),
                     Ok(sample) => self.add(sample),
                 }
             }
@@ -139,14 +148,20 @@ impl Search<'_> {
         Ok(())
     }
 
+    fn fault(&mut self, file: &Path, text: String) {
+        let file = file.to_owned();
+        self.faults.push(Fault { text, file });
+    }
+
     fn add(&mut self, sample: SampleFiles) {
         if let Some(other) = self.samples.get(&sample.sample_id) {
-            self.faults.push(format!(
+            let text = format!(
                 "{} and {} both have the sample id {}: rename one of them",
                 self.root.join(&other.image).display(),
                 self.root.join(&sample.image).display(),
                 sample.sample_id
-            ));
+            );
+            self.fault(&sample.image, text);
         } else {
             self.samples.insert(sample.sample_id.clone(), sample);
         }
@@ -196,6 +211,7 @@ impl Search<'_> {
         let mut tried = Vec::new();
         for (at, pattern) in patterns.enumerate() {
             let path = Pattern::parse(pattern)?.fill(captures)?;
+            check_inside(Path::new(&path))?; // a text could be `..`
             if self.root.join(&path).is_file() {
                 return Ok(Ok((at, path.into())));
             }
@@ -270,26 +286,34 @@ impl Search<'_> {
                 Err(error) => error.path().unwrap_or(&folder),
             };
             let relative = path.strip_prefix(self.root)?.to_owned();
-            let lossy = relative.to_string_lossy().replace('\\', "/");
-            if relative.to_str().is_none() && parsed.captures(&lossy).is_some() {
-                let path = path.display();
-                self.faults
-                    .push(format!("the name of {path} is not valid UTF-8: rename it"));
-                continue;
-            }
-            let captures = slashes(&relative).and_then(|path| parsed.captures(&path));
-            match (captures, &entry) {
+            match (captures_of(&parsed, &relative), &entry) {
+                (Err(error), _) => self.fault(&relative, format!("{}: {error:#}", path.display())),
                 // other files are notes, lists and what file managers leave behind
-                (Some(captures), Ok(_)) if is_sample_file(path) => files.push((relative, captures)),
-                (Some(_), Ok(_)) | (None, _) => {}
-                (Some(_), Err(error)) => {
-                    let path = path.display();
-                    self.faults.push(format!("{path} cannot be read: {error}"));
+                (Ok(Some(captures)), Ok(_)) if is_sample_file(path) => {
+                    files.push((relative, captures));
+                }
+                (Ok(_), Ok(_)) | (Ok(None), _) => {}
+                (Ok(Some(_)), Err(error)) => {
+                    let text = format!("{} cannot be read: {error}", path.display());
+                    self.fault(&relative, text);
                 }
             }
         }
         Ok(files)
     }
+}
+
+/// What the path of a file gives to the placeholders of a pattern, if it matches.
+fn captures_of(pattern: &Pattern, path: &Path) -> Result<Option<Captures>> {
+    if let Some(path) = slashes(path) {
+        return pattern.captures(&path);
+    }
+    let lossy = path.to_string_lossy().replace('\\', "/");
+    ensure!(
+        pattern.captures(&lossy)?.is_none(),
+        "its name is not valid UTF-8: rename it"
+    );
+    Ok(None)
 }
 
 /// Whether a file's name is one of an image or of annotations. Its format is determined by its content later.
@@ -325,16 +349,13 @@ pub(crate) fn describe_folder(folder: &Path) -> Result<String> {
 
 impl SampleFiles {
     /// One line with the image, its size and the hash of the labels.
-    fn fingerprint(&self) -> Result<String> {
+    fn fingerprint(&self) -> String {
         let labels = match &self.labels {
             None => "no labels".to_owned(),
-            Some(labels) => hash_file(&labels.path)?,
+            // the error is told where the labels are needed
+            Some(labels) => hash_file(&labels.path).unwrap_or_else(|_| "unreadable".to_owned()),
         };
-        Ok(format!(
-            "{} {} {labels}\n",
-            self.image.display(),
-            self.image_bytes
-        ))
+        format!("{} {} {labels}\n", self.image.display(), self.image_bytes)
     }
 }
 
@@ -372,12 +393,9 @@ impl Discovered {
 
     /// Hash of the names of the images, their sizes in bytes and the contents of their label files, by which a later change
     /// is detected.
-    ///
-    /// # Errors
-    /// Returns an error if a label file cannot be read.
-    pub fn fingerprint(&self) -> Result<String> {
+    pub fn fingerprint(&self) -> String {
         let lines = self.samples.par_iter().map(SampleFiles::fingerprint);
-        let text = lines.collect::<Result<String>>()?;
-        Ok(blake3::hash(text.as_bytes()).to_hex().to_string())
+        let text: String = lines.collect();
+        blake3::hash(text.as_bytes()).to_hex().to_string()
     }
 }

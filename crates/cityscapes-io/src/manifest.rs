@@ -192,7 +192,7 @@ impl DatasetManifest {
         if let Some(file) = file {
             let text = std::fs::read_to_string(file)
                 .with_context(|| format!("could not read {}", file.display()))?;
-            return Self::parse(&text)
+            return Self::parse(text.trim_start_matches('\u{FEFF}'))
                 .with_context(|| format!("{} is not a valid data set manifest", file.display()));
         }
         let names = || SHIPPED.map(|(name, _)| name).join(", ");

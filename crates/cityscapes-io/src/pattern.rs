@@ -9,7 +9,7 @@
 //! placeholder that occurs twice has to stand for the same text both times. Regular expressions could match as well, but
 //! they cannot be filled in, and they give the dots in file names a meaning.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -28,6 +28,9 @@ enum Piece {
 /// A path with placeholders.
 #[derive(Clone, Debug)]
 pub(crate) struct Pattern(Vec<Piece>);
+
+/// How often [`Pattern::captures`] tries to match a piece at most. Real names need a few dozen attempts.
+const MAX_ATTEMPTS: usize = 100_000;
 
 impl Pattern {
     /// Parses a pattern as manifests write it.
@@ -75,10 +78,7 @@ impl Pattern {
 
     /// Names of all placeholders in their order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(|piece| match piece {
-            Piece::Placeholder { name, .. } => Some(name.as_str()),
-            Piece::Text(_) => None,
-        })
+        self.0.iter().filter_map(Piece::name)
     }
 
     /// The longest folder that does not contain a placeholder.
@@ -92,9 +92,17 @@ impl Pattern {
     }
 
     /// The placeholders' texts if `path` (relative, with `/` between its parts) matches the pattern.
-    pub(crate) fn captures(&self, path: &str) -> Option<Captures> {
-        let mut captures = Captures::new();
-        match_pieces(&self.0, path, &mut captures).then_some(captures)
+    ///
+    /// # Errors
+    /// Returns an error if there are too many ways in which it could match.
+    pub(crate) fn captures(&self, path: &str) -> Result<Option<Captures>> {
+        let mut search = Search::new(&self.0, path);
+        let is_match = search.matches(0, 0);
+        ensure!(
+            search.n_attempts <= MAX_ATTEMPTS,
+            "{path:?} could match {self} in too many ways: use fewer placeholders"
+        );
+        Ok(is_match.then_some(search.captures))
     }
 
     /// The path with the placeholders filled in.
@@ -107,6 +115,14 @@ impl Pattern {
 }
 
 impl Piece {
+    /// The name of a placeholder.
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Placeholder { name, .. } => Some(name),
+            Self::Text(_) => None,
+        }
+    }
+
     fn fill<'a>(&'a self, captures: &'a Captures) -> Result<&'a str> {
         match self {
             Self::Text(text) => Ok(text),
@@ -127,40 +143,92 @@ impl std::fmt::Display for Pattern {
     }
 }
 
-/// Whether `pieces` match the whole of `path`; if they do, `captures` are completed.
-///
-/// Recursion over the pieces with backtracking: a placeholder tries its longest text first. `captures` hold the placeholders
-/// before `pieces`, and are restored if there is no match. Patterns have a few pieces and file names a few dozen
-/// characters, so that the number of attempts stays small.
-fn match_pieces(pieces: &[Piece], path: &str, captures: &mut Captures) -> bool {
-    let Some((first, others)) = pieces.split_first() else {
-        return path.is_empty();
-    };
-    match first {
-        Piece::Text(text) => path
-            .strip_prefix(text.as_str())
-            .is_some_and(|rest| match_pieces(others, rest, captures)),
-        Piece::Placeholder { name, digits } => {
-            let part = path.split('/').next().unwrap_or_default();
-            let n_digits = part.bytes().take_while(u8::is_ascii_digit).count();
-            let part = if *digits { &part[..n_digits] } else { part };
-            let mut ends = part.char_indices().map(|(at, c)| at + c.len_utf8()).rev();
-            ends.any(|end| {
-                let text = &path[..end];
-                // a name that occurred before stands for the same text
-                let known = captures.get(name).cloned();
-                if known.as_deref().is_some_and(|k| k != text) {
-                    return false;
-                }
-                captures.insert(name.clone(), text.to_owned());
-                let matched = match_pieces(others, &path[end..], captures);
-                if !matched && known.is_none() {
-                    captures.remove(name);
-                }
-                matched
-            })
+/// The search for texts of the placeholders: recursion over the pieces with backtracking, where a placeholder tries its longest
+/// text first.
+struct Search<'a> {
+    pieces: &'a [Piece],
+    path: &'a str,
+    /// Texts of the placeholders before the current piece.
+    captures: Captures,
+    /// Pieces and positions in the path from which the rest does not match, whatever was captured before.
+    dead_ends: HashSet<(usize, usize)>,
+    /// The first piece from which on no placeholder depends on what was captured before.
+    first_free: usize,
+    n_attempts: usize,
+}
+
+impl<'a> Search<'a> {
+    fn new(pieces: &'a [Piece], path: &'a str) -> Self {
+        let is_known = |n: &usize| {
+            pieces[*n]
+                .name()
+                .is_some_and(|name| occurs(&pieces[..*n], name))
+        };
+        let last_known = (0..pieces.len()).rev().find(is_known);
+        Self {
+            pieces,
+            path,
+            captures: Captures::new(),
+            dead_ends: HashSet::new(),
+            first_free: last_known.map_or(0, |n| n + 1),
+            n_attempts: 0,
         }
     }
+
+    /// Whether the pieces from number `n` on match the path from byte `at` on. If they do, the captures are complete; if not,
+    /// they are what they were before.
+    fn matches(&mut self, n: usize, at: usize) -> bool {
+        let rest = &self.path[at..];
+        let Some(piece) = self.pieces.get(n) else {
+            return rest.is_empty();
+        };
+        if self.dead_ends.contains(&(n, at)) {
+            return false;
+        }
+        self.n_attempts += 1;
+        if self.n_attempts > MAX_ATTEMPTS {
+            return false;
+        }
+        let is_match = match piece {
+            Piece::Text(text) => {
+                rest.starts_with(text.as_str()) && self.matches(n + 1, at + text.len())
+            }
+            Piece::Placeholder { name, digits } => self.captures_one(n, at, name, *digits),
+        };
+        if !is_match && n >= self.first_free {
+            self.dead_ends.insert((n, at));
+        }
+        is_match
+    }
+
+    /// The same where piece `n` is the placeholder `name`.
+    fn captures_one(&mut self, n: usize, at: usize, name: &str, digits: bool) -> bool {
+        let rest = &self.path[at..];
+        // a name that occurred before stands for the same text
+        if let Some(text) = self.captures.get(name) {
+            let is_kind = !digits || text.bytes().all(|b| b.is_ascii_digit());
+            let (is_same, end) = (rest.starts_with(text.as_str()), at + text.len());
+            return is_kind && is_same && self.matches(n + 1, end);
+        }
+        let part = rest.split('/').next().unwrap_or_default();
+        let n_digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        let part = if digits { &part[..n_digits] } else { part };
+        let ends = part.char_indices().map(|(at, c)| at + c.len_utf8()).rev();
+        for end in ends {
+            self.captures
+                .insert(name.to_owned(), part[..end].to_owned());
+            if self.matches(n + 1, at + end) {
+                return true;
+            }
+        }
+        self.captures.remove(name);
+        false
+    }
+}
+
+/// Whether one of `pieces` is the placeholder `name`.
+fn occurs(pieces: &[Piece], name: &str) -> bool {
+    pieces.iter().any(|piece| piece.name() == Some(name))
 }
 
 /// `path` with `/` between its parts on every operating system; `None` if it is not valid UTF-8.
@@ -177,7 +245,7 @@ mod tests {
     fn placeholders_match_within_a_folder_and_fill() -> Result<()> {
         let images = Pattern::parse("left/val/{city}/{id}_left.png")?;
         let captures = images
-            .captures("left/val/ulm/ulm_0_left.png")
+            .captures("left/val/ulm/ulm_0_left.png")?
             .context("matches")?;
         assert_eq!(
             Pattern::parse("gt/{city}/{id}_gt.png")?.fill(&captures)?,
@@ -189,21 +257,45 @@ mod tests {
             "left/val/ulm_0_left.png",
             "left/val/ulm/a_left.png.bak",
         ] {
-            assert!(images.captures(no).is_none(), "{no}");
+            assert!(images.captures(no)?.is_none(), "{no}");
         }
         assert_eq!(images.folder(), Path::new("left/val"));
         assert_eq!(Pattern::parse("{id}.png")?.folder(), Path::new(""));
-        assert!(Pattern::parse("{a}/{a}.png")?.captures("x/x.png").is_some());
-        assert!(Pattern::parse("{a}/{a}.png")?.captures("x/y.png").is_none());
+        assert!(
+            Pattern::parse("{a}/{a}.png")?
+                .captures("x/x.png")?
+                .is_some()
+        );
+        assert!(
+            Pattern::parse("{a}/{a}.png")?
+                .captures("x/y.png")?
+                .is_none()
+        );
         assert!(Pattern::parse("{b}.png")?.fill(&captures).is_err());
         let labels = Pattern::parse("{n:digits}_{scene}_{frame:digits}_labels.png")?;
-        let captures = labels.captures("0007_04_Weg_8_000030_labels.png");
+        let captures = labels.captures("0007_04_Weg_8_000030_labels.png")?;
         let captures = captures.context("matches")?;
         assert_eq!(captures["n"], "0007");
         assert_eq!(
             (&*captures["scene"], &*captures["frame"]),
             ("04_Weg_8", "000030")
         );
+        Ok(())
+    }
+
+    #[test]
+    fn many_placeholders_take_no_time() -> Result<()> {
+        let name = format!("{}.jpg", "_".repeat(250));
+        let many = Pattern::parse("{a}_{b}_{c}_{d}_{e}_{f}_{g}.png")?;
+        assert!(many.captures(&name)?.is_none());
+        let captures = many.captures(&name.replace("jpg", "png"))?;
+        assert_eq!(captures.context("matches")?["a"].len(), 250 - 12);
+        // names that occur twice can need any number of attempts
+        let hostile = Pattern::parse("{a}_{b}_{c}_{d}_{a}_{b}_{c}_{d}.png")?;
+        let error = hostile.captures(&name).expect_err("is refused").to_string();
+        assert!(error.contains("too many ways"), "{error}");
+        let captures = hostile.captures("1_2_3_4_1_2_3_4.png")?;
+        assert_eq!(captures.context("matches")?["d"], "4");
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Error, Result, anyhow, ensure};
 use artifacts::index::{Index, Sample, hash_file};
 use artifacts::labels::IGNORE;
 use artifacts::mask::Mask;
@@ -10,7 +10,9 @@ use artifacts::picture::{self, Orientation};
 use artifacts::stage_dir::Request;
 use rayon::prelude::*;
 use serde::Serialize;
-use stage_cli::{Common, ImageSize, Limit, Progress, print_result};
+use stage_cli::{
+    Common, Failures, ImageSize, KeepGoing, Limit, Progress, SomeFailed, print_result,
+};
 
 use crate::binary_masks;
 use crate::discover::{Discovered, SampleFiles, discover};
@@ -49,6 +51,10 @@ pub struct Target {
     #[command(flatten)]
     #[serde(flatten)]
     pub limit: Limit,
+    /// Whether an image or its labels that cannot be used end the stage.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub keep_going: KeepGoing,
 }
 
 /// Writes masks and the index; prints one line with what was written.
@@ -94,6 +100,27 @@ pub struct Preparation<'a> {
     pub strict: bool,
 }
 
+/// What became of a sample.
+enum Prepared {
+    /// Its record for the index.
+    Used(Box<Sample>),
+    /// It is void and left out.
+    Void,
+    /// Its files cannot be used.
+    Failed,
+}
+
+/// What became of the samples that were found.
+#[derive(Default)]
+struct Written {
+    /// Records for the index.
+    samples: Vec<Sample>,
+    /// How many are void and left out.
+    n_void: usize,
+    /// How many cannot be used.
+    n_failed: usize,
+}
+
 impl Preparation<'_> {
     /// Writes masks and the index; prints one line with what was written. `inputs` are other files that the output depends
     /// on, with the names of their flags.
@@ -102,14 +129,15 @@ impl Preparation<'_> {
     /// Returns an error if the data set is not there or not as its manifest says, naming the file and what to do.
     pub fn run(&self, inputs: &[(&str, &Path)], common: &Common) -> Result<()> {
         let mut found = discover(self.manifest, self.root)?;
-        refuse_faults(&found)?;
+        let failures = Failures::new(self.target.keep_going);
+        self.report_faults(&found, &failures)?;
         let n_found = found.samples.len();
         self.target.limit.truncate(&mut found.samples);
         let arguments = ManifestArguments {
             target: self.target,
             root: self.root,
             data_manifest: self.manifest,
-            samples_blake3: found.fingerprint()?,
+            samples_blake3: found.fingerprint(),
         };
         let output = &self.target.output;
         let stage = "cityscapes-io prepare";
@@ -118,15 +146,14 @@ impl Preparation<'_> {
         let Some(dir) = stage_cli::open_request(request)? else {
             return Ok(());
         };
-        let samples = self.write_masks(&found, &dir.subdir("masks")?)?;
+        let Written {
+            samples,
+            n_void,
+            n_failed,
+        } = self.write_masks(&found, &dir.subdir("masks")?, &failures)?;
         let n_samples = samples.len();
-        ensure!(
-            n_samples > 0,
-            "all labels in {} are void: no sample has a pixel to evaluate",
-            self.root.display()
-        );
-        let n_void = found.samples.len() - n_samples;
-        self.compare_with_published(n_found - n_void, &samples)?;
+        self.ensure_some(n_samples, n_failed + found.faults.len())?;
+        self.compare_with_published(n_found - n_void - n_failed, &samples)?;
         let DatasetManifest {
             dataset,
             split,
@@ -135,12 +162,27 @@ impl Preparation<'_> {
         } = self.manifest;
         let index = Index::new(dataset, split, *mask_kind, self.root, samples)?;
         index.write(dir.path())?;
-        dir.finish(&[("samples", n_samples as u64)])?;
-        print_result(format!(
-            "{}: {n_samples} samples in {}",
-            self.manifest.name,
-            output.display()
-        ));
+        let finished = failures.finish(dir, &[("samples", n_samples as u64)]);
+        if finished.as_ref().err().is_none_or(Error::is::<SomeFailed>) {
+            print_result(format!(
+                "{}: {n_samples} samples in {}",
+                self.manifest.name,
+                output.display()
+            ));
+        }
+        finished
+    }
+
+    fn ensure_some(&self, n_samples: usize, n_failed: usize) -> Result<()> {
+        let root = self.root.display();
+        ensure!(
+            n_samples > 0 || n_failed == 0,
+            "no image in {root} can be used, see the warnings above"
+        );
+        ensure!(
+            n_samples > 0,
+            "all labels in {root} are void: no sample has a pixel to evaluate"
+        );
         Ok(())
     }
 
@@ -164,97 +206,128 @@ impl Preparation<'_> {
         Ok(())
     }
 
-    /// Writes the masks that are not in `folder` yet. Returns the records of the samples for the index, without those that
-    /// are void and left out.
-    fn write_masks(&self, found: &Discovered, folder: &Path) -> Result<Vec<Sample>> {
+    /// Writes the masks that are not in `folder` yet.
+    fn write_masks(
+        &self,
+        found: &Discovered,
+        folder: &Path,
+        failures: &Failures,
+    ) -> Result<Written> {
         let progress = Progress::new("prepare", found.samples.len() as u64, "images");
-        let samples = found.samples.par_iter().map(|sample| {
-            let prepared = self.prepare_sample(found, sample, folder);
+        let prepared = found.samples.par_iter().map(|sample| {
+            let prepared = self.prepare_sample(found, sample, folder, failures);
             progress.advance(1);
             prepared
         });
-        let samples: Vec<Option<Sample>> = samples.collect::<Result<_>>()?;
+        let prepared: Vec<Prepared> = prepared.collect::<Result<_>>()?;
         progress.finish();
-        Ok(samples.into_iter().flatten().collect())
+        let mut written = Written::default();
+        for prepared in prepared {
+            match prepared {
+                Prepared::Used(sample) => written.samples.push(*sample),
+                Prepared::Void => written.n_void += 1,
+                Prepared::Failed => written.n_failed += 1,
+            }
+        }
+        Ok(written)
     }
 
-    /// Writes one mask, if there are labels. Returns `None` if the sample is void and left out.
+    /// Writes one mask, if there are labels. What is wrong with the files of the sample goes into `failures`.
     fn prepare_sample(
         &self,
         found: &Discovered,
         sample: &SampleFiles,
         folder: &Path,
-    ) -> Result<Option<Sample>> {
-        let (image_width, image_height) =
-            picture::size(&self.root.join(&sample.image), Orientation::Stored)?;
+        failures: &Failures,
+    ) -> Result<Prepared> {
+        let path = folder.join(mask_name(sample));
+        // an interrupted call of the same work may have left the mask
+        let has_mask = path.exists() && Mask::read_raw(&path).is_ok();
+        let read = self.read_sample(found, sample, has_mask);
+        let Some(read) = failures.check(&sample.image.to_string_lossy(), read)? else {
+            return Ok(Prepared::Failed);
+        };
+        let Some((mut record, mask)) = read else {
+            return Ok(Prepared::Void);
+        };
+        if let Some(mask) = mask {
+            mask.write(&path)?;
+        }
+        if record.mask.is_some() {
+            record.mask_blake3 = Some(hash_file(&path)?);
+        }
+        Ok(Prepared::Used(Box::new(record)))
+    }
+
+    /// The record of a sample, except for the hash of its mask, and the mask if there are labels and no mask yet. `None` if the
+    /// sample is void and left out.
+    fn read_sample(
+        &self,
+        found: &Discovered,
+        sample: &SampleFiles,
+        has_mask: bool,
+    ) -> Result<Option<(Sample, Option<Mask>)>> {
+        let image = self.root.join(&sample.image);
+        let (image_width, image_height) = picture::size(&image, Orientation::Stored)?;
         let size = self.target.size.unwrap_or(ImageSize {
             width: image_width,
             height: image_height,
         });
-        let name = format!("{}.png", sample.sample_id);
-        let path = folder.join(&name);
-        let mut mask_blake3 = None;
-        if sample.labels.is_some() {
-            // an interrupted call of the same work may have left the mask
-            if !(path.exists() && Mask::read_raw(&path).is_ok()) {
-                let image_size = (image_width, image_height);
-                let Some(mask) = self.mask(found, sample, image_size, size)? else {
-                    return Ok(None);
-                };
-                mask.write(&path)?;
+        let mut mask = None;
+        if let Some(labels) = sample.labels.as_ref().filter(|_| !has_mask) {
+            let labels = found.read_labels(labels, &image, (image_width, image_height))?;
+            let is_void = labels.labels.iter().all(|&label| label == IGNORE);
+            if self.manifest.skip_void && is_void {
+                return Ok(None);
             }
-            mask_blake3 = Some(hash_file(&path)?);
+            mask = Some(resized(labels, size));
         }
-        let mask = sample.labels.is_some();
-        Ok(Some(Sample {
+        let has_labels = sample.labels.is_some();
+        let record = Sample {
             sample_id: sample.sample_id.clone(),
             image: sample.image.clone(),
             image_bytes: sample.image_bytes,
             image_width,
             image_height,
-            mask: mask.then(|| Path::new("masks").join(name)),
-            mask_blake3,
+            mask: has_labels.then(|| Path::new("masks").join(mask_name(sample))),
+            mask_blake3: None,
             width: size.width,
             height: size.height,
             proxy: None,
-        }))
+        };
+        Ok(Some((record, mask)))
     }
 
-    /// The mask of a sample at `size`; `None` if there are no labels, or they are void and such samples are left out.
-    fn mask(
-        &self,
-        found: &Discovered,
-        sample: &SampleFiles,
-        image_size: (u32, u32),
-        size: ImageSize,
-    ) -> Result<Option<Mask>> {
-        let Some(labels) = &sample.labels else {
-            return Ok(None);
+    /// Refuses a data set with faults, or adds them to the failures, and warns of labels without an image.
+    fn report_faults(&self, found: &Discovered, failures: &Failures) -> Result<()> {
+        let others = match found.faults.len() {
+            // only the first one is told
+            n if n > 1 && !self.target.keep_going.keep_going => {
+                let n = n - 1;
+                format!(" (and {n} more faults; `cityscapes-io check` lists all)")
+            }
+            _ => String::new(),
         };
-        let mask = found.read_labels(labels, &self.root.join(&sample.image), image_size)?;
-        if self.manifest.skip_void && mask.labels.iter().all(|&label| label == IGNORE) {
-            return Ok(None);
+        for fault in &found.faults {
+            let error = Err(anyhow!("{}{others}", fault.text));
+            failures.check::<()>(&fault.file.to_string_lossy(), error)?;
         }
-        if (size.width, size.height) == image_size {
-            return Ok(Some(mask));
+        if let Some(first) = found.labels_without_image.first() {
+            let n = found.labels_without_image.len();
+            tracing::warn!("{n} labels have no image, the first: {first}");
         }
-        let (width, height) = (size.width as usize, size.height as usize);
-        Ok(Some(mask.resize_nearest(width, height)))
+        Ok(())
     }
 }
 
-/// Refuses a data set with faults, and warns of labels without an image.
-fn refuse_faults(found: &Discovered) -> Result<()> {
-    if let Some((first, others)) = found.faults.split_first() {
-        let others = match others.len() {
-            0 => String::new(),
-            n => format!(" (and {n} more faults; `cityscapes-io check` lists all)"),
-        };
-        bail!("{first}{others}");
+fn mask_name(sample: &SampleFiles) -> String {
+    format!("{}.png", sample.sample_id)
+}
+
+fn resized(mask: Mask, size: ImageSize) -> Mask {
+    let (width, height) = (size.width as usize, size.height as usize);
+    if (width, height) == (mask.width, mask.height) {
+        return mask;
     }
-    if let Some(first) = found.labels_without_image.first() {
-        let n = found.labels_without_image.len();
-        tracing::warn!("{n} labels have no image, the first: {first}");
-    }
-    Ok(())
+    mask.resize_nearest(width, height)
 }

@@ -83,8 +83,8 @@ impl Remap {
             let is_unknown = |&value: &u8| self.0[usize::from(value)].is_none();
             let at = mask.labels.iter().position(is_unknown).unwrap_or(0);
             bail!(
-                "{} has the value {} at row {}, column {}, which has no meaning in the data set's manifest \
-                 ({n_unknown} pixels have such values): add it to the values there, or download the file again",
+                "{} has the value {} at row {}, column {}, which has no meaning ({n_unknown} pixels have such \
+                 values): add it to the values of the data set's manifest (of `index`: --values), or get the file again",
                 path.display(),
                 mask.labels[at],
                 at / mask.width,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use crate::discover::{describe_folder, is_sample_file};
-use crate::manifest::{DatasetManifest, Layout};
+use crate::manifest::{DatasetManifest, LabelFile, Layout};
 use crate::pattern::{Pattern, slashes};
 
 /// Files and folders that are looked at at most. The search is for a message only.
@@ -42,6 +42,9 @@ pub(crate) fn explain(manifest: &DatasetManifest, root: &Path) -> String {
                 }
             }
         }
+    }
+    if let Some(hint) = labels_root(manifest, root) {
+        return hint;
     }
     let patterns = manifest.layouts.iter().flat_map(Layout::listing);
     let ends = patterns.map(|pattern| path_end(root, pattern));
@@ -77,7 +80,8 @@ fn matches(pattern: &str, path: &str, change: Change) -> bool {
         Change::Extension => (without_extension(pattern), without_extension(path)),
         Change::Case => (pattern.to_lowercase(), path.to_lowercase()),
     };
-    Pattern::parse(&pattern).is_ok_and(|pattern| pattern.captures(&path).is_some())
+    let captures = Pattern::parse(&pattern).and_then(|pattern| pattern.captures(&path));
+    captures.is_ok_and(|captures| captures.is_some())
 }
 
 fn without_extension(path: &str) -> String {
@@ -112,6 +116,48 @@ fn above(root: &Path, pattern: &str, change: Change) -> Option<String> {
     None
 }
 
+/// The folder above `root` that has images, if `root` is one of the folders of the labels.
+fn labels_root(manifest: &DatasetManifest, root: &Path) -> Option<String> {
+    let root = std::path::absolute(root).ok()?;
+    for layout in &manifest.layouts {
+        for LabelFile { path, .. } in &layout.masks {
+            let folders: Vec<&str> = path.split('/').collect();
+            for n in 1..folders.len() {
+                let parent = root.ancestors().nth(n)?;
+                let inner = slashes(root.strip_prefix(parent).ok()?)?;
+                if matches(&folders[..n].join("/"), &inner, Change::Nothing)
+                    && has_images(parent, layout)
+                {
+                    return Some(format!(
+                        "that folder has labels, and the images are beside it: set --root to {}",
+                        parent.display()
+                    ));
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Whether any file below `root` is one of those that determine which samples exist.
+fn has_images(root: &Path, layout: &Layout) -> bool {
+    layout.listing().iter().any(|pattern| {
+        let Ok(parsed) = Pattern::parse(pattern) else {
+            return false;
+        };
+        let folder = slashes(parsed.folder()).unwrap_or_default();
+        let depth = pattern.split('/').count() - parsed.folder().iter().count();
+        let files = files_below(&root.join(&folder), depth);
+        let prefix = if folder.is_empty() {
+            folder
+        } else {
+            folder + "/"
+        };
+        let mut paths = files.iter().map(|file| format!("{prefix}{file}"));
+        paths.any(|path| matches(pattern, &path, Change::Nothing))
+    })
+}
+
 /// The folder below `root` that has images, or the folders that are too many in the path of an image.
 fn below(
     manifest: &DatasetManifest,
@@ -121,6 +167,7 @@ fn below(
     change: Change,
     files: &[String],
 ) -> Option<String> {
+    let mut archives = None;
     for file in files {
         let parts: Vec<&str> = file.split('/').collect();
         let n = pattern.split('/').count();
@@ -129,12 +176,8 @@ fn below(
         };
         if n_further == 0 {
             if change != Change::Nothing && matches(pattern, file, change) {
-                return Some(with_change(
-                    file,
-                    pattern,
-                    change,
-                    &advice(manifest, change),
-                ));
+                let action = advice(manifest, change);
+                return Some(with_change(file, pattern, change, &action));
             }
             continue;
         }
@@ -145,18 +188,27 @@ fn below(
                 continue;
             }
             let inner = root.join(parts[..n_further].iter().collect::<PathBuf>());
-            let action = if at == 0 {
-                if !has_labels(&inner, layout) {
-                    continue; // the labels are not in this folder: each archive has folders of its own
-                }
+            let action = if at > 0 {
+                nested(&parts, at, n_further)
+            } else if has_labels(&inner, layout) {
                 format!("set --root to {}", inner.display())
             } else {
-                nested(&parts, at, n_further)
+                // the labels are elsewhere, unless another file says more
+                archives.get_or_insert_with(|| with_change(file, pattern, change, &own(root)));
+                continue;
             };
             return Some(with_change(file, pattern, change, &action));
         }
     }
-    None
+    archives
+}
+
+/// Advice where images are in a folder without labels.
+fn own(root: &Path) -> String {
+    format!(
+        "the archives were unpacked into folders of their own: move the content of each to {}",
+        root.display()
+    )
 }
 
 /// Advice for the path `parts`, in which `n_further` folders from `at` on are too many.

@@ -366,7 +366,8 @@ fn a_new_data_set_needs_only_a_manifest() -> Result<()> {
         path = "labels_masks/{id}.png"
         values = { "0-1" = 0, "2" = 1, "255" = 255 }
     "#;
-    fs::write(dir.path().join("mine.toml"), manifest)?;
+    // with the byte order mark of a text editor
+    fs::write(dir.path().join("mine.toml"), format!("\u{FEFF}{manifest}"))?;
     succeed(
         dir.path(),
         "prepare --manifest mine.toml --root set --output out --strict",
@@ -718,6 +719,17 @@ fn errors_say_where_the_path_broke() -> Result<()> {
         at.join("capitals/leftimg8bit"),
     )?;
     fs::create_dir_all(at.join("train/leftImg8bit/train/ulm"))?;
+    cityscapes(&at.join("high/more/my data"), "", "png")?;
+    cityscapes(&at.join("archives"), "", "png")?;
+    for kind in ["leftImg8bit", "gtFine"] {
+        let own = at.join(format!("archives/{kind}_trainvaltest"));
+        fs::create_dir(&own)?;
+        fs::rename(at.join("archives").join(kind), own.join(kind))?;
+    }
+    fs::create_dir(at.join("zipped"))?;
+    fs::write(at.join("zipped/leftImg8bit_trainvaltest.zip"), "PK")?;
+    fs::create_dir_all(at.join("flat/leftImg8bit/val"))?;
+    image::RgbImage::new(4, 2).save(at.join("flat/leftImg8bit/val/a_leftImg8bit.png"))?;
     let prepare = |root: &str| {
         let error = fail(
             at,
@@ -730,15 +742,62 @@ fn errors_say_where_the_path_broke() -> Result<()> {
         assert!(!at.join("out").exists());
         Ok::<_, anyhow::Error>(error)
     };
+    let good = at.join("good").display().to_string();
+    let set_root = format!("set --root to {good}");
+    let beside = format!("the images are beside it: {set_root}");
     for (root, expected) in [
-        ("good/leftImg8bit", "set --root to "),
-        ("good/leftImg8bit/val", "set --root to "),
-        ("good/leftImg8bit/val/frankfurt", "set --root to "),
-        (".", "set --root to ./good"),
+        ("good/leftImg8bit", set_root.as_str()),
+        ("good/leftImg8bit/val", &set_root),
+        ("good/leftImg8bit/val/frankfurt", &set_root),
+        ("good/gtFine", &beside),
+        ("good/gtFine/val", &beside),
+        (".", "set --root to "),
+        ("high", "set --root to high/more/my data"),
+        (
+            "jpeg",
+            "frankfurt_000000_000294_leftImg8bit.jpg, whose name ends otherwise",
+        ),
+        ("deep", "the folder leftImg8bit/leftImg8bit is nested"),
+        (
+            "deeper",
+            "the folder leftImg8bit/leftImg8bit/leftImg8bit is nested",
+        ),
+        ("capitals", "with other capital letters than"),
+        (
+            "archives",
+            "unpacked into folders of their own: move the content of each to archives",
+        ),
+        (
+            "train",
+            "train/leftImg8bit has no folder val, it holds train",
+        ),
+        ("zipped", "that folder holds leftImg8bit_trainvaltest.zip"),
+        ("flat", "flat/leftImg8bit/val has no folder {city}"),
     ] {
         let error = prepare(root)?;
         assert!(error.contains(expected), "{root}: {error}");
     }
+    Ok(())
+}
+
+/// The layout of LostAndFound with each archive in a folder of its own name, twice.
+#[test]
+fn nested_folders_are_named() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let at = dir.path();
+    let (scene, stem) = ("04_Maurener_Weg_8", "04_Maurener_Weg_8_000000_000030");
+    for (kind, ending) in [
+        ("leftImg8bit", "leftImg8bit"),
+        ("gtCoarse", "gtCoarse_labelIds"),
+    ] {
+        let folder = at.join(format!("set/{kind}/{kind}/test/{scene}"));
+        fs::create_dir_all(&folder)?;
+        image::GrayImage::new(4, 2).save(folder.join(format!("{stem}_{ending}.png")))?;
+    }
+    let prepare = "prepare --dataset lost-and-found-test --root set --output out";
+    let error = fail(at, prepare)?;
+    let expected = "the folder leftImg8bit/leftImg8bit is nested: move its content to leftImg8bit";
+    assert!(error.contains(expected), "{error}");
     Ok(())
 }
 
@@ -895,5 +954,163 @@ fn a_stderr_that_cannot_be_written_ends_nothing() -> Result<()> {
         .stderr(full)
         .status()?;
     assert_eq!(status.code(), Some(1));
+    Ok(())
+}
+
+/// Ends with the exit status of a result without some of its inputs; returns the rows of the list.
+fn fail_partly(dir: &Path, arguments: &str) -> Result<Vec<String>> {
+    let output = call(dir, arguments).output()?;
+    let stderr = String::from_utf8(output.stderr)?;
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    let error = command::one_error_line(&stderr)?;
+    assert!(error.contains("failed.csv"), "{error}");
+    let list = fs::read_to_string(dir.join("out/failed.csv"))?;
+    Ok(list.lines().skip(1).map(str::to_owned).collect())
+}
+
+#[test]
+fn images_and_masks_that_fail_are_listed_and_left_out() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let at = dir.path();
+    eight(at)?;
+    halve(&at.join("set/images/b.png"))?;
+    fs::write(at.join("set/images/c.png"), "")?;
+    halve(&at.join("set/labels_masks/d.png"))?;
+    write_labels(at, "e", 32, &[0; 32 * 16])?;
+    write_labels(at, "f", 64, &[7; 64 * 32])?;
+    fs::remove_file(at.join("set/labels_masks/g.png"))?;
+    let index = "index --root set --images images/{id}.{extension} --masks labels_masks/{id}.png --output out";
+    for call in [PREPARE, index] {
+        let error = fail(at, call)?;
+        assert!(error.contains("images/g.png has no labels"), "{error}");
+        let rows = fail_partly(at, &format!("{call} --keep-going --force"))?;
+        let expected = [
+            ("images/b.png", "cut off"),
+            ("images/c.png", "it is empty"),
+            ("images/d.png", "labels_masks/d.png"),
+            ("images/e.png", "labels_masks/e.png is 32x16"),
+            ("images/f.png", "the value 7"),
+            ("images/g.png", "labels_masks/g.png does not exist"),
+        ];
+        assert_eq!(rows.len(), expected.len(), "{rows:#?}");
+        for (row, (name, reason)) in rows.iter().zip(expected) {
+            assert!(row.starts_with(name) && row.contains(reason), "{row}");
+            assert!(!row.contains("more faults"), "{row}");
+        }
+        let samples = Index::read(&at.join("out"))?.samples;
+        let ids: Vec<&str> = samples.iter().map(|s| s.sample_id.as_str()).collect();
+        assert_eq!(ids, ["a", "h"]);
+        // finished, but not forgotten
+        assert_eq!(fail_partly(at, &format!("{call} --keep-going"))?, rows);
+    }
+    for id in ["a", "h"] {
+        fs::write(at.join(format!("set/images/{id}.png")), "text")?;
+    }
+    let error = fail(at, &format!("{PREPARE} --keep-going"))?;
+    assert!(error.contains("no image in set can be used"), "{error}");
+    let index = fs::read_to_string(at.join("out/index.json"))?;
+    assert!(index.contains("images/h.png"), "the old result is whole");
+    Ok(())
+}
+
+#[test]
+fn an_old_result_stays_whole_until_a_new_one_is_complete() -> Result<()> {
+    let dir = toy()?;
+    let at = dir.path();
+    let out = at.join("out");
+    succeed(at, PREPARE)?;
+    let old = files(&out)?;
+    write_labels(at, "b", 4, &[7; 8])?;
+    for more in ["", " --force", " --size 2x1"] {
+        let error = fail(at, &format!("{PREPARE}{more}"))?;
+        assert!(error.contains("the value 7"), "{error}");
+        let mut left = files(&out)?;
+        left.retain(|name, _| !name.starts_with("in-progress/") && name != ".lock");
+        assert!(left == old, "{more}");
+        assert!(out.join("manifest.json").exists());
+    }
+    Ok(())
+}
+
+#[test]
+fn hostile_data_is_refused_at_once() -> Result<()> {
+    let dir = toy()?;
+    let at = dir.path();
+    // many placeholders, and file names that nearly match in very many ways
+    let name = "_".repeat(200);
+    fs::rename(
+        at.join("set/images/a.png"),
+        at.join(format!("set/images/{name}.jpg")),
+    )?;
+    let index = |images: &str, id: &str| {
+        format!("index --root set --output out --images {images} --sample-id {id}")
+    };
+    let begun = std::time::Instant::now();
+    let error = fail(at, &index("images/{a}_{b}_{c}_{d}_{e}_{f}.png", "{a}"))?;
+    assert!(error.contains("there is no image"), "{error}");
+    let error = fail(at, &index("images/{a}_{b}_{c}_{a}_{b}_{c}_{d}.png", "{a}"))?;
+    assert!(error.contains("too many ways"), "{error}");
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+    // an id that is no file name
+    let error = fail(at, &index("images/{id}.jpg", "{id}{id}"))?;
+    assert!(error.contains("nothing between"), "{error}");
+    let error = fail(at, &index("images/{id}.jpg", "{id}-{id}"))?;
+    assert!(error.contains("has 401 characters"), "{error}");
+    // a text of a placeholder that leads out of the folder
+    fs::write(at.join("secret.png"), "secret")?;
+    image::GrayImage::new(4, 2).save(at.join("set/labels_masks/.._secret.png"))?;
+    let manifest = r#"
+        name = "mine"
+        title = "My set"
+        dataset = "mine"
+        split = "test"
+        mask_kind = "eval"
+        licence = "none"
+        citation = "none"
+        url = "https://example.org"
+        [[layouts]]
+        list = "labels_masks/_{folder}_{id}.png"
+        images = "{folder}/{id}.png"
+        sample_id = "{id}"
+    "#;
+    fs::rename(
+        at.join("set/labels_masks/.._secret.png"),
+        at.join("set/labels_masks/_.._secret.png"),
+    )?;
+    fs::write(at.join("mine.toml"), manifest)?;
+    let error = fail(at, "prepare --manifest mine.toml --root set --output out")?;
+    assert!(error.contains("path ../secret.png leads out"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn pictures_that_would_exhaust_the_memory_are_refused() -> Result<()> {
+    let dir = toy()?;
+    let at = dir.path();
+    let large = |path: &Path| -> Result<()> {
+        let file = std::io::BufWriter::new(fs::File::create(path)?);
+        let mut encoder = png::Encoder::new(file, 16384, 16384);
+        encoder.set_depth(png::BitDepth::One);
+        let mut writer = encoder.write_header()?;
+        let mut rows = writer.stream_writer()?;
+        std::io::copy(
+            &mut std::io::Read::take(std::io::repeat(0), 1 << 25),
+            &mut rows,
+        )?;
+        Ok(rows.finish()?)
+    };
+    let image = at.join("set/images/b.png");
+    let small = fs::read(&image)?;
+    large(&image)?;
+    let error = fail(at, PREPARE)?;
+    assert!(
+        error.contains("images/b.png") && error.contains("16384x16384 pixels"),
+        "{error}"
+    );
+    fs::write(&image, small)?;
+    large(&at.join("set/labels_masks/b.png"))?;
+    let error = fail(at, PREPARE)?;
+    assert!(error.contains("labels_masks/b.png"), "{error}");
+    assert!(error.contains("16384x16384 pixels"), "{error}");
     Ok(())
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use artifacts::labels::IGNORE;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
-use stage_cli::{Common, Subset};
+use stage_cli::{Common, KeepGoing, Subset};
 
 /// Categories that the paper excludes, because Cityscapes has them as classes.
 const PAPER_EXCLUDE: [&str; 8] = [
@@ -124,6 +124,10 @@ pub struct MaskArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub subset: Subset,
+    /// Whether an image that cannot be used ends the stage.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub keep_going: KeepGoing,
     /// Reproduce the reference: background 0, `train` is not excluded, images without instances are kept.
     #[arg(long)]
     pub compat: bool,

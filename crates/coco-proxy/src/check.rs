@@ -12,14 +12,13 @@ use crate::dataset::{Annotation, Dataset, Image, check_image_file, check_record}
 use crate::faults::{self, Fault};
 use crate::id::Id;
 use crate::image_folder::{ImageFolder, Missing};
-use crate::objects::Objects;
 use crate::select::unlisted_category;
-use crate::{dataset, rasterize};
+use crate::{dataset, excluded, rasterize, shape};
 
 /// Prints one line for each kind of fault, then a summary.
 ///
-/// Checks the records of all images and annotations, whether they qualify as proxies or not, all image files, and that the
-/// shapes of every image cover a pixel. A missing file is a fault only in the complete folder of COCO's layout, see
+/// Checks the records of all images and annotations, whether they qualify as proxies or not, all image files, and that every
+/// shape is one within its image. A missing file is a fault only in the complete folder of COCO's layout, see
 /// [`Missing`].
 ///
 /// # Errors
@@ -90,7 +89,7 @@ struct Records<'a> {
     categories: HashSet<&'a Id>,
 }
 
-/// Faults of annotations, in the order of the file, then those of images whose shapes cover nothing.
+/// Faults of categories and annotations, in the order of the file.
 fn annotation_faults_of(dataset: &Dataset, folder: &ImageFolder) -> Vec<Fault> {
     let size = |image: &Image| {
         let path = folder.path.join(folder.file_of(image));
@@ -103,24 +102,12 @@ fn annotation_faults_of(dataset: &Dataset, folder: &ImageFolder) -> Vec<Fault> {
     };
     let repeated = repeated(dataset.annotations.iter().map(|a| &a.id));
     let annotations = dataset.annotations.par_iter().zip(repeated);
-    let faults = annotations.map(|(annotation, is_repeated)| {
+    let faults = annotations.filter_map(|(annotation, is_repeated)| {
         annotation_fault(dataset, annotation, is_repeated, &records)
     });
-    let faults: Vec<Option<Fault>> = faults.collect();
-    let mut by_image: HashMap<&Id, Vec<&Annotation>> = HashMap::new();
-    for (annotation, fault) in dataset.annotations.iter().zip(&faults) {
-        if fault.is_none() {
-            let of_image = by_image.entry(&annotation.image_id).or_default();
-            of_image.push(annotation);
-        }
-    }
-    let mut faults: Vec<Fault> = faults.into_iter().flatten().collect();
-    let pixelless = dataset.images.par_iter().filter_map(|image| {
-        let annotations = by_image.get(&image.id)?;
-        pixelless_fault(dataset, image, annotations, &records)
-    });
-    faults.extend(pixelless.collect::<Vec<_>>());
-    faults
+    let mut all = excluded::repeated_categories(&dataset.categories);
+    all.par_extend(faults);
+    all
 }
 
 fn annotation_fault(
@@ -143,35 +130,14 @@ fn annotation_fault(
         return Some(Fault::new(subject, predicate));
     };
     let (width, height) = (*size)?; // an unknown size is a fault of the image
-    let error = rasterize::check(dataset, annotation, width, height).err()?;
-    Some(Fault::of(subject, &error))
-}
-
-/// The fault of an image whose shapes cover no pixel although they are not merely thin.
-fn pixelless_fault(
-    dataset: &Dataset,
-    image: &Image,
-    annotations: &[&Annotation],
-    records: &Records,
-) -> Option<Fault> {
-    let (width, height) = records.image_sizes.get(&image.id).copied()??;
-    check_record(image).ok()?;
-    let mut objects = Objects::default();
-    for annotation in annotations {
-        rasterize::unite(&mut objects, dataset, &[annotation], width, height).ok()?;
-        if objects.count() > 0 {
-            return None;
+    match rasterize::check(dataset, annotation, width, height) {
+        Ok(false) => None,
+        Ok(true) => {
+            let predicate = format!("of image {image} covers no pixel: {}", shape::OFF);
+            Some(Fault::new(subject, predicate))
         }
+        Err(error) => Some(Fault::of(subject, &error)),
     }
-    if rasterize::are_slivers(dataset, annotations, width, height) {
-        return None;
-    }
-    let ids: Vec<String> = annotations.iter().map(|a| a.id.to_string()).collect();
-    let predicate = format!(
-        "has shapes that cover no pixel (annotations {}): coordinates have to be in pixels of the image, not from 0 to 1",
-        ids.join(", ")
-    );
-    Some(Fault::new(format!("image {}", image.id), predicate))
 }
 
 /// For each id whether it occurred before.

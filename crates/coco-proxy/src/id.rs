@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use artifacts::index::plain_sample_id;
+
 /// An id. A text that is the plain spelling of a number is that number, since tools mix both.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Id {
@@ -37,18 +39,12 @@ impl Id {
     /// The id as a file name: a number in 12 digits as COCO's files have it, a text with `_` in place of characters
     /// that a sample id cannot have.
     pub fn sample_id(&self) -> String {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
         match self {
             Self::Number(number) => format!("{number:012}"),
             Self::Text(text) => {
-                let plain = |(i, c): (usize, char)| {
-                    if is_plain(c) && (i > 0 || c != '.') {
-                        c
-                    } else {
-                        '_'
-                    }
-                };
-                text.chars().enumerate().map(plain).collect()
+                let id = plain_sample_id(text);
+                id.strip_prefix('.')
+                    .map_or(id.clone(), |rest| format!("_{rest}"))
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Where the images of a COCO split are, and what it means that one is missing.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -69,6 +70,19 @@ impl ImageFolder {
             missing,
             has_splits,
         })
+    }
+
+    /// Folders in which the files of `images` are looked for.
+    pub(crate) fn reads(&self, images: &[Image]) -> Vec<PathBuf> {
+        if self.missing == Missing::NotRead {
+            return Vec::new();
+        }
+        if !self.has_splits {
+            return vec![self.path.clone()];
+        }
+        let splits = images.iter().filter_map(|image| image.split.as_deref());
+        let splits: BTreeSet<&str> = splits.collect();
+        splits.iter().map(|split| self.path.join(split)).collect()
     }
 
     /// The file of an image, relative to the folder.

@@ -14,6 +14,7 @@ use crate::args::MaskArgs;
 use crate::mask_png;
 use crate::objects::Objects;
 use crate::select::Candidate;
+use crate::shape;
 
 /// Writes the masks of `candidates` into `folder` and returns their records for the index, in the same order. Candidates
 /// whose shapes cover no pixel are left out, except with `--compat`.
@@ -60,10 +61,10 @@ fn report_pixelless(candidates: &[Candidate], samples: &[Option<Sample>]) -> Res
         return Ok(());
     }
     let text = format!(
-        "the shapes of {} images cover no pixel, for example of image {}: their coordinates have to be in pixels of \
-         the image, not from 0 to 1",
+        "the shapes of {} images cover no pixel, for example of image {}: {}",
         ids.len(),
-        ids[..ids.len().min(3)].join(", ")
+        ids[..ids.len().min(3)].join(", "),
+        shape::OFF
     );
     ensure!(ids.len() < candidates.len(), "there are no proxies: {text}");
     tracing::warn!("{text}; they are left out");

@@ -5,6 +5,7 @@ use hotcoco::types::{Rle, Segmentation};
 
 use crate::dataset::{Annotation, Dataset};
 use crate::objects::Objects;
+use crate::shape;
 
 /// Sets `objects` to the union of all annotations of an image of `width` x `height` pixels, crowds included. Polygons are
 /// rasterized, and compressed and plain run lengths are decoded, as pycocotools 2.0 does it.
@@ -43,45 +44,31 @@ fn add(objects: &mut Objects, segmentation: &Segmentation, width: u32, height: u
     Ok(())
 }
 
-/// Checks that an annotation has a shape within an image of `width` x `height` pixels, without rasterizing it.
+/// Checks that an annotation has a shape within an image of `width` x `height` pixels, without rasterizing it. Returns whether
+/// the shape is one of another place or scale, see [`shape::is_off`].
 ///
 /// # Errors
 /// Returns an error if there is no segmentation, its list of polygons is empty or its first polygon has fewer than three
 /// points (pycocotools raises for these; a later polygon with fewer points covers nothing), or if run lengths are for
 /// another image size or do not add up to it (pycocotools reads or leaves uninitialized memory for these).
-pub fn check(dataset: &Dataset, annotation: &Annotation, width: u32, height: u32) -> Result<()> {
+pub fn check(dataset: &Dataset, annotation: &Annotation, width: u32, height: u32) -> Result<bool> {
     let segmentation = dataset.segmentation(annotation);
     segmentation
         .and_then(|segmentation| check_shape(&segmentation, width, height))
         .with_context(|| invalid(annotation))
 }
 
-fn check_shape(segmentation: &Segmentation, width: u32, height: u32) -> Result<()> {
+fn check_shape(segmentation: &Segmentation, width: u32, height: u32) -> Result<bool> {
     match segmentation {
-        Segmentation::Polygon(parts) => check_polygons(parts),
-        runs => decode(runs, width, height).map(drop),
+        Segmentation::Polygon(parts) => {
+            check_polygons(parts)?;
+            Ok(shape::is_off(parts, width, height))
+        }
+        runs => {
+            let runs = decode(runs, width, height)?;
+            Ok(runs.counts.iter().skip(1).step_by(2).all(|&n| n == 0))
+        }
     }
-}
-
-/// Whether the shapes are of the right scale and place, although they may cover no pixel because they are thinner than
-/// one: polygons that touch the image, and not all of them within its first pixel, as coordinates from 0 to 1 are.
-pub(crate) fn are_slivers(
-    dataset: &Dataset,
-    annotations: &[&Annotation],
-    width: u32,
-    height: u32,
-) -> bool {
-    let size = [f64::from(width), f64::from(height)];
-    let in_image = |xy: &[f64; 2]| (0..2).all(|i| (0.0..=size[i]).contains(&xy[i]));
-    let in_first_pixel = |xy: &[f64; 2]| xy.iter().all(|v| *v <= 1.0);
-    let is_sliver = |parts: &[Vec<f64>]| {
-        let mut points = parts.iter().flat_map(|part| part.as_chunks::<2>().0);
-        points.clone().any(in_image) && !points.all(in_first_pixel)
-    };
-    annotations.iter().any(|a| match dataset.segmentation(a) {
-        Ok(Segmentation::Polygon(parts)) => is_sliver(&parts),
-        _ => false,
-    })
 }
 
 fn invalid(annotation: &Annotation) -> String {
@@ -183,23 +170,27 @@ mod tests {
             assert!(text.contains(expected), "{segmentation}: {text}");
         }
         let dataset = dataset(&["[[0,0,1,0,1,1],[1,1,2,2]]"])?;
-        check(&dataset, &dataset.annotations[0], 4, 2)
+        assert!(!check(&dataset, &dataset.annotations[0], 4, 2)?);
+        Ok(())
     }
 
     #[test]
     fn slivers_are_told_from_coordinates_of_another_scale() -> Result<()> {
-        for (segmentation, expected) in [
-            ("[[10,10,20,10.1,20,10]]", true),
-            ("[[0.5,0.5,0.6,0.5,0.6,0.6]]", false),
-            ("[[640,480,900,480,900,900]]", false),
-            (r#"{"size":[60,80],"counts":[4800]}"#, false),
+        for (segmentation, is_off) in [
+            ("[[10,10,20,10.1,20,10]]", false),
+            ("[[0.5,0.5,0.6,0.5,0.6,0.6]]", true),
+            ("[[640,480,900,480,900,900]]", true),
+            ("[[-9,10,-1,10,-1,30]]", true),
+            (r#"{"size":[60,80],"counts":[4800]}"#, true),
         ] {
             let dataset = dataset(&[segmentation])?;
-            let annotations: Vec<&Annotation> = dataset.annotations.iter().collect();
-            let found = are_slivers(&dataset, &annotations, 80, 60);
-            assert_eq!(found, expected, "{segmentation}");
+            let found = check(&dataset, &dataset.annotations[0], 80, 60)?;
+            assert_eq!(found, is_off, "{segmentation}");
             assert_eq!(united(&dataset, 80, 60)?.count(), 0);
         }
+        // one part within the image is enough, and one around it
+        let dataset = dataset(&["[[-9,10,-1,10,-1,30],[-100,-100,200,-100,200,200,-100,200]]"])?;
+        assert!(!check(&dataset, &dataset.annotations[0], 80, 60)?);
         Ok(())
     }
 

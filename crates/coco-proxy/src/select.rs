@@ -1,15 +1,16 @@
 //! Which images of a COCO split can stand for unknown objects.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
+use artifacts::index::check_sample_id;
 
-use crate::dataset::{Annotation, Category, Dataset, Image, check_image_file, check_record};
-use crate::faults::{self, Fault};
+use crate::dataset::{Annotation, Dataset, Image, check_image_file, check_record};
+use crate::excluded::{Names, repeated_categories};
+use crate::faults::Fault;
 use crate::id::Id;
 use crate::image_folder::{ImageFolder, Missing};
-use crate::names::{is_same, is_similar};
 use crate::objects::Objects;
 use crate::rasterize;
 
@@ -60,6 +61,29 @@ pub struct Candidate<'a> {
     path: Option<PathBuf>,
     /// Size of the image file in bytes; 0 if images are not read.
     pub image_bytes: u64,
+    /// Why the image file cannot be used, if looking for it told already. The size is 0 then.
+    unusable: Option<Fault>,
+}
+
+/// What a look at the image file and the shapes of a [`Candidate`] gave.
+#[derive(Debug, Default)]
+pub(crate) struct Review<'a> {
+    /// Why it cannot be used.
+    pub(crate) faults: Vec<Fault>,
+    /// Ids of annotations whose shapes cover no pixel, see [`shape::is_off`](crate::shape::is_off).
+    pub(crate) off: Vec<&'a Id>,
+}
+
+/// What [`select`] found.
+#[derive(Clone, Debug)]
+pub struct Selection<'a> {
+    /// The images that qualify, sorted by id.
+    pub candidates: Vec<Candidate<'a>>,
+    /// How many others there are.
+    pub skipped: Skipped,
+    /// Records that cannot be read, ids that occur twice, records of images that are wrong (see [`check_record`]), and
+    /// categories that are not listed. Which images qualify is not certain then.
+    pub faults: Vec<Fault>,
 }
 
 impl Candidate<'_> {
@@ -78,21 +102,31 @@ impl Candidate<'_> {
         self.size.1
     }
 
-    /// What is wrong with the image file, if images are read, and with the shapes.
-    pub(crate) fn faults(&self) -> Vec<Fault> {
-        let mut faults = Vec::new();
+    /// Looks at the image file, if images are read, and at the shapes.
+    pub(crate) fn review(&self) -> Review<'_> {
+        let mut review = Review::default();
+        if let Some(fault) = &self.unusable {
+            review.faults.push(fault.clone());
+            return review;
+        }
         if let Some(path) = &self.path
             && let Err(error) = check_image_file(self.image, path)
         {
-            faults.push(Fault::of(format!("image {}", self.image.id), &error));
+            let subject = format!("image {}", self.image.id);
+            review.faults.push(Fault::of(subject, &error));
         }
         let (width, height) = self.size;
         for annotation in &self.annotations {
-            if let Err(error) = rasterize::check(self.dataset, annotation, width, height) {
-                faults.push(Fault::of(format!("annotation {}", annotation.id), &error));
+            match rasterize::check(self.dataset, annotation, width, height) {
+                Ok(false) => {}
+                Ok(true) => review.off.push(&annotation.id),
+                Err(error) => {
+                    let subject = format!("annotation {}", annotation.id);
+                    review.faults.push(Fault::of(subject, &error));
+                }
             }
         }
-        faults
+        review
     }
 
     /// Sets `objects` to the pixels of all annotations.
@@ -105,21 +139,20 @@ impl Candidate<'_> {
     }
 }
 
-/// Applies the rules. Returns the images that qualify, sorted by id, and how many others there are.
+/// Applies the rules.
 ///
 /// Source: reference `prepare_coco_segmentation`.
 ///
 /// # Errors
-/// Returns an error that names all records that cannot be read, ids that occur twice, records of images that are wrong (see
-/// [`check_record`]), and categories that are not listed; or one if an excluded category is not in the file (see [`Rules`]),
-/// files of a complete folder are missing, or no image qualifies.
+/// Returns an error if an excluded category is not in the file (see [`Rules`]).
 pub fn select<'a>(
     dataset: &'a Dataset,
     rules: &Rules,
     folder: &ImageFolder,
-) -> Result<(Vec<Candidate<'a>>, Skipped)> {
+) -> Result<Selection<'a>> {
     let names = Names::new(&dataset.categories, rules)?;
     let mut faults = dataset.faults.clone();
+    faults.extend(repeated_categories(&dataset.categories));
     let images = images_by_id(dataset, &mut faults);
     let mut annotations = annotations_by_image(dataset, &images);
     let (mut candidates, mut skipped) = (Vec::new(), Skipped::default());
@@ -139,160 +172,115 @@ pub fn select<'a>(
             skipped.empty += 1;
             continue;
         }
-        let file = folder.file_of(image);
-        let path = folder.path.join(&file);
-        let found = folder.image_bytes(&path).and_then(|bytes| {
-            let Some(bytes) = bytes else { return Ok(None) };
-            Ok(Some((bytes, folder.size_of(image, &path)?)))
-        });
-        match found {
-            Err(error) => faults.push(Fault::of(format!("image {id}"), &error)),
-            Ok(None) => skipped.absent += 1,
-            Ok(Some((_, size))) if is_small(size) => skipped.small += 1,
-            Ok(Some((image_bytes, size))) => candidates.push(Candidate {
+        if check_record(image).is_err() {
+            continue; // among the faults, and not looked for outside of the folder
+        }
+        match Found::of(image, folder) {
+            None => skipped.absent += 1,
+            Some(found) if found.unusable.is_none() && is_small(found.size) => skipped.small += 1,
+            Some(found) => candidates.push(Candidate {
                 dataset,
                 image,
-                size,
+                size: found.size,
                 annotations,
                 categories: categories.into_iter().map(str::to_owned).collect(),
-                file,
-                path: (folder.missing != Missing::NotRead).then_some(path),
-                image_bytes,
+                file: found.file,
+                path: found.path,
+                image_bytes: found.n_bytes,
+                unusable: found.unusable,
             }),
         }
     }
-    faults::refuse(&faults)?;
-    report(&candidates, skipped, folder)?;
-    Ok((candidates, skipped))
+    faults.extend(wrong_sample_ids(&candidates));
+    Ok(Selection {
+        candidates,
+        skipped,
+        faults,
+    })
 }
 
-fn report(candidates: &[Candidate], skipped: Skipped, folder: &ImageFolder) -> Result<()> {
-    ensure!(
-        !candidates.is_empty(),
-        "no image qualifies: {} contain excluded categories, {} are too small, {} have no instances, {} are not in {}",
-        skipped.excluded,
-        skipped.small,
-        skipped.empty,
-        skipped.absent,
-        folder.path.display()
-    );
-    if skipped.absent > 0 {
-        tracing::warn!(
-            "{} images that qualify are not in {}",
+/// What looking for an image file gave; see the members of the same name of [`Candidate`].
+struct Found {
+    file: PathBuf,
+    path: Option<PathBuf>,
+    size: (u32, u32),
+    n_bytes: u64,
+    unusable: Option<Fault>,
+}
+
+impl Found {
+    /// Looks for the file of an image; `None` if it is skipped because it is not there.
+    fn of(image: &Image, folder: &ImageFolder) -> Option<Self> {
+        let file = folder.file_of(image);
+        let path = folder.path.join(&file);
+        let found = folder.image_bytes(&path).and_then(|n_bytes| {
+            let Some(n_bytes) = n_bytes else {
+                return Ok(None);
+            };
+            Ok(Some((n_bytes, folder.size_of(image, &path)?)))
+        });
+        let path = (folder.missing != Missing::NotRead).then_some(path);
+        let (n_bytes, size, unusable) = match found {
+            Ok(found) => found.map(|(n_bytes, size)| (n_bytes, size, None))?,
+            Err(error) => {
+                let fault = Fault::of(format!("image {}", image.id), &error);
+                (0, (0, 0), Some(fault))
+            }
+        };
+        Some(Self {
+            file,
+            path,
+            size,
+            n_bytes,
+            unusable,
+        })
+    }
+}
+
+/// Ids of images that cannot be file names, or become the same one.
+fn wrong_sample_ids(candidates: &[Candidate]) -> Vec<Fault> {
+    let mut seen: HashMap<String, &Id> = HashMap::new();
+    let mut faults = Vec::new();
+    for candidate in candidates {
+        let id = &candidate.image.id;
+        let sample_id = candidate.sample_id();
+        if let Err(error) = check_sample_id(&sample_id) {
+            faults.push(Fault::of(format!("image {id}"), &error));
+        }
+        if let Some(other) = seen.insert(sample_id, id) {
+            let predicate =
+                format!("gets the same file name as image {other}: change one of the ids");
+            faults.push(Fault::new(format!("image {id}"), predicate));
+        }
+    }
+    faults
+}
+
+impl Selection<'_> {
+    /// Checks that an image qualifies, and warns of images that would but are not there.
+    ///
+    /// # Errors
+    /// Returns an error that says why none does.
+    pub(crate) fn ensure_some(&self, folder: &ImageFolder) -> Result<()> {
+        let skipped = &self.skipped;
+        ensure!(
+            !self.candidates.is_empty(),
+            "no image qualifies: {} contain excluded categories, {} are too small, {} have no instances, {} are not in {}",
+            skipped.excluded,
+            skipped.small,
+            skipped.empty,
             skipped.absent,
             folder.path.display()
         );
-    }
-    Ok(())
-}
-
-/// Names of the categories, and which of them are excluded.
-struct Names<'a> {
-    by_id: HashMap<&'a Id, &'a str>,
-    excluded: BTreeSet<&'a str>,
-}
-
-impl<'a> Names<'a> {
-    fn new(categories: &'a [Category], rules: &Rules) -> Result<Self> {
-        let by_id: HashMap<&Id, &str> = categories
-            .iter()
-            .map(|c| (&c.id, c.name.as_str()))
-            .collect();
-        let known: BTreeSet<&str> = by_id.values().copied().collect();
-        let mut excluded = BTreeSet::new();
-        let mut missing = Vec::new();
-        for wanted in &rules.exclude {
-            let found: Vec<&str> = known
-                .iter()
-                .copied()
-                .filter(|c| is_same(c, wanted))
-                .collect();
-            if found.is_empty() {
-                missing.push(wanted.as_str());
-            }
-            excluded.extend(found);
-        }
-        let others = known.difference(&excluded).copied();
-        let others: Vec<&str> = others.collect();
-        check_missing(&missing, &others, &known, rules)?;
-        let differs = |name: &&&str| !rules.exclude.iter().any(|wanted| wanted == **name);
-        let other_spellings: Vec<&str> = excluded.iter().filter(differs).copied().collect();
-        if !other_spellings.is_empty() {
-            tracing::info!(
-                "excluded under another spelling: {}",
-                other_spellings.join(", ")
-            );
-        }
-        let near = |category: &&&str| rules.exclude.iter().any(|w| is_similar(category, w));
-        let near: Vec<&str> = others.iter().filter(near).copied().collect();
-        if !near.is_empty() {
+        if skipped.absent > 0 {
             tracing::warn!(
-                "not excluded, although similar to excluded categories: {}; if they are known objects, add them to \
-                 --exclude",
-                near.join(", ")
+                "{} images that qualify are not in {}",
+                skipped.absent,
+                folder.path.display()
             );
         }
-        Ok(Self { by_id, excluded })
+        Ok(())
     }
-
-    fn is_excluded(&self, name: &str) -> bool {
-        self.excluded.contains(name)
-    }
-
-    /// Names of the categories of `annotations`, sorted and without repetition. A category that is not listed is a fault.
-    fn of(&self, annotations: &[&Annotation], faults: &mut Vec<Fault>) -> BTreeSet<&'a str> {
-        let mut found = BTreeSet::new();
-        for annotation in annotations {
-            match self.by_id.get(&annotation.category_id) {
-                Some(name) => _ = found.insert(*name),
-                None => faults.push(unlisted_category(annotation)),
-            }
-        }
-        found
-    }
-}
-
-/// Refuses excluded categories that the file does not have, or warns of them.
-fn check_missing(
-    missing: &[&str],
-    others: &[&str],
-    known: &BTreeSet<&str>,
-    rules: &Rules,
-) -> Result<()> {
-    let near = |wanted: &str| -> Vec<&str> {
-        let similar = others.iter().filter(|c| is_similar(c, wanted));
-        similar.copied().collect()
-    };
-    let near: Vec<(&str, Vec<&str>)> = missing.iter().map(|w| (*w, near(w))).collect();
-    let describe = |(wanted, near): &(&str, Vec<&str>)| match near.as_slice() {
-        [] => format!("{wanted:?}"),
-        _ => format!("{wanted:?} (similar: {})", near.join(", ")),
-    };
-    let (serious, others): (Vec<_>, Vec<_>) = near
-        .iter()
-        .partition(|(_, near)| rules.must_know_names || !near.is_empty());
-    let list = |names: &[&(&str, Vec<&str>)]| {
-        let names: Vec<String> = names.iter().map(|name| describe(name)).collect();
-        names.join(", ")
-    };
-    if !serious.is_empty() {
-        let text = format!("no category is called {}", list(&serious));
-        if !rules.allow_missing {
-            let known: Vec<&str> = known.iter().copied().collect();
-            bail!(
-                "{text}; the file has {}: correct --exclude, or say --allow-missing-categories",
-                known.join(", ")
-            );
-        }
-        tracing::warn!("{text}");
-    }
-    if !others.is_empty() {
-        tracing::warn!(
-            "no category is called {}: if the file has such objects under another name, exclude it with --exclude",
-            list(&others)
-        );
-    }
-    Ok(())
 }
 
 pub(crate) fn unlisted_category(annotation: &Annotation) -> Fault {

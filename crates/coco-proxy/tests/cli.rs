@@ -10,7 +10,7 @@ use artifacts::index::Index;
 use artifacts::labels::MaskKind;
 use artifacts::mask::Mask;
 use serde_json::{Value, json};
-use stage_testing::command::{fail, succeed};
+use stage_testing::command::{fail, one_error_line, succeed};
 use stage_testing::data::{golden, real};
 use stage_testing::folder::files;
 
@@ -298,7 +298,9 @@ fn damaged_files_and_hostile_records_are_one_clear_line() -> Result<()> {
     toy.write(&text.replace("\"category_id\":21", "\"category_id\":99"))?;
     toy.fail(&SMALL, &["annotation 12", "category 99"])?;
     fs::remove_file(toy.annotations())?;
-    toy.fail(&SMALL, &["do not exist", "--annotations"])
+    toy.fail(&SMALL, &["do not exist", "--annotations"])?;
+    fs::create_dir(toy.annotations())?;
+    toy.fail(&SMALL, &["are a folder", "name the file in it"])
 }
 
 #[test]
@@ -548,7 +550,7 @@ fn n_proxies(toy: &Toy) -> Result<usize> {
         assert!(index.image_path(sample)?.exists());
         let mask = index.read_mask(&toy.path("out"), sample)?;
         let n_object = mask.labels.iter().filter(|&&v| v == 254).count();
-        assert_eq!(n_object, 700, "{}", sample.sample_id);
+        assert_eq!(n_object, 716, "{}", sample.sample_id);
     }
     Ok(index.samples.len())
 }
@@ -728,7 +730,7 @@ fn all_faults_of_a_file_are_told_at_once_with_their_ids() -> Result<()> {
     toy.fail(
         &FEW,
         &[
-            "2 faults",
+            "18 faults",
             "annotation 117 has no image_id",
             "annotation 116",
         ],
@@ -826,7 +828,8 @@ fn annotations_belong_to_the_stored_pixels() -> Result<()> {
     dataset["images"][0]["width"] = json!(48);
     dataset["images"][0]["height"] = json!(80);
     toy.write(&dataset.to_string())?;
-    toy.fail(&FEW, &["1.jpg", "EXIF"])
+    fail(&mut toy.command(&FEW), &["1.jpg", "EXIF"])?;
+    Ok(())
 }
 
 #[test]
@@ -861,7 +864,7 @@ fn shapes_that_cover_no_pixel_are_no_proxies() -> Result<()> {
     assert!(!toy.path("out/masks/000000000002.png").exists());
     let (success, lines, _) = check(&toy)?;
     assert!(
-        !success && lines[0].contains("image 2 has shapes that cover no pixel"),
+        !success && lines[0].contains("annotation 101 of image 2 covers no pixel"),
         "{lines:?}"
     );
     for i in 0..3 {
@@ -872,5 +875,352 @@ fn shapes_that_cover_no_pixel_are_no_proxies() -> Result<()> {
         &mut toy.command(&FEW),
         &["there are no proxies", "cover no pixel", "in pixels"],
     )?;
+    Ok(())
+}
+
+/// Ends with the exit status of a result without some of its inputs; returns the error line.
+fn fail_partly(toy: &Toy, more: &[&str]) -> Result<String> {
+    let output = toy.command(&[&FEW[..], more].concat()).output()?;
+    let stderr = String::from_utf8(output.stderr)?;
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    Ok(one_error_line(&stderr)?.to_owned())
+}
+
+#[test]
+fn images_that_fail_are_listed_and_left_out() -> Result<()> {
+    let mut dataset = dogs(6);
+    dataset["annotations"][3]["segmentation"] = json!([10.5, 8.25, 40.2, 9.0, 44.0, 30.5]);
+    dataset["images"][4]["width"] = Value::Null;
+    let toy = Toy::new(&dogs(6))?;
+    toy.write(&dataset.to_string())?;
+    let path = |id: u64| toy.path(&format!("train2017/{id:012}.png"));
+    let whole = fs::read(path(1))?;
+    fs::write(path(2), &whole[..whole.len() - 20])?;
+    fs::write(path(3), b"text")?;
+    fs::write(path(5), b"")?;
+    fail(
+        &mut toy.command(&FEW),
+        &[
+            "4 faults",
+            "--keep-going",
+            "000000000005.png",
+            "annotation 103",
+        ],
+    )?;
+    let keep_going = ["--keep-going"];
+    let error = fail_partly(&toy, &keep_going)?;
+    assert!(
+        error.contains("complete but for 4 of its inputs"),
+        "{error}"
+    );
+    let list = fs::read_to_string(toy.path("out/failed.csv"))?;
+    let rows: Vec<&str> = list.lines().collect();
+    let expected = [
+        ("input", "error"),
+        ("000000000002.png", "cut off"),
+        ("000000000003.png", "not an image"),
+        (
+            "000000000004.png",
+            "annotation 103 of image 4 has no valid shape",
+        ),
+        ("000000000005.png", "it is empty"),
+    ];
+    assert_eq!(rows.len(), expected.len(), "{rows:#?}");
+    for (row, (name, reason)) in rows.iter().zip(expected) {
+        assert!(row.starts_with(name) && row.contains(reason), "{row}");
+    }
+    let ids = || -> Result<Vec<String>> {
+        let samples = Index::read(&toy.path("out"))?.samples;
+        Ok(samples.into_iter().map(|s| s.sample_id).collect())
+    };
+    assert_eq!(ids()?, ["000000000001", "000000000006"]);
+    // finished, but not forgotten
+    assert_eq!(fail_partly(&toy, &keep_going)?, error);
+    fs::write(path(2), &whole)?;
+    fs::remove_file(path(6))?;
+    let error = fail_partly(&toy, &keep_going)?;
+    assert!(
+        error.contains("complete but for 4 of its inputs"),
+        "{error}"
+    );
+    assert_eq!(ids()?, ["000000000001", "000000000002"]);
+    for id in 1..=6 {
+        fs::write(path(id), b"text")?;
+    }
+    fail(
+        &mut toy.command(&[&FEW[..], &keep_going].concat()),
+        &["none of the 6 images", "see the warnings"],
+    )?;
+    let index = fs::read_to_string(toy.path("out/index.json"))?;
+    assert!(
+        index.contains("000000000002.png"),
+        "the old result is whole"
+    );
+    Ok(())
+}
+
+#[test]
+fn an_old_result_stays_whole_until_a_new_one_is_complete() -> Result<()> {
+    let toy = Toy::new(&dogs(3))?;
+    toy.succeed(&FEW)?;
+    let old = files(&toy.path("out"))?;
+    let mut bad = dogs(3);
+    bad["annotations"][2]["segmentation"] = json!([]);
+    toy.write(&bad.to_string())?;
+    for more in [&[][..], &["--force"], &["--background", "0"]] {
+        let arguments = [&FEW[..], more].concat();
+        fail(&mut toy.command(&arguments), &["annotation 102"])?;
+        let mut left = files(&toy.path("out"))?;
+        left.retain(|name, _| !name.starts_with("in-progress/") && name != ".lock");
+        assert!(left == old, "{more:?}");
+        assert!(toy.path("out/manifest.json").exists());
+    }
+    // a flag that changed replaces the result, and says so in one line
+    toy.write(&dogs(3).to_string())?;
+    for (more, expected) in [
+        (["--background", "0"], "asked for 0"),
+        (["--exclude", "bird"], "--exclude"),
+    ] {
+        let printed = succeed(&mut toy.command(&[&FEW[..], &more].concat()))?;
+        let lines = printed.stderr.lines();
+        let lines: Vec<&str> = lines
+            .filter(|l| l.contains("replacing the result"))
+            .collect();
+        assert!(lines.len() == 1 && lines[0].contains(expected), "{lines:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn folders_that_are_read_by_default_are_no_outputs() -> Result<()> {
+    let toy = Toy::new(&dogs(1))?;
+    for output in ["train2017", "train2017/new", "annotations", "."] {
+        let mut command = coco_proxy(&["--force", "--annotations"]);
+        command.arg(toy.annotations()).args(FEW).arg("--output");
+        fail(command.arg(toy.path(output)), &["choose another --output"])?;
+    }
+    assert!(toy.path("train2017/000000000001.png").exists() && toy.annotations().exists());
+    Ok(())
+}
+
+#[test]
+fn spellings_of_shapes_and_sizes_are_read() -> Result<()> {
+    // pycocotools: encode of the mask that the polygon of `dogs` gives
+    let text = DOG_RUNS;
+    let toy = Toy::new(&dogs(1))?;
+    let plain: Vec<f64> = runs_of(&toy)?;
+    for (member, value) in [
+        ("segmentation", json!({"size": [48, 64], "counts": text})),
+        (
+            "segmentation",
+            json!({"counts": text, "size": [48.0, 64.0], "x": [1]}),
+        ),
+        ("segmentation", json!({"size": [48, 64], "counts": plain})),
+        ("id", json!("a")),
+        ("id", Value::Null),
+        ("iscrowd", json!("no")),
+        ("bbox", json!({"x": 1})),
+    ] {
+        let mut dataset = dogs(1);
+        dataset["annotations"][0][member] = value;
+        toy.write(&dataset.to_string())?;
+        assert_eq!(n_proxies(&toy)?, 1, "{dataset}");
+    }
+    for (member, value) in [
+        ("width", json!(0)),
+        ("height", json!("48")),
+        ("file_name", json!("./000000000001.png")),
+        ("license", json!([])),
+        ("coco_url", json!(7)),
+    ] {
+        let mut dataset = dogs(1);
+        if member == "width" {
+            dataset["images"][0]["height"] = value.clone();
+        }
+        dataset["images"][0][member] = value;
+        toy.write(&dataset.to_string())?;
+        assert_eq!(n_proxies(&toy)?, 1, "{dataset}");
+    }
+    let units: Vec<u8> = dogs(1)
+        .to_string()
+        .encode_utf16()
+        .flat_map(u16::to_be_bytes)
+        .collect();
+    fs::write(
+        toy.annotations(),
+        [&[0xFE, 0xFF], units.as_slice()].concat(),
+    )?;
+    assert_eq!(n_proxies(&toy)?, 1);
+    Ok(())
+}
+
+/// The compressed run lengths of the shape in [`dogs`].
+const DOG_RUNS: &str = "h`0`0P19G000000000000O10001O0000000000000000000O100000000000002N5K6J6JTm0";
+
+/// Run lengths of the mask that the shape in [`dogs`] gives.
+fn runs_of(toy: &Toy) -> Result<Vec<f64>> {
+    n_proxies(toy)?;
+    let mask = Mask::read_raw(&toy.path("out/masks/000000000001.png"))?;
+    let mut runs = vec![0.0];
+    let mut last = false;
+    for x in 0..mask.width {
+        for y in 0..mask.height {
+            let is_object = mask.labels[y * mask.width + x] == 254;
+            if is_object != last {
+                runs.push(0.0);
+                last = is_object;
+            }
+            *runs.last_mut().context("a run")? += 1.0;
+        }
+    }
+    Ok(runs)
+}
+
+/// The second image of [`dogs`] under another id.
+fn renamed(id: &str) -> String {
+    let mut dataset = dogs(2);
+    dataset["images"][1]["id"] = json!(id);
+    dataset["annotations"][1]["image_id"] = json!(id);
+    dataset.to_string()
+}
+
+#[test]
+fn records_that_cannot_be_read_are_named() -> Result<()> {
+    let toy = Toy::new(&dogs(2))?;
+    let with = |list: &str, place: usize, record: Value| {
+        let mut dataset = dogs(2);
+        dataset[list][place] = record;
+        dataset.to_string()
+    };
+    let annotation_with = |member: &str, value: Value| {
+        let mut dataset = dogs(2);
+        dataset["annotations"][1][member] = value;
+        dataset.to_string()
+    };
+    let image_with = |member: &str, value: Value| {
+        let mut dataset = dogs(2);
+        dataset["images"][1][member] = value;
+        dataset.to_string()
+    };
+    let text = dogs(2).to_string();
+    for (text, expected) in [
+        (
+            with("annotations", 1, Value::Null),
+            "record 2 of `annotations`",
+        ),
+        (
+            with("annotations", 1, json!([1, 1, 18])),
+            "record 2 of `annotations`",
+        ),
+        (with("images", 0, json!("1.jpg")), "record 1 of `images`"),
+        (
+            with("images", 1, json!({"file_name": "2.jpg"})),
+            "record 2 of `images`",
+        ),
+        (
+            with("categories", 1, json!({"id": 18})),
+            "record 2 of `categories`",
+        ),
+        (
+            with("categories", 0, json!({"id": 18, "name": "cat"})),
+            "category id 18 is that of",
+        ),
+        (
+            with("categories", 0, json!({"id": 16, "name": "sky-other"})),
+            "file of stuff",
+        ),
+        (
+            annotation_with("image_id", json!(true)),
+            "annotation 101 has no image_id",
+        ),
+        (
+            annotation_with("category_id", json!(1.5)),
+            "annotation 101 has no category_id",
+        ),
+        (
+            annotation_with("segmentation", json!("[[1,2,3,4,5,6]]")),
+            "annotation 101",
+        ),
+        (
+            annotation_with("segmentation", json!({"counts": [1]})),
+            "`size`",
+        ),
+        (
+            image_with("width", json!(-64)),
+            "image 2 has a width or height of -64",
+        ),
+        (
+            image_with("width", json!(1e9)),
+            "image 2 (000000000002.png) has a size",
+        ),
+        (
+            image_with("file_name", json!(7)),
+            "image 2 has a file_name that is no text",
+        ),
+        (
+            image_with("file_name", json!("/data/2.png")),
+            "path /data/2.png leads out",
+        ),
+        (
+            image_with("file_name", json!("C:\\data\\..\\2.png")),
+            "leads out",
+        ),
+        (renamed(&"a".repeat(300)), "has 300 characters"),
+        (renamed("000000000001"), "the same file name as image"),
+        (
+            text.replacen("\"id\":1,", "\"id\":1,\"id\":2,", 1),
+            "duplicate field `id`",
+        ),
+        (text.replace("[10.5", "[NaN"), "annotation 100 of image 1"),
+        (format!("{text}{text}"), "not JSON at byte"),
+        (text.replace("bird", "v\u{F6}gel"), "no proxy"),
+        (
+            json!({"images": [], "annotations": []}).to_string(),
+            "lists no images",
+        ),
+        (
+            json!({"images": [{"id": 1}], "categories": []}).to_string(),
+            "no annotations",
+        ),
+        ("<annotations><image/></annotations>".to_owned(), "XML"),
+        (
+            json!({"info": {}, "categories": {}, "items": []}).to_string(),
+            "Datumaro",
+        ),
+        (
+            json!({"imgWidth": 1, "imgHeight": 1, "objects": []}).to_string(),
+            "Cityscapes",
+        ),
+    ] {
+        if expected == "no proxy" {
+            // latin-1, as some tools on Windows write it
+            let bytes: Vec<u8> = text.chars().map(|c| c as u8).collect();
+            fs::write(toy.annotations(), bytes)?;
+            toy.fail(&FEW, &["not UTF-8 at byte", "save it as UTF-8"])?;
+            continue;
+        }
+        toy.write(&text)?;
+        toy.fail(&FEW, &["instances_train2017.json", expected])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn shapes_of_another_place_beside_good_ones_are_reported() -> Result<()> {
+    let mut dataset = dogs(1);
+    let outside = json!([[100, 10, 120, 10, 120, 30]]);
+    let annotations = dataset["annotations"].as_array_mut().context("a list")?;
+    annotations.push(annotation(7, 1, 18, &outside));
+    let toy = Toy::new(&dataset)?;
+    let printed = succeed(&mut toy.command(&FEW))?;
+    assert!(
+        printed.stdout.starts_with("1 proxies"),
+        "{}",
+        printed.stdout
+    );
+    let expected = "1 shapes cover no pixel, for example of annotation 7: ";
+    assert!(printed.stderr.contains(expected), "{}", printed.stderr);
+    let (success, lines, _) = check(&toy)?;
+    assert!(!success && lines[0].contains("annotation 7 of image 1 covers no pixel"));
     Ok(())
 }

@@ -7,6 +7,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+/// The most resamples that users may ask for: their sums are in memory together, and intervals hardly change beyond a thousand.
+pub const MAX_RESAMPLES: u64 = 10_000;
+
 /// Where the middle 95 % of resamples are.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

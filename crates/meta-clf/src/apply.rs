@@ -3,41 +3,47 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use artifacts::model_file::{FILE_NAME, Model};
+use artifacts::model_file::{FILE_NAME, Model, SegmentOrigin};
 use artifacts::stage_dir::create_dir;
 use artifacts::tables::threshold_folder;
 
 use crate::args::{ApplyArgs, ResultArgs};
 use crate::decisions::Decisions;
+use crate::objects::DetectedObjects;
 use crate::results::{Results, counts};
 use crate::scores::Scores;
 use crate::segments::Segments;
-use crate::{classifier, inputs, ridge, summary};
+use crate::threshold::Thresholds;
+use crate::{classifier, inputs, origin, ridge, summary};
 
 /// Runs the subcommand: applies the model, and at other thresholds of the segments the models that were fitted there.
 ///
 /// # Errors
 /// Returns an error if an input is missing or damaged, the model does not fit the segments, or a file cannot be written.
 pub fn run(args: &ApplyArgs, force: bool) -> Result<()> {
-    let model = Model::read(&args.model)?;
+    args.check()?;
+    let given = ModelFile::read(args.model.clone(), args.threshold)?;
     if args.results.explain {
-        classifier::linear(&model)?;
+        classifier::linear(&given.model)?;
     }
     let names = inputs::names(args.segments.len());
     let mut named = inputs::named(&names, &args.segments);
     named.push(("model", &args.model));
+    let other_thresholds = inputs::other_thresholds(&args.segments)?;
+    let models = inputs::models_at(&args.model, &other_thresholds);
+    named.extend(
+        models
+            .iter()
+            .map(|(name, path)| (name.as_str(), path.as_path())),
+    );
     let Some(dir) = stage_cli::open(&args.output, "meta-clf apply", args, &named, force)? else {
         return Ok(());
     };
-    let other_thresholds = inputs::other_thresholds(&args.segments)?;
-    let given = ModelFile {
-        model,
-        path: args.model.clone(),
-    };
-    let scores = given.apply(&args.segments, dir.path(), args.results)?;
-    let models = args.model.parent().unwrap_or(Path::new(""));
+    let main = origin::read(&args.segments)?;
+    let scores = given.apply(&args.segments, &main, dir.path(), args.results)?;
+    let folder = args.model.parent().unwrap_or(Path::new(""));
     for threshold in other_thresholds {
-        let path = threshold_folder(models, threshold).join(FILE_NAME);
+        let path = threshold_folder(folder, threshold).join(FILE_NAME);
         if !path.exists() {
             tracing::warn!(
                 "{} does not exist: segments at the threshold {threshold} are left out",
@@ -48,9 +54,12 @@ pub fn run(args: &ApplyArgs, force: bool) -> Result<()> {
         let output = threshold_folder(dir.path(), threshold);
         create_dir(&output)?;
         let folders = inputs::at_threshold(&args.segments, threshold);
-        let model = Model::read(&path)?;
-        let fitted = ModelFile { model, path };
-        fitted.apply(&folders, &output, args.results.without_masks())?;
+        let origin = SegmentOrigin {
+            threshold: Some(threshold),
+            ..main.clone()
+        };
+        let fitted = ModelFile::read(path, args.threshold)?;
+        fitted.apply(&folders, &origin, &output, args.results.without_masks())?;
     }
     dir.finish(&counts(&scores))?;
     summary::print("with a given model", &scores);
@@ -64,9 +73,24 @@ struct ModelFile {
 }
 
 impl ModelFile {
-    /// Predicts the segments in `folders`, and writes the results to `output`.
-    fn apply(&self, folders: &[PathBuf], output: &Path, results: ResultArgs) -> Result<Scores> {
+    /// Reads a model; `threshold` takes the place of its own if it is given.
+    fn read(path: PathBuf, threshold: Option<f64>) -> Result<Self> {
+        let mut model = Model::read(&path)?;
+        model.threshold = threshold.unwrap_or(model.threshold);
+        Ok(Self { model, path })
+    }
+
+    /// Predicts the segments in `folders`, which are of `origin`, and writes the results to `output`.
+    fn apply(
+        &self,
+        folders: &[PathBuf],
+        origin: &SegmentOrigin,
+        output: &Path,
+        results: ResultArgs,
+    ) -> Result<Scores> {
         let model = &self.model;
+        let unfit = || format!("{} does not fit the segments", self.path.display());
+        origin::check(&model.origin, origin).with_context(unfit)?;
         let hashes = inputs::table_hashes(folders)?;
         if hashes.iter().any(|h| model.training_tables.contains(h)) {
             tracing::warn!(
@@ -75,17 +99,19 @@ impl ModelFile {
             );
         }
         let segments = Segments::read(folders)?;
-        let design = classifier::standardize(model, &segments)
-            .with_context(|| format!("{} does not fit the segments", self.path.display()))?;
+        let objects = DetectedObjects::read(folders, &segments)?;
+        let design = classifier::standardize(model, &segments).with_context(unfit)?;
         let predictions = classifier::predict(model, &design);
         let regression = model.regression.as_ref();
         let regression = regression.map(|linear| ridge::predict(linear, &design));
+        let thresholds = Thresholds::same(model.threshold, segments.len());
         let results = Results {
             folders,
             args: results,
             model,
             design: &design,
-            decisions: &Decisions::new(&segments, predictions, model.threshold),
+            decisions: &Decisions::new(&segments, predictions, &thresholds),
+            objects: &objects,
             regression: regression.as_deref(),
         };
         results.write(output)

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
+use measures::resampling::MAX_RESAMPLES;
 use serde::Serialize;
 use stage_cli::Common;
 
@@ -84,6 +85,9 @@ pub struct ApplyArgs {
     #[arg(long)]
     #[serde(skip)]
     pub output: PathBuf,
+    /// Reject segments whose probability of a false positive is higher, in [0, 1], in place of the threshold in the model.
+    #[arg(long, value_name = "P", help_heading = THRESHOLD)]
+    pub threshold: Option<f64>,
     /// What is computed and written besides the decisions.
     #[command(flatten)]
     #[serde(flatten)]
@@ -101,7 +105,8 @@ pub struct FoldArgs {
     /// segments).
     #[arg(long, default_value_t = 0, value_name = "N", help_heading = FOLDS)]
     pub n_folds: usize,
-    /// Do as the reference implementation: hold out single segments, and standardize with the held-out one included.
+    /// Do as the reference implementation: hold out single segments, standardize with the held-out one included, and reject
+    /// above 0.5 unless another threshold is given.
     #[arg(
         long,
         conflicts_with_all = ["folds", "n_folds", "classifier"],
@@ -113,14 +118,27 @@ pub struct FoldArgs {
 /// How the threshold is chosen above which a segment is rejected.
 #[derive(clap::Args, Clone, Copy, Debug, Serialize)]
 pub struct ThresholdArgs {
-    /// Reject segments whose probability of a false positive is higher, in [0, 1].
-    #[arg(long, default_value_t = 0.5, help_heading = THRESHOLD)]
-    pub threshold: f64,
+    /// Choose the lowest threshold with which at most this share of the objects that were found is lost, in [0, 1]; the
+    /// threshold of each image follows from the objects of all other images. This is the default, with 0.01.
+    #[arg(
+        long,
+        value_name = "SHARE",
+        help_heading = THRESHOLD
+    )]
+    pub max_lost_objects: Option<f64>,
+    /// Reject segments whose probability of a false positive is higher, in [0, 1]; the paper's is 0.5.
+    #[arg(
+        long,
+        value_name = "P",
+        conflicts_with = "max_lost_objects",
+        help_heading = THRESHOLD
+    )]
+    pub threshold: Option<f64>,
     /// Choose the lowest threshold with which this share of the true segments is kept, held out, in [0, 1].
     #[arg(
         long,
         value_name = "SHARE",
-        conflicts_with = "threshold",
+        conflicts_with_all = ["threshold", "max_lost_objects"],
         help_heading = THRESHOLD
     )]
     pub keep_true: Option<f64>,
@@ -129,7 +147,7 @@ pub struct ThresholdArgs {
     #[arg(
         long,
         value_name = "RATIO",
-        conflicts_with_all = ["threshold", "keep_true"],
+        conflicts_with_all = ["threshold", "max_lost_objects", "keep_true"],
         help_heading = THRESHOLD
     )]
     pub cost_ratio: Option<f64>,
@@ -138,8 +156,14 @@ pub struct ThresholdArgs {
 /// What is computed and written besides the decisions.
 #[derive(clap::Args, Clone, Copy, Debug, Serialize)]
 pub struct ResultArgs {
-    /// Bootstrap resamples of the images for the confidence intervals in `scores.json`.
-    #[arg(long, default_value_t = 1000, value_name = "N", help_heading = RESULTS)]
+    /// Bootstrap resamples of the images for the confidence intervals in `scores.json`, at most 10000.
+    #[arg(
+        long,
+        default_value_t = 1000,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(..=MAX_RESAMPLES),
+        help_heading = RESULTS
+    )]
     pub resamples: u64,
     /// Write `contributions.parquet` too: what each metric adds to the log odds of each segment (logistic and l1).
     #[arg(long, help_heading = RESULTS)]
@@ -148,6 +172,12 @@ pub struct ResultArgs {
     #[arg(long, help_heading = RESULTS)]
     pub masks: bool,
 }
+
+/// Default of `--max-lost-objects`, whose help repeats it: objects are kept first. The share was chosen before results were seen.
+const MAX_LOST_OBJECTS: f64 = 0.01;
+
+/// Threshold of the paper's code.
+const REFERENCE_THRESHOLD: f64 = 0.5;
 
 const FOLDS: &str = "Held-out predictions";
 const THRESHOLD: &str = "Threshold";
@@ -168,6 +198,27 @@ impl FitArgs {
             "--explain needs log odds that are a sum over the metrics: choose --classifier logistic or l1"
         );
         Ok(())
+    }
+
+    /// The arguments with those that others imply, and the default rule of the threshold, filled in.
+    #[must_use]
+    pub fn resolved(&self) -> Self {
+        Self {
+            folds: self.folds.resolved(),
+            threshold: self.threshold.resolved(self.folds.compat),
+            ..self.clone()
+        }
+    }
+}
+
+impl ApplyArgs {
+    /// Checks what the command line parser cannot.
+    ///
+    /// # Errors
+    /// Returns an error that names the flag whose value is out of range.
+    pub fn check(&self) -> Result<()> {
+        let threshold = self.threshold;
+        threshold.map_or(Ok(()), |t| in_unit_interval("--threshold", t).map(|_| ()))
     }
 }
 
@@ -205,22 +256,52 @@ impl FoldArgs {
 }
 
 impl ThresholdArgs {
+    /// The flags with the default filled in: that of the reference implementation if it is followed, else the fewest lost objects.
+    fn resolved(self, is_reference: bool) -> Self {
+        let given = [
+            self.threshold,
+            self.max_lost_objects,
+            self.keep_true,
+            self.cost_ratio,
+        ];
+        if given.iter().any(Option::is_some) {
+            self
+        } else if is_reference {
+            Self {
+                threshold: Some(REFERENCE_THRESHOLD),
+                ..self
+            }
+        } else {
+            Self {
+                max_lost_objects: Some(MAX_LOST_OBJECTS),
+                ..self
+            }
+        }
+    }
+
     /// The rule that the flags name.
     ///
     /// # Errors
     /// Returns an error that names the flag whose value is out of range.
     pub fn rule(self) -> Result<ThresholdRule> {
-        Ok(match (self.keep_true, self.cost_ratio) {
-            (Some(share), _) => ThresholdRule::KeepTrue(in_unit_interval("--keep-true", share)?),
-            (None, Some(ratio)) => {
-                ensure!(
-                    ratio >= 0.0 && ratio.is_finite(),
-                    "--cost-ratio {ratio} is not a ratio of costs: choose a value of 0 or more"
-                );
-                ThresholdRule::Cost(ratio)
-            }
-            (None, None) => ThresholdRule::Fixed(in_unit_interval("--threshold", self.threshold)?),
-        })
+        if let Some(share) = self.keep_true {
+            let share = in_unit_interval("--keep-true", share)?;
+            return Ok(ThresholdRule::KeepTrue(share));
+        }
+        if let Some(ratio) = self.cost_ratio {
+            ensure!(
+                ratio >= 0.0 && ratio.is_finite(),
+                "--cost-ratio {ratio} is not a ratio of costs: choose a value of 0 or more"
+            );
+            return Ok(ThresholdRule::Cost(ratio));
+        }
+        if let Some(threshold) = self.threshold {
+            let threshold = in_unit_interval("--threshold", threshold)?;
+            return Ok(ThresholdRule::Fixed(threshold));
+        }
+        let share = self.max_lost_objects.unwrap_or(MAX_LOST_OBJECTS);
+        let share = in_unit_interval("--max-lost-objects", share)?;
+        Ok(ThresholdRule::MaxLostObjects(share))
     }
 }
 
@@ -230,4 +311,38 @@ fn in_unit_interval(flag: &str, value: f64) -> Result<f64> {
         "{flag} {value} is not in [0, 1]: choose a value in that range"
     );
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(flags: &[&str]) -> Option<ThresholdArgs> {
+        let fit = ["meta-clf", "fit", "--segments", "a", "--output", "b"];
+        let args = Args::try_parse_from([&fit, flags].concat()).ok()?;
+        match args.command {
+            Command::Fit(fit) => Some(fit.resolved().threshold),
+            Command::Apply(_) => None,
+        }
+    }
+
+    #[test]
+    fn one_rule_gives_the_threshold() {
+        let rule = |flags: &[&str]| parsed(flags).and_then(|args| args.rule().ok());
+        let default = ThresholdRule::MaxLostObjects(MAX_LOST_OBJECTS);
+        assert_eq!(rule(&[]), Some(default));
+        assert_eq!(rule(&["--compat"]), Some(ThresholdRule::Fixed(0.5)));
+        let kept = ["--compat", "--keep-true", "0.9"];
+        assert_eq!(rule(&kept), Some(ThresholdRule::KeepTrue(0.9)));
+        let lost = ["--max-lost-objects", "0.05"];
+        assert_eq!(rule(&lost), Some(ThresholdRule::MaxLostObjects(0.05)));
+        let both = [&lost[..], &["--threshold", "0.5"]].concat();
+        assert_eq!(rule(&both), None);
+    }
+
+    #[test]
+    fn resamples_are_limited() {
+        assert!(parsed(&["--resamples", "10000"]).is_some());
+        assert!(parsed(&["--resamples", "1000000000"]).is_none());
+    }
 }

@@ -9,6 +9,7 @@ use polars::prelude::{Column, DataFrame};
 
 use crate::predictions::Predictions;
 use crate::segments::Segments;
+use crate::threshold::Thresholds;
 
 /// What is predicted and decided about one segment, and the truth.
 #[derive(Clone, Copy, Debug)]
@@ -31,9 +32,9 @@ pub struct Decisions<'a> {
 }
 
 impl<'a> Decisions<'a> {
-    /// Rejects segments whose probability is higher than `threshold`. Ties are kept, as in the reference, and so are segments
+    /// Rejects segments whose probability is higher than their threshold. Ties are kept, as in the reference, and so are segments
     /// whose probability is not learned.
-    pub fn new(segments: &'a Segments, predictions: Predictions, threshold: f64) -> Self {
+    pub fn new(segments: &'a Segments, predictions: Predictions, thresholds: &Thresholds) -> Self {
         let n_unknown = predictions.is_learned.iter().filter(|&&l| !l).count();
         if segments.is_empty() {
             tracing::warn!("there are no segments: the table of decisions is empty");
@@ -48,11 +49,14 @@ impl<'a> Decisions<'a> {
             segments,
             rows: predictions
                 .zip(&segments.is_false_positive)
-                .map(|((prob, is_learned), &is_false_positive)| Decision {
-                    prob,
-                    is_false_positive,
-                    is_rejected: is_learned && prob > threshold,
-                })
+                .zip(&thresholds.of_rows)
+                .map(
+                    |(((prob, is_learned), &is_false_positive), &threshold)| Decision {
+                        prob,
+                        is_false_positive,
+                        is_rejected: is_learned && prob > threshold,
+                    },
+                )
                 .collect(),
         }
     }

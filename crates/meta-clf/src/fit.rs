@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use artifacts::model_file::{Classifier, FORMAT_VERSION, Linear, Model};
+use artifacts::model_file::{Classifier, FORMAT_VERSION, Linear, Model, SegmentOrigin};
 use artifacts::stage_dir::create_dir;
 use artifacts::tables::threshold_folder;
 
@@ -13,12 +13,14 @@ use crate::design::Design;
 use crate::folds::{Folding, is_one_class};
 use crate::learners::kinds::Kind;
 use crate::learners::learner::Learner;
+use crate::objects::DetectedObjects;
+use crate::predictions::Predictions;
 use crate::results::{Results, counts};
 use crate::scaler::Scaler;
 use crate::scores::Scores;
 use crate::segments::Segments;
-use crate::threshold::ThresholdRule;
-use crate::{explanation, inputs, ridge, summary};
+use crate::threshold::{HeldOut, ThresholdRule, Thresholds};
+use crate::{explanation, inputs, origin, ridge, summary};
 
 /// A number of fits from which on the user is warned, except for the logistic regression, whose folds are fast.
 const MANY_FITS: usize = 500;
@@ -29,10 +31,7 @@ const MANY_FITS: usize = 500;
 /// Returns an error if an input is missing or damaged, a flag is out of range, or a file cannot be written.
 pub fn run(args: &FitArgs, force: bool) -> Result<()> {
     args.check()?;
-    let args = &FitArgs {
-        folds: args.folds.resolved(),
-        ..args.clone()
-    };
+    let args = &args.resolved();
     let fitting = Fitting {
         args,
         learner: args.classifier.learner(&args.seed),
@@ -44,12 +43,17 @@ pub fn run(args: &FitArgs, force: bool) -> Result<()> {
         return Ok(());
     };
     let other_thresholds = inputs::other_thresholds(&args.segments)?;
-    let scores = fitting.fit(&args.segments, dir.path(), args.results)?;
+    let main = origin::read(&args.segments)?;
+    let scores = fitting.fit(&args.segments, &main, dir.path(), args.results)?;
     for threshold in other_thresholds {
         let output = threshold_folder(dir.path(), threshold);
         create_dir(&output)?;
         let folders = inputs::at_threshold(&args.segments, threshold);
-        fitting.fit(&folders, &output, args.results.without_masks())?;
+        let origin = SegmentOrigin {
+            threshold: Some(threshold),
+            ..main.clone()
+        };
+        fitting.fit(&folders, &origin, &output, args.results.without_masks())?;
     }
     dir.finish(&counts(&scores))?;
     summary::print("held out", &scores);
@@ -64,19 +68,29 @@ struct Fitting<'a> {
 }
 
 impl Fitting<'_> {
-    /// Fits a classifier to the segments in `folders`, and writes it and its results to `output`.
-    fn fit(&self, folders: &[PathBuf], output: &Path, results: ResultArgs) -> Result<Scores> {
+    /// Fits a classifier to the segments in `folders`, which are of `origin`, and writes it and its results to `output`.
+    fn fit(
+        &self,
+        folders: &[PathBuf],
+        origin: &SegmentOrigin,
+        output: &Path,
+        results: ResultArgs,
+    ) -> Result<Scores> {
         let segments = Segments::read(folders)?;
+        let objects = DetectedObjects::read(folders, &segments)?;
         let folding = self.folding(&segments);
         let predictions = self.learner.held_out(&segments, &folding)?;
-        let threshold = self
-            .rule
-            .threshold(&predictions.probs, &segments.is_false_positive);
-        let decisions = Decisions::new(&segments, predictions, threshold);
+        let thresholds = self.thresholds(&segments, &objects, &predictions);
+        let decisions = Decisions::new(&segments, predictions, &thresholds);
 
         let scaler = Scaler::fit(segments.rows(), segments.names.len());
         let design = scaler.design(segments.rows());
-        let model = self.model(folders, &segments, scaler, &design, threshold)?;
+        let model = Model {
+            threshold: thresholds.of_model,
+            training_tables: inputs::table_hashes(folders)?,
+            origin: origin.clone(),
+            ..self.model(&segments, scaler, &design)?
+        };
         model.write(output)?;
         self.learner.write_details(output, &segments, &design)?;
         explanation::write_correlations(output, &segments, &design)?;
@@ -91,9 +105,24 @@ impl Fitting<'_> {
             model: &model,
             design: &design,
             decisions: &decisions,
+            objects: &objects,
             regression: regression.as_deref(),
         };
         results.write(output)
+    }
+
+    fn thresholds(
+        &self,
+        segments: &Segments,
+        objects: &DetectedObjects,
+        predictions: &Predictions,
+    ) -> Thresholds {
+        self.rule.thresholds(HeldOut {
+            sample_ids: &segments.sample_ids,
+            probs: &predictions.probs,
+            is_false_positive: &segments.is_false_positive,
+            objects: &objects.lowest_probs(predictions),
+        })
     }
 
     fn folding(&self, segments: &Segments) -> Folding {
@@ -111,15 +140,8 @@ impl Fitting<'_> {
         }
     }
 
-    /// The model that is fitted to all segments, for others to apply.
-    fn model(
-        &self,
-        folders: &[PathBuf],
-        segments: &Segments,
-        scaler: Scaler,
-        design: &Design,
-        threshold: f64,
-    ) -> Result<Model> {
+    /// The model that is fitted to all segments, for others to apply, without threshold and origin.
+    fn model(&self, segments: &Segments, scaler: Scaler, design: &Design) -> Result<Model> {
         let truth = &segments.is_false_positive;
         let classifier = if is_one_class(truth) {
             Classifier::Linear(Linear::new(vec![0.0; design.width]))
@@ -138,10 +160,11 @@ impl Fitting<'_> {
             std: scaler.std,
             classifier,
             regression,
-            threshold,
+            threshold: 1.0,
             n_segments: segments.len() as u64,
             n_false_positives: truth.iter().map(|&f| u64::from(f)).sum(),
-            training_tables: inputs::table_hashes(folders)?,
+            training_tables: Vec::new(),
+            origin: SegmentOrigin::default(),
         })
     }
 }

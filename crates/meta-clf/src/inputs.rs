@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use artifacts::manifest::Input;
+use artifacts::model_file;
 use artifacts::tables::{threshold_folder, thresholds_in};
 
 use crate::segments;
@@ -44,6 +45,16 @@ pub fn other_thresholds(folders: &[PathBuf]) -> Result<Vec<f64>> {
 pub fn at_threshold(folders: &[PathBuf], threshold: f64) -> Vec<PathBuf> {
     let folders = folders.iter();
     folders.map(|f| threshold_folder(f, threshold)).collect()
+}
+
+/// The models that were fitted at these thresholds beside `model`, if they exist, with their names in the manifest.
+pub fn models_at(model: &Path, thresholds: &[f64]) -> Vec<(String, PathBuf)> {
+    let folder = model.parent().unwrap_or(Path::new(""));
+    let models = thresholds.iter().map(|&threshold| {
+        let path = threshold_folder(folder, threshold).join(model_file::FILE_NAME);
+        (format!("model at {threshold}"), path)
+    });
+    models.filter(|(_, path)| path.exists()).collect()
 }
 
 /// BLAKE3 of the table of segments in each folder.

@@ -15,7 +15,7 @@
 //!
 //! Data flows one way, and no module imports one that comes after it:
 //!
-//! 1. [`segments`] are read and standardized ([`scaler`], [`design`]), and divided into [`folds`];
+//! 1. [`segments`] are read, with their [`origin`], and standardized ([`scaler`], [`design`]), and divided into [`folds`];
 //! 2. [`logistic`], [`l1`] and [`ridge`] are the regressions, [`models`] the predictions of trees and networks, [`classifier`]
 //!    the predictions of any model;
 //! 3. [`learners`] train classifiers and predict segments held out; for the logistic regression, [`exact_folds`] and
@@ -48,6 +48,7 @@ pub mod logistic;
 pub mod masks;
 pub mod models;
 pub mod objects;
+pub mod origin;
 pub mod predictions;
 pub mod results;
 pub mod ridge;

@@ -1,54 +1,104 @@
 //! True objects that segments overlap, and those that are missed once segments are rejected.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use artifacts::tables::columns::{OBJECT_ID, SAMPLE_ID, SEGMENT_ID};
-use artifacts::tables::{read_table, schema};
+use artifacts::tables::{read_table_parts, schema};
+use polars::prelude::DataFrame;
+
+use crate::predictions::Predictions;
+use crate::segments::{Segments, same_length};
 
 /// The segments that overlap each object. Objects that no segment overlaps are not included.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DetectedObjects {
-    segments: BTreeMap<(String, u32), Vec<u32>>,
+    /// Rows of the segments of each object, by sample and number of the object.
+    rows: BTreeMap<(String, u32), Vec<usize>>,
 }
 
 impl DetectedObjects {
-    /// Reads `overlaps.parquet` of each of `folders`.
+    /// Reads `overlaps.parquet` of each of `folders`, in which `segments` are.
     ///
     /// # Errors
-    /// Returns an error if a table is missing or damaged.
-    pub fn read(folders: &[impl AsRef<Path>]) -> Result<Self> {
+    /// Returns an error if a table is missing or damaged, or names a segment that does not exist.
+    pub fn read(folders: &[impl AsRef<Path>], segments: &Segments) -> Result<Self> {
         let table = schema::overlaps();
         let mut all = Self::default();
         for folder in folders {
-            let frame = read_table(&folder.as_ref().join(table.file_name()), &table)?;
-            let samples = frame.column(SAMPLE_ID)?.str()?.iter().flatten();
-            let objects = frame.column(OBJECT_ID)?.u32()?.iter().flatten();
-            let segments = frame.column(SEGMENT_ID)?.u32()?.iter().flatten();
-            for ((sample, object), segment) in samples.zip(objects).zip(segments) {
-                let key = (sample.to_owned(), object);
-                all.segments.entry(key).or_default().push(segment);
+            let path = folder.as_ref().join(table.file_name());
+            let mut last = None;
+            for part in read_table_parts(&path, &table)? {
+                all.append(&part?, segments, &mut last)
+                    .with_context(|| format!("{} cannot be used", path.display()))?;
             }
         }
         Ok(all)
     }
 
+    /// Appends consecutive rows of a table; `last` is the segment and the object of the row before.
+    fn append(
+        &mut self,
+        part: &DataFrame,
+        segments: &Segments,
+        last: &mut Option<(usize, u32)>,
+    ) -> Result<()> {
+        let samples = part.column(SAMPLE_ID)?.str()?;
+        let objects = part.column(OBJECT_ID)?.u32()?;
+        let ids = part.column(SEGMENT_ID)?.u32()?;
+        same_length(part, [samples.len(), objects.len(), ids.len()])?;
+        let keys = samples.iter().flatten().zip(objects.iter().flatten());
+        for ((sample, object), id) in keys.zip(ids.iter().flatten()) {
+            let row = segments.row_of(sample, id).with_context(|| {
+                format!(
+                    "it names segment {id} of {sample}, which segments.parquet lacks: run `segment-metrics` again with --force"
+                )
+            })?;
+            ensure!(
+                *last < Some((row, object)),
+                "object {object} and segment {id} of {sample} occur twice, or the rows are not sorted: run `segment-metrics` again with --force"
+            );
+            *last = Some((row, object));
+            let rows = self.rows.entry((sample.to_owned(), object)).or_default();
+            rows.push(row);
+        }
+        Ok(())
+    }
+
     /// Number of objects that at least one segment overlaps.
     pub fn len(&self) -> u64 {
-        self.segments.len() as u64
+        self.rows.len() as u64
     }
 
     /// Whether there are no such objects.
     pub fn is_empty(&self) -> bool {
-        self.segments.is_empty()
+        self.rows.is_empty()
     }
 
-    /// Number of objects that only rejected segments overlap; these are given by sample and segment number.
-    pub fn lost(&self, rejected: &HashSet<(&str, u32)>) -> u64 {
-        let is_lost = |((sample, _), segments): &(&(String, u32), &Vec<u32>)| {
-            segments.iter().all(|&s| rejected.contains(&(sample, s)))
-        };
-        self.segments.iter().filter(is_lost).count() as u64
+    /// Number of objects that only rejected segments overlap, given for each segment whether it is rejected.
+    pub fn lost(&self, is_rejected: &[bool]) -> u64 {
+        let is_lost = |rows: &&Vec<usize>| rows.iter().all(|&row| is_rejected[row]);
+        self.rows.values().filter(is_lost).count() as u64
+    }
+
+    /// The sample of each object, and the lowest probability of the segments that overlap it: a threshold below that rejects them
+    /// all. Segments that are kept without a prediction count as below any threshold.
+    pub fn lowest_probs(&self, predictions: &Predictions) -> Vec<(String, f64)> {
+        let objects = self.rows.iter();
+        objects
+            .map(|((sample, _), rows)| {
+                let probs = rows.iter().map(|&row| prob_of(predictions, row));
+                (sample.clone(), probs.fold(f64::INFINITY, f64::min))
+            })
+            .collect()
+    }
+}
+
+fn prob_of(predictions: &Predictions, row: usize) -> f64 {
+    if predictions.is_learned[row] {
+        predictions.probs[row]
+    } else {
+        f64::NEG_INFINITY
     }
 }

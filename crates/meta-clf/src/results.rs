@@ -25,6 +25,8 @@ pub struct Results<'a> {
     pub design: &'a Design,
     /// The decisions.
     pub decisions: &'a Decisions<'a>,
+    /// The objects that the segments overlap.
+    pub objects: &'a DetectedObjects,
     /// Predicted adjusted `IoU` of each segment, if it is predicted.
     pub regression: Option<&'a [f64]>,
 }
@@ -33,14 +35,14 @@ impl Results<'_> {
     /// Writes decisions and scores into `dir`, and what else is asked for: regression, contributions and masks.
     ///
     /// # Errors
-    /// Returns an error if the table of overlaps or the component maps cannot be read, `--explain` is given for a model that is
-    /// not linear, or a file cannot be written.
+    /// Returns an error if the component maps cannot be read, `--explain` is given for a model that is not linear, or a file cannot
+    /// be written.
     pub fn write(&self, dir: &Path) -> Result<Scores> {
         self.decisions.write(dir)?;
         let segments = self.decisions.segments;
-        let objects = DetectedObjects::read(self.folders)?;
         let n_resamples = self.args.resamples;
-        let mut scores = Scores::of(self.decisions, self.model.threshold, n_resamples, &objects);
+        let threshold = self.model.threshold;
+        let mut scores = Scores::of(self.decisions, threshold, n_resamples, self.objects);
         if let Some(predictions) = self.regression {
             ridge::write(dir, segments, predictions)?;
             let (ids, truth) = (&segments.sample_ids, &segments.adjusted_iou);

@@ -1,6 +1,5 @@
 //! `scores.json`: how good the probabilities, decisions and regressions are, with confidence intervals.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::Result;
@@ -32,7 +31,7 @@ pub struct Scores {
     pub n_images: u64,
     /// Number of bootstrap resamples.
     pub n_resamples: u64,
-    /// A segment is rejected if its probability is higher.
+    /// A segment is rejected if its probability is higher; held out, images can have thresholds of their own beside it.
     pub threshold: f64,
     /// Area under the ROC curve, with false positives as the positive class.
     pub auroc: Estimate,
@@ -118,14 +117,14 @@ impl Rejection {
         let all = &decisions.rows;
         let count =
             |is_counted: fn(&&Decision) -> bool| all.iter().filter(is_counted).count() as u64;
-        let rejected: HashSet<(&str, u32)> = decisions.rejected().collect();
+        let is_rejected: Vec<bool> = all.iter().map(|d| d.is_rejected).collect();
         Self {
             rejected: count(|d| d.is_rejected),
             false_positives: count(|d| d.is_false_positive),
             false_positives_kept: count(|d| d.is_false_positive && !d.is_rejected),
             true_positives_rejected: count(|d| !d.is_false_positive && d.is_rejected),
             objects_found: objects.len(),
-            objects_newly_missed: objects.lost(&rejected),
+            objects_newly_missed: objects.lost(&is_rejected),
         }
     }
 }
@@ -196,10 +195,13 @@ mod tests {
     use super::*;
     use crate::predictions::Predictions;
     use crate::segments::Segments;
+    use crate::threshold::Thresholds;
 
     fn scores(segments: &Segments, probs: Vec<f64>, n_resamples: u64) -> Scores {
         let is_learned = vec![true; probs.len()];
-        let decisions = Decisions::new(segments, Predictions { probs, is_learned }, 0.5);
+        let thresholds = Thresholds::same(0.5, probs.len());
+        let predictions = Predictions { probs, is_learned };
+        let decisions = Decisions::new(segments, predictions, &thresholds);
         Scores::of(&decisions, 0.5, n_resamples, &DetectedObjects::default())
     }
 

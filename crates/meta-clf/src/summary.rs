@@ -11,8 +11,7 @@ pub fn print(evaluation: &str, scores: &Scores) {
     print_result(format_args!(
         "{} segments, {} false positives; {evaluation}: AUROC {}, AUPRC {}, accuracy {}\n\
          95 % of {} resamples of the images: AUROC {}, AUPRC {}, accuracy {}; calibration error {}\n\
-         {} rejected above {:.4}, {} of them true positives; {} false positives stay\n\
-         {} of {} objects that were found are newly missed",
+         drops {} of {} false positive segments and loses {} of {} objects at threshold {:.4}",
         scores.n_segments,
         r.false_positives,
         number(scores.auroc.value),
@@ -23,12 +22,11 @@ pub fn print(evaluation: &str, scores: &Scores) {
         interval(scores.auprc),
         interval(scores.accuracy),
         number(scores.calibration_error.value),
-        r.rejected,
-        scores.threshold,
-        r.true_positives_rejected,
-        r.false_positives_kept,
+        r.false_positives - r.false_positives_kept,
+        r.false_positives,
         r.objects_newly_missed,
         r.objects_found,
+        scores.threshold,
     ));
     if let Some(regression) = scores.regression {
         print_regression(regression);

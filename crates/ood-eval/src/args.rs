@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
+use measures::resampling::MAX_RESAMPLES;
 use serde::{Deserialize, Serialize};
 use stage_cli::Common;
 
@@ -124,8 +125,13 @@ pub struct ReportArgs {
 #[derive(clap::Args, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bootstrap {
-    /// Bootstrap resamples of the images, for 95 % intervals; 0 for none.
-    #[arg(long, default_value_t = 1000, value_name = "N")]
+    /// Bootstrap resamples of the images, for 95 % intervals; 0 for none, at most 10000.
+    #[arg(
+        long,
+        default_value_t = 1000,
+        value_name = "N",
+        value_parser = clap::value_parser!(u64).range(..=MAX_RESAMPLES)
+    )]
     pub resamples: u64,
     /// Seed of the bootstrap.
     #[arg(long, default_value_t = 0)]
@@ -141,6 +147,9 @@ pub struct RunSpec {
     /// directory per seed.
     pub paths: Vec<PathBuf>,
 }
+
+/// Most characters in the name of a run or a data set: charts have both in the names of their files.
+pub(crate) const LONGEST_NAME: usize = 100;
 
 impl RunSpec {
     /// Name and directory of each run: `NAME`, or `NAME #1`, `NAME #2` ... if there are several.
@@ -158,7 +167,7 @@ impl RunSpec {
         }
     }
 
-    /// Refuses an empty list and names that occur twice.
+    /// Refuses an empty list, names that occur twice, and names that cannot be part of a file name or of a table.
     ///
     /// # Errors
     /// Returns an error that names the run.
@@ -166,6 +175,16 @@ impl RunSpec {
         ensure!(!specs.is_empty(), "no run is given: use --run NAME=DIR");
         let mut names = BTreeSet::new();
         for (name, _) in specs.iter().flat_map(Self::members) {
+            let n = name.chars().count();
+            ensure!(
+                n <= LONGEST_NAME,
+                "the name of run \"{}…\" has {n} characters: choose a NAME of at most {LONGEST_NAME}, which is part of file names",
+                name.chars().take(20).collect::<String>()
+            );
+            ensure!(
+                !name.contains(char::is_control),
+                "the name of run {name:?} has a control character: choose another NAME"
+            );
             ensure!(
                 names.insert(name.clone()),
                 "run {name:?} is given twice: choose another NAME"
@@ -212,6 +231,11 @@ mod tests {
             assert!(bad.parse::<RunSpec>().is_err(), "{bad}");
         }
         assert!(RunSpec::check(&[spec.clone(), spec]).is_err());
+        for (length, is_accepted) in [(100, true), (101, false), (300, false)] {
+            let spec: RunSpec = format!("{}=x", "n".repeat(length)).parse()?;
+            assert_eq!(RunSpec::check(&[spec]).is_ok(), is_accepted, "{length}");
+        }
+        assert!(RunSpec::check(&["a\nb=x".parse()?]).is_err());
         Ok(())
     }
 }

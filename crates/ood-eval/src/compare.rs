@@ -9,14 +9,13 @@ use serde::{Deserialize, Serialize};
 use stage_cli::print_result;
 
 use crate::args::{Bootstrap, CompareArgs};
-use crate::metrics::bootstrap::resampled;
-use crate::metrics::intervals::metric_values;
-use crate::metrics::metric::{Better, Metric};
+use crate::metrics::metric::Metric;
+use crate::metrics::paired::{Side, Verdict, have_same_images, paired};
 use crate::read::dataset::RunDataset;
 use crate::read::runs::{Run, borrowed, inputs, read_runs};
 use crate::results::row_name;
 use crate::tables::csv::{csv_line, csv_number, csv_text};
-use crate::tables::table::{Cell, Table};
+use crate::tables::table::{Cell, Table, markdown_text};
 use crate::tables::text::{interval_text, score_label, value_text};
 
 const FORMAT_VERSION: u32 = 1;
@@ -60,37 +59,6 @@ struct ComparedMetric {
     /// Interval of the differences on the same resamples.
     difference_interval: Option<Interval>,
     verdict: Verdict,
-}
-
-/// What the interval of the difference tells about the second run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Verdict {
-    /// The whole interval is on the better side of 0.
-    Better,
-    /// The whole interval is on the worse side of 0.
-    Worse,
-    /// The interval contains 0: on other images, the difference could have the other sign.
-    Open,
-}
-
-impl Verdict {
-    fn of(interval: Option<Interval>, better: Better) -> Self {
-        match (interval, better) {
-            (Some(i), Better::Higher) if i.low > 0.0 => Self::Better,
-            (Some(i), Better::Lower) if i.high < 0.0 => Self::Better,
-            (Some(i), _) if i.low > 0.0 || i.high < 0.0 => Self::Worse,
-            _ => Self::Open,
-        }
-    }
-
-    fn text(self) -> &'static str {
-        match self {
-            Self::Better => "better",
-            Self::Worse => "worse",
-            Self::Open => "open",
-        }
-    }
 }
 
 /// Compares two runs, or shows the comparison if it is up to date.
@@ -151,12 +119,16 @@ fn compare_dataset(
     data: [&RunDataset; 2],
     args: &CompareArgs,
 ) -> Result<DatasetComparison> {
-    let [ids, others] = data.map(|d| &d.detections.sample_ids);
+    let n_images = data.map(|d| d.detections.sample_ids.len());
+    let sides = data.map(|data| Side {
+        data,
+        with_meta: false,
+    });
     ensure!(
-        ids == others,
+        have_same_images(sides),
         "the runs have different images ({} and {}): only runs on the same images can be compared",
-        ids.len(),
-        others.len()
+        n_images[0],
+        n_images[1]
     );
     ensure!(
         data.iter().all(|d| d.samples.is_some()),
@@ -171,7 +143,7 @@ fn compare_dataset(
     }
     Ok(DatasetComparison {
         dataset: dataset.to_owned(),
-        n_images: ids.len() as u64,
+        n_images: n_images[0] as u64,
         rows,
     })
 }
@@ -182,28 +154,21 @@ fn differences(
     data: [&RunDataset; 2],
     args: &CompareArgs,
 ) -> Result<Vec<ComparedMetric>> {
-    let values = data.map(|d| metric_values(d, with_meta, metrics));
-    let resamples =
-        |run: usize| resampled(data[run], with_meta, metrics, &values[run], args.bootstrap);
-    let resamples = [resamples(0)?, resamples(1)?];
-    let minus = |[first, second]: [Option<f64>; 2]| Some(second? - first?);
-    let mut rows = Vec::new();
-    for (i, &metric) in metrics.iter().enumerate() {
-        let values = [values[0][i], values[1][i]];
-        let pairs = resamples[0].iter().zip(&resamples[1]);
-        let interval = Interval::of(pairs.map(|(a, b)| minus([a[i], b[i]])));
-        let of_run = |run: usize| Interval::of(resamples[run].iter().map(|r| r[i]));
-        rows.push(ComparedMetric {
+    let pairs: Vec<_> = metrics.iter().map(|&metric| [metric; 2]).collect();
+    let sides = data.map(|data| Side { data, with_meta });
+    let compared = paired(&pairs, sides, args.bootstrap)?;
+    let rows = metrics.iter().zip(compared);
+    Ok(rows
+        .map(|(&metric, paired)| ComparedMetric {
             metric,
             with_meta,
-            values,
-            intervals: [of_run(0), of_run(1)],
-            difference: minus(values),
-            difference_interval: interval,
-            verdict: Verdict::of(interval, metric.definition.better),
-        });
-    }
-    Ok(rows)
+            values: paired.values,
+            intervals: paired.intervals,
+            difference: paired.difference,
+            difference_interval: paired.difference_interval,
+            verdict: paired.verdict,
+        })
+        .collect())
 }
 
 /// Writes `compare.json`, `compare.csv`, `compare.md` and `compare.tex`.
@@ -213,7 +178,8 @@ fn write(comparison: &Comparison, dir: &Path) -> Result<()> {
     let tables = tables(comparison);
     let latex: String = tables.iter().map(Table::latex).collect();
     write_bytes(&dir.join("compare.tex"), latex.as_bytes())?;
-    let mut markdown = "# Comparison\n\n".to_owned() + &explanation(comparison) + "\n";
+    let mut markdown =
+        "# Comparison\n\n".to_owned() + &markdown_text(&explanation(comparison)) + "\n";
     for table in &tables {
         markdown += "\n";
         markdown += &table.markdown();

@@ -78,7 +78,7 @@ pub(crate) fn print(results: &Results) {
     }
     if !results.datasets.is_empty() {
         print_result(
-            "percent, pixel figures of the entropy; FP, FN: segments and objects; * best of the column",
+            "percent, pixel figures of the entropy or of the score that the row names; FP, FN: segments and objects; * best of the column",
         );
     }
     for closed in &results.closed_set {
@@ -100,7 +100,7 @@ fn print_known_classes(closed: &ClosedSetResults) {
 }
 
 fn markdown(results: &Results) -> String {
-    let mut text = "# Results\n\nRates in percent, pixel figures of the entropy; FP and FN count segments and objects; bold is the best of a column.\n".to_owned();
+    let mut text = "# Results\n\nRates in percent, pixel figures of the entropy or of the score that the row names; FP and FN count segments and objects; bold is the best of a column.\n".to_owned();
     for table in all_tables(results) {
         text += "\n";
         text += &table.markdown();

@@ -17,6 +17,7 @@ use ood_eval::metrics::metric::{
 use ood_eval::metrics::size_bands::SizeBand;
 use ood_eval::results::{Results, RowResults};
 use stage_testing::command::{fail, succeed};
+use stage_testing::toy::change_output;
 
 fn ood_eval(root: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ood-eval"));
@@ -185,7 +186,9 @@ fn benchmark_figures_stand_in_a_table_of_their_own() -> Result<()> {
     succeed(&mut ood_eval(root, &report))?;
     let html = std::fs::read_to_string(root.join("report/report.html"))?;
     assert!(html.contains("lost: SegmentMeIfYouCan") && html.contains("#benchmark"));
-    std::fs::remove_file(root.join("base/benchmark/lost/threshold.json"))?;
+    change_output(&root.join("base/benchmark/lost"), |dir| {
+        Ok(std::fs::remove_file(dir.join("threshold.json"))?)
+    })?;
     fail(
         &mut evaluate(root, &["--force"]),
         &["threshold.json", "--track"],
@@ -231,12 +234,13 @@ fn tables_without_the_height_of_images_are_refused() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let root = dir.path();
     common::write_world(root)?;
-    let (old, mut table) = (root.join("old.parquet"), schema::samples());
-    let path = root.join("base/segments/lost/samples.parquet");
-    let frame = read_table(&path, &table)?;
-    table.columns.retain(|c| c.name != "height");
-    artifacts::tables::write_table(&old, &table, &frame.drop("height")?)?;
-    std::fs::rename(&old, &path)?;
+    change_output(&root.join("base/segments/lost"), |dir| {
+        let mut table = schema::samples();
+        let path = dir.join(table.file_name());
+        let frame = read_table(&path, &table)?;
+        table.columns.retain(|c| c.name != "height");
+        artifacts::tables::write_table(&path, &table, &frame.drop("height")?)
+    })?;
     let words = [
         "samples.parquet",
         "no column \"height\"",
@@ -297,40 +301,45 @@ fn errors_name_the_file_and_what_to_do() -> Result<()> {
         ],
         &["lost_000002", "seg-model infer"],
     )?;
-    let table = root.join("base/segments/lost/overlaps.parquet");
+    let segments = root.join("base/segments/lost");
+    let table = segments.join("overlaps.parquet");
     let bytes = std::fs::read(&table)?;
-    std::fs::write(&table, &bytes[..bytes.len() / 2])?;
+    change_output(&segments, |_| {
+        Ok(std::fs::write(&table, &bytes[..bytes.len() / 2])?)
+    })?;
     fails(
         &["evaluate", "--run", "a=base", "--output", "eval"],
         &["overlaps.parquet", "damaged", "segment-metrics"],
     )?;
-    std::fs::write(&table, bytes)?;
-    std::fs::copy(
-        root.join("base/segments/lost/segments.parquet"),
-        root.join("retrained/segments/lost/segments.parquet"),
-    )?;
+    change_output(&segments, |_| Ok(std::fs::write(&table, &bytes)?))?;
+    change_output(&root.join("retrained/segments/lost"), |dir| {
+        let from = segments.join("segments.parquet");
+        std::fs::copy(from, dir.join("segments.parquet"))?;
+        Ok(())
+    })?;
     fails(
         &["evaluate", "--run", "a=retrained", "--output", "eval"],
         &["segment-metrics"],
     )?;
-    std::fs::remove_file(root.join("base/segments/lost/manifest.json"))?;
+    std::fs::remove_file(segments.join("manifest.json"))?;
     fails(
         &["evaluate", "--run", "a=base", "--output", "eval"],
-        &["segments/lost", "did not finish"],
+        &["no finished output of `segment-metrics`", "base/segments"],
     )?;
     Ok(())
 }
 
 /// Copies the tables of the main threshold to another threshold.
 fn at_threshold(root: &Path, stage: &str, tables: &[&str], threshold: &str) -> Result<()> {
-    let from = root.join(stage).join("lost");
-    let to = from.join("thresholds").join(threshold);
-    std::fs::create_dir_all(&to)?;
-    for table in tables {
-        let name = format!("{table}.parquet");
-        std::fs::copy(from.join(&name), to.join(&name))?;
-    }
-    Ok(())
+    change_output(&root.join(stage).join("lost"), |from| {
+        let to = from.join("thresholds").join(threshold);
+        std::fs::create_dir_all(&to)?;
+        for table in tables {
+            let name = format!("{table}.parquet");
+            std::fs::copy(from.join(&name), to.join(&name))?;
+        }
+        Ok(())
+    })
 }
 
 #[test]
@@ -379,7 +388,11 @@ fn figures_over_the_threshold_are_a_table_and_two_charts() -> Result<()> {
     succeed(&mut report(root, &[]))?;
     let html = std::fs::read_to_string(root.join("report/report.html"))?;
     assert!(html.contains("Missed objects over the threshold"));
-    std::fs::remove_file(root.join("base/segments/lost/thresholds/0.6/overlaps.parquet"))?;
+    change_output(&root.join("base/segments/lost"), |dir| {
+        Ok(std::fs::remove_file(
+            dir.join("thresholds/0.6/overlaps.parquet"),
+        )?)
+    })?;
     fail(&mut evaluate(root, &["--force"]), &["at the threshold 0.6"])?;
     Ok(())
 }
@@ -431,6 +444,14 @@ fn report_is_one_page_with_everything() -> Result<()> {
     }
     // photo and truth, and prediction, entropy and segments of both runs, for three samples
     assert_eq!(html.matches("data:image/jpeg").count(), 3 * (2 + 2 * 3));
+    // one false alarm less in every image, and half of the objects' intervals reach 0: as in `compare`
+    for card in [
+        "<li class=\"better\"><span class=\"what\">false alarms",
+        "<li class=\"open\"><span class=\"what\">missed objects",
+    ] {
+        assert!(html.contains(card), "{card}");
+    }
+    assert!(html.contains("○ open") && html.contains("by size band"));
     // the worst sample of the last run comes first, ties by id
     assert!(html.find("<h4>lost_000001") < html.find("<h4>lost_000002"));
     let n_charts = std::fs::read_dir(root.join("report/figures"))?.count();
@@ -579,14 +600,16 @@ fn older_tables_lack_scores_of_images() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let root = dir.path();
     common::write_world(root)?;
-    let path = root.join("base/segments/lost/sample_pixels.parquet");
-    let mut table = schema::sample_pixels();
-    let mut frame = read_table(&path, &table)?;
-    for column in ["max_score", "mean_score"] {
-        table.columns.retain(|field| field.name != column);
-        frame = frame.drop(column)?;
-    }
-    artifacts::tables::write_table(&path, &table, &frame)?;
+    change_output(&root.join("base/segments/lost"), |dir| {
+        let mut table = schema::sample_pixels();
+        let path = dir.join(table.file_name());
+        let mut frame = read_table(&path, &table)?;
+        for column in ["max_score", "mean_score"] {
+            table.columns.retain(|field| field.name != column);
+            frame = frame.drop(column)?;
+        }
+        artifacts::tables::write_table(&path, &table, &frame)
+    })?;
     succeed(&mut evaluate(root, &[]))?;
     let results = Results::read(&root.join("eval"))?;
     let [old, new, _] = &results.datasets[0].rows[..] else {
@@ -656,6 +679,35 @@ fn runs_of_several_seeds_have_a_mean() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn the_main_table_has_the_score_of_the_run() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let path = root.join("retrained/segments/lost/manifest.json");
+    let mut manifest = Manifest::read_file(&path)?;
+    manifest.arguments = serde_json::json!({ "score": "margin", "entropy_threshold": 0.5 });
+    manifest.write_file(&path)?;
+    let text = succeed(&mut evaluate(root, &[]))?.stdout;
+    assert!(text.contains("retrained, margin"), "{text}");
+    assert!(text.contains("of the entropy or of the score that the row names"));
+    let results = Results::read(&root.join("eval"))?;
+    let [entropy, margin, _] = &results.datasets[0].rows[..] else {
+        anyhow::bail!("three rows");
+    };
+    assert_eq!(entropy.score, Score::Entropy);
+    let value = margin.pixels_of(Score::Margin).context("margin")?;
+    assert_eq!(margin.main_value(&AUPRC), value.values.get(&AUPRC));
+    let markdown = std::fs::read_to_string(root.join("eval/results.md"))?;
+    assert!(
+        markdown.contains("| retrained + meta, margin |"),
+        "{markdown}"
+    );
+    assert!(markdown.contains("lost: by size band"), "{markdown}");
+    assert!(markdown.contains("baseline, 100 to 999 px"), "{markdown}");
+    Ok(())
+}
+
 fn compare(root: &Path, runs: [&str; 2], more: &[&str]) -> Command {
     let runs = ["compare", "--run", runs[0], "--run", runs[1]];
     ood_eval(
@@ -700,7 +752,9 @@ fn compare_says_which_differences_are_real() -> Result<()> {
         &mut compare(root, ["a=base", "b=base,retrained"], &[]),
         &["--run NAME=DIR twice"],
     )?;
-    std::fs::remove_file(root.join("base/segments/lost/sample_pixels.parquet"))?;
+    change_output(&root.join("base/segments/lost"), |dir| {
+        Ok(std::fs::remove_file(dir.join("sample_pixels.parquet"))?)
+    })?;
     fail(&mut compare(root, runs, &[]), &["segment-metrics", "lost"])?;
     Ok(())
 }

@@ -16,7 +16,10 @@ use stage_cli::ImageSize;
 /// Output channels: the classes of Cityscapes.
 const CHANNELS: usize = 19;
 
+#[allow(unsafe_code)] // settings of the process that must precede everything else
 fn main() -> Result<()> {
+    // SAFETY: this is the first statement, so there are no other threads
+    unsafe { seg_ops::prepare_process() };
     let mut args = std::env::args().skip(1);
     let network = args.next().context("usage: NETWORK [WxH] [RUNS]")?;
     let network = Network::from_name(&network)?;

@@ -35,7 +35,7 @@ pub enum Command {
 pub fn run(args: &Args) -> Result<()> {
     match &args.command {
         Command::Infer(infer) => infer::run(infer, &args.common),
-        Command::Import(import) => import::run(import),
+        Command::Import(import) => import::run(import, args.common.force),
         Command::Inspect(inspect) => inspect::run(inspect),
     }
 }

@@ -2,14 +2,14 @@
 #![allow(clippy::doc_markdown)] // the docs of flags are their help, in which backticks would be printed
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use artifacts::labels::NUM_CLASSES;
 use artifacts::manifest::Input;
 use stage_cli::print_result;
 
-use crate::checkpoint::{Checkpoint, Read, ReadOptions};
+use crate::checkpoint::{Checkpoint, Read, ReadOptions, WeightsFile};
 use crate::input::Normalization;
 use crate::nets::Network;
 
@@ -25,8 +25,12 @@ pub struct Args {
     /// Weights file to write (safetensors).
     #[arg(long, visible_alias = "out", value_name = "FILE")]
     pub output: PathBuf,
-    /// How many of the output channels, counted from the first, are classes (default: as the file says, else 19). With
-    /// --reset-head: number of channels of the new head.
+    /// Which weights to take from a checkpoint that holds several: the key of their dictionary or the prefix of their tensors,
+    /// for example ema or model.student.
+    #[arg(long, value_name = "NAME")]
+    pub key: Option<String>,
+    /// How many of the output channels, counted from the first, are classes (default: as the file says, else 19 if there are
+    /// 19). With --reset-head: number of channels of the new head (default: 19).
     #[arg(long, visible_alias = "classes", value_name = "N")]
     pub num_classes: Option<usize>,
     /// Mean of red, green and blue in [0, 1], which is subtracted from images (default: as the file says, else that of the
@@ -58,13 +62,14 @@ pub struct Args {
 
 impl Args {
     fn read_options(&self) -> ReadOptions {
-        let num_classes = self.num_classes.unwrap_or(NUM_CLASSES);
+        let new_head = self.num_classes.unwrap_or(NUM_CLASSES);
         ReadOptions {
             network: self.network,
-            num_classes,
+            num_classes: self.num_classes,
+            key: self.key.clone(),
             allow_missing: self.allow_missing,
             allow_unexpected: self.allow_unexpected,
-            new_head: self.reset_head.then_some(num_classes),
+            new_head: self.reset_head.then_some(new_head),
             seed: self.seed,
         }
     }
@@ -81,8 +86,10 @@ impl Args {
 /// Converts the checkpoint and prints which tensors were ignored or initialized.
 ///
 /// # Errors
-/// Returns an error if the checkpoint cannot be used with these flags, or the weights file cannot be written.
-pub fn run(args: &Args) -> Result<()> {
+/// Returns an error if the checkpoint cannot be used with these flags, the weights file cannot be written, or it would replace a
+/// file that is something else.
+pub fn run(args: &Args, force: bool) -> Result<()> {
+    check_output(&args.file, &args.output, force)?;
     let mut read = Checkpoint::read_with(&args.file, &args.read_options())?;
     let checkpoint = &mut read.checkpoint;
     if let Some(normalization) = args.normalization()? {
@@ -96,21 +103,69 @@ pub fn run(args: &Args) -> Result<()> {
             checkpoint.num_classes
         );
     }
-    checkpoint.source = source(args, read.initialized.len())?;
+    let source = source(args, &read)?;
+    let checkpoint = &mut read.checkpoint;
+    checkpoint.source = source;
     checkpoint.write(&args.output)?;
     report(args, &read);
     Ok(())
 }
 
+/// What `source` says between the name and the hash of the file that was imported.
+const HASHED: &str = ", BLAKE3 ";
+
+/// Refuses outputs that would replace the input or, without --force, a file that this command did not write.
+fn check_output(input: &Path, output: &Path, force: bool) -> Result<()> {
+    let shown = output.display();
+    ensure!(
+        !output.is_dir(),
+        "--output {shown} is a folder: pass a file"
+    );
+    if !output.exists() {
+        return Ok(());
+    }
+    let files = WeightsFile::open(input, None).map(|file| file.files);
+    let inputs = files.unwrap_or_default();
+    let is_input = |file: &Path| match (file.canonicalize(), output.canonicalize()) {
+        (Ok(file), Ok(output)) => file == output,
+        _ => false,
+    };
+    ensure!(
+        !is_input(input) && !inputs.iter().any(|file| is_input(file)),
+        "--output {shown} is the checkpoint itself, which would be lost: pass another file"
+    );
+    ensure!(
+        force || was_imported(output),
+        "--output {shown} exists and was not written by this command: pass another file, or --force to replace it"
+    );
+    Ok(())
+}
+
+fn was_imported(file: &Path) -> bool {
+    let opened = WeightsFile::open(file, None);
+    opened.is_ok_and(|file| {
+        file.metadata
+            .get("source")
+            .is_some_and(|s| s.contains(HASHED))
+    })
+}
+
 /// Where the weights come from. The file is given by its name alone, so that the same checkpoint gives the same bytes in any folder.
-fn source(args: &Args, n_initialized: usize) -> Result<String> {
+fn source(args: &Args, read: &Read) -> Result<String> {
     let name = args.file.file_name().unwrap_or_default();
     let hash = Input::of(&args.file)?.blake3;
-    let mut source = format!("{}, BLAKE3 {hash}", name.display());
-    if n_initialized > 0 {
+    let mut source = format!("{}{HASHED}{hash}", name.display());
+    if !read.key.is_empty() {
+        let _ = write!(source, "; its weights {:?}", read.key);
+    }
+    if !read.other_keys.is_empty() {
+        let _ = write!(source, ", not {:?}", read.other_keys.join(", "));
+    }
+    if !read.initialized.is_empty() {
         let _ = write!(
             source,
-            "; {n_initialized} tensors drawn from seed {}",
+            "; {} tensors drawn from seed {}",
+            read.initialized.len(),
             args.seed
         );
     }
@@ -124,6 +179,9 @@ fn report(args: &Args, read: &Read) {
     }
     for name in &read.initialized {
         print_result(format!("initialized: {name}"));
+    }
+    if let Some(choice) = read.choice() {
+        print_result(choice);
     }
     let checkpoint = &read.checkpoint;
     print_result(format!(

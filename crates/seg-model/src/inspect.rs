@@ -13,6 +13,9 @@ use crate::checkpoint::WeightsFile;
 pub struct Args {
     /// Weights file: safetensors, .pth or .bin of PyTorch, or the index.json of several such files.
     pub file: PathBuf,
+    /// Which weights to list of a checkpoint that holds several, as for import.
+    #[arg(long, value_name = "NAME")]
+    pub key: Option<String>,
 }
 
 /// Prints the format and the metadata, then name, type, shape and size of each tensor, then the totals.
@@ -20,8 +23,14 @@ pub struct Args {
 /// # Errors
 /// Returns an error if the file is absent, damaged or of an unknown format.
 pub fn run(args: &Args) -> Result<()> {
-    let file = WeightsFile::open(&args.file)?;
+    let file = WeightsFile::open(&args.file, args.key.as_deref())?;
     print_result(format!("format: {}", file.format));
+    if !file.key.is_empty() {
+        print_result(format!("key: {}", file.key));
+    }
+    for key in &file.other_keys {
+        print_result(format!("other key: {key}"));
+    }
     for (key, value) in &file.metadata {
         print_result(format!("{key}: {value}"));
     }

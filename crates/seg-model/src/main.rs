@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+#[allow(unsafe_code)] // settings of the process that must precede everything else
 fn main() -> ExitCode {
+    // SAFETY: this is the first statement, so there are no other threads
+    unsafe { seg_ops::prepare_process() };
     let args = seg_model::Args::parse();
     stage_cli::main(&args.common, || seg_model::run(&args))
 }

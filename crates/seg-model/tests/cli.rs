@@ -1,137 +1,21 @@
 //! The executable on tiny images: its logits, resuming after an interruption, and its errors for unusable inputs.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod common;
+
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use artifacts::index::{Index, Sample};
-use artifacts::labels::{MaskKind, NUM_CLASSES};
+use artifacts::labels::NUM_CLASSES;
 use artifacts::logits::Logits;
 use artifacts::manifest::Manifest;
 use candle_core::{Device, Tensor};
-use image::RgbImage;
+use common::{SAMPLES, Toy, enet, infer_folder, interrupt, picture, seg_model, top_files};
 use seg_model::checkpoint::{Checkpoint, write_tensors};
 use seg_model::nets::Network;
-use seg_model::params::Params;
 use stage_testing::command::{fail_quietly, succeed};
 use stage_testing::data::real;
-use stage_testing::folder::files;
-use stage_testing::toy::sample;
-use tempfile::TempDir;
-
-/// Samples with width and height; those of `b` and `c` are not multiples of 8.
-const SAMPLES: [(&str, u32, u32); 4] = [("a", 32, 32), ("b", 37, 35), ("c", 33, 40), ("d", 48, 40)];
-
-/// Images, their index and weights of a network.
-struct Toy(TempDir);
-
-impl Toy {
-    fn new() -> Result<Self> {
-        let toy = Self(tempfile::tempdir()?);
-        fs::create_dir_all(toy.path("images"))?;
-        fs::create_dir_all(toy.path("labels"))?;
-        for (id, width, height) in SAMPLES {
-            picture(width, height).save(toy.image(id))?;
-        }
-        toy.write_index()?;
-        enet(NUM_CLASSES)?.write(&toy.path("enet.safetensors"))?;
-        Ok(toy)
-    }
-
-    /// Writes the index of the images as they are now.
-    fn write_index(&self) -> Result<()> {
-        let mut samples = Vec::new();
-        for (id, width, height) in SAMPLES {
-            samples.push(Sample {
-                image_bytes: fs::metadata(self.image(id))?.len(),
-                ..sample(id, width, height, None)
-            });
-        }
-        Index::new("toy", "val", MaskKind::Eval, &self.path("images"), samples)?
-            .write(&self.path("labels"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn image(&self, id: &str) -> PathBuf {
-        self.path(&format!("images/{id}.png"))
-    }
-
-    fn logits(&self, output: &str, id: &str) -> PathBuf {
-        self.path(output).join(format!("{id}.safetensors"))
-    }
-
-    fn infer_with(&self, weights: &str, output: &str, more: &[&str]) -> Command {
-        let mut command = seg_model();
-        command
-            .arg("infer")
-            .arg("--weights")
-            .arg(self.path(weights))
-            .arg("--labels")
-            .arg(self.path("labels"))
-            .arg("--output")
-            .arg(self.path(output))
-            .args(more);
-        command
-    }
-
-    fn infer(&self, output: &str, more: &[&str]) -> Command {
-        self.infer_with("enet.safetensors", output, more)
-    }
-
-    /// Expects failure with one line on stderr that contains all `words`, no complete output and no partially written file.
-    fn check_fails_with(&self, weights: &str, more: &[&str], words: &[&str]) -> Result<()> {
-        fail_quietly(self.infer_with(weights, "out", more).arg("-q"), words)?;
-        assert!(!self.path("out/manifest.json").exists());
-        for (name, bytes) in top_files(&self.path("out"))? {
-            assert!(!name.starts_with('.'), "{name}");
-            if name.ends_with(".safetensors") {
-                assert!(!bytes.is_empty());
-                Logits::read(&self.path("out").join(name))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn check_fails(&self, more: &[&str], words: &[&str]) -> Result<()> {
-        self.check_fails_with("enet.safetensors", more, words)
-    }
-}
-
-fn seg_model() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_seg-model"));
-    command
-        .env_remove("OODSEG_THREADS")
-        .env_remove("RUST_BACKTRACE") // would add lines to candle's errors
-        .env("CANDLE_NUM_THREADS", "1");
-    command
-}
-
-/// A picture without symmetries.
-fn picture(width: u32, height: u32) -> RgbImage {
-    RgbImage::from_fn(width, height, |x, y| {
-        image::Rgb([(7 * x) as u8, (5 * y) as u8, (x * y) as u8])
-    })
-}
-
-/// Random weights.
-fn enet(channels: usize) -> Result<Checkpoint> {
-    let params = Params::random(1, &Device::Cpu);
-    Network::Enet.build_trainable(channels, &params)?;
-    let detached = |(name, var): (String, candle_core::Var)| (name, var.as_detached_tensor());
-    Ok(Checkpoint {
-        network: Network::Enet,
-        channels,
-        num_classes: NUM_CLASSES.min(channels),
-        normalization: Network::Enet.default_normalization(),
-        source: "a test".into(),
-        tensors: params.variables().into_iter().map(detached).collect(),
-    })
-}
 
 /// All values, by output row.
 fn rows(logits: &Logits) -> Vec<Vec<f32>> {
@@ -142,16 +26,6 @@ fn rows(logits: &Logits) -> Vec<Vec<f32>> {
         row
     };
     (0..logits.info.output_height).map(row).collect()
-}
-
-/// The files directly in an output by name, except the manifest. There are none if the output does not exist.
-fn top_files(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
-    if !dir.exists() {
-        return Ok(BTreeMap::new());
-    }
-    let mut files = files(dir)?;
-    files.retain(|name, _| !name.contains('/'));
-    Ok(files)
 }
 
 #[test]
@@ -208,31 +82,6 @@ fn a_finished_run_is_not_done_again() -> Result<()> {
     let forced = succeed(&mut toy.infer("out", &["--force", "-q"]))?;
     assert_eq!(forced.stderr, "");
     assert!(fs::metadata(&file)?.modified()? > before.0);
-    Ok(())
-}
-
-#[test]
-fn an_interrupted_run_does_what_is_missing() -> Result<()> {
-    let toy = Toy::new()?;
-    succeed(&mut toy.infer("whole", &[]))?;
-    let hidden = toy.path("hidden.png");
-    fs::rename(toy.image("c"), &hidden)?;
-    toy.check_fails(&[], &["image of c is missing", "c.png"])?;
-    let names: BTreeSet<_> = top_files(&toy.path("out"))?.into_keys().collect();
-    let expected = [
-        "a.safetensors",
-        "b.safetensors",
-        "manifest.in-progress.json",
-    ];
-    assert!(names.iter().map(String::as_str).eq(expected), "{names:?}");
-    fs::rename(hidden, toy.image("c"))?;
-    // neither is read again
-    fs::remove_file(toy.image("a"))?;
-    let before = fs::metadata(toy.logits("out", "b"))?.modified()?;
-    succeed(&mut toy.infer("out", &[]))?;
-    assert_eq!(fs::metadata(toy.logits("out", "b"))?.modified()?, before);
-    assert_eq!(Manifest::read(&toy.path("out"))?.counts["samples"], 4);
-    assert!(top_files(&toy.path("whole"))? == top_files(&toy.path("out"))?);
     Ok(())
 }
 
@@ -314,7 +163,10 @@ fn weights_without_a_network_are_recognized() -> Result<()> {
     toy.check_fails_with(
         "part.safetensors",
         &[],
-        &["part.safetensors", "pass --network"],
+        &[
+            "part.safetensors",
+            "pass --network NAME, one of erfnet, enet, ",
+        ],
     )?;
     toy.check_fails(
         &["--network", "erfnet"],
@@ -358,7 +210,7 @@ fn an_imported_checkpoint_says_how_to_run_it() -> Result<()> {
     let mut tensors: BTreeMap<_, _> = own.iter().map(|(n, t)| (wrapped(n), t.clone())).collect();
     write_tensors(&toy.path("plain.safetensors"), &BTreeMap::new(), &tensors)?;
     let colors = ["--mean", "0.5,0.25,0", "--std", "1,2,0.5"];
-    let enet20 = [&["--network", "enet"], &colors[..]].concat();
+    let enet20 = [&["--network", "enet", "--classes", "19"], &colors[..]].concat();
     succeed(&mut toy.import("plain.safetensors", &enet20))?;
     let bytes = fs::read(toy.path("imported.safetensors"))?;
     let imported = toy.imported()?;
@@ -401,10 +253,130 @@ fn an_imported_checkpoint_says_how_to_run_it() -> Result<()> {
     );
     let zeros = toy.imported()?.tensors["initial_block.batch_norm.bias"].to_vec1::<f32>()?;
     assert_eq!(zeros, [0.0; 16]);
-    let bad = ["--network", "enet", "--mean", "0,0,0", "--std", "0,1,1"];
+    let bad = ["--classes", "19", "--mean", "0,0,0", "--std", "0,1,1"];
     fail_quietly(
         toy.import("plain.safetensors", &bad).arg("-q"),
         &["--std positive"],
+    )
+}
+
+/// A network with a void channel may have it first or last, so it must be said.
+#[test]
+fn channels_without_a_meaning_are_a_question() -> Result<()> {
+    let toy = Toy::new()?;
+    for (channels, words) in [
+        (
+            20,
+            [
+                "20 output channels",
+                "--num-classes 19 if the first 19",
+                "void",
+            ],
+        ),
+        (
+            150,
+            [
+                "150 output channels",
+                "--num-classes 19 if the first 19",
+                "--num-classes 150",
+            ],
+        ),
+        (
+            12,
+            [
+                "12 output channels",
+                "--num-classes 12",
+                "if each is a class",
+            ],
+        ),
+    ] {
+        let tensors = enet(channels)?.tensors;
+        write_tensors(&toy.path("plain.safetensors"), &BTreeMap::new(), &tensors)?;
+        fail_quietly(&mut toy.import("plain.safetensors", &["-q"]), &words)?;
+        toy.check_fails_with("plain.safetensors", &[], &words)?;
+        let n = channels.min(NUM_CLASSES).to_string();
+        succeed(&mut toy.import("plain.safetensors", &["--num-classes", &n]))?;
+        assert_eq!(toy.imported()?.num_classes.to_string(), n);
+        succeed(&mut toy.infer_with("imported.safetensors", &n, &["--limit", "1"]))?;
+        fs::remove_file(toy.path("imported.safetensors"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_import_replaces_only_imports() -> Result<()> {
+    let toy = Toy::new()?;
+    let output = toy.path("imported.safetensors");
+    for foreign in [
+        fs::read(toy.path("enet.safetensors"))?,
+        b"my thesis".to_vec(),
+    ] {
+        fs::write(&output, &foreign)?;
+        fail_quietly(
+            &mut toy.import("enet.safetensors", &["-q"]),
+            &["imported.safetensors exists", "--force"],
+        )?;
+        assert!(fs::read(&output)? == foreign);
+        succeed(&mut toy.import("enet.safetensors", &["--force"]))?;
+        succeed(&mut toy.import("enet.safetensors", &[]))?;
+        toy.imported()?;
+    }
+    // not even --force replaces the input
+    let before = fs::read(&output)?;
+    for more in [&["-q"][..], &["-q", "--force"]] {
+        fail_quietly(
+            &mut toy.import("imported.safetensors", more),
+            &["is the checkpoint itself"],
+        )?;
+    }
+    assert!(fs::read(&output)? == before);
+    fs::remove_file(&output)?;
+    fs::create_dir(&output)?;
+    fail_quietly(
+        &mut toy.import("enet.safetensors", &["-q"]),
+        &["imported.safetensors is a folder"],
+    )
+}
+
+/// The weights of a teacher and a student in one file.
+#[test]
+fn a_choice_of_weights_is_said_and_recorded() -> Result<()> {
+    let toy = Toy::new()?;
+    let own = enet(NUM_CLASSES)?.tensors;
+    let mut both = BTreeMap::new();
+    for (name, tensor) in &own {
+        both.insert(format!("student.{name}"), tensor.affine(2.0, 0.0)?);
+        both.insert(format!("teacher.{name}"), tensor.clone());
+    }
+    write_tensors(&toy.path("both.safetensors"), &BTreeMap::new(), &both)?;
+    let said = succeed(&mut toy.import("both.safetensors", &[]))?.stdout;
+    assert!(
+        said.contains("took the weights \"teacher\", not \"student\""),
+        "{said}"
+    );
+    let imported = toy.imported()?;
+    assert!(
+        imported
+            .source
+            .ends_with("; its weights \"teacher\", not \"student\"")
+    );
+    let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
+    let name = "transposed_conv.weight";
+    assert_eq!(values(&imported.tensors[name])?, values(&own[name])?);
+    succeed(&mut toy.import("both.safetensors", &["--key", "student"]))?;
+    assert_eq!(
+        values(&toy.imported()?.tensors[name])?,
+        values(&both["student.transposed_conv.weight"])?
+    );
+    let said = succeed(&mut toy.infer_with("both.safetensors", "out", &["--limit", "1"]))?.stderr;
+    assert!(said.contains("took the weights \"teacher\""), "{said}");
+    fail_quietly(
+        &mut toy.import("both.safetensors", &["-q", "--key", "ema"]),
+        &[
+            "no weights under the key \"ema\"",
+            "\"student\" (",
+            "\"teacher\" (",
+        ],
     )
 }
 
@@ -437,29 +409,17 @@ fn a_new_head_has_the_classes_asked_for() -> Result<()> {
     )
 }
 
-/// Without `--labels`, on the folder of images.
-fn infer_folder(toy: &Toy, folder: &str, output: &str, more: &[&str]) -> Command {
-    let mut command = seg_model();
-    command
-        .arg("infer")
-        .arg("--weights")
-        .arg(toy.path("enet.safetensors"))
-        .arg("--folder")
-        .arg(toy.path(folder))
-        .arg("--output")
-        .arg(toy.path(output))
-        .args(more);
-    command
-}
-
 #[test]
 fn a_folder_needs_no_labels() -> Result<()> {
     let toy = Toy::new()?;
     succeed(&mut toy.infer("indexed", &[]))?;
     // the output may lie inside of the folder
     let out = "images/out";
-    let infer = |more: &[&str]| infer_folder(&toy, "images", out, more);
-    succeed(&mut infer(&["--save-overlay"]))?;
+    let infer = |more: &[&str]| {
+        let more = [&["--save-overlay"], more].concat();
+        infer_folder(&toy, "images", out, &more)
+    };
+    succeed(&mut infer(&[]))?;
     assert!(top_files(&toy.path("indexed"))? == top_files(&toy.path(out))?);
     for (id, width, height) in SAMPLES {
         for kind in ["prediction", "entropy"] {
@@ -467,8 +427,11 @@ fn a_folder_needs_no_labels() -> Result<()> {
             assert_eq!(image::open(drawn)?.to_rgb8().dimensions(), (width, height));
         }
     }
-    let text = succeed(&mut infer(&["--save-overlay"]))?.stderr;
+    let text = succeed(&mut infer(&[]))?.stderr;
     assert!(text.contains("up to date"), "{text}");
+    // pictures that were drawn into another output are no images either
+    succeed(&mut infer_folder(&toy, "images", "other", &[]))?;
+    assert!(top_files(&toy.path("indexed"))? == top_files(&toy.path("other"))?);
 
     // more images are more work; names become ids
     fs::create_dir(toy.path("images/more"))?;
@@ -492,15 +455,6 @@ fn a_folder_needs_no_labels() -> Result<()> {
     fail_quietly(
         &mut infer(&["-q"]),
         &["would both get the sample id more___1.PNG", "rename"],
-    )?;
-    fs::create_dir(toy.path("empty"))?;
-    fail_quietly(
-        &mut infer_folder(&toy, "empty", "out", &["-q"]),
-        &["empty", "no images"],
-    )?;
-    fail_quietly(
-        &mut infer_folder(&toy, "none", "out", &["-q"]),
-        &["none", "could not list"],
     )
 }
 
@@ -512,11 +466,10 @@ fn pictures_alone_are_made_where_they_are_missing() -> Result<()> {
     assert!(top_files(&toy.path("out"))?.is_empty());
     let whole = top_files(&toy.path("out/overlays"))?;
     assert_eq!(whole.len(), 2 * SAMPLES.len());
-    // as if the run had been interrupted
     let out = |name: &str| toy.path("out").join(name);
-    fs::rename(out("manifest.json"), out("manifest.in-progress.json"))?;
-    fs::remove_file(out("overlays/b.entropy.png"))?;
-    let kept = fs::metadata(out("overlays/a.entropy.png"))?.modified()?;
+    interrupt(&toy.path("out"))?;
+    fs::remove_file(out("in-progress/overlays/b.entropy.png"))?;
+    let kept = fs::metadata(out("in-progress/overlays/a.entropy.png"))?.modified()?;
     succeed(&mut toy.infer("out", &pictures))?;
     assert!(whole == top_files(&toy.path("out/overlays"))?);
     assert_eq!(
@@ -540,8 +493,10 @@ fn batches_change_nothing() -> Result<()> {
         &["--precision", "f32"][..],
         &["--precision", "f32", "--flip", "--window", "16x24"],
     ] {
-        let infer =
-            |batch| infer_folder(&toy, "images", batch, &[more, &["--batch", batch]].concat());
+        let infer = |batch| {
+            let more = [more, &["--batch", batch, "--force"]].concat();
+            infer_folder(&toy, "images", batch, &more)
+        };
         succeed(&mut infer("1"))?;
         succeed(&mut infer("3"))?;
         assert_eq!(top_files(&toy.path("1"))?.len(), 4);
@@ -617,7 +572,7 @@ fn a_real_checkpoint_and_its_import_give_the_same_logits() -> Result<()> {
     let toy = Toy::new()?;
     let pth = weights.join("enet_yurnero14_zip.pth");
     let pth = pth.to_str().context("a plain path")?;
-    let enet = ["--network", "enet"];
+    let enet = ["--network", "enet", "--num-classes", "19"];
     succeed(&mut toy.import(pth, &enet))?;
     succeed(&mut toy.infer_with("imported.safetensors", "imported", &[]))?;
     succeed(&mut toy.infer_with(pth, "direct", &enet))?;
@@ -773,7 +728,7 @@ fn tensors_that_do_not_fit_are_named() -> Result<()> {
     toy.check_fails_with(
         "five.safetensors",
         &["--network", "enet"],
-        &["five.safetensors", "5 channels", "19 classes"],
+        &["five.safetensors", "5 output channels", "--num-classes 5"],
     )
 }
 

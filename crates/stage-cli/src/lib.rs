@@ -44,9 +44,10 @@ pub fn main(common: &Common, run: impl FnOnce() -> Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             progress::print_line(format_args!("error: {}", one_line(&error)));
-            match error.is::<SomeFailed>() {
-                true => ExitCode::from(EXIT_SOME_FAILED),
-                false => ExitCode::FAILURE,
+            if error.is::<SomeFailed>() {
+                ExitCode::from(EXIT_SOME_FAILED)
+            } else {
+                ExitCode::FAILURE
             }
         }
     }

@@ -15,8 +15,22 @@ use crate::folder::files;
 /// # Errors
 /// Returns an error if `write` does, or the directory cannot be written.
 pub fn stage_output(dir: &Path, name: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    stage_output_of(dir, name, &serde_json::json!({}), &[], write)
+}
+
+/// The same with arguments and inputs (names and paths) in the manifest.
+///
+/// # Errors
+/// Returns an error if `write` does, an input does not exist, or the directory cannot be written.
+pub fn stage_output_of(
+    dir: &Path,
+    name: &str,
+    arguments: &serde_json::Value,
+    inputs: &[(&str, &Path)],
+    write: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
     fs::create_dir_all(dir.parent().context("a folder around the output")?)?;
-    let request = Request::new(dir, name, &serde_json::json!({}), &[], true)?;
+    let request = Request::new(dir, name, arguments, inputs, true)?;
     match StageDir::open(request)? {
         Opened::Work(stage) => {
             write(stage.path())?;

@@ -36,7 +36,10 @@ enum Command {
     Serve,
 }
 
+#[allow(unsafe_code)] // settings of the process that must precede everything else
 fn main() -> Result<()> {
+    // SAFETY: this is the first statement, so there are no other threads
+    unsafe { seg_ops::prepare_process() };
     let args = Args::parse();
     // on one of rayon's threads: from any other thread, two wake-ups are needed to start an operation and one to end it
     rayon::scope(|_| match args.command {

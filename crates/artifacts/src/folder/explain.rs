@@ -34,7 +34,7 @@ pub(super) fn ensure_folder(folder: &Path) -> Result<()> {
     }
     if is_video(&ending(folder)) {
         bail!(
-            "{name} is a video: extract its frames (mkdir frames; ffmpeg -i {folder:?} frames/%06d.png) and pass the folder of frames"
+            "{name} is a video: extract its frames (mkdir frames; ffmpeg -i \"{name}\" frames/%06d.png) and pass the folder of frames"
         );
     }
     ensure!(

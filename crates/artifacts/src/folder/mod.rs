@@ -123,7 +123,8 @@ fn line(folder: &Path, image: &Path, sample: Option<&Sample>) -> String {
     let modified = metadata.and_then(|m| m.modified().ok()?.duration_since(UNIX_EPOCH).ok());
     let modified = modified.map(|time| time.as_nanos());
     let size = sample.map(|s| (s.image_width, s.image_height));
-    format!("{image:?} {bytes:?} {modified:?} {size:?}\n")
+    let image = image.display();
+    format!("{image} {bytes:?} {modified:?} {size:?}\n")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use artifacts::atomic::{read_json, write_json};
 use measures::ranking::auroc;
 use serde_json::Value;
 
-use crate::run::{Scratch, apply, apply_fails, fit};
+use crate::run::{Scratch, apply, apply_fails, apply_with_fails, fit};
 use crate::toy::Table;
 
 #[test]
@@ -43,7 +43,19 @@ fn a_model_is_fitted_and_applied() -> Result<()> {
     assert!(!printed.stderr.contains("optimistic"), "{printed:?}");
     let decisions = scratch.decisions("applied")?;
     assert_eq!(decisions.segment_ids, (1..=40).collect::<Vec<u32>>());
-    assert!(decisions.follow(0.5));
+    let threshold = scratch.model("fitted")?.threshold;
+    assert!(decisions.follow(threshold) && !decisions.follow(0.25));
+    // unless another threshold is given
+    apply(
+        &model,
+        &test,
+        &scratch.path("applied"),
+        &["--threshold", "0.25"],
+    )?;
+    assert!(scratch.decisions("applied")?.follow(0.25));
+    let flags = ["--threshold", "1.5"];
+    let words = ["--threshold 1.5 is not in [0, 1]"];
+    apply_with_fails(&model, &test, &scratch.path("applied"), &flags, &words)?;
 
     let printed = apply(&model, &train, &scratch.path("seen"), &[])?;
     assert!(printed.stderr.contains("optimistic"), "{printed:?}");
@@ -76,7 +88,11 @@ fn wrong_models_are_one_clear_line() -> Result<()> {
         write_json(&file, &model)?;
         refused(&["model.json", expected])
     };
-    refused_with("format_version", 1.into(), "format version 1")?;
+    refused_with(
+        "format_version",
+        2.into(),
+        "format version 2 is not 3: run `meta-clf fit` again",
+    )?;
     refused_with("threshold", 2.into(), "threshold 2 is not a probability")?;
     refused_with("mean", vec![0.0; 3].into(), "3 means")?;
     refused_with("surprise", 1.into(), "surprise")?;

@@ -3,14 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
+use artifacts::atomic::read_json;
 use artifacts::model_file::Model;
 use artifacts::tables::schema::segments;
 use artifacts::tables::{read_table, write_table};
 use polars::prelude::{Column, DataFrame};
+use serde_json::Value;
+use stage_testing::toy::change_output;
 
 use crate::run::{Decisions, Scratch, apply, apply_fails, fit, fit_fails};
-use crate::toy::Table;
+use crate::toy::{Table, usual_arguments};
 
 #[test]
 fn folds_and_threshold_matter() -> Result<()> {
@@ -44,8 +47,21 @@ fn every_threshold_has_a_classifier_of_its_own() -> Result<()> {
         Table::toy(40, |i| i % 2 == 0),
     );
     let segments = scratch.write("segments", &main)?;
-    scratch.write("segments/thresholds/0.25", &other)?;
-    let alone = scratch.write("alone", &other)?;
+    other.write_as(
+        &scratch.file("alone"),
+        &arguments_at(0.25),
+        &[],
+        [2048, 1024],
+    )?;
+    let alone = scratch.path("alone");
+    change_output(&scratch.file("segments"), |dir| {
+        let folder = dir.join("thresholds/0.25");
+        fs::create_dir_all(&folder)?;
+        for table in ["segments.parquet", "overlaps.parquet"] {
+            fs::copy(scratch.file("alone").join(table), folder.join(table))?;
+        }
+        Ok(())
+    })?;
     fit(&segments, &scratch.path("both"), &[])?;
     fit(&alone, &scratch.path("single"), &[])?;
     for file in ["decisions.parquet", "model.json", "scores.json"] {
@@ -60,16 +76,38 @@ fn every_threshold_has_a_classifier_of_its_own() -> Result<()> {
     apply("both/model.json", "applied")?;
     let applied = scratch.decisions("applied/thresholds/0.25")?;
     assert_eq!(applied.segment_ids.len(), 40);
-    let printed = apply("single/model.json", "without")?;
+    fs::create_dir(scratch.file("moved"))?;
+    fs::copy(
+        scratch.file("both/model.json"),
+        scratch.file("moved/model.json"),
+    )?;
+    let printed = apply("moved/model.json", "without")?;
     assert!(
         printed
             .stderr
             .contains("thresholds/0.25/model.json does not exist"),
         "{printed:?}"
     );
+    // a model that changes at an additional threshold is noticed
+    let again = apply("both/model.json", "applied")?;
+    assert!(again.stderr.contains("up to date"), "{again:?}");
+    fit(&segments, &scratch.path("both"), &["--threshold", "0.5"])?;
+    fs::copy(
+        scratch.file("moved/model.json"),
+        scratch.file("both/model.json"),
+    )?;
+    let again = apply("both/model.json", "applied")?;
+    assert!(again.stderr.contains("--model at 0.25"), "{again:?}");
     let both = format!("{segments},{alone}");
     let output = scratch.path("unlike");
     fit_fails(&both, &output, &[], &["at different thresholds"])
+}
+
+/// Arguments of `segment-metrics` with another threshold.
+fn arguments_at(threshold: f64) -> Value {
+    let mut arguments = usual_arguments();
+    arguments["entropy_threshold"] = threshold.into();
+    arguments
 }
 
 #[test]
@@ -108,7 +146,7 @@ fn segments_of_another_number_of_classes_are_named() -> Result<()> {
     for n_classes in [18, 20] {
         let name = format!("of_{n_classes}");
         let other = scratch.write(&name, &Table::toy(40, |i| i % 2 == 0))?;
-        write_with_classes(Path::new(&other), n_classes)?;
+        change_output(Path::new(&other), |dir| write_with_classes(dir, n_classes))?;
         let output = scratch.path("out");
         let of_other = format!("metrics of {n_classes} classes");
         let parts = [&*name, "segments.parquet", &of_other, "19 classes"];
@@ -144,7 +182,7 @@ fn nothing_to_learn_from_rejects_nothing() -> Result<()> {
         let printed = fit(&table, &scratch.path(&fitted), &["--threshold", "0.1"])?;
         assert!(printed.stderr.contains(expected), "{printed:?}");
         assert!(
-            printed.stdout.contains("AUROC -") && printed.stdout.contains("0 rejected"),
+            printed.stdout.contains("AUROC -") && printed.stdout.contains("drops 0 of"),
             "{printed:?}"
         );
         let decisions = scratch.decisions(&fitted)?;
@@ -153,7 +191,7 @@ fn nothing_to_learn_from_rejects_nothing() -> Result<()> {
         let model = scratch.path(&format!("{fitted}/model.json"));
         let applied = scratch.path(&format!("applied_{n}"));
         let printed = apply(&model, &some, &applied, &[])?;
-        assert!(printed.stdout.contains("0 rejected"), "{printed:?}");
+        assert!(printed.stdout.contains("drops 0 of"), "{printed:?}");
     }
     Ok(())
 }
@@ -175,13 +213,31 @@ fn wrong_inputs_are_one_clear_line() -> Result<()> {
         "size of segment 1 of image_000 is NaN",
     );
     refused(&bad, &[file, is_nan])?;
-    fs::write(scratch.file(file), "no parquet")?;
+    change(&scratch, "bad", "adjusted_iou", |n| {
+        Column::new("adjusted_iou".into(), vec![f64::INFINITY; n])
+    })?;
+    refused(
+        &bad,
+        &[file, "adjusted_iou of segment 1 of image_000 is inf"],
+    )?;
+    change(&scratch, "bad", "adjusted_iou", |n| {
+        Column::new("adjusted_iou".into(), vec![0.5; n])
+    })?;
+    change(&scratch, "bad", "segment_id", |n| {
+        Column::new("segment_id".into(), vec![7_u32; n])
+    })?;
+    refused(&bad, &[file, "segment 7 of image_000 occurs twice"])?;
+    change_output(&scratch.file("bad"), |dir| {
+        Ok(fs::write(dir.join("segments.parquet"), "no parquet")?)
+    })?;
     refused(
         &bad,
         &["bad/segments.parquet is damaged", "segment-metrics"],
     )?;
+    fs::write(scratch.file(file), "another length")?;
+    refused(&bad, &[file, "run `segment-metrics` again"])?;
     fs::remove_file(scratch.file(file))?;
-    refused(&bad, &[file, "run `segment-metrics` first"])?;
+    refused(&bad, &[file, "is gone", "run `segment-metrics` again"])?;
     fs::remove_file(scratch.file("bad/manifest.json"))?;
     refused(&bad, &["--segments", "did not finish"])?;
     for (flag, value, expected) in [
@@ -189,10 +245,70 @@ fn wrong_inputs_are_one_clear_line() -> Result<()> {
         ("--keep-true", "2", "--keep-true 2 is not in [0, 1]"),
         ("--cost-ratio", "-1", "--cost-ratio -1 is not a ratio"),
         ("--n-folds", "1", "--n-folds 1 leaves no training segments"),
+        (
+            "--max-lost-objects",
+            "1.5",
+            "--max-lost-objects 1.5 is not in [0, 1]",
+        ),
     ] {
         let flag = format!("{flag}={value}");
         fit_fails(&good, &output, &[&flag], &[expected])?;
     }
     assert!(!scratch.file("out/decisions.parquet").exists());
     Ok(())
+}
+
+/// Puts another column into the table of segments in the output `name` of `segment-metrics`, as if it had been written so.
+fn change(
+    scratch: &Scratch,
+    name: &str,
+    column: &str,
+    values: impl FnOnce(usize) -> Column,
+) -> Result<()> {
+    let dir = scratch.file(name);
+    change_output(&dir, |dir| {
+        let table = segments(19);
+        let path = dir.join(table.file_name());
+        let mut frame = read_table(&path, &table)?;
+        let new = values(frame.height());
+        assert_eq!(new.name().as_str(), column);
+        frame.with_column(new)?;
+        write_table(&path, &table, &frame)
+    })
+}
+
+#[test]
+fn the_default_threshold_keeps_objects_first() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let segments = scratch.write("segments", &Table::toy(400, |i| i % 4 < 2))?;
+    let run = |flags: &[&str]| lost_and_kept(&scratch, &segments, flags);
+    let paper = run(&["--threshold", "0.5"])?;
+    let default = run(&[])?;
+    assert_eq!(default, run(&["--max-lost-objects", "0.01", "--force"])?);
+    // of the objects of other images, 0.99 of 99 can be lost, so none is; in its own image one of them may be
+    let none = run(&["--max-lost-objects", "0"])?;
+    let half = run(&["--max-lost-objects", "0.5"])?;
+    assert!(none.0 <= 1 && default.0 <= 2, "{none:?} {default:?}");
+    assert!(half.0 > paper.0 && half.1 < paper.1, "{half:?} {paper:?}");
+    assert!(none.2 >= default.2 && default.2 > half.2);
+    Ok(())
+}
+
+/// Objects lost and false positives kept of the 100 and 200 in `segments`, and the threshold; the summary must have them too.
+fn lost_and_kept(scratch: &Scratch, segments: &str, flags: &[&str]) -> Result<(u64, u64, f64)> {
+    let printed = fit(segments, &scratch.path("out"), flags)?;
+    let scores: Value = read_json(&scratch.file("out/scores.json"))?;
+    let count = |name: &str| scores["rejection"][name].as_u64().context("a count");
+    let (lost, kept) = (
+        count("objects_newly_missed")?,
+        count("false_positives_kept")?,
+    );
+    let threshold = scores["threshold"].as_f64().context("a number")?;
+    let line = format!(
+        "drops {} of 200 false positive segments and loses {lost} of 100 objects at threshold {threshold:.4}",
+        200 - kept
+    );
+    ensure!(printed.stdout.contains(&line), "{line:?}: {printed:?}");
+    ensure!(scratch.model("out")?.threshold == threshold);
+    Ok((lost, kept, threshold))
 }

@@ -4,6 +4,8 @@ mod apply;
 mod classifiers;
 mod fit;
 mod golden;
+mod origin;
+mod outputs;
 mod results;
 mod run;
 mod toy;

@@ -6,9 +6,11 @@ use anyhow::Result;
 use artifacts::atomic::read_json;
 use artifacts::mask::{ComponentMap, Mask};
 use artifacts::tables::features::segment_features;
-use artifacts::tables::read_table;
-use artifacts::tables::schema::{coefficients, contributions, correlations, regression};
+use artifacts::tables::schema::{coefficients, contributions, correlations, overlaps, regression};
+use artifacts::tables::{read_table, write_table};
+use polars::prelude::Column;
 use serde_json::Value;
+use stage_testing::toy::change_output;
 
 use crate::run::{Scratch, apply, fit, fit_fails};
 use crate::toy::Table;
@@ -18,18 +20,21 @@ fn masks_have_the_segments_that_are_kept() -> Result<()> {
     let scratch = Scratch::new()?;
     let segments = scratch.write("segments", &Table::toy(48, |i| i % 4 < 2))?;
     let maps = scratch.file("segments/components");
-    fs::create_dir_all(&maps)?;
-    for i in 0..12_u16 {
-        // four segments of one pixel each, numbered through the table
-        let map = ComponentMap {
-            width: 5,
-            height: 1,
-            ids: vec![4 * i + 1, 4 * i + 2, 0, 4 * i + 3, 4 * i + 4],
-        };
-        map.write(&maps.join(format!("image_{i:03}.png")))?;
-    }
+    change_output(&scratch.file("segments"), |_| {
+        fs::create_dir_all(&maps)?;
+        for i in 0..12_u16 {
+            // four segments of one pixel each, numbered through the table
+            let map = ComponentMap {
+                width: 5,
+                height: 1,
+                ids: vec![4 * i + 1, 4 * i + 2, 0, 4 * i + 3, 4 * i + 4],
+            };
+            map.write(&maps.join(format!("image_{i:03}.png")))?;
+        }
+        Ok(())
+    })?;
     let output = scratch.path("out");
-    fit(&segments, &output, &["--masks"])?;
+    fit(&segments, &output, &["--masks", "--threshold", "0.5"])?;
     let rejected = scratch.decisions("out")?.is_rejected;
     assert!(rejected.contains(&true) && rejected.contains(&false));
     for i in 0..12 {
@@ -37,7 +42,17 @@ fn masks_have_the_segments_that_are_kept() -> Result<()> {
         let kept = |k: usize| if rejected[4 * i + k] { 0 } else { 255 };
         assert_eq!(mask.labels, [kept(0), kept(1), 0, kept(2), kept(3)]);
     }
-    fs::remove_dir_all(&maps)?;
+    // masks that are gone are made again
+    fs::remove_dir_all(scratch.file("out/masks"))?;
+    let printed = fit(&segments, &output, &["--masks", "--threshold", "0.5"])?;
+    assert!(
+        printed.stderr.contains("image_000.png is gone"),
+        "{printed:?}"
+    );
+    assert!(scratch.file("out/masks/image_011.png").exists());
+    change_output(&scratch.file("segments"), |_| {
+        Ok(fs::remove_dir_all(&maps)?)
+    })?;
     let parts = ["component maps", "segment-metrics"];
     fit_fails(&segments, &output, &["--masks", "--force"], &parts)
 }
@@ -141,7 +156,32 @@ fn objects_that_lose_all_their_segments_are_counted() -> Result<()> {
             _ => {}
         }
     }
+    change_output(&scratch.file("train"), |dir| {
+        let path = dir.join("overlaps.parquet");
+        let table = overlaps();
+        let frame = read_table(&path, &table)?.head(Some(1));
+        write_table(&path, &table, &frame.vstack(&frame)?)
+    })?;
+    let parts = [
+        "overlaps.parquet",
+        "object 1 and segment 3 of image_000 occur twice",
+    ];
+    fit_fails(&train, &output, &["--force"], &parts)?;
+    change_output(&scratch.file("train"), |dir| {
+        let path = dir.join("overlaps.parquet");
+        let table = overlaps();
+        let mut frame = read_table(&path, &table)?;
+        let ids = vec![99_u32; frame.height()];
+        frame.with_column(Column::new("segment_id".into(), ids))?;
+        write_table(&path, &table, &frame)
+    })?;
+    let parts = [
+        "overlaps.parquet",
+        "segment 99 of image_000",
+        "run `segment-metrics` again",
+    ];
+    fit_fails(&train, &output, &["--force"], &parts)?;
     fs::remove_file(scratch.file("train/overlaps.parquet"))?;
-    let parts = ["overlaps.parquet", "run `segment-metrics` first"];
+    let parts = ["overlaps.parquet", "run `segment-metrics` again"];
     fit_fails(&train, &output, &["--force"], &parts)
 }

@@ -35,7 +35,18 @@ pub(crate) fn apply(model: &str, segments: &str, output: &str, flags: &[&str]) -
 
 /// `meta-clf apply`, which must fail with one error line that contains all `parts`.
 pub(crate) fn apply_fails(model: &str, segments: &str, output: &str, parts: &[&str]) -> Result<()> {
-    command::fail(&mut apply_command(model, segments, output, &[]), parts)?;
+    apply_with_fails(model, segments, output, &[], parts)
+}
+
+/// `meta-clf apply` with flags, which must fail as [`apply_fails`].
+pub(crate) fn apply_with_fails(
+    model: &str,
+    segments: &str,
+    output: &str,
+    flags: &[&str],
+    parts: &[&str],
+) -> Result<()> {
+    command::fail(&mut apply_command(model, segments, output, flags), parts)?;
     Ok(())
 }
 

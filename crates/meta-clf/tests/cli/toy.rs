@@ -5,10 +5,11 @@ use std::path::Path;
 
 use anyhow::Result;
 use artifacts::tables::features::segment_features;
-use artifacts::tables::schema::{overlaps, segments};
+use artifacts::tables::schema::{overlaps, samples, segments};
 use artifacts::tables::write_table;
 use polars::prelude::{Column, DataFrame};
-use stage_testing::toy::stage_output;
+use serde_json::{Value, json};
+use stage_testing::toy::stage_output_of;
 
 /// What `segment-metrics` would have written.
 pub(crate) struct Table {
@@ -45,10 +46,41 @@ impl Table {
 
     /// Writes a complete output of `segment-metrics`, as far as it is read here.
     pub(crate) fn write(&self, dir: &Path) -> Result<()> {
-        stage_output(dir, "segment-metrics", |dir| {
+        self.write_as(dir, &usual_arguments(), &[], [2048, 1024])
+    }
+
+    /// The same with these arguments and inputs in the manifest, and images of this width and height.
+    pub(crate) fn write_as(
+        &self,
+        dir: &Path,
+        arguments: &Value,
+        inputs: &[(&str, &Path)],
+        size: [u32; 2],
+    ) -> Result<()> {
+        stage_output_of(dir, "segment-metrics", arguments, inputs, |dir| {
             self.write_segments(dir)?;
+            self.write_samples(dir, size)?;
             self.write_overlaps(dir)
         })
+    }
+
+    fn write_samples(&self, dir: &Path, [width, height]: [u32; 2]) -> Result<()> {
+        let mut ids: Vec<&str> = self.sample_ids.iter().map(String::as_str).collect();
+        ids.dedup();
+        let n = ids.len();
+        let mut columns = vec![
+            Column::new("sample_id".into(), ids),
+            Column::new("height".into(), vec![height; n]),
+            Column::new("width".into(), vec![width; n]),
+        ];
+        for name in ["n_in", "n_out", "n_ignored"] {
+            columns.push(Column::new(name.into(), vec![0_u64; n]));
+        }
+        for name in ["n_segments", "n_objects"] {
+            columns.push(Column::new(name.into(), vec![0_u32; n]));
+        }
+        let (table, frame) = (samples(), DataFrame::new(n, columns)?);
+        write_table(&dir.join(table.file_name()), &table, &frame)
     }
 
     fn write_segments(&self, dir: &Path) -> Result<()> {
@@ -84,6 +116,11 @@ impl Table {
         let (table, frame) = (overlaps(), DataFrame::new(rows.len(), columns)?);
         write_table(&dir.join(table.file_name()), &table, &frame)
     }
+}
+
+/// Arguments of `segment-metrics` that say how segments are made.
+pub(crate) fn usual_arguments() -> Value {
+    json!({ "score": "entropy", "entropy_threshold": 0.7, "min_size": null })
 }
 
 /// A number in [0, 1) for each segment and metric, by the finalizer of splitmix64.

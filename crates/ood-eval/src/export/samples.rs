@@ -30,10 +30,13 @@ pub(super) struct ImageFile {
     pub(super) orientation: Orientation,
 }
 
+/// The id of a sample, and the sample, or what is wrong with its image.
+pub(super) type Found = (String, Result<ExportSample>);
+
 /// All samples, and what is known of them together.
 pub(super) struct Samples {
-    /// Sorted by id, with what is wrong with the image where it cannot be used.
-    pub(super) samples: Vec<(String, Result<ExportSample>)>,
+    /// Sorted by id.
+    pub(super) samples: Vec<Found>,
     /// What is known of the images that can be used, without labels, if there is an index.
     pub(super) index: Option<Index>,
     /// The folder of images with their hash, if it was given.

@@ -6,6 +6,7 @@ pub mod bootstrap;
 pub mod distance_bands;
 pub mod intervals;
 pub mod metric;
+pub mod paired;
 pub mod pixel_resamples;
 pub mod reference;
 pub mod segment_scores;

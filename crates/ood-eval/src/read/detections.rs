@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use artifacts::tables::{read_table, schema};
+use artifacts::tables::{read_table_parts, schema};
 use polars::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
+
+use super::checks::{in_unit_interval, same_lengths};
 
 /// Everything that `segment-metrics` wrote about segments and objects; indices take the place of keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,15 +111,11 @@ impl Detections {
     /// Reads the tables of `dir`, an output of `segment-metrics`.
     ///
     /// # Errors
-    /// Returns an error if a table is absent, damaged or unsorted, or names a sample, segment or object that the others do not have.
+    /// Returns an error if a table is absent, damaged or unsorted, has a value out of range, or names a sample, segment or object
+    /// that the others do not have.
     pub fn read(dir: &Path) -> Result<Self> {
-        let samples = read(dir, &schema::samples())?;
-        let sample_ids = strings(&samples, "sample_id")?.map(str::to_owned);
-        let mut all = Self {
-            sample_ids: sample_ids.collect(),
-            ..Self::default()
-        };
-        all.read_regions(dir, &samples).with_context(|| {
+        let mut all = Self::default();
+        all.read_tables(dir).with_context(|| {
             format!(
                 "the tables in {} cannot be used (if they do not fit together, run `segment-metrics` again with --force)",
                 dir.display()
@@ -126,17 +124,39 @@ impl Detections {
         Ok(all)
     }
 
-    fn read_regions(&mut self, dir: &Path, samples: &DataFrame) -> Result<()> {
-        ensure!(
-            self.sample_ids.is_sorted_by(|a, b| a < b),
-            "samples.parquet is not sorted by sample_id, or names one twice"
-        );
+    /// Reads the tables part by part and checks the order of the keys in each: a table of many equal rows, which takes little room
+    /// in a file, ends after its first part.
+    fn read_tables(&mut self, dir: &Path) -> Result<()> {
+        let mut sizes = Vec::new();
+        for_each_part(dir, &schema::samples(), |part| {
+            self.read_samples(part, &mut sizes)
+        })?;
         // the columns of classes are not needed, so any number of classes will do
-        self.read_segments(&read(dir, &schema::segments(0))?)?;
-        let heights = samples.column("height")?.u32()?.into_no_null_iter();
-        let heights: Vec<u32> = heights.collect();
-        self.read_objects(&read(dir, &schema::objects())?, &heights)?;
-        self.read_overlaps(&read(dir, &schema::overlaps())?)
+        for_each_part(dir, &schema::segments(0), |part| {
+            self.read_segments(part, &sizes)
+        })?;
+        for_each_part(dir, &schema::objects(), |part| {
+            self.read_objects(part, &sizes)
+        })?;
+        for_each_part(dir, &schema::overlaps(), |part| self.read_overlaps(part))
+    }
+
+    fn read_samples(&mut self, part: &DataFrame, sizes: &mut Vec<Size>) -> Result<()> {
+        let heights = part.column("height")?.u32()?.into_no_null_iter();
+        let widths = part.column("width")?.u32()?.into_no_null_iter();
+        for (id, (height, width)) in strings(part, "sample_id")?.zip(heights.zip(widths)) {
+            ensure!(
+                self.sample_ids.last().is_none_or(|last| last.as_str() < id),
+                "samples.parquet is not sorted by sample_id, or names one twice ({id})"
+            );
+            ensure!(
+                height > 0 && width > 0,
+                "samples.parquet: the image {id} has {width}x{height} pixels"
+            );
+            self.sample_ids.push(id.to_owned());
+            sizes.push(Size { height, width });
+        }
+        Ok(())
     }
 
     /// Reads `decisions.parquet` of `dir`, an output of `meta-clf`: one decision per segment, in their order.
@@ -146,27 +166,39 @@ impl Detections {
     pub fn read_decisions(&self, dir: &Path) -> Result<Vec<Decision>> {
         let table = schema::decisions();
         let path = dir.join(table.file_name());
-        let frame = read_table(&path, &table)?;
-        let keys = self.keys(&frame, "segment_id")?;
-        let same = keys.len() == self.segments.len()
-            && keys
-                .iter()
-                .zip(&self.segments)
-                .all(|(&key, s)| key == Some((s.sample, s.id)));
-        ensure!(
-            same,
-            "{} was not made from the present segments: run `meta-clf` again",
-            path.display()
-        );
-        let probs = frame.column("false_positive_prob")?.f64()?;
-        let rejected = bools(&frame, "is_rejected")?;
-        let decisions = probs.into_no_null_iter().zip(rejected);
-        Ok(decisions
-            .map(|(false_positive_prob, is_rejected)| Decision {
-                false_positive_prob,
-                is_rejected,
+        let mut all = Vec::new();
+        let is_same = for_each_part(dir, &table, |part| {
+            in_unit_interval(part, &["false_positive_prob"])?;
+            let keys = self.keys(part, "segment_id")?;
+            let expected = self.segments.iter().skip(all.len());
+            let expected = expected.map(|s| Some((s.sample, s.id)));
+            ensure!(
+                keys.iter().copied().eq(expected.take(keys.len())),
+                "its rows are of other segments"
+            );
+            let probs = part.column("false_positive_prob")?.f64()?;
+            let rejected = bools(part, "is_rejected")?;
+            let decisions = probs.into_no_null_iter().zip(rejected);
+            all.extend(
+                decisions.map(|(false_positive_prob, is_rejected)| Decision {
+                    false_positive_prob,
+                    is_rejected,
+                }),
+            );
+            Ok(())
+        });
+        is_same
+            .and_then(|()| {
+                ensure!(all.len() == self.segments.len(), "it has too few rows");
+                Ok(())
             })
-            .collect())
+            .with_context(|| {
+                format!(
+                    "{} cannot be used with the present segments: run `meta-clf` again",
+                    path.display()
+                )
+            })?;
+        Ok(all)
     }
 
     /// Which segments remain, one value per segment: those that `decisions` do not reject, all without decisions.
@@ -177,13 +209,15 @@ impl Detections {
         }
     }
 
-    fn read_segments(&mut self, frame: &DataFrame) -> Result<()> {
-        let keys = self.known_keys(frame, "segment_id", "segments")?;
+    fn read_segments(&mut self, frame: &DataFrame, image_sizes: &[Size]) -> Result<()> {
+        in_unit_interval(frame, &["adjusted_iou"]).context("segments.parquet")?;
+        let last = self.segments.last().map(|s| (s.sample, s.id));
+        let keys = self.known_keys(frame, "segment_id", "segments", last)?;
         let sizes = frame.column("size")?.f64()?.into_no_null_iter();
         let wrong = bools(frame, "is_false_positive")?;
         for (((sample, id), size), is_false_positive) in keys.into_iter().zip(sizes).zip(wrong) {
             ensure!(
-                size >= 1.0 && size.fract() == 0.0,
+                size >= 1.0 && size.fract() == 0.0 && size <= image_sizes[sample].pixels() as f64,
                 "segment {id} of {} has {size} pixels",
                 self.sample_ids[sample]
             );
@@ -197,17 +231,27 @@ impl Detections {
         Ok(())
     }
 
-    /// `heights`: number of rows of each sample.
-    fn read_objects(&mut self, frame: &DataFrame, heights: &[u32]) -> Result<()> {
-        let keys = self.known_keys(frame, "object_id", "objects")?;
+    fn read_objects(&mut self, frame: &DataFrame, image_sizes: &[Size]) -> Result<()> {
+        in_unit_interval(frame, &["adjusted_iou", "recall"]).context("objects.parquet")?;
+        let last = self.objects.last().map(|o| (o.sample, o.id));
+        let keys = self.known_keys(frame, "object_id", "objects", last)?;
         let sizes = frame.column("size")?.u64()?.into_no_null_iter();
         let rows = frame.column("centroid_row")?.f64()?.into_no_null_iter();
         for (((sample, id), size), row) in keys.into_iter().zip(sizes).zip(rows) {
+            let image = image_sizes[sample];
+            ensure!(
+                (1..=image.pixels()).contains(&size)
+                    && (0.0..f64::from(image.height)).contains(&row),
+                "object {id} of {} has {size} pixels around row {row}, and the image has {}x{} pixels",
+                self.sample_ids[sample],
+                image.width,
+                image.height
+            );
             self.objects.push(Object {
                 sample,
                 id,
                 size,
-                distance: Distance::of(row, heights[sample]),
+                distance: Distance::of(row, image.height),
             });
         }
         Ok(())
@@ -217,7 +261,8 @@ impl Detections {
         let segments = self.keys(frame, "segment_id")?;
         let objects = self.keys(frame, "object_id")?;
         let pixels = frame.column("n_pixels")?.u64()?.into_no_null_iter();
-        for (row, ((s, o), n_pixels)) in segments.into_iter().zip(objects).zip(pixels).enumerate() {
+        for ((s, o), n_pixels) in segments.into_iter().zip(objects).zip(pixels) {
+            let row = self.overlaps.len();
             let segment = s.and_then(|key| self.segment_at(key));
             let object = o.and_then(|key| self.object_at(key));
             let (segment, object) = segment.zip(object).with_context(|| {
@@ -229,6 +274,11 @@ impl Detections {
             ensure!(
                 fits,
                 "row {row} of overlaps.parquet: {n_pixels} pixels cannot be in both"
+            );
+            let last = self.overlaps.last().map(|o| (o.segment, o.object));
+            ensure!(
+                last < Some((segment, object)),
+                "overlaps.parquet is not sorted by its keys, or names a pair twice (row {row})"
             );
             self.overlaps.push(Overlap {
                 segment,
@@ -264,12 +314,14 @@ impl Detections {
         Ok(keys.map(|(id, n)| Some((self.sample_at(id)?, n))).collect())
     }
 
-    /// The same as [`Self::keys`] for a table whose keys must be known, sorted and unique.
+    /// The same as [`Self::keys`] for a table whose keys must be known, sorted and unique, and come after the `last` of the rows
+    /// before.
     fn known_keys(
         &self,
         frame: &DataFrame,
         number: &str,
         table: &str,
+        last: Option<(usize, u32)>,
     ) -> Result<Vec<(usize, u32)>> {
         let keys = self.keys(frame, number)?;
         let known: Option<Vec<_>> = keys.into_iter().collect();
@@ -277,15 +329,39 @@ impl Detections {
             format!("{table}.parquet names a sample that samples.parquet does not have")
         })?;
         ensure!(
-            known.is_sorted_by(|a, b| a < b),
+            known.is_sorted_by(|a, b| a < b)
+                && known.first().is_none_or(|&first| last < Some(first)),
             "{table}.parquet is not sorted by its keys, or names one twice"
         );
         Ok(known)
     }
 }
 
-fn read(dir: &Path, table: &schema::Table) -> Result<DataFrame> {
-    read_table(&dir.join(table.file_name()), table)
+/// Size of an image in pixels.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    height: u32,
+    width: u32,
+}
+
+impl Size {
+    fn pixels(self) -> u64 {
+        u64::from(self.height) * u64::from(self.width)
+    }
+}
+
+/// Calls `visit` with some rows of the table in `dir` at a time.
+fn for_each_part(
+    dir: &Path,
+    table: &schema::Table,
+    mut visit: impl FnMut(&DataFrame) -> Result<()>,
+) -> Result<()> {
+    for part in read_table_parts(&dir.join(table.file_name()), table)? {
+        let part = part?;
+        same_lengths(&part).context(table.file_name())?;
+        visit(&part)?;
+    }
+    Ok(())
 }
 
 /// Values of a text column, none of which is missing: the schema was checked.

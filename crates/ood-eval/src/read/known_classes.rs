@@ -4,10 +4,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use artifacts::labels::NUM_CLASSES;
-use artifacts::tables::{read_table, schema, write_table};
+use artifacts::tables::{read_table_parts, schema, write_table};
 use measures::calibration::{Bin, Calibration, NUM_BINS};
 use measures::confusion::Confusion;
 use polars::prelude::{Column, DataFrame, IntoColumn, IntoSeries, UInt8Chunked};
+
+use super::checks::same_lengths;
 
 /// Writes `confusion.parquet` into `dir`.
 ///
@@ -42,7 +44,7 @@ fn byte_column(name: &str, values: Vec<u8>) -> Column {
 pub fn read_confusion(dir: &Path) -> Result<Confusion> {
     let table = schema::confusion();
     let path = dir.join(table.file_name());
-    let frame = read_table(&path, &table)?;
+    let frame = read_short_table(&path, &table, NUM_CLASSES * NUM_CLASSES)?;
     let column = |name: &str| -> Result<Vec<u8>> {
         Ok(frame.column(name)?.u8()?.into_no_null_iter().collect())
     };
@@ -91,7 +93,7 @@ pub fn read_calibration(dir: &Path) -> Result<Option<Calibration>> {
     if !path.exists() {
         return Ok(None);
     }
-    let frame = read_table(&path, &table)?;
+    let frame = read_short_table(&path, &table, NUM_BINS)?;
     let bins = frame.column("bin")?.u32()?.into_no_null_iter();
     ensure!(
         bins.eq(0..NUM_BINS as u32),
@@ -110,4 +112,18 @@ pub fn read_calibration(dir: &Path) -> Result<Option<Calibration>> {
         confidence: confidence[i],
     });
     Ok(Some(Calibration { bins }))
+}
+
+/// Reads a table that has at most so many rows: a longer one is refused before it is in memory.
+fn read_short_table(path: &Path, table: &schema::Table, n_rows: usize) -> Result<DataFrame> {
+    let mut parts = read_table_parts(path, table)?;
+    let first = parts.next().context("a table without parts")??;
+    same_lengths(&first)?;
+    ensure!(
+        first.height() <= n_rows && parts.next().is_none(),
+        "{} has more than {n_rows} rows: run `{}` again with --force",
+        path.display(),
+        table.written_by
+    );
+    Ok(first)
 }

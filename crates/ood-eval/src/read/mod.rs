@@ -1,6 +1,7 @@
 //! The tables of a run, checked and in memory.
 
 pub mod benchmark;
+mod checks;
 pub mod dataset;
 pub mod detections;
 pub mod known_classes;

@@ -9,6 +9,7 @@ use artifacts::tables::{read_table_parts, schema};
 use measures::score_bins;
 use polars::prelude::DataFrame;
 
+use super::checks::same_lengths;
 use super::detections::{bools, strings};
 use measures::pixel_counts::{BinCount, Histogram, PixelCounts, totals};
 
@@ -50,6 +51,7 @@ fn add_part(
     only_with_ood: bool,
     counts: &mut BTreeMap<Score, PixelCounts>,
 ) -> Result<()> {
+    same_lengths(part)?;
     let scores = strings(part, "score")?;
     let has_ood = bools(part, "has_ood")?;
     let bins = part.column("bin")?.u32()?.into_no_null_iter();

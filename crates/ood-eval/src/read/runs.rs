@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::benchmark::BenchmarkDataset;
 use super::dataset::RunDataset;
 use super::known_classes::{read_calibration, read_confusion};
-use crate::args::RunSpec;
+use crate::args::{LONGEST_NAME, RunSpec};
 
 /// Tables of a run.
 #[derive(Clone, Debug)]
@@ -76,6 +76,11 @@ fn stage_dirs(name: &str, path: &Path) -> Result<Vec<(String, PathBuf)>> {
             );
         }
         for dataset in finished {
+            ensure!(
+                dataset.chars().count() <= LONGEST_NAME,
+                "the name of the data set {} has more than {LONGEST_NAME} characters, and is part of file names: rename the folder",
+                folder.dataset(path, &dataset).display()
+            );
             let name = format!("run {name}: {}/{dataset}", folder.name());
             dirs.push((name, folder.dataset(path, &dataset)));
         }
@@ -84,7 +89,7 @@ fn stage_dirs(name: &str, path: &Path) -> Result<Vec<(String, PathBuf)>> {
         |folder: RunFolder| dirs.iter().any(|(_, dir)| dir.starts_with(folder.of(path)));
     ensure!(
         is_evaluated(RunFolder::Segments) || is_evaluated(RunFolder::ClosedSet),
-        "run {name:?} has nothing to evaluate: {} does not exist; run `segment-metrics` first",
+        "run {name:?} has nothing to evaluate: there is no finished output of `segment-metrics` in {}; run it first",
         RunFolder::Segments.dataset(path, "<dataset>").display()
     );
     Ok(dirs)

@@ -9,6 +9,7 @@ use measures::pixel_counts::{BinCount, Histogram, totals};
 use measures::score_bins::{BINS_PER_COARSE_BIN, NUM_BINS};
 use polars::prelude::{DataFrame, Series};
 
+use super::checks::{in_unit_interval, same_lengths};
 use super::detections::strings;
 
 /// Number of coarse bins.
@@ -118,6 +119,8 @@ fn read_part(
     sample_ids: &[String],
     from: usize,
 ) -> Result<Vec<(SamplePixels, ImageHistogram)>> {
+    same_lengths(part)?;
+    in_unit_interval(part, &["auroc", "auprc", "fpr95"])?;
     let keys = strings(part, "sample_id")?.zip(strings(part, "score")?);
     let mut rows = Vec::new();
     for (at, key) in keys.enumerate() {
@@ -134,6 +137,13 @@ fn read_part(
             histogram: read_histogram(part, at)?,
         };
         let numbers = read_numbers(part, Score::ALL[score], at)?;
+        ensure!(
+            [numbers.max_score, numbers.mean_score]
+                .into_iter()
+                .flatten()
+                .all(f64::is_finite),
+            "a score of row {at} is not finite"
+        );
         ensure!(
             totals(&histogram.histogram) == (numbers.n_in, numbers.n_out),
             "the histogram of row {at} does not have its pixels"

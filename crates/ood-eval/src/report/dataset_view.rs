@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::changes::{Change, changes};
+use super::changes::Change;
 use super::chart::Chart;
 use super::gallery::SampleView;
 use super::published::{PublishedFile, PublishedView};
@@ -35,10 +35,11 @@ pub(super) struct DatasetView {
 }
 
 impl DatasetView {
-    /// The tables of a data set, without charts and gallery.
+    /// The tables of a data set with the changes from its first row to its last, without charts and gallery.
     pub(super) fn new(
         results: &Results,
         dataset: &DatasetResults,
+        changes: Vec<Change>,
         published: &PublishedFile,
     ) -> Self {
         let main = main_table(results, dataset);
@@ -49,7 +50,7 @@ impl DatasetView {
             anchor: slug(&dataset.dataset),
             summary: summary(dataset),
             compared: names.map(Option::unwrap_or_default),
-            changes: changes(&dataset.rows),
+            changes,
             published: published.view(&dataset.dataset, &main),
             main,
             scores: score_table(dataset),

@@ -27,6 +27,7 @@ use artifacts::run_dir::RunFolder;
 use artifacts::stage_dir::{StageDir, create_dir};
 use stage_cli::print_result;
 
+use self::changes::changes;
 use self::charts::dataset_charts;
 use self::dataset_view::DatasetView;
 use self::gallery::{SampleView, Samples, worst_samples};
@@ -97,7 +98,8 @@ fn write(args: &ReportArgs, dir: &StageDir) -> Result<Results> {
         charts.iter().try_for_each(|c| c.write(&charts_dir))?;
         let samples = gallery(args, dir, &dataset.dataset, &members)?;
         let note = gallery_note(args, &dataset.dataset, &members);
-        let view = DatasetView::new(&results, dataset, &published);
+        let changes = changes(&dataset.rows, &members, args.evaluate.bootstrap)?;
+        let view = DatasetView::new(&results, dataset, changes, &published);
         datasets.push(view.with_pictures(charts, samples, note));
     }
     let known = known_classes::views(&runs)?;

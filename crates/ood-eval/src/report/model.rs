@@ -56,6 +56,7 @@ mod tests {
             "n_segments": 4,
             "n_false_positives": 2,
             "training_tables": [],
+            "origin": model_file::SegmentOrigin::default(),
         });
         artifacts::atomic::write_json(&dir.join(model_file::FILE_NAME), &model)
     }

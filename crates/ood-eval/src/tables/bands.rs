@@ -8,10 +8,17 @@ use crate::results::{DatasetResults, RowResults, row_name};
 /// Errors of segments by the size of objects and segments.
 pub fn size_table(dataset: &DatasetResults) -> Table {
     Table {
-        title: format!("{}: by size", dataset.dataset),
-        columns: ["run, size", "objects", "FN ↓", "sIoU ↑", "segments", "FP ↓"]
-            .map(str::to_owned)
-            .to_vec(),
+        title: format!("{}: by size band", dataset.dataset),
+        columns: [
+            "run, size band",
+            "objects",
+            "FN ↓",
+            "sIoU ↑",
+            "segments",
+            "FP ↓",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
         rows: dataset.rows.iter().flat_map(size_rows).collect(),
     }
 }

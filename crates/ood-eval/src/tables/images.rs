@@ -74,7 +74,7 @@ pub fn images_csv(rows: &[ImageRow<'_>]) -> String {
         let keys = [
             csv_text(row.run),
             csv_text(row.dataset),
-            row.sample_id.to_owned(),
+            csv_text(row.sample_id),
             p.score.name().to_owned(),
             p.n_in.to_string(),
             p.n_out.to_string(),

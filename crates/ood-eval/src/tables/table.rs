@@ -89,7 +89,7 @@ impl Table {
     pub fn markdown(&self) -> String {
         let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
         let cell = |c: &Cell| c.escaped(markdown_text).marked("**", "**");
-        let mut text = format!("## {}\n\n", self.title);
+        let mut text = format!("## {}\n\n", markdown_text(&self.title));
         text += &line(self.columns.iter().map(|c| markdown_text(c)).collect());
         let _ = writeln!(text, "|---|{}", "---:|".repeat(self.columns.len() - 1));
         for row in &self.rows {
@@ -99,8 +99,21 @@ impl Table {
     }
 }
 
-fn markdown_text(text: &str) -> String {
-    text.replace('|', "\\|")
+/// A text in one line in which everything is escaped that Markdown would read as a column, HTML, code or a link: names of runs and
+/// data sets are free.
+pub fn markdown_text(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped += "&amp;",
+            '<' => escaped += "&lt;",
+            '>' => escaped += "&gt;",
+            '|' | '`' | '[' | ']' | '\\' => escaped.extend(['\\', c]),
+            c if c.is_control() => escaped.push(' '),
+            c => escaped.push(c),
+        }
+    }
+    escaped
 }
 
 /// A text in which everything is escaped that LaTeX would read as a command.
@@ -129,6 +142,25 @@ fn latex_text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_no_markup() {
+        let table = Table {
+            title: "<script>alert(1)</script>".to_owned(),
+            columns: vec!["run".to_owned(), "F1* ↑".to_owned()],
+            rows: vec![vec![
+                Cell::plain("<b onclick='x'>a|b & `c` [d](e)\n"),
+                Cell::plain("1"),
+            ]],
+        };
+        let expected = r"## &lt;script&gt;alert(1)&lt;/script&gt;
+
+| run | F1* ↑ |
+|---|---:|
+| &lt;b onclick='x'&gt;a\|b &amp; \`c\` \[d\](e)  | 1 |
+";
+        assert_eq!(table.markdown(), expected);
+    }
 
     #[test]
     fn tables_are_valid_latex() {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use artifacts::labels::NUM_CLASSES;
-use artifacts::model_file::{Classifier, FORMAT_VERSION, Linear, Model};
+use artifacts::model_file::{Classifier, FORMAT_VERSION, Linear, Model, SegmentOrigin};
 use artifacts::tables::features::segment_features;
 use artifacts::tables::schema;
 
@@ -47,5 +47,6 @@ fn model() -> Model {
         n_segments: 5,
         n_false_positives: 2,
         training_tables: Vec::new(),
+        origin: SegmentOrigin::default(),
     }
 }

@@ -63,6 +63,21 @@ impl TensorEntry {
         Ok(span)
     }
 
+    /// The first and the second half of the rows; `None` if their number is odd.
+    pub(super) fn halves(&self) -> Option<(Self, Self)> {
+        let rows = *self.shape.first()?;
+        let stride = *self.strides.first()?;
+        if !rows.is_multiple_of(2) {
+            return None;
+        }
+        let mut first = self.clone();
+        first.shape[0] = rows / 2;
+        let mut second = first.clone();
+        // no overflow: the row lies inside the file
+        second.start += (rows / 2 * stride * (self.dtype.bitsize() / 8)) as u64;
+        Some((first, second))
+    }
+
     /// The values in row-major order, out of the stored ones of the [`span`](Self::span).
     pub(super) fn gather(&self, span: Vec<f32>) -> Result<Vec<f32>> {
         let n = self.elem_count()?;

@@ -13,7 +13,8 @@ use safetensors::tensor::Metadata;
 use serde::Deserialize;
 
 use super::entry::{TensorEntry, contiguous_strides};
-use super::torch;
+use super::nests::{self, Choice, below, joined};
+use super::{placeholder, torch};
 
 /// Longest header of a safetensors file in bytes, the limit of the safetensors library.
 const MAX_HEADER: u64 = 100_000_000;
@@ -30,98 +31,140 @@ pub struct WeightsFile {
     pub tensors: BTreeMap<String, TensorEntry>,
     /// The file itself, or the files that an index names.
     pub files: Vec<PathBuf>,
+    /// Name of the weights that were taken, for example `model.state_dict`; empty if they are the whole file.
+    pub key: String,
+    /// Names of other weights in the file, which were not taken.
+    pub other_keys: Vec<String>,
+    /// Entries among the tensors that are something else, and what they are.
+    pub(super) foreign: BTreeMap<String, String>,
+}
+
+/// The tensors of one file, and which of its weights they are.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub(super) tensors: BTreeMap<String, TensorEntry>,
+    /// Entries among the tensors that are something else, and what they are.
+    pub(super) foreign: BTreeMap<String, String>,
+    pub(super) choice: Choice,
+}
+
+impl Contents {
+    /// Keeps only the tensors whose names begin with the components `prefix`, and takes these off.
+    pub(super) fn narrow(&mut self, prefix: Option<&str>) {
+        let Some(prefix) = prefix else {
+            return;
+        };
+        let tensors = std::mem::take(&mut self.tensors).into_iter();
+        let kept =
+            tensors.filter_map(|(name, entry)| Some((below(&name, prefix)?.to_owned(), entry)));
+        self.tensors = kept.collect();
+        let foreign = std::mem::take(&mut self.foreign).into_iter();
+        let kept =
+            foreign.filter_map(|(name, kind)| Some((below(&name, prefix)?.to_owned(), kind)));
+        self.foreign = kept.collect();
+        self.choice.key = joined(&self.choice.key, prefix);
+    }
+
+    /// Takes the weights of the name `key` out of a file without dictionaries.
+    fn take(&mut self, key: Option<&str>) -> Result<()> {
+        let names: Vec<_> = self.tensors.keys().map(String::as_str).collect();
+        let (_, prefix) = nests::choose(&[("", names)], key)?;
+        self.narrow(prefix);
+        Ok(())
+    }
 }
 
 impl WeightsFile {
-    /// Reads the table of contents of a file, without the values. The content decides on the format, not the file's name; only an index
-    /// must end in `.json`.
+    /// Reads the table of contents of a file, without the values. The content decides on the format, not the file's name. `key` names
+    /// the weights that are taken if the file holds several, with dots between the keys of nested dictionaries.
     ///
     /// # Errors
-    /// Returns an error if the file is absent, damaged, of an unknown format, or tries to run code.
-    pub fn open(path: &Path) -> Result<Self> {
-        ensure!(
-            path.is_file(),
-            "weights {} do not exist: train a network with `ood-train`, or pass another file",
-            path.display()
-        );
-        let opened = if path.extension().is_some_and(|e| e == "json") {
-            Self::open_shards(path)
+    /// Returns an error if the file is absent, damaged, of an unknown format, tries to run code, or has no weights under `key`.
+    pub fn open(path: &Path, key: Option<&str>) -> Result<Self> {
+        placeholder::check_path(path)?;
+        let opened = if placeholder::is_index(path)? {
+            Self::open_shards(path, key)
         } else {
-            Self::open_one(path)
+            Self::open_one(path, key)
         };
         opened.with_context(|| format!("weights {} cannot be used", path.display()))
     }
 
-    fn open_one(path: &Path) -> Result<Self> {
+    fn open_one(path: &Path, key: Option<&str>) -> Result<Self> {
         let mut file = File::open(path)?;
         let n_bytes = file.metadata()?.len();
         let mut head = Vec::new();
         (&mut file).take(512).read_to_end(&mut head)?;
         file.rewind()?;
         let mut metadata = BTreeMap::new();
-        let (format, tensors) = if head.starts_with(b"PK\x03\x04") {
-            ("PyTorch zip", torch::read_zip(&file, n_bytes)?)
-        } else if head.starts_with(b"\x80") && head.get(2) == Some(&0x8a) {
-            ("PyTorch before 1.6", torch::read_legacy(&file, n_bytes)?)
-        } else if head.get(257..262) == Some(b"ustar") {
-            bail!(
-                "it is a tar archive of PyTorch before 0.1.10: load and save it with a newer PyTorch"
+        let (format, contents) = if head.starts_with(b"PK\x03\x04") {
+            ("PyTorch zip", torch::read_zip(&file, n_bytes, key)?)
+        } else if is_pickle(&head) {
+            (
+                "PyTorch before 1.6",
+                torch::read_legacy(&file, n_bytes, key)?,
             )
         } else {
+            placeholder::check_head(&head)?;
             let damaged =
                 "the file is damaged, or neither safetensors nor PyTorch: copy or create it again";
             let tensors = read_safetensors(&mut file, n_bytes, &mut metadata).context(damaged)?;
-            ("safetensors", tensors)
+            let mut contents = Contents {
+                tensors,
+                ..Contents::default()
+            };
+            contents.take(key)?;
+            ("safetensors", contents)
         };
         Ok(Self {
             format,
             metadata,
-            tensors,
+            tensors: contents.tensors,
             files: vec![path.to_owned()],
+            key: contents.choice.key,
+            other_keys: contents.choice.others,
+            foreign: contents.foreign,
         })
     }
 
     /// Reads `model.safetensors.index.json` or `pytorch_model.bin.index.json` and the files that it names.
-    fn open_shards(path: &Path) -> Result<Self> {
+    fn open_shards(path: &Path, key: Option<&str>) -> Result<Self> {
         let index: ShardIndex = read_json(path)?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let mut whole = Self {
-            format: "index of several files",
-            metadata: BTreeMap::new(),
-            tensors: BTreeMap::new(),
-            files: Vec::new(),
-        };
+        let mut files = Vec::new();
+        let mut metadata = BTreeMap::new();
+        let mut contents = Contents::default();
         let mut names: Vec<_> = index.weight_map.values().collect();
         names.sort();
         names.dedup();
         for name in names {
-            let is_plain = Path::new(name)
-                .components()
-                .eq([Component::Normal(name.as_ref())]);
-            ensure!(
-                is_plain,
-                "it names {name:?}, which is not in the same folder"
-            );
-            let shard = Self::open_one(&folder.join(name))
-                .with_context(|| format!("{name:?} is missing or damaged"))?;
+            let shard = open_shard(path, name)?;
             for (tensor, mut entry) in shard.tensors {
                 ensure!(
                     index.weight_map.get(&tensor) == Some(name),
                     "tensor {tensor:?} is in {name:?}, but the index does not say so"
                 );
-                entry.file = whole.files.len();
-                whole.tensors.insert(tensor, entry);
+                entry.file = files.len();
+                contents.tensors.insert(tensor, entry);
             }
-            whole.files.extend(shard.files);
-            whole.metadata.extend(shard.metadata);
+            files.extend(shard.files);
+            metadata.extend(shard.metadata);
         }
         for (tensor, name) in &index.weight_map {
             ensure!(
-                whole.tensors.contains_key(tensor),
+                contents.tensors.contains_key(tensor),
                 "tensor {tensor:?} is not in {name:?}"
             );
         }
-        Ok(whole)
+        contents.take(key)?;
+        Ok(Self {
+            format: "index of several files",
+            metadata,
+            tensors: contents.tensors,
+            files,
+            key: contents.choice.key,
+            other_keys: contents.choice.others,
+            foreign: contents.foreign,
+        })
     }
 
     /// The values of the tensor `name` in row-major order, converted to f32.
@@ -142,6 +185,27 @@ impl WeightsFile {
         file.read_exact(&mut bytes)?;
         entry.gather(to_f32(entry.dtype, &bytes)?)
     }
+}
+
+/// Opens the file `name` of the index `index`.
+fn open_shard(index: &Path, name: &str) -> Result<WeightsFile> {
+    let is_plain = Path::new(name)
+        .components()
+        .eq([Component::Normal(name.as_ref())]);
+    ensure!(
+        is_plain,
+        "it names {name:?}, which is not in the same folder"
+    );
+    let folder = index.parent().unwrap_or(Path::new("."));
+    WeightsFile::open_one(&folder.join(name), None).with_context(|| {
+        format!("it is an index of several files, of which {name:?} is missing or damaged: put all of them into its folder")
+    })
+}
+
+/// Whether a file begins with a pickle of protocol 2 or later. The length of a safetensors header may begin with the same bytes.
+fn is_pickle(head: &[u8]) -> bool {
+    let is_safetensors = head.get(8) == Some(&b'{') && head[4..8] == [0; 4];
+    head.starts_with(b"\x80") && matches!(head.get(1), Some(2..=5)) && !is_safetensors
 }
 
 /// The index of several files, as Hugging Face writes it.

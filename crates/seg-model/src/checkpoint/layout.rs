@@ -5,22 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
 
+use super::copies::{self, is_counter, is_training_part, strip_prefix};
 use super::file::WeightsFile;
 use crate::nets::Network;
 use crate::params::Params;
 
 /// Largest plausible number of output channels; logits files have at most 256 classes.
 const MAX_CHANNELS: usize = 1024;
-
-/// Prefixes that training wrappers add to the names of a network's tensors.
-const PREFIXES: [&str; 6] = [
-    "module.",
-    "model.",
-    "net.",
-    "network.",
-    "_orig_mod.",
-    "state_dict.",
-];
 
 /// Names and shapes of a network's tensors.
 #[derive(Debug)]
@@ -68,37 +59,77 @@ impl Layout {
     }
 
     /// Maps the network's names of tensors to those in the file, which may have prefixes of wrappers. Names that the network does not
-    /// have are kept as they are; `PyTorch`'s counts of training steps are dropped.
+    /// have are kept as they are; `PyTorch`'s counts of training steps are dropped. Of several copies of the network one is taken.
     ///
     /// # Errors
     /// Returns an error if two names in the file stand for the same tensor.
-    pub(super) fn match_names<'a>(
-        &self,
-        file: &'a WeightsFile,
-    ) -> Result<BTreeMap<String, &'a str>> {
-        let mut names = BTreeMap::new();
-        for name in file.tensors.keys() {
-            if name.ends_with("num_batches_tracked") {
-                continue; // PyTorch's count of training steps, which no network here uses
-            }
-            let own = self.strip(name);
-            if let Some(other) = names.insert(own.to_owned(), name.as_str()) {
-                bail!("they contain {own} twice, as {other:?} and as {name:?}");
+    pub(super) fn match_names<'a>(&self, file: &'a WeightsFile) -> Result<Matched<'a>> {
+        let own: Vec<_> = file
+            .tensors
+            .keys()
+            .filter(|name| !is_counter(name))
+            .collect();
+        let bare: Vec<_> = own.iter().map(|name| self.unwrapped(name)).collect();
+        let stems = copies::stems(&bare, |name| self.tensors.contains_key(name));
+        let (stem, others) = match stems.split_first() {
+            Some((stem, others)) => (stem.as_str(), others),
+            None => ("", &[][..]),
+        };
+        let mut matched = Matched {
+            stem: stem.to_owned(),
+            other_stems: others.to_vec(),
+            ..Matched::default()
+        };
+        for (name, bare) in own.into_iter().zip(&bare) {
+            let name = name.as_str();
+            let network_name = match self.place(bare, stem, others) {
+                Place::Own(own) => own,
+                Place::OtherCopy => continue,
+                Place::Unknown if is_unused(bare) => {
+                    matched.unused.insert(name.to_owned());
+                    continue;
+                }
+                Place::Unknown => name,
+            };
+            if let Some(other) = matched.names.insert(network_name.to_owned(), name) {
+                bail!("they contain {network_name} twice, as {other:?} and as {name:?}");
             }
         }
-        Ok(names)
+        for (name, kind) in &file.foreign {
+            let bare = self.unwrapped(name);
+            if let Place::Own(own) = self.place(&bare, stem, others) {
+                matched.foreign.insert(own.to_owned(), kind.clone());
+            }
+        }
+        Ok(matched)
     }
 
-    /// `name` without prefixes, if that is a tensor of the network, otherwise `name` itself.
-    fn strip<'a>(&self, name: &'a str) -> &'a str {
+    /// `name` without the components of wrappers, unless the network has that name.
+    fn unwrapped(&self, name: &str) -> String {
+        match self.tensors.contains_key(name) {
+            true => name.to_owned(),
+            false => copies::unwrapped(name),
+        }
+    }
+
+    /// Where a name belongs if the copy of the network behind `stem` is taken and the `others` are not.
+    fn place<'n>(&self, bare: &'n str, stem: &str, others: &[String]) -> Place<'n> {
+        let found = copies::ends(bare).find(|(_, own)| self.tensors.contains_key(*own));
+        match found {
+            Some((own_stem, own)) if own_stem == stem => Place::Own(own),
+            Some((own_stem, _)) if others.iter().any(|other| other == own_stem) => Place::OtherCopy,
+            // some scripts add prefixes to a part of the names only
+            _ => self.strip(bare).map_or(Place::Unknown, Place::Own),
+        }
+    }
+
+    /// `name` without prefixes, if that is a tensor of the network.
+    fn strip<'n>(&self, name: &'n str) -> Option<&'n str> {
         let mut own = name;
         while !self.tensors.contains_key(own) {
-            let Some(rest) = strip_prefix(own) else {
-                return name;
-            };
-            own = rest;
+            own = strip_prefix(own)?;
         }
-        own
+        Some(own)
     }
 
     /// Number of output channels, which is a size of the head's tensors.
@@ -129,16 +160,16 @@ impl Layout {
     }
 
     /// The differences between the tensors of a file and those of the network with `channels` output channels.
-    pub(super) fn compare(
-        &self,
-        file: &WeightsFile,
-        names: &BTreeMap<String, &str>,
-        channels: usize,
-    ) -> Faults {
+    pub(super) fn compare(&self, file: &WeightsFile, matched: &Matched, channels: usize) -> Faults {
+        let names = &matched.names;
         let mut faults = Faults::default();
         for name in self.tensors.keys() {
             let wanted = self.shape(name, channels).unwrap_or_default();
             match names.get(name).and_then(|own| file.tensors.get(*own)) {
+                None if matched.foreign.contains_key(name) => {
+                    let kind = matched.foreign[name].clone();
+                    faults.foreign.insert(name.clone(), kind);
+                }
                 None => {
                     faults.missing.insert(name.clone(), wanted);
                 }
@@ -163,21 +194,58 @@ fn requested_shapes(network: Network, channels: usize) -> Result<BTreeMap<String
     Ok(params.missing())
 }
 
+/// The tensors of a file by the names of a network.
+#[derive(Debug, Default)]
+pub(super) struct Matched<'a> {
+    /// Names in the file, by the network's names; names that the network does not have stand for themselves.
+    pub(super) names: BTreeMap<String, &'a str>,
+    /// What precedes the names of the copy that is taken, without the last dot and the components of wrappers.
+    pub(super) stem: String,
+    /// The same of other copies, which are not taken.
+    pub(super) other_stems: Vec<String>,
+    /// Names in the file of tensors that belong to the training and not to the network.
+    pub(super) unused: BTreeSet<String>,
+    /// What entries are that have the name of a tensor and are none.
+    foreign: BTreeMap<String, String>,
+}
+
+/// Where a name of a file belongs.
+enum Place<'n> {
+    /// To the copy of the network that is taken, as the tensor of this name.
+    Own(&'n str),
+    OtherCopy,
+    Unknown,
+}
+
+/// Whether a tensor that the network does not have is known to be of no use for it.
+fn is_unused(bare: &str) -> bool {
+    // the authors' SegFormer creates this layer and never runs it
+    let is_segformer_relic = bare.contains("decode_head.conv_seg.");
+    is_segformer_relic || is_training_part(bare)
+}
+
 /// The network whose tensors a file holds, if their names identify it.
 pub(super) fn detect(file: &WeightsFile) -> Option<Network> {
     let mut shapes = HashMap::new();
+    let mut stems = BTreeSet::new();
     for (name, entry) in &file.tensors {
-        let mut bare = name.as_str();
-        while let Some(rest) = strip_prefix(bare) {
-            bare = rest;
+        let bare = copies::unwrapped(name);
+        stems.extend(copies::ends(&bare).map(|(stem, _)| format!("{stem}.")));
+        let mut stripped = bare.as_str();
+        while let Some(rest) = strip_prefix(stripped) {
+            stripped = rest;
         }
+        shapes.insert(stripped.to_owned(), &entry.shape);
         shapes.insert(bare, &entry.shape);
     }
-    Network::detect(|name| shapes.get(name).map(|&shape| shape.clone()))
-}
-
-fn strip_prefix(name: &str) -> Option<&str> {
-    PREFIXES.iter().find_map(|p| name.strip_prefix(p))
+    let within = |stem: &str| {
+        let found = Network::detect(|name| {
+            let shape = shapes.get(&format!("{stem}{name}"));
+            shape.map(|&shape| shape.clone())
+        });
+        found
+    };
+    within("").or_else(|| stems.iter().find_map(|stem| within(stem)))
 }
 
 /// Tensors of a file that do not fit a network, by name.
@@ -187,6 +255,8 @@ pub(super) struct Faults {
     pub(super) missing: BTreeMap<String, Vec<usize>>,
     /// Shape in the file, and shape that the network needs.
     pub(super) misshapen: BTreeMap<String, (Vec<usize>, Vec<usize>)>,
+    /// Entries of the file that have the name of a tensor, and what they are instead.
+    foreign: BTreeMap<String, String>,
     /// Tensors of the file that the network does not have.
     pub(super) unexpected: BTreeSet<String>,
 }
@@ -202,11 +272,19 @@ impl Faults {
         let misshapen = misshapen.map(|(name, (found, wanted))| {
             format!("{name} has shape {found:?} instead of {wanted:?}")
         });
+        let foreign = self.foreign.iter();
+        let foreign = foreign.map(|(name, kind)| {
+            format!("{name} is made by {kind:?}, which is no plain tensor: save the network's state_dict() as float tensors")
+        });
         let unexpected = self
             .unexpected
             .iter()
             .map(|name| format!("{name} is unexpected"));
-        let faults: Vec<_> = missing.chain(misshapen).chain(unexpected).collect();
+        let faults: Vec<_> = foreign
+            .chain(missing)
+            .chain(misshapen)
+            .chain(unexpected)
+            .collect();
         ensure!(
             faults.is_empty(),
             "{} tensors do not fit the network: {}",

@@ -1,12 +1,18 @@
 //! Weights files: named tensors, and the metadata that a network needs to run with them.
 //!
-//! [`WeightsFile`] reads the table of contents of every format (`file`, with `torch` and `pickle` for `PyTorch`'s own), `layout` matches the
-//! tensor names with those of a network, and [`Checkpoint`] is the result: tensors that are exactly the network's.
+//! [`WeightsFile`] reads the table of contents of every format (`file`, with `torch`, `pickle` and `globals` for `PyTorch`'s own, and
+//! `placeholder` for files that are no weights) and takes one of the weights that it may hold (`nests`). `layout` matches the tensor names
+//! with those of a network (`copies`, `segformer_names`), and [`Checkpoint`] is the result: tensors that are exactly the network's.
 
+mod copies;
 mod entry;
 mod file;
+mod globals;
 mod layout;
+mod nests;
 mod pickle;
+mod placeholder;
+mod segformer_names;
 #[cfg(test)]
 mod tests;
 mod torch;
@@ -17,6 +23,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use artifacts::atomic::write_atomic;
+use artifacts::labels::NUM_CLASSES;
 use artifacts::tensor_file::{Entry, write_header};
 use candle_core::{DType, Device, Tensor};
 use safetensors::tensor::Dtype;
@@ -24,7 +31,7 @@ use safetensors::tensor::Dtype;
 use crate::input::Normalization;
 use crate::nets::Network;
 use crate::params::Params;
-use layout::Layout;
+use layout::{Layout, Matched};
 
 pub use entry::TensorEntry;
 pub use file::WeightsFile;
@@ -54,8 +61,11 @@ pub struct Checkpoint {
 pub struct ReadOptions {
     /// Network of files that do not name theirs and whose tensor names do not identify it.
     pub network: Option<Network>,
-    /// Number of classes of files that do not record it.
-    pub num_classes: usize,
+    /// Number of classes of files that do not record it. `None` takes all channels of 19 as Cityscapes' classes and refuses any other
+    /// number of channels, which could mean anything.
+    pub num_classes: Option<usize>,
+    /// Name of the weights in files that hold several; `None` takes the preferred ones.
+    pub key: Option<String>,
     /// Whether tensors that are missing in the file are initialized, instead of being an error.
     pub allow_missing: bool,
     /// Whether tensors that the network does not have are ignored, instead of being an error.
@@ -68,10 +78,11 @@ pub struct ReadOptions {
 
 impl ReadOptions {
     /// The tensors of the file must be exactly those of the network.
-    pub fn strict(network: Option<Network>, num_classes: usize) -> Self {
+    pub fn strict(network: Option<Network>, num_classes: Option<usize>) -> Self {
         Self {
             network,
             num_classes,
+            key: None,
             allow_missing: false,
             allow_unexpected: false,
             new_head: None,
@@ -89,6 +100,28 @@ pub struct Read {
     pub initialized: BTreeSet<String>,
     /// Names of tensors of the file that were ignored.
     pub ignored: BTreeSet<String>,
+    /// Name of the weights in the file, for example `state_dict`; empty if they are the whole file.
+    pub key: String,
+    /// Names of other weights in the file, which were not taken.
+    pub other_keys: Vec<String>,
+}
+
+impl Read {
+    /// A sentence on which weights were taken, if the file holds several.
+    pub fn choice(&self) -> Option<String> {
+        let others: Vec<_> = self
+            .other_keys
+            .iter()
+            .map(|key| format!("{key:?}"))
+            .collect();
+        (!others.is_empty()).then(|| {
+            format!(
+                "took the weights {:?}, not {}: `seg-model import --key NAME` takes others",
+                self.key,
+                others.join(", ")
+            )
+        })
+    }
 }
 
 impl Checkpoint {
@@ -96,9 +129,18 @@ impl Checkpoint {
     ///
     /// # Errors
     /// Returns an error if the file is absent or damaged or holds values that are not finite, if its network is unknown or not
-    /// `network`, or if its tensors are not exactly those of the network.
-    pub fn read(path: &Path, network: Option<Network>, num_classes: usize) -> Result<Self> {
-        Ok(Self::read_with(path, &ReadOptions::strict(network, num_classes))?.checkpoint)
+    /// `network`, if its tensors are not exactly those of the network, or if `num_classes` is `None` and it is not known what its output
+    /// channels mean.
+    pub fn read(
+        path: &Path,
+        network: Option<Network>,
+        num_classes: impl Into<Option<usize>>,
+    ) -> Result<Self> {
+        let read = Self::read_with(path, &ReadOptions::strict(network, num_classes.into()))?;
+        if let Some(choice) = read.choice() {
+            tracing::warn!("{}: {choice}", path.display());
+        }
+        Ok(read.checkpoint)
     }
 
     /// Reads a weights file as [`Checkpoint::read`] does, but initializes missing tensors and ignores unexpected ones as `options` allow.
@@ -106,7 +148,8 @@ impl Checkpoint {
     /// # Errors
     /// Returns the errors of [`Checkpoint::read`], except for those that `options` allow.
     pub fn read_with(path: &Path, options: &ReadOptions) -> Result<Read> {
-        let file = WeightsFile::open(path)?;
+        let file = WeightsFile::open(path, options.key.as_deref())?;
+        let file = segformer_names::renamed(&file).unwrap_or(file);
         assemble(&file, options)
             .with_context(|| format!("weights {} cannot be used", path.display()))
     }
@@ -142,28 +185,35 @@ fn assemble(file: &WeightsFile, options: &ReadOptions) -> Result<Read> {
         (named, asked) => named
             .or(asked)
             .or_else(|| layout::detect(file))
-            .context("their network cannot be determined: pass --network")?,
+            .with_context(|| {
+                let names = Network::names().join(", ");
+                format!("their network cannot be determined: pass --network NAME, one of {names}")
+            })?,
     };
     let normalization = match text("normalization") {
         Some(text) => serde_json::from_str(text).context("their normalization is damaged")?,
         None => network.default_normalization(),
     };
     let layout = Layout::of(network)?;
-    let names = layout.match_names(file)?;
+    let matched = layout.match_names(file)?;
     let channels = match options.new_head {
         Some(channels) => channels,
-        None => layout.channels(file, &names)?,
+        None => layout.channels(file, &matched.names)?,
     };
-    let num_classes = match (options.new_head, text("num_classes")) {
-        (Some(channels), _) => channels,
-        (None, Some(text)) => text.parse().context("their number of classes is damaged")?,
-        (None, None) => options.num_classes,
+    let num_classes = match (options.new_head, text("num_classes"), options.num_classes) {
+        (Some(channels), ..) => channels,
+        (None, Some(text), _) => text.parse().context("their number of classes is damaged")?,
+        (None, None, Some(asked)) => asked,
+        (None, None, None) => {
+            ensure!(channels == NUM_CLASSES, "{}", unknown_channels(channels));
+            NUM_CLASSES
+        }
     };
     ensure!(
         (2..=channels).contains(&num_classes),
         "they have {channels} channels, so {num_classes} classes are impossible"
     );
-    let mut read = select(file, &layout, &names, channels, options)?;
+    let mut read = select(file, &layout, &matched, channels, options)?;
     if !read.initialized.is_empty() {
         read.tensors = complete(network, channels, &read.tensors, options.seed)?;
     }
@@ -178,7 +228,36 @@ fn assemble(file: &WeightsFile, options: &ReadOptions) -> Result<Read> {
         },
         initialized: read.initialized,
         ignored: read.ignored,
+        key: nests::joined(&file.key, &matched.stem),
+        other_keys: other_keys(file, &matched),
     })
+}
+
+/// Names of all weights in a file other than those that are taken.
+fn other_keys(file: &WeightsFile, matched: &Matched) -> Vec<String> {
+    let copies = matched.other_stems.iter();
+    let copies = copies.map(|stem| nests::joined(&file.key, stem));
+    copies.chain(file.other_keys.iter().cloned()).collect()
+}
+
+/// The error for weights of which it is not known what their output channels mean.
+fn unknown_channels(channels: usize) -> String {
+    let start =
+        format!("{channels} output channels, and the file does not say what they mean: pass");
+    let all = format!("--num-classes {channels} if each is a class");
+    if channels == NUM_CLASSES + 1 {
+        format!(
+            "{start} --num-classes {NUM_CLASSES} if the first {NUM_CLASSES} are the classes in the order of Cityscapes' train ids and \
+             the last is void, or {all}; void in another place is not supported"
+        )
+    } else if channels > NUM_CLASSES {
+        format!(
+            "{start} --num-classes {NUM_CLASSES} if the first {NUM_CLASSES} are the classes in the order of Cityscapes' train ids and \
+             the others can be left out, or {all}"
+        )
+    } else {
+        format!("{start} {all}, or fewer if the last ones are none")
+    }
 }
 
 /// The tensors that a file and a network have in common, and the names of the others.
@@ -194,13 +273,14 @@ struct Selection {
 fn select(
     file: &WeightsFile,
     layout: &Layout,
-    names: &BTreeMap<String, &str>,
+    matched: &Matched,
     channels: usize,
     options: &ReadOptions,
 ) -> Result<Selection> {
-    let mut faults = layout.compare(file, names, channels);
+    let names = &matched.names;
+    let mut faults = layout.compare(file, matched, channels);
     let mut initialized = BTreeSet::new();
-    let mut ignored = BTreeSet::new();
+    let mut ignored = matched.unused.clone();
     if options.new_head.is_some() {
         initialized.extend(layout.head().map(str::to_owned));
         faults.missing.retain(|name, _| !initialized.contains(name));

@@ -2,8 +2,9 @@
 //!
 //! A pickle is a program for a small stack machine, and Python's machine lets it name and call any function: loading a checkpoint from a
 //! stranger can run the stranger's code. The machine of this file knows only the few names that weights consist of
-//! (`collections.OrderedDict`, `torch._utils._rebuild_tensor_v2`, the storage types) and implements each of them itself; any other name is
-//! an error that quotes it.
+//! (`collections.OrderedDict`, `torch._utils._rebuild_tensor_v2`, the storage types) and implements each of them itself. What any other
+//! name would make is a value without contents, known by that name ([`Value::Foreign`]): training frameworks save such objects beside the
+//! weights. Names with which a pickle attacks its reader are an error (`globals`).
 //!
 //! A hostile file cannot exhaust the machine either:
 //!
@@ -22,6 +23,8 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::Dtype;
+
+use super::globals::{Global, global};
 
 /// Most opcodes and copied references of a pickle. Weights with the state of their optimizer take about 10⁵.
 const MAX_STEPS: usize = 1 << 21;
@@ -54,19 +57,10 @@ pub(super) enum Value {
     Global(Global),
     Storage(Rc<Storage>),
     Tensor(Box<StoredTensor>),
-    /// Something without a meaning for weights: `None`, floating-point numbers, the arguments of a training.
+    /// Something without a meaning for weights: `None`, floating-point numbers.
     Inert,
-}
-
-/// Functions and types that a pickle may name.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Global {
-    OrderedDict,
-    RebuildTensor,
-    RebuildParameter,
-    StorageType(Dtype),
-    /// A function whose results are not needed.
-    Inert,
+    /// An object that weights do not need, by the name of its type or of the function that makes it. Nothing of it is kept.
+    Foreign(Rc<str>),
 }
 
 /// A contiguous array of values that tensors are views of.
@@ -96,7 +90,7 @@ impl Pickle {
     /// Reads one pickle; the bytes behind its end remain in `input`.
     ///
     /// # Errors
-    /// Returns an error if it ends early, is damaged, or names a function or type that weights do not need.
+    /// Returns an error if it ends early, is damaged, or names a function that reaches the system.
     pub(super) fn read(input: &mut impl BufRead) -> Result<Self> {
         let mut machine = Machine {
             input: Input { inner: input, n: 0 },
@@ -167,8 +161,7 @@ impl<R: BufRead> Input<'_, R> {
 
     fn text(&mut self, len: u64) -> Result<Rc<str>> {
         let bytes = self.bytes(len)?;
-        let text = std::str::from_utf8(&bytes).context("a text is not UTF-8")?;
-        Ok(text.into())
+        Ok(String::from_utf8_lossy(&bytes).into())
     }
 
     fn line(&mut self) -> Result<String> {
@@ -387,6 +380,12 @@ impl<R: BufRead> Machine<'_, R> {
                 let id = self.call(callable, arguments)?;
                 self.stack.push(id);
             }
+            0x92 => {
+                self.pop()?; // arguments by name
+                let (arguments, callable) = (self.pop()?, self.pop()?);
+                let id = self.call(callable, arguments)?;
+                self.stack.push(id);
+            }
             b'b' => {
                 // attributes, for example `_metadata` of a state dictionary, are dropped
                 self.pop()?;
@@ -394,15 +393,15 @@ impl<R: BufRead> Machine<'_, R> {
                 ensure!(
                     matches!(
                         self.values[top],
-                        Value::Dict(_) | Value::Inert | Value::Tensor(_)
+                        Value::Dict(_) | Value::Inert | Value::Foreign(_) | Value::Tensor(_)
                     ),
                     "it sets attributes of a value that has none"
                 );
             }
             b'Q' => {
                 let id = self.pop()?;
-                let storage = self.storage(id)?;
-                self.push(Value::Storage(Rc::new(storage)));
+                let value = self.persistent(id)?;
+                self.push(value);
             }
             _ => bail!("opcode {opcode:#04x} does not occur in weights"),
         }
@@ -411,28 +410,60 @@ impl<R: BufRead> Machine<'_, R> {
 
     /// The result that a call would have. This function is the only place that gives names a meaning.
     fn call(&mut self, callable: Id, arguments: Id) -> Result<Id> {
-        let Value::Global(global) = self.values[callable] else {
-            bail!("it calls a value that is not a function");
-        };
         let Value::Tuple(arguments) = &self.values[arguments] else {
             bail!("it calls a function without a tuple of arguments");
         };
-        let value = match global {
-            Global::OrderedDict => match arguments[..] {
+        let value = match &self.values[callable] {
+            Value::Global(Global::OrderedDict) => match arguments[..] {
                 [] => Value::Dict(Vec::new()),
                 [items] => Value::Dict(self.ordered_items(items)?),
                 _ => bail!("it creates a dictionary from several arguments"),
             },
-            Global::RebuildTensor => Value::Tensor(Box::new(self.tensor(arguments)?)),
-            Global::RebuildParameter => {
+            Value::Global(Global::RebuildTensor) => self.tensor(arguments)?,
+            Value::Global(Global::RebuildParameter) => {
                 let parameter = arguments.first();
                 return Ok(*parameter.context("it creates a parameter without a tensor")?);
             }
-            Global::StorageType(_) => bail!("it calls the type of a storage"),
-            Global::Inert => Value::Inert,
+            Value::Global(Global::RebuildFromType) => {
+                let &[function, kind, arguments, ..] = &arguments[..] else {
+                    bail!("it creates a tensor from {} arguments", arguments.len());
+                };
+                match self.foreign_kind(kind) {
+                    Some(name) => Value::Foreign(name),
+                    // no deeper than the pickle is long, because the function is never this one again
+                    None if self.is_rebuild_from_type(function) => {
+                        bail!("it creates a tensor in a circle")
+                    }
+                    None => return self.call(function, arguments),
+                }
+            }
+            Value::Global(Global::StorageType(_)) => bail!("it calls the type of a storage"),
+            Value::Global(Global::Foreign(name)) | Value::Foreign(name) => {
+                Value::Foreign(name.clone())
+            }
+            _ => bail!("it calls a value that is not a function"),
         };
         self.values.push(value);
         Ok(self.values.len() - 1)
+    }
+
+    /// The name of a type of tensors, unless it is that of plain tensors or parameters.
+    fn foreign_kind(&self, kind: Id) -> Option<Rc<str>> {
+        let Value::Global(Global::Foreign(name)) = &self.values[kind] else {
+            return None;
+        };
+        let is_plain = matches!(
+            &**name,
+            "torch.Tensor" | "torch._tensor.Tensor" | "torch.nn.parameter.Parameter"
+        );
+        (!is_plain).then(|| name.clone())
+    }
+
+    fn is_rebuild_from_type(&self, function: Id) -> bool {
+        matches!(
+            self.values[function],
+            Value::Global(Global::RebuildFromType)
+        )
     }
 
     /// The items of an ordered dictionary that is created from a list of pairs, as Python 2 pickled them.
@@ -457,42 +488,48 @@ impl<R: BufRead> Machine<'_, R> {
     }
 
     /// `_rebuild_tensor_v2(storage, offset, size, stride, ...)`; further arguments (gradients, hooks) are not needed.
-    fn tensor(&self, arguments: &[Id]) -> Result<StoredTensor> {
+    fn tensor(&self, arguments: &[Id]) -> Result<Value> {
         let &[storage, offset, shape, strides, ..] = arguments else {
             bail!("it creates a tensor from {} arguments", arguments.len());
         };
-        let Value::Storage(storage) = &self.values[storage] else {
-            bail!("it creates a tensor from a value that is not a storage");
+        let storage = match &self.values[storage] {
+            Value::Storage(storage) => storage.clone(),
+            Value::Foreign(name) => return Ok(Value::Foreign(name.clone())),
+            _ => bail!("it creates a tensor from a value that is not a storage"),
         };
         let (shape, strides) = (self.sizes(shape)?, self.sizes(strides)?);
         ensure!(
             shape.len() == strides.len(),
             "a tensor has shape {shape:?} and strides {strides:?}"
         );
-        Ok(StoredTensor {
-            storage: storage.clone(),
+        Ok(Value::Tensor(Box::new(StoredTensor {
+            storage,
             offset: self.int(offset)?,
             shape,
             strides,
-        })
+        })))
     }
 
-    /// Decodes the tuple that stands for a storage: the word `storage`, type, key, device, number of values, and in old files the part of
-    /// them that is used.
-    fn storage(&self, id: Id) -> Result<Storage> {
+    /// What a tuple stands for that refers to something beside the pickle: a storage, or in old files the type of a module.
+    fn persistent(&self, id: Id) -> Result<Value> {
         let Value::Tuple(fields) = &self.values[id] else {
             bail!("it refers to a value that is not a storage");
         };
-        let (&[word, kind, key, _, numel], rest) = fields
+        let word = self.text(*fields.first().context("a storage has no fields")?)?;
+        if &*word != "storage" {
+            let kind = fields.get(1).map(|&kind| &self.values[kind]);
+            return Ok(Value::Foreign(match kind {
+                Some(Value::Global(Global::Foreign(name))) => name.clone(),
+                _ => word,
+            }));
+        }
+        let (&[_, kind, key, _, numel], rest) = fields
             .split_first_chunk::<5>()
             .context("a storage has too few fields")?;
-        let word = self.text(word)?;
-        ensure!(
-            &*word == "storage",
-            "it holds a {word:?} beside weights: save the network's state_dict() alone"
-        );
-        let Value::Global(Global::StorageType(dtype)) = self.values[kind] else {
-            bail!("a storage has no number format");
+        let dtype = match &self.values[kind] {
+            Value::Global(Global::StorageType(dtype)) => *dtype,
+            Value::Global(Global::Foreign(name)) => return Ok(Value::Foreign(name.clone())),
+            _ => bail!("a storage has no number format"),
         };
         let numel = self.int(numel)?;
         let part = match rest.first().map(|&view| &self.values[view]) {
@@ -504,12 +541,12 @@ impl<R: BufRead> Machine<'_, R> {
             }
             _ => (0, numel),
         };
-        Ok(Storage {
+        Ok(Value::Storage(Rc::new(Storage {
             dtype,
             key: self.text(key)?,
             numel,
             part,
-        })
+        })))
     }
 
     fn sizes(&self, id: Id) -> Result<Vec<usize>> {
@@ -543,7 +580,7 @@ impl<R: BufRead> Machine<'_, R> {
         let top = self.top()?;
         match &mut self.values[top] {
             Value::List(list) => list.extend(items),
-            Value::Inert => {}
+            Value::Inert | Value::Foreign(_) => {}
             _ => bail!("it appends to a value that is not a list"),
         }
         Ok(())
@@ -554,6 +591,8 @@ impl<R: BufRead> Machine<'_, R> {
         match &mut self.values[top] {
             Value::Dict(dict) => dict.extend(items),
             Value::Inert => {}
+            // what is filled like a dictionary is one: frameworks derive types of their own from it
+            Value::Foreign(_) => self.values[top] = Value::Dict(items),
             _ => bail!("it inserts items into a value that is not a dictionary"),
         }
         Ok(())
@@ -603,51 +642,4 @@ fn pairs(items: &[Id]) -> Result<Vec<(Id, Id)>> {
         bail!("a key of a dictionary has no value");
     };
     Ok(pairs.iter().map(|&[key, value]| (key, value)).collect())
-}
-
-/// The function or type of a name.
-///
-/// # Errors
-/// Returns an error if weights do not need it. Whatever it is, it is not called.
-fn global(module: &str, name: &str) -> Result<Global> {
-    if matches!(module, "torch" | "torch.cuda")
-        && let Some(dtype) = storage_type(name)
-    {
-        return Ok(Global::StorageType(dtype));
-    }
-    Ok(match (module, name) {
-        ("collections", "OrderedDict") => Global::OrderedDict,
-        ("torch._utils", "_rebuild_tensor_v2" | "_rebuild_tensor") => Global::RebuildTensor,
-        ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
-        // scores, arguments and schedules that training scripts save beside the weights
-        ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar" | "_reconstruct")
-        | ("numpy", "dtype" | "ndarray")
-        | ("_codecs", "encode")
-        | ("argparse", "Namespace")
-        | ("collections", "Counter")
-        | ("__builtin__" | "builtins", "set")
-        | ("torch", "Size" | "device" | "float32" | "float16" | "bfloat16" | "float64") => {
-            Global::Inert
-        }
-        _ => bail!(
-            "it tries to call {module:?} {name:?}, which weights do not need; nothing was called: \
-             save the network's state_dict() alone, and do not trust the file if it is not yours"
-        ),
-    })
-}
-
-fn storage_type(name: &str) -> Option<Dtype> {
-    Some(match name {
-        "FloatStorage" => Dtype::F32,
-        "DoubleStorage" => Dtype::F64,
-        "HalfStorage" => Dtype::F16,
-        "BFloat16Storage" => Dtype::BF16,
-        "LongStorage" => Dtype::I64,
-        "IntStorage" => Dtype::I32,
-        "ShortStorage" => Dtype::I16,
-        "CharStorage" => Dtype::I8,
-        "ByteStorage" => Dtype::U8,
-        "BoolStorage" => Dtype::BOOL,
-        _ => return None,
-    })
 }

@@ -5,7 +5,7 @@
 //! with the keys of the storages, and then each storage: the number of values, and the values.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::rc::Rc;
@@ -14,30 +14,19 @@ use anyhow::{Context, Result, bail, ensure};
 use zip::{CompressionMethod, ZipArchive};
 
 use super::entry::TensorEntry;
+use super::file::Contents;
+use super::nests::{self, Choice};
 use super::pickle::{Id, Pickle, Storage, StoredTensor, Value};
+use super::placeholder;
 
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 const PROTOCOL: i128 = 1001;
 
-/// Keys under which training scripts save the weights beside other things, in the order in which they are tried.
-const NESTS: [&str; 10] = [
-    "state_dict",
-    "model_state_dict",
-    "model_state",
-    "model",
-    "net",
-    "network",
-    "module",
-    "weights",
-    "teacher",
-    "params",
-];
-
 /// Place of each storage by its key or file name: offset in the file and length, in bytes.
 type Places = HashMap<Rc<str>, (u64, u64)>;
 
-/// Reads the tensors of a zip archive, and verifies all checksums.
-pub(super) fn read_zip(file: &File, n_bytes: u64) -> Result<BTreeMap<String, TensorEntry>> {
+/// Reads the tensors of a zip archive, and verifies all checksums. `key` names the weights that are taken.
+pub(super) fn read_zip(file: &File, n_bytes: u64, key: Option<&str>) -> Result<Contents> {
     let mut archive = ZipArchive::new(BufReader::new(file)).context("the archive is damaged")?;
     ensure!(
         !archive
@@ -45,6 +34,7 @@ pub(super) fn read_zip(file: &File, n_bytes: u64) -> Result<BTreeMap<String, Ten
             .any(|n| n.ends_with(b"constants.pkl")),
         "it is a TorchScript program, not a checkpoint: save its state_dict()"
     );
+    placeholder::check_archive(&archive)?;
     let mut places = Places::new();
     let mut pickle_name = None;
     for i in 0..archive.len() {
@@ -80,7 +70,7 @@ pub(super) fn read_zip(file: &File, n_bytes: u64) -> Result<BTreeMap<String, Ten
         let entry = archive.by_index(i).context("the archive is damaged")?;
         Pickle::read(&mut BufReader::new(entry))?
     };
-    tensors(&pickle, |storage| {
+    tensors(&pickle, key, |storage| {
         let name = format!("{prefix}data/{}", storage.key);
         places.get(&*name).copied()
     })
@@ -97,14 +87,12 @@ fn check_sums(archive: &mut ZipArchive<BufReader<&File>>) -> Result<()> {
     Ok(())
 }
 
-/// Reads the tensors of a file from before `PyTorch` 1.6.
-pub(super) fn read_legacy(file: &File, n_bytes: u64) -> Result<BTreeMap<String, TensorEntry>> {
+/// Reads the tensors of a file from before `PyTorch` 1.6. `key` names the weights that are taken.
+pub(super) fn read_legacy(file: &File, n_bytes: u64, key: Option<&str>) -> Result<Contents> {
+    const NOT_TORCH: &str = "it is a pickle, but not one of torch.save: load it with Python and save the network's state_dict()";
     let mut input = BufReader::new(file);
-    let magic = Pickle::read(&mut input)?;
-    ensure!(
-        matches!(magic.root(), Value::Int(MAGIC)),
-        "it is a pickle, but not one of torch.save"
-    );
+    let magic = Pickle::read(&mut input).context(NOT_TORCH)?;
+    ensure!(matches!(magic.root(), Value::Int(MAGIC)), NOT_TORCH);
     let protocol = Pickle::read(&mut input)?;
     ensure!(
         matches!(protocol.root(), Value::Int(PROTOCOL)),
@@ -118,7 +106,7 @@ pub(super) fn read_legacy(file: &File, n_bytes: u64) -> Result<BTreeMap<String, 
     );
     let object = Pickle::read(&mut input)?;
     let places = storages(&object, &mut input, n_bytes)?;
-    tensors(&object, |storage| places.get(&storage.key).copied())
+    tensors(&object, key, |storage| places.get(&storage.key).copied())
 }
 
 /// Finds the storages behind the pickles.
@@ -154,52 +142,57 @@ fn storages(object: &Pickle, input: &mut BufReader<&File>, n_bytes: u64) -> Resu
     Ok(places)
 }
 
-/// The tensors of the state dictionary. `place` gives offset and length of a storage in bytes.
+/// The tensors of the weights of the name `key`. `place` gives offset and length of a storage in bytes.
 fn tensors(
     pickle: &Pickle,
+    key: Option<&str>,
     place: impl Fn(&Storage) -> Option<(u64, u64)>,
-) -> Result<BTreeMap<String, TensorEntry>> {
-    let mut tensors = BTreeMap::new();
-    for &(key, value) in state_dict(pickle)? {
-        // other entries are counts and versions
-        if let (Value::Text(name), Value::Tensor(tensor)) = (pickle.get(key), pickle.get(value)) {
-            let located = locate(tensor, place(&tensor.storage))
-                .with_context(|| format!("its tensor {name:?} cannot be read"))?;
-            tensors.insert(name.to_string(), located);
+) -> Result<Contents> {
+    let nests = nests::candidates(pickle);
+    if nests.is_empty() {
+        return Err(nests::nothing_found(pickle));
+    }
+    let names: Vec<_> = nests
+        .iter()
+        .map(|nest| (nest.key.as_str(), names_of_tensors(pickle, nest.items)))
+        .collect();
+    let (chosen, rest) = nests::choose(&names, key)?;
+    let mut contents = Contents::default();
+    for &(name, value) in nests[chosen].items {
+        let Value::Text(name) = pickle.get(name) else {
+            continue;
+        };
+        let name = name.to_string();
+        match pickle.get(value) {
+            Value::Tensor(tensor) => {
+                let located = locate(tensor, place(&tensor.storage))
+                    .with_context(|| format!("its tensor {name:?} cannot be read"))?;
+                contents.tensors.insert(name, located);
+            }
+            Value::Foreign(kind) => {
+                contents.foreign.insert(name, kind.to_string());
+            }
+            _ => {} // counts and versions
         }
     }
-    Ok(tensors)
+    let others = nests.iter().enumerate().filter(|&(i, _)| i != chosen);
+    contents.choice = Choice {
+        key: nests[chosen].key.clone(),
+        others: others.map(|(_, nest)| nest.key.clone()).collect(),
+    };
+    contents.narrow(rest);
+    Ok(contents)
 }
 
-/// The dictionary of tensors, which many training scripts put into other dictionaries.
-fn state_dict(pickle: &Pickle) -> Result<&[(Id, Id)]> {
-    let mut value = pickle.root();
-    // there are scripts that save {"model": {"state_dict": ...}}, but none that go deeper
-    for _ in 0..4 {
-        let Value::Dict(items) = value else {
-            bail!("it holds no dictionary of tensors: save the network's state_dict()");
-        };
-        if has_tensors(pickle, items) {
-            return Ok(items);
-        }
-        let Some(inner) = NESTS.iter().find_map(|key| entry(pickle, value, key)) else {
-            let keys = items.iter().filter_map(|&(key, _)| match pickle.get(key) {
-                Value::Text(key) => Some(format!("{key:?}")),
+fn names_of_tensors<'a>(pickle: &'a Pickle, items: &[(Id, Id)]) -> Vec<&'a str> {
+    let names =
+        items.iter().filter_map(
+            |&(name, value)| match (pickle.get(name), pickle.get(value)) {
+                (Value::Text(name), Value::Tensor(_)) => Some(&**name),
                 _ => None,
-            });
-            bail!(
-                "its dictionary has no tensors, only the keys {}: save the network's state_dict()",
-                keys.take(20).collect::<Vec<_>>().join(", ")
-            );
-        };
-        value = inner;
-    }
-    bail!("it holds no dictionary of tensors: save the network's state_dict()")
-}
-
-fn has_tensors(pickle: &Pickle, items: &[(Id, Id)]) -> bool {
-    let mut values = items.iter().map(|&(_, value)| pickle.get(value));
-    values.any(|value| matches!(value, Value::Tensor(_)))
+            },
+        );
+    names.collect()
 }
 
 /// The value of the key `name` in a dictionary.

@@ -1,7 +1,10 @@
 //! `seg-model infer` from its arguments to a complete output directory.
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 use artifacts::index::Index;
+use artifacts::manifest::Input;
 use artifacts::reuse::{PerSample, reuse};
 use artifacts::stage_dir::{Replacing, Request, StageDir};
 use stage_cli::{Common, Failures};
@@ -23,11 +26,13 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     args.output.check()?;
     let failures = Failures::new(args.input.keep_going);
     let images = Images::list(&args.input, &args.output.output)?;
-    let request = request(args, &images, common.force)?;
+    let index_file = images.index_file();
+    let folder = images.folder_input();
     let selected = images.select(&args.input, &failures)?;
     // weights that cannot be used are found before the output is opened
     let (device, dtype) = args.compute.open()?;
     let model = Model::new(args.input.checkpoint()?, device, dtype)?;
+    let request = request(args, index_file.as_deref(), folder, common.force)?;
     let Some(dir) = stage_cli::open_request(request)? else {
         return Ok(());
     };
@@ -49,14 +54,18 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     finish(dir, index, n_samples, &failures)
 }
 
-/// What is to be done, of which inputs, and where to.
-fn request<'a>(args: &'a Args, images: &Images, force: bool) -> Result<Request<'a>> {
-    let index_file = images.index_file();
+/// What is to be done, where to, and with which images: those of `index_file` or of `folder`.
+fn request<'a>(
+    args: &'a Args,
+    index_file: Option<&Path>,
+    folder: Option<(String, Input)>,
+    force: bool,
+) -> Result<Request<'a>> {
     let mut inputs = vec![("weights", args.input.weights.as_path())];
-    inputs.extend(index_file.as_ref().map(|path| ("labels", path.as_path())));
+    inputs.extend(index_file.map(|path| ("labels", path)));
     let output = &args.output.output;
     let mut request = Request::new(output, "seg-model infer", args, &inputs, force)?;
-    request.work.inputs.extend(images.folder_input());
+    request.work.inputs.extend(folder);
     // an output among the labels would be a foreign file to their stage
     request.reads.extend(args.input.labels.clone());
     request.replacing = Replacing::SameArguments;

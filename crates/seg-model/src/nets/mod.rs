@@ -88,17 +88,19 @@ impl Network {
         }
     }
 
+    /// The names of all networks.
+    pub fn names() -> Vec<&'static str> {
+        Self::value_variants().iter().map(|n| n.name()).collect()
+    }
+
     /// The network of a name.
     ///
     /// # Errors
     /// Returns an error that lists all names, if there is no such network.
     pub fn from_name(name: &str) -> Result<Self> {
         Self::from_str(name, false).ok().with_context(|| {
-            let names: Vec<_> = Self::value_variants().iter().map(|n| n.name()).collect();
-            format!(
-                "network {name:?} is unknown: the networks are {}",
-                names.join(", ")
-            )
+            let names = Self::names().join(", ");
+            format!("network {name:?} is unknown: the networks are {names}")
         })
     }
 

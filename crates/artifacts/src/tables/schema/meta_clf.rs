@@ -19,7 +19,7 @@ pub fn decisions() -> Table {
             ),
             Field::bool(
                 IS_REJECTED,
-                "whether the segment is dropped: the probability is above the threshold, and the training data had both classes",
+                "whether the segment is dropped: the probability is above the threshold, and the training data had both classes; with `fit --max-lost-objects` the threshold of an image is the one that the objects of all other images give",
             ),
         ],
     }

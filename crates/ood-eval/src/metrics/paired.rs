@@ -1,0 +1,138 @@
+//! Two runs on the same images: the difference of a metric, its interval, and what that tells.
+
+use anyhow::Result;
+use measures::resampling::Interval;
+use serde::{Deserialize, Serialize};
+
+use super::bootstrap::resampled;
+use super::intervals::metric_values;
+use super::metric::{Better, Metric};
+use crate::args::Bootstrap;
+use crate::read::dataset::RunDataset;
+
+/// A run on a data set, with or without its meta classifier.
+#[derive(Clone, Copy, Debug)]
+pub struct Side<'a> {
+    /// Tables of the data set.
+    pub data: &'a RunDataset,
+    /// Whether segments that the meta classifier rejects are dropped.
+    pub with_meta: bool,
+}
+
+/// A metric of both runs. Intervals contain 95 % of the resamples.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Paired {
+    /// Values on the data set as it is.
+    pub values: [Option<f64>; 2],
+    /// Interval of each run.
+    pub intervals: [Option<Interval>; 2],
+    /// Value of the second run minus that of the first.
+    pub difference: Option<f64>,
+    /// Interval of the differences on the same resamples.
+    pub difference_interval: Option<Interval>,
+    /// What the interval of the difference tells.
+    pub verdict: Verdict,
+}
+
+/// What the interval of the difference tells about the second run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The whole interval is on the better side of 0.
+    Better,
+    /// The whole interval is on the worse side of 0.
+    Worse,
+    /// The interval contains 0: on other images, the difference could have the other sign.
+    Open,
+}
+
+impl Verdict {
+    fn of(interval: Option<Interval>, better: Better) -> Self {
+        match (interval, better) {
+            (Some(i), Better::Higher) if i.low > 0.0 => Self::Better,
+            (Some(i), Better::Lower) if i.high < 0.0 => Self::Better,
+            (Some(i), _) if i.low > 0.0 || i.high < 0.0 => Self::Worse,
+            _ => Self::Open,
+        }
+    }
+
+    /// Name in tables.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Better => "better",
+            Self::Worse => "worse",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// Whether both runs have the same images, so that resamples of one are resamples of the other.
+pub fn have_same_images(sides: [Side<'_>; 2]) -> bool {
+    let [first, second] = sides.map(|side| &side.data.detections.sample_ids);
+    first == second
+}
+
+/// Compares two runs, which must have the same images, by pairs of metrics: the metric of the first run, and that of the second.
+/// The two of a pair may be of different scores.
+///
+/// # Errors
+/// Returns an error if the pixels of single images cannot be read.
+pub fn paired(
+    metrics: &[[Metric; 2]],
+    sides: [Side<'_>; 2],
+    bootstrap: Bootstrap,
+) -> Result<Vec<Paired>> {
+    let (values, resamples) = of_side(metrics, sides[0], 0, bootstrap)?;
+    let (others, other_resamples) = of_side(metrics, sides[1], 1, bootstrap)?;
+    let minus = |[first, second]: [Option<f64>; 2]| Some(second? - first?);
+    let mut all = Vec::new();
+    for (i, [metric, _]) in metrics.iter().enumerate() {
+        let pairs = resamples.iter().zip(&other_resamples);
+        let difference_interval = Interval::of(pairs.map(|(a, b)| minus([a[i], b[i]])));
+        let values = [values[i], others[i]];
+        all.push(Paired {
+            values,
+            intervals: [&resamples, &other_resamples]
+                .map(|resamples| Interval::of(resamples.iter().map(|r| r[i]))),
+            difference: minus(values),
+            difference_interval,
+            verdict: Verdict::of(difference_interval, metric.definition.better),
+        });
+    }
+    Ok(all)
+}
+
+/// Values of the metrics of one side of the pairs, and those of all resamples.
+#[expect(clippy::type_complexity, reason = "two results that are used at once")]
+fn of_side(
+    metrics: &[[Metric; 2]],
+    side: Side<'_>,
+    number: usize,
+    bootstrap: Bootstrap,
+) -> Result<(Vec<Option<f64>>, Vec<Vec<Option<f64>>>)> {
+    let metrics: Vec<Metric> = metrics.iter().map(|pair| pair[number]).collect();
+    let values = metric_values(side.data, side.with_meta, &metrics);
+    let resamples = resampled(side.data, side.with_meta, &metrics, &values, bootstrap)?;
+    Ok((values, resamples))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_decide() {
+        let interval = |low, high| Some(Interval { low, high });
+        for (interval, better, expected) in [
+            (interval(0.1, 0.3), Better::Higher, Verdict::Better),
+            (interval(0.1, 0.3), Better::Lower, Verdict::Worse),
+            (interval(-2.0, -1.0), Better::Lower, Verdict::Better),
+            (interval(-2.0, -1.0), Better::Higher, Verdict::Worse),
+            (interval(-1.0, 2.0), Better::Higher, Verdict::Open),
+            (interval(0.0, 2.0), Better::Higher, Verdict::Open),
+            (None, Better::Lower, Verdict::Open),
+        ] {
+            assert_eq!(Verdict::of(interval, better), expected, "{interval:?}");
+        }
+    }
+}
