@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
-use artifacts::labels::MaskKind;
 use artifacts::picture::{self, Orientation};
 use comfy_table::{Table, presets};
 use rayon::prelude::*;
@@ -86,7 +85,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         print_result(line);
     }
     print_result(summary(&manifest, n_found, n_broken));
-    print_result(contents.table(manifest.mask_kind));
+    print_result(contents.table(&manifest));
     if !faults.is_empty() {
         bail!(
             "{} in {} has faults ({}), see the lines above; download these files from {}",
@@ -212,7 +211,7 @@ impl Contents {
     }
 
     /// Image sizes and labels with their frequencies.
-    fn table(&self, kind: MaskKind) -> Table {
+    fn table(&self, manifest: &DatasetManifest) -> Table {
         let mut table = Table::new();
         table.load_style(presets::UTF8_FULL_CONDENSED);
         table.set_header(["", "share of pixels", "images"]);
@@ -238,7 +237,10 @@ impl Contents {
         for (&value, (pixels, images)) in &self.values {
             let percent = 100.0 * *pixels as f64 / all as f64;
             table.add_row([
-                format!("{value:>3} {}", value_name(kind, value)),
+                format!(
+                    "{value:>3} {}",
+                    value_name(manifest.mask_kind, manifest.mask_classes(), value)
+                ),
                 format!("{percent:>7.3} %"),
                 images.to_string(),
             ]);

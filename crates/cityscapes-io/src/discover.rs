@@ -101,7 +101,7 @@ pub fn discover(manifest: &DatasetManifest, root: &Path) -> Result<Discovered> {
         let labels_without_image = search.labels_without_image()?;
         search.faults.sort();
         let remaps = layout.masks.iter();
-        let remaps = remaps.map(|m| Remap::new(&m.values, manifest.mask_kind));
+        let remaps = remaps.map(|m| manifest.remap(&m.values));
         return Ok(Discovered {
             samples: search.samples.into_values().collect(),
             remaps: remaps.collect::<Result<_>>()?,

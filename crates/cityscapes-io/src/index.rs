@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use artifacts::classes::ClassSet;
 use artifacts::labels::MaskKind;
 use serde::Serialize;
 use stage_cli::Common;
@@ -28,10 +29,16 @@ pub struct Args {
     /// Id of a sample, with the same placeholders; `_` replaces characters other than letters, digits, `_`, `-` and `.`.
     #[arg(long, value_name = "PATTERN", default_value = "{id}")]
     pub sample_id: String,
-    /// Values of the masks: eval (0 in-distribution, 1 out-of-distribution, 2 unrated, 255 void), `train_id` (0-18, 255) or
+    /// Values of the masks: eval (0 in-distribution, 1 out-of-distribution, 2 unrated, 255 void), `train_id` (positions in
+    /// --classes, 255) or
     /// proxy (254 object, 0 or 255 elsewhere).
     #[arg(long, value_parser = mask_kind, default_value = "eval")]
     pub kind: MaskKind,
+    /// Classes of masks with train ids: one of ade20k-150, bdd100k, camvid, cityscapes, idd, idd-lite, mapillary-vistas,
+    /// mapillary-vistas-2, streethazards, or a file in the form of those in data-manifests/classes.
+    #[arg(long, value_name = "NAME|FILE")]
+    #[serde(skip)]
+    pub classes: Option<String>,
     /// Mapping from values in the files to values of the masks, e.g. 0-1=0,2=1,255=255; without it, the files have the
     /// values of the kind, and masks that have only 0 and 255 are refused.
     #[arg(long, value_name = "FROM=TO", value_delimiter = ',', value_parser = value_pair)]
@@ -62,7 +69,7 @@ fn value_pair(text: &str) -> Result<(String, u8)> {
 /// # Errors
 /// Returns an error for patterns and values that cannot be used, or the error of [`Preparation::run`].
 pub fn run(args: &Args, common: &Common) -> Result<()> {
-    let manifest = data_manifest(args);
+    let manifest = args.target.mapped(data_manifest(args)?)?;
     manifest.check()?;
     if args.values.is_empty() {
         binary_masks::refuse(&manifest, &args.root)?;
@@ -77,7 +84,18 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
 }
 
 /// The manifest that the arguments amount to.
-fn data_manifest(args: &Args) -> DatasetManifest {
+///
+/// # Errors
+/// Returns an error if the classes of train ids are not given, or cannot be used.
+fn data_manifest(args: &Args) -> Result<DatasetManifest> {
+    let class_set = match (args.kind, &args.classes) {
+        (MaskKind::TrainId, Some(classes)) => Some(ClassSet::open(classes)?),
+        (MaskKind::TrainId, None) => {
+            bail!("masks with train ids need --classes, which says what the ids are")
+        }
+        (_, Some(_)) => bail!("--classes belongs to masks of --kind train_id"),
+        (_, None) => None,
+    };
     let values = if args.values.is_empty() {
         Values::Table(UNCHANGED.to_owned())
     } else {
@@ -87,12 +105,15 @@ fn data_manifest(args: &Args) -> DatasetManifest {
         path: path.clone(),
         values: values.clone(),
     });
-    DatasetManifest {
+    Ok(DatasetManifest {
         name: args.name.clone(),
         title: args.name.clone(),
         dataset: args.name.clone(),
         split: args.split.clone(),
         mask_kind: args.kind,
+        classes: None,
+        class_set,
+        class_map: None,
         expected_samples: None,
         expected_by: None,
         image_size: None,
@@ -109,5 +130,5 @@ fn data_manifest(args: &Args) -> DatasetManifest {
             labels_optional: false,
             masks: masks.collect(),
         }],
-    }
+    })
 }

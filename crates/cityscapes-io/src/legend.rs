@@ -1,12 +1,15 @@
 //! Names and display colors of the values of masks.
 
-use artifacts::labels::{CLASS_COLORS, CLASS_NAMES, IGNORE, MaskKind};
+use artifacts::classes::ClassSet;
+use artifacts::labels::{IGNORE, MaskKind};
 
-/// Name of a mask value, one word.
-pub(crate) fn value_name(kind: MaskKind, value: u8) -> &'static str {
+/// Name of a mask value. `classes` is the set of train ids.
+pub(crate) fn value_name(kind: MaskKind, classes: Option<&ClassSet>, value: u8) -> &str {
     match (kind, value) {
         (_, IGNORE) => "ignore",
-        (MaskKind::TrainId, class) => CLASS_NAMES.get(usize::from(class)).copied().unwrap_or("?"),
+        (MaskKind::TrainId, id) => classes
+            .and_then(|set| set.classes.get(usize::from(id)))
+            .map_or("?", |class| class.name.as_str()),
         (MaskKind::Eval, 0) => "in",
         (MaskKind::Eval, 1) => "out",
         (MaskKind::Eval, _) => "unrated",
@@ -15,11 +18,13 @@ pub(crate) fn value_name(kind: MaskKind, value: u8) -> &'static str {
     }
 }
 
-/// Display color of a mask value: red, green and blue.
-pub(crate) fn color(kind: MaskKind, value: u8) -> [u8; 3] {
+/// Display color of a mask value: red, green and blue. `classes` is the set of train ids.
+pub(crate) fn color(kind: MaskKind, classes: Option<&ClassSet>, value: u8) -> [u8; 3] {
     match (kind, value) {
         (_, IGNORE) => [0, 0, 0],
-        (MaskKind::TrainId, class) => *CLASS_COLORS.get(usize::from(class)).unwrap_or(&[0; 3]),
+        (MaskKind::TrainId, id) => classes
+            .and_then(|set| set.color(usize::from(id)))
+            .unwrap_or_default(),
         (MaskKind::Eval, 0) => [144, 238, 144],
         (MaskKind::Eval, 1) | (MaskKind::Proxy, 254) => [255, 64, 64],
         (MaskKind::Eval, _) => [96, 96, 192],

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use artifacts::classes::{ClassMap, ClassSet};
 use artifacts::index::check_inside;
 use artifacts::labels::MaskKind;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -29,9 +30,12 @@ macro_rules! shipped {
 }
 
 /// Names and texts of the manifests that are compiled into the executable.
-pub const SHIPPED: [(&str, &str); 22] = [
+pub const SHIPPED: [(&str, &str); 27] = [
     shipped!("bdd100k-train"),
     shipped!("bdd100k-val"),
+    shipped!("camvid-test"),
+    shipped!("camvid-train"),
+    shipped!("camvid-val"),
     shipped!("cityscapes-coarse-train"),
     shipped!("cityscapes-coarse-train-extra"),
     shipped!("cityscapes-coarse-val"),
@@ -42,6 +46,8 @@ pub const SHIPPED: [(&str, &str); 22] = [
     shipped!("coco-val2017"),
     shipped!("fishyscapes-laf"),
     shipped!("fishyscapes-static"),
+    shipped!("idd-lite-train"),
+    shipped!("idd-lite-val"),
     shipped!("image-folder"),
     shipped!("lost-and-found-test"),
     shipped!("lost-and-found-test-no-known"),
@@ -68,6 +74,16 @@ pub struct DatasetManifest {
     pub split: String,
     /// Which values the masks hold after mapping.
     pub mask_kind: MaskKind,
+    /// Class set of masks with train ids: the name of one in `data-manifests/classes`, or a file beside the manifest. Cityscapes
+    /// if it is absent.
+    #[serde(default)]
+    pub classes: Option<String>,
+    /// The class set of that name.
+    #[serde(skip_deserializing)]
+    pub class_set: Option<ClassSet>,
+    /// What the train ids become, see [`Self::mapped`].
+    #[serde(skip_deserializing)]
+    pub class_map: Option<ClassMap>,
     /// Number of samples of the published data set; absent if there is no such number.
     pub expected_samples: Option<usize>,
     /// Number of samples of each part, so that missing parts can be named.
@@ -170,18 +186,70 @@ pub struct LabelFile {
 }
 
 impl DatasetManifest {
-    /// Parses and checks the text of a manifest.
+    /// Parses and checks the text of a manifest in `folder`.
     ///
     /// # Errors
     /// Returns an error if it is not valid TOML with these fields, or a pattern, range or value cannot be used.
-    pub fn parse(text: &str) -> Result<Self> {
-        let manifest: Self = toml::from_str(text).map_err(|error| {
+    pub fn parse(text: &str, folder: Option<&Path>) -> Result<Self> {
+        let mut manifest: Self = toml::from_str(text).map_err(|error| {
             // the text of the error itself has several lines
             let line = text[..error.span().map_or(0, |span| span.start)].lines();
             anyhow!("line {}: {}", line.count().max(1), error.message().trim())
         })?;
+        manifest.open_classes(folder)?;
         manifest.check()?;
         Ok(manifest)
+    }
+
+    fn open_classes(&mut self, folder: Option<&Path>) -> Result<()> {
+        if self.mask_kind == MaskKind::TrainId {
+            let name = self.classes.as_deref().unwrap_or("cityscapes");
+            self.class_set = Some(ClassSet::open_beside(name, folder)?);
+        }
+        ensure!(
+            self.mask_kind == MaskKind::TrainId || self.classes.is_none(),
+            "it names classes, but its masks do not hold train ids"
+        );
+        Ok(())
+    }
+
+    /// The manifest of the same data set whose masks hold the classes to which `map` leads.
+    ///
+    /// # Errors
+    /// Returns an error if the map is not from the classes of this data set.
+    pub fn mapped(self, map: ClassMap) -> Result<Self> {
+        let classes = self.class_set.as_ref();
+        let classes = classes.with_context(|| {
+            format!(
+                "{} has no train ids, so --class-map cannot be used",
+                self.title
+            )
+        })?;
+        classes
+            .ensure_same(&map.from)
+            .with_context(|| format!("the map is not from the classes of {}", self.title))?;
+        Ok(Self {
+            class_map: Some(map),
+            ..self
+        })
+    }
+
+    /// The classes whose train ids the masks hold, if they hold such.
+    pub fn mask_classes(&self) -> Option<&ClassSet> {
+        let mapped = self.class_map.as_ref().map(|map| &map.to);
+        mapped.or(self.class_set.as_ref())
+    }
+
+    /// The table from values in a label file to those in a mask.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Remap::new`].
+    pub fn remap(&self, values: &Values) -> Result<Remap> {
+        let remap = Remap::new(values, self.mask_kind, self.class_set.as_ref())?;
+        Ok(match &self.class_map {
+            Some(map) => remap.then(map),
+            None => remap,
+        })
     }
 
     /// Reads the manifest in `file`, or the shipped one called `name`.
@@ -192,7 +260,7 @@ impl DatasetManifest {
         if let Some(file) = file {
             let text = std::fs::read_to_string(file)
                 .with_context(|| format!("could not read {}", file.display()))?;
-            return Self::parse(text.trim_start_matches('\u{FEFF}'))
+            return Self::parse(text.trim_start_matches('\u{FEFF}'), file.parent())
                 .with_context(|| format!("{} is not a valid data set manifest", file.display()));
         }
         let names = || SHIPPED.map(|(name, _)| name).join(", ");
@@ -208,7 +276,7 @@ impl DatasetManifest {
                     names()
                 )
             })?;
-        Self::parse(text).with_context(|| format!("the manifest of {name} is not valid"))
+        Self::parse(text, None).with_context(|| format!("the manifest of {name} is not valid"))
     }
 
     /// Checks the content of the fields: patterns, ranges and values.
@@ -247,7 +315,7 @@ impl DatasetManifest {
             }
         }
         for mask in &layout.masks {
-            Remap::new(&mask.values, self.mask_kind)
+            self.remap(&mask.values)
                 .with_context(|| format!("the values of {:?} cannot be used", mask.path))?;
         }
         Ok(())
@@ -313,7 +381,7 @@ mod tests {
         ] {
             let text = good.replace(from, to);
             assert_ne!(text, good, "{from}");
-            let error = DatasetManifest::parse(&text).expect_err("is refused");
+            let error = DatasetManifest::parse(&text, None).expect_err("is refused");
             assert!(format!("{error:#}").contains(complaint), "{error:#}");
         }
         let error = DatasetManifest::load(Some("kitti"), None).expect_err("is refused");

@@ -6,7 +6,7 @@ use anyhow::Result;
 use artifacts::atomic::write_atomic;
 use artifacts::cityscapes::LABELS;
 use artifacts::index::{Index, Sample};
-use artifacts::labels::{IGNORE, MaskKind};
+use artifacts::labels::IGNORE;
 use artifacts::look::sheet::write_sheet;
 use artifacts::mask::Mask;
 use comfy_table::{Table, presets};
@@ -62,7 +62,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         }
         let mask = index.read_mask(labels, sample)?;
         let path = dir.path().join(format!("{}.png", sample.sample_id));
-        write_with_palette(&path, &mask, index.mask_kind)
+        write_with_palette(&path, &mask, &index)
     })?;
     progress.finish();
     let shown: Vec<&Sample> = index.evenly_spaced(usize::from(args.preview)).collect();
@@ -81,8 +81,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
 }
 
 /// Writes a mask as an indexed PNG, whose indices are the labels.
-fn write_with_palette(path: &Path, mask: &Mask, kind: MaskKind) -> Result<()> {
-    let palette: Vec<u8> = (0..=255).flat_map(|value| color(kind, value)).collect();
+fn write_with_palette(path: &Path, mask: &Mask, index: &Index) -> Result<()> {
+    let color = |value| color(index.mask_kind, index.classes.as_ref(), value);
+    let palette: Vec<u8> = (0..=255).flat_map(color).collect();
     write_atomic(path, |w| {
         let mut encoder = png::Encoder::new(w, mask.width as u32, mask.height as u32);
         encoder.set_color(png::ColorType::Indexed);
@@ -107,7 +108,7 @@ fn tile(index: &Index, labels: &Path, sample: &Sample) -> Result<RgbImage> {
     let mask = mask.resize_nearest(width as usize, height as usize);
     for (Rgb(pixel), &label) in small.pixels_mut().zip(&mask.labels) {
         if label != IGNORE {
-            let color = color(index.mask_kind, label);
+            let color = color(index.mask_kind, index.classes.as_ref(), label);
             for (value, color) in pixel.iter_mut().zip(color) {
                 *value = value.midpoint(color);
             }

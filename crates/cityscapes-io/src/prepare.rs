@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Error, Result, anyhow, ensure};
+use artifacts::classes::ClassMap;
 use artifacts::index::{Index, Sample, hash_file};
 use artifacts::labels::IGNORE;
 use artifacts::mask::Mask;
@@ -51,10 +52,30 @@ pub struct Target {
     #[command(flatten)]
     #[serde(flatten)]
     pub limit: Limit,
+    /// Turn the labels of one class set into those of another, for example those of CamVid to train a network of Cityscapes:
+    /// one of camvid-to-cityscapes, idd-lite-to-cityscapes, idd-to-cityscapes, mapillary-vistas-to-cityscapes,
+    /// streethazards-to-cityscapes, or a file in the form of those in data-manifests/class-maps. Classes without a counterpart
+    /// become void.
+    #[arg(long, value_name = "NAME|FILE")]
+    #[serde(skip)]
+    pub class_map: Option<String>,
     /// Whether an image or its labels that cannot be used end the stage.
     #[command(flatten)]
     #[serde(flatten)]
     pub keep_going: KeepGoing,
+}
+
+impl Target {
+    /// The manifest with the map of classes that was asked for.
+    ///
+    /// # Errors
+    /// Returns the errors of [`ClassMap::open`] and [`DatasetManifest::mapped`].
+    pub fn mapped(&self, manifest: DatasetManifest) -> Result<DatasetManifest> {
+        match &self.class_map {
+            Some(map) => manifest.mapped(ClassMap::open(map)?),
+            None => Ok(manifest),
+        }
+    }
 }
 
 /// Writes masks and the index; prints one line with what was written.
@@ -63,6 +84,7 @@ pub struct Target {
 /// Returns an error if the data set is not there or not as its manifest says, naming the file and what to do.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let manifest = args.source.data_manifest()?;
+    let manifest = args.target.mapped(manifest)?;
     if manifest.name == IMAGE_FOLDER {
         binary_masks::refuse(&manifest, &args.source.root)?;
     }
@@ -160,7 +182,8 @@ impl Preparation<'_> {
             mask_kind,
             ..
         } = self.manifest;
-        let index = Index::new(dataset, split, *mask_kind, self.root, samples)?;
+        let mut index = Index::new(dataset, split, *mask_kind, self.root, samples)?;
+        index.classes = self.manifest.mask_classes().cloned();
         index.write(dir.path())?;
         let finished = failures.finish(dir, &[("samples", n_samples as u64)]);
         if finished.as_ref().err().is_none_or(Error::is::<SomeFailed>) {

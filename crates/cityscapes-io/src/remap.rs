@@ -6,12 +6,16 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use artifacts::cityscapes::train_id;
+use artifacts::classes::{ClassMap, ClassSet};
 use artifacts::labels::{IGNORE, MaskKind};
 use artifacts::mask::Mask;
 use serde::{Deserialize, Serialize};
 
 /// Name in manifests of the table of Cityscapes label ids, [`train_id`].
 const CITYSCAPES_LABEL_IDS: &str = "cityscapes-label-ids";
+
+/// Name in manifests of the table from the values that the class set gives for its data set's own files to train ids.
+const CLASS_IDS: &str = "class-ids";
 
 /// Name in manifests of the table that keeps the values of the mask's kind as they are.
 pub const UNCHANGED: &str = "unchanged";
@@ -20,7 +24,8 @@ pub const UNCHANGED: &str = "unchanged";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Values {
-    /// A table in the code: `cityscapes-label-ids`, or `unchanged` for masks that have this project's values already.
+    /// A table in the code: `cityscapes-label-ids`, `class-ids` for the `id`s and `void_ids` of the class set, or `unchanged` for
+    /// masks that have this project's values already.
     Table(String),
     /// Value or range of values in the file (`"7"`, `"2-30"`) to the value in the mask.
     Map(BTreeMap<String, u8>),
@@ -31,12 +36,13 @@ pub enum Values {
 pub struct Remap([Option<u8>; 256]);
 
 impl Remap {
-    /// The table that `values` describe, for masks of `kind`.
+    /// The table that `values` describe, for masks of `kind`, whose train ids are those of `classes`.
     ///
     /// # Errors
     /// Returns an error for an unknown table, an invalid range, a value that is given twice, and a new value that masks of
     /// `kind` do not have.
-    pub fn new(values: &Values, kind: MaskKind) -> Result<Self> {
+    pub fn new(values: &Values, kind: MaskKind, classes: Option<&ClassSet>) -> Result<Self> {
+        let num_classes = classes.map_or(0, ClassSet::len);
         let mut table = [None; 256];
         match values {
             Values::Table(name) if name == CITYSCAPES_LABEL_IDS => {
@@ -44,13 +50,19 @@ impl Remap {
                     table[usize::from(id)] = train_id(id);
                 }
             }
+            Values::Table(name) if name == CLASS_IDS => {
+                let classes = classes.context("\"class-ids\" belong to masks of train ids")?;
+                table = classes.train_ids_of_values();
+            }
             Values::Table(name) if name == UNCHANGED => {
-                for value in (0..=u8::MAX).filter(|&v| kind.allows(v)) {
+                for value in (0..=u8::MAX).filter(|&v| kind.allows(v, num_classes)) {
                     table[usize::from(value)] = Some(value);
                 }
             }
             Values::Table(name) => {
-                bail!("there is no table {name:?}, only {CITYSCAPES_LABEL_IDS:?} and {UNCHANGED:?}")
+                bail!(
+                    "there is no table {name:?}, only {CITYSCAPES_LABEL_IDS:?}, {CLASS_IDS:?} and {UNCHANGED:?}"
+                )
             }
             Values::Map(map) => {
                 for (range, &to) in map {
@@ -62,10 +74,21 @@ impl Remap {
                 }
             }
         }
-        if let Some(bad) = table.iter().flatten().find(|&&to| !kind.allows(to)) {
+        if let Some(bad) = table
+            .iter()
+            .flatten()
+            .find(|&&to| !kind.allows(to, num_classes))
+        {
             bail!("the value {bad} does not exist in {kind:?} masks");
         }
         Ok(Self(table))
+    }
+
+    /// The same table, followed by a map of its train ids.
+    #[must_use]
+    pub fn then(self, map: &ClassMap) -> Self {
+        let mapped = |to: u8| map.train_ids.get(usize::from(to)).copied();
+        Self(self.0.map(|to| to.map(|to| mapped(to).unwrap_or(IGNORE))))
     }
 
     /// Replaces all values of `mask`, which was read from `path`.
@@ -137,7 +160,7 @@ mod tests {
 
     fn remap(pairs: &[(&str, u8)]) -> Result<Remap> {
         let map = pairs.iter().map(|&(k, v)| (k.to_owned(), v)).collect();
-        Remap::new(&Values::Map(map), MaskKind::Eval)
+        Remap::new(&Values::Map(map), MaskKind::Eval, None)
     }
 
     #[test]
@@ -167,12 +190,12 @@ mod tests {
         }
         assert!(remap(&[("1-3", 1), ("2", 0)]).is_err());
         assert!(remap(&[("1", 3)]).is_err());
-        assert!(Remap::new(&Values::Table("x".into()), MaskKind::TrainId).is_err());
+        assert!(Remap::new(&Values::Table("x".into()), MaskKind::TrainId, None).is_err());
     }
 
     #[test]
     fn unchanged_values_are_those_of_the_kind() -> Result<()> {
-        let remap = Remap::new(&Values::Table(UNCHANGED.into()), MaskKind::Proxy)?;
+        let remap = Remap::new(&Values::Table(UNCHANGED.into()), MaskKind::Proxy, None)?;
         let mut m = mask(&[0, 254, 255]);
         remap.apply(&mut m, Path::new("m.png"))?;
         assert_eq!(m.labels, [0, 254, 255]);
@@ -184,8 +207,27 @@ mod tests {
     fn label_ids_become_train_ids() -> Result<()> {
         let table = Values::Table(CITYSCAPES_LABEL_IDS.into());
         let mut m = mask(&[0, 7, 26, 33, 3]);
-        Remap::new(&table, MaskKind::TrainId)?.apply(&mut m, Path::new("m.png"))?;
+        let cityscapes = ClassSet::cityscapes()?;
+        let remap = Remap::new(&table, MaskKind::TrainId, Some(&cityscapes))?;
+        remap.apply(&mut m, Path::new("m.png"))?;
         assert_eq!(m.labels, [255, 0, 13, 18, 255]);
+        Ok(())
+    }
+
+    #[test]
+    fn ids_of_a_class_set_become_train_ids_and_can_be_mapped() -> Result<()> {
+        let table = Values::Table(CLASS_IDS.into());
+        let camvid = ClassSet::open("camvid")?;
+        let remap = Remap::new(&table, MaskKind::TrainId, Some(&camvid))?;
+        let mut m = mask(&[0, 10, 11, 255]);
+        remap.apply(&mut m, Path::new("m.png"))?;
+        assert_eq!(m.labels, [0, 10, 255, 255]);
+        assert!(remap.apply(&mut mask(&[12]), Path::new("m.png")).is_err());
+        let remap = remap.then(&ClassMap::open("camvid-to-cityscapes")?);
+        let mut m = mask(&[0, 3, 6, 11, 255]);
+        remap.apply(&mut m, Path::new("m.png"))?;
+        assert_eq!(m.labels, [10, 0, 255, 255, 255]);
+        assert!(Remap::new(&table, MaskKind::Eval, None).is_err());
         Ok(())
     }
 }

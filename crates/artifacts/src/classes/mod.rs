@@ -6,6 +6,7 @@
 //! The position of a class in its set is its **train id**: the value of its pixels in a mask and its channel in a logits file.
 
 mod channels;
+mod map;
 mod shipped;
 
 use std::path::Path;
@@ -14,8 +15,10 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 pub use channels::{Channel, ChannelTable, OtherChannel, VoidChannel};
+pub use map::ClassMap;
 
 use crate::atomic::{read_json, write_json};
+use crate::labels::IGNORE;
 
 /// File in the output of stages whose tables have columns or rows of classes.
 pub const FILE_NAME: &str = "classes.json";
@@ -104,6 +107,18 @@ impl ClassSet {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("could not read {}", path.display()))?;
         Self::parse(&text).with_context(|| format!("{} is no class set", path.display()))
+    }
+
+    /// The same for a name that a file in `folder` gives: other files are looked for there.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::open`].
+    pub fn open_beside(name_or_file: &str, folder: Option<&Path>) -> Result<Self> {
+        let beside = folder.map(|folder| folder.join(name_or_file));
+        match beside.filter(|path| path.is_file()) {
+            Some(path) => Self::open(&path.to_string_lossy()),
+            None => Self::open(name_or_file),
+        }
     }
 
     /// The 19 classes of Cityscapes, which files of earlier versions imply.
@@ -244,6 +259,19 @@ impl ClassSet {
     /// Train id of the class with this name.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.names().position(|other| other == name)
+    }
+
+    /// Train id for each value in the data set's own label files; 255 for void, `None` for values that do not occur.
+    pub fn train_ids_of_values(&self) -> [Option<u8>; 256] {
+        let mut table = [None; 256];
+        table[usize::from(IGNORE)] = Some(IGNORE);
+        for &id in &self.void_ids {
+            table[usize::from(id)] = Some(IGNORE);
+        }
+        for (train_id, class) in self.classes.iter().enumerate() {
+            table[usize::from(class.id_at(train_id))] = Some(train_id as u8);
+        }
+        table
     }
 
     /// Checks that another set has the same classes in the same order; colors and groups may differ.

@@ -1,12 +1,14 @@
-//! The class sets that are compiled into the program.
+//! The class sets and maps that are compiled into the program.
 
 macro_rules! shipped {
-    ($name:literal) => {
+    ($folder:literal, $name:literal) => {
         (
             $name,
             include_str!(concat!(
                 env!("CARGO_MANIFEST_DIR"),
-                "/../../data-manifests/classes/",
+                "/../../data-manifests/",
+                $folder,
+                "/",
                 $name,
                 ".toml"
             )),
@@ -14,17 +16,26 @@ macro_rules! shipped {
     };
 }
 
-/// Names and texts, sorted by name.
+/// Names and texts of the class sets, sorted by name.
 const SHIPPED: &[(&str, &str)] = &[
-    shipped!("ade20k-150"),
-    shipped!("bdd100k"),
-    shipped!("camvid"),
-    shipped!("cityscapes"),
-    shipped!("idd"),
-    shipped!("idd-lite"),
-    shipped!("mapillary-vistas"),
-    shipped!("mapillary-vistas-2"),
-    shipped!("streethazards"),
+    shipped!("classes", "ade20k-150"),
+    shipped!("classes", "bdd100k"),
+    shipped!("classes", "camvid"),
+    shipped!("classes", "cityscapes"),
+    shipped!("classes", "idd"),
+    shipped!("classes", "idd-lite"),
+    shipped!("classes", "mapillary-vistas"),
+    shipped!("classes", "mapillary-vistas-2"),
+    shipped!("classes", "streethazards"),
+];
+
+/// Names and texts of the maps, sorted by name.
+const SHIPPED_MAPS: &[(&str, &str)] = &[
+    shipped!("class-maps", "camvid-to-cityscapes"),
+    shipped!("class-maps", "idd-lite-to-cityscapes"),
+    shipped!("class-maps", "idd-to-cityscapes"),
+    shipped!("class-maps", "mapillary-vistas-to-cityscapes"),
+    shipped!("class-maps", "streethazards-to-cityscapes"),
 ];
 
 /// Names of the class sets.
@@ -34,6 +45,20 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 
 /// The description of the class set with this name.
 pub(super) fn text(name: &str) -> Option<&'static str> {
-    let found = SHIPPED.iter().find(|(shipped, _)| *shipped == name);
+    find(SHIPPED, name)
+}
+
+/// Names of the maps between class sets.
+pub(super) fn map_names() -> impl Iterator<Item = &'static str> {
+    SHIPPED_MAPS.iter().map(|&(name, _)| name)
+}
+
+/// The description of the map with this name.
+pub(super) fn map_text(name: &str) -> Option<&'static str> {
+    find(SHIPPED_MAPS, name)
+}
+
+fn find(all: &[(&str, &'static str)], name: &str) -> Option<&'static str> {
+    let found = all.iter().find(|(shipped, _)| *shipped == name);
     found.map(|&(_, text)| text)
 }
