@@ -61,8 +61,6 @@ fn preference(stem: &str) -> (bool, Vec<usize>, String) {
 }
 
 /// Whether a tensor that the network does not have belongs to the training: a loss with its class weights, a metric, a count.
-///
-/// All tensors of the networks here are inside of a layer, so that names without a dot are none of them.
 pub(super) fn is_training_part(name: &str) -> bool {
     let is_part = |part: &str| {
         part.starts_with("criterion")
@@ -75,5 +73,14 @@ pub(super) fn is_training_part(name: &str) -> bool {
             || part.starts_with("confmat")
             || matches!(part, "class_weights" | "class_weight")
     };
-    !name.contains('.') || name.split('.').any(is_part)
+    // all tensors of the networks here are inside of a layer, so that a name without a dot is none of them
+    let is_record = |name: &str| {
+        name.starts_with("best")
+            || name.ends_with("rng_state")
+            || matches!(
+                name,
+                "epoch" | "step" | "global_step" | "iteration" | "n_averaged" | "score" | "miou"
+            )
+    };
+    name.split('.').any(is_part) || is_record(name)
 }
