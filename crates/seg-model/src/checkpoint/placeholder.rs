@@ -84,10 +84,10 @@ fn inside(folder: &Path) -> String {
     let mut names: Vec<_> = names.filter(is_weights).collect();
     names.sort();
     names.truncate(10);
-    match names.is_empty() {
-        true => "it holds no weights file; pass a file".into(),
-        false => format!("pass one of its files ({})", names.join(", ")),
+    if names.is_empty() {
+        return "it holds no weights file; pass a file".into();
     }
+    format!("pass one of its files ({})", names.join(", "))
 }
 
 /// Whether a file is the JSON index of several weights files.
