@@ -369,8 +369,13 @@ fn finished(output: &Path, work: &Manifest) -> Result<Option<Manifest>> {
 /// Removes what a crash in step 5 left of work that is complete. The interrupted work of other calls stays.
 fn remove_leftovers(output: &Path, work: &Manifest) -> Result<()> {
     let in_progress = output.join(IN_PROGRESS);
-    let begun = Manifest::read_file(&in_progress.join(WORK));
-    if begun.is_ok_and(|begun| begun.same_work(work)) {
+    let path = in_progress.join(WORK);
+    // `work.json` may be what was removed first
+    let is_left = match path.exists() {
+        true => Manifest::read_file(&path).is_ok_and(|begun| begun.same_work(work)),
+        false => in_progress.exists() || output.join(lock::FILE_NAME).exists(),
+    };
+    if is_left {
         // a call that has the lock is doing this work again, with --force
         if let Ok(_lock) = Lock::acquire(output) {
             swap::remove_folder(&in_progress)?;
