@@ -370,7 +370,7 @@ mod tests {
         let logits: Vec<f32> = (0..19 * WIDTH).map(at).collect();
         let mut row = PixelRow::new(19, WIDTH);
         row.fill_from_logits(&logits);
-        for x in 0..WIDTH {
+        for (x, lead) in leads.iter().enumerate() {
             let z = (0..19).map(|class| f64::from(logit(class, x)));
             let others: Vec<f64> = z.map(|z| z - f64::from(logit(3, x))).collect();
             let sum: f64 = others.iter().filter(|z| **z < 0.0).map(|z| z.exp()).sum();
@@ -379,7 +379,7 @@ mod tests {
             let expected = terms.sum::<f64>() / 19_f64.ln();
             let error = f64::from(row.entropy[x]) / expected - 1.0;
             // just above the sum of 2⁻¹² from which on the first term is corrected, it is off by some 2⁻²³
-            assert!(error.abs() < 1e-4, "{} at {}", error, leads[x]);
+            assert!(error.abs() < 1e-4, "{error} at {lead}");
         }
     }
 
@@ -391,11 +391,11 @@ mod tests {
             .collect();
         let mut row = PixelRow::new(3, width);
         row.fill_from_logits(&logits);
-        for x in 0..width {
-            let others = 2.0 * f64::exp(-f64::from(logits[x]));
+        for (x, &lead) in logits[..width].iter().enumerate() {
+            let others = 2.0 * f64::exp(-f64::from(lead));
             let expected = others / (1.0 + others);
             let relative = f64::from(row.score(Score::MaxSoftmax, x)) / expected - 1.0;
-            assert!(relative.abs() < 1e-5, "{relative} at {}", logits[x]);
+            assert!(relative.abs() < 1e-5, "{relative} at {lead}");
         }
         for score in [Score::MaxSoftmax, Score::MaxLogit, Score::Energy] {
             let all: Vec<f32> = (0..width).map(|x| row.score(score, x)).collect();

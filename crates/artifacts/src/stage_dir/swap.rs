@@ -94,9 +94,10 @@ pub(super) fn discard(in_progress: &Path) -> Result<()> {
 
 fn remove(path: &Path, is_folder: bool) -> Result<()> {
     step()?;
-    let removed = match is_folder {
-        true => fs::remove_dir_all(path),
-        false => fs::remove_file(path),
+    let removed = if is_folder {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
     };
     removed.with_context(|| format!("could not remove {}", path.display()))
 }

@@ -35,7 +35,8 @@ fn samples_that_cannot_be_used_are_left_out() -> Result<()> {
     let whole = Toy::new()?;
     whole.run("out", &["--skip-without-ood"])?;
     let expected = files(&whole.path("out"))?;
-    let cases: [(&str, fn(&Toy) -> Result<()>); 4] = [
+    type Spoil = fn(&Toy) -> Result<()>;
+    let cases: [(&str, Spoil); 4] = [
         ("b.safetensors does not exist", |toy| {
             Ok(fs::remove_file(toy.logits("b"))?)
         }),
