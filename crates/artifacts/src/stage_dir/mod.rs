@@ -102,7 +102,7 @@ pub enum Opened {
 pub struct Request<'a> {
     /// The directory to be written.
     pub output: &'a Path,
-    /// The work, as [`Manifest::of_work`] describes it.
+    /// The work, as [`Manifest::new`] describes it.
     pub work: Manifest,
     /// Files and folders that are read, none of which may be inside of the output or around it.
     pub reads: Vec<PathBuf>,
