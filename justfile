@@ -18,7 +18,7 @@ weights := env("OODSEG_WEIGHTS", out / "pretrain" / "weights.safetensors")
 trained := out / run / "train" / "weights.safetensors"
 
 # a segment is dropped when it is a false positive with more than this probability; nearer to 1, fewer objects are lost
-meta_threshold := env("OODSEG_META_THRESHOLD", "0.5")
+meta_threshold := env("OODSEG_META_THRESHOLD", "")
 
 # entropy thresholds beside 0.7 for the curves of errors, separated by commas; empty for none
 thresholds := env("OODSEG_THRESHOLDS", "0.3,0.5,0.6,0.8")
@@ -78,8 +78,8 @@ demo scale="full" dir=(out / "demo"): build
     {{ bin }}/ood-train --init {{ dir }}/pretrain/weights.safetensors --labels {{ dir }}/labels/cityscapes-train \
         --proxy {{ dir }}/proxy --proxy-short-side 128 --ood-fraction 0.25 --crop 96 --epochs 8 --learning-rate 1.5e-4 \
         --output {{ dir }}/retrained/train
-    {{ just }} model= meta_threshold=0.97 _judge {{ dir }} baseline {{ dir }}/pretrain/weights.safetensors "lost-and-found-test fishyscapes-static"
-    {{ just }} model= meta_threshold=0.97 _judge {{ dir }} retrained {{ dir }}/retrained/train/weights.safetensors "lost-and-found-test fishyscapes-static"
+    {{ just }} model= _judge {{ dir }} baseline {{ dir }}/pretrain/weights.safetensors "lost-and-found-test fishyscapes-static"
+    {{ just }} model= _judge {{ dir }} retrained {{ dir }}/retrained/train/weights.safetensors "lost-and-found-test fishyscapes-static"
     {{ bin }}/ood-eval report --run baseline={{ dir }}/baseline --run retrained={{ dir }}/retrained --labels {{ dir }}/labels \
         --output {{ dir }}/report --title "oodseg demo"
     @echo "report: {{ dir }}/report/report.html"
@@ -199,7 +199,7 @@ metrics: (_need (out / run / "logits" / dataset) "`just infer` makes it") (_need
 # meta classification of one run on the data set
 [group('stages')]
 meta: (_need (out / run / "segments" / dataset) "`just metrics` makes it") build
-    {{ bin }}/meta-clf fit --threshold {{ meta_threshold }} --segments {{ out }}/{{ run }}/segments/{{ dataset }} \
+    {{ bin }}/meta-clf fit {{ if meta_threshold == "" { "" } else { "--threshold " + meta_threshold } }} --segments {{ out }}/{{ run }}/segments/{{ dataset }} \
         --output {{ out }}/{{ run }}/meta/{{ dataset }}
 
 # figures of the baseline and one run
@@ -251,7 +251,7 @@ _judge dir run weights datasets network=model:
             --labels {{ dir }}/labels/$dataset --output {{ dir }}/{{ run }}/segments/$dataset; \
     done
     for dataset in {{ datasets }}; do \
-        {{ bin }}/meta-clf fit --threshold {{ meta_threshold }} --segments {{ dir }}/{{ run }}/segments/$dataset \
+        {{ bin }}/meta-clf fit {{ if meta_threshold == "" { "" } else { "--threshold " + meta_threshold } }} --segments {{ dir }}/{{ run }}/segments/$dataset \
             --output {{ dir }}/{{ run }}/meta/$dataset; \
     done
     for dataset in {{ datasets }}; do {{ just }} _benchmark {{ dir }} {{ run }} $dataset; done

@@ -780,7 +780,7 @@ fn errors_say_where_the_path_broke() -> Result<()> {
     Ok(())
 }
 
-/// The layout of LostAndFound with each archive in a folder of its own name, twice.
+/// Each archive was unpacked into a folder of its own name, twice.
 #[test]
 fn nested_folders_are_named() -> Result<()> {
     let dir = tempfile::tempdir()?;

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use anyhow::{Result, bail, ensure};
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 const USE: &str = "use instances_*.json, which has the outlines";
@@ -49,10 +50,10 @@ pub(crate) struct Census {
 /// The members that tell the annotations of other kinds of files apart, as far as an annotation has them.
 pub(crate) struct Marks<'a> {
     pub(crate) segmentation: Option<&'a RawValue>,
-    pub(crate) segments_info: bool,
-    pub(crate) caption: bool,
-    pub(crate) keypoints: bool,
-    pub(crate) bbox: bool,
+    pub(crate) segments_info: Option<IgnoredAny>,
+    pub(crate) caption: Option<IgnoredAny>,
+    pub(crate) keypoints: Option<IgnoredAny>,
+    pub(crate) bbox: Option<IgnoredAny>,
 }
 
 impl Census {
@@ -60,10 +61,10 @@ impl Census {
     pub(crate) fn count(&self, marks: &Marks) {
         for (counter, has) in [
             (&self.shapes, marks.segmentation.is_some_and(is_shape)),
-            (&self.segments_info, marks.segments_info),
-            (&self.captions, marks.caption),
-            (&self.keypoints, marks.keypoints),
-            (&self.boxes, marks.bbox),
+            (&self.segments_info, marks.segments_info.is_some()),
+            (&self.captions, marks.caption.is_some()),
+            (&self.keypoints, marks.keypoints.is_some()),
+            (&self.boxes, marks.bbox.is_some()),
         ] {
             if has {
                 counter.fetch_add(1, Relaxed);

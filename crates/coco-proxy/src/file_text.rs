@@ -86,10 +86,7 @@ mod tests {
     #[test]
     fn numbers_that_json_has_not_become_texts_of_the_same_length() {
         for (text, expected) in [
-            (
-                r#"[NaN, -Infinity,Infinity]"#,
-                r#"["a", "Infinit","nfinit"]"#,
-            ),
+            (r"[NaN, -Infinity,Infinity]", r#"["a", "Infinit","nfinit"]"#),
             (
                 r#"{"NaN":"-Infinity\"NaN","N":[1,Nan]}"#,
                 r#"{"NaN":"-Infinity\"NaN","N":[1,Nan]}"#,

@@ -34,16 +34,15 @@ pub(crate) fn write(
             let name = format!("{}.png", candidate.sample_id());
             let path = folder.join(&name);
             progress.advance(1);
-            let n_pixels = match read_finished(&path, png) {
-                Some(n_pixels) => n_pixels,
-                None => {
-                    candidate.unite(objects)?;
-                    if objects.count() == 0 && !args.compat {
-                        return Ok(None);
-                    }
-                    write_one(&path, background, objects, png)?
-                }
-            };
+            if let Some(n_pixels) = read_finished(&path, png) {
+                let hash = blake3::hash(png);
+                return Ok(Some(sample(candidate, &name, n_pixels, hash)));
+            }
+            candidate.unite(objects)?;
+            if objects.count() == 0 && !args.compat {
+                return Ok(None);
+            }
+            let n_pixels = write_one(&path, background, objects, png)?;
             Ok(Some(sample(candidate, &name, n_pixels, blake3::hash(png))))
         })
         .collect::<Result<Vec<Option<Sample>>>>();

@@ -45,7 +45,7 @@ fn add(objects: &mut Objects, segmentation: &Segmentation, width: u32, height: u
 }
 
 /// Checks that an annotation has a shape within an image of `width` x `height` pixels, without rasterizing it. Returns whether
-/// the shape is one of another place or scale, see [`shape::is_off`].
+/// the shape is one of another place or scale, see `shape::is_off`.
 ///
 /// # Errors
 /// Returns an error if there is no segmentation, its list of polygons is empty or its first polygon has fewer than three

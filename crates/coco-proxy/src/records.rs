@@ -226,10 +226,10 @@ impl AnnotationMembers<'_> {
     pub(crate) fn marks(&self) -> Marks<'_> {
         Marks {
             segmentation: self.segmentation,
-            segments_info: self.segments_info.is_some(),
-            caption: self.caption.is_some(),
-            keypoints: self.keypoints.is_some(),
-            bbox: self.bbox.is_some(),
+            segments_info: self.segments_info,
+            caption: self.caption,
+            keypoints: self.keypoints,
+            bbox: self.bbox,
         }
     }
 }

@@ -178,7 +178,7 @@ fn usable<'a>(
 /// Warns of shapes that cover no pixel of their image.
 fn report_off(reviews: &[Review]) {
     let off = reviews.iter().flat_map(|review| &review.off);
-    let off: Vec<String> = off.map(|id| id.to_string()).collect();
+    let off: Vec<String> = off.map(ToString::to_string).collect();
     if !off.is_empty() {
         tracing::warn!(
             "{} shapes cover no pixel, for example of annotation {}: {}",

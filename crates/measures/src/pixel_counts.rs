@@ -72,11 +72,11 @@ struct Page<N> {
 }
 
 impl<N: Count> Page<N> {
-    fn empty() -> Box<Self> {
-        Box::new(Self {
+    fn empty() -> Self {
+        Self {
             n_in: [N::default(); PAGE as usize],
             n_out: [N::default(); PAGE as usize],
-        })
+        }
     }
 }
 
@@ -119,7 +119,8 @@ impl<N: Count> PixelCounts<N> {
                 continue;
             }
             let bin = bin.max(self.first_bin);
-            let page = self.pages[(bin / PAGE) as usize].get_or_insert_with(Page::empty);
+            let page =
+                self.pages[(bin / PAGE) as usize].get_or_insert_with(|| Box::new(Page::empty()));
             let place = (bin % PAGE) as usize;
             if is_in {
                 page.n_in[place] += N::from(true);
@@ -171,7 +172,7 @@ impl PixelCounts<u64> {
     pub fn add<N: Count>(&mut self, other: &PixelCounts<N>) {
         for (sums, counts) in self.pages.iter_mut().zip(&other.pages) {
             if let Some(counts) = counts {
-                let sums = sums.get_or_insert_with(Page::empty);
+                let sums = sums.get_or_insert_with(|| Box::new(Page::empty()));
                 add_all(&mut sums.n_in, &counts.n_in);
                 add_all(&mut sums.n_out, &counts.n_out);
             }
@@ -188,7 +189,8 @@ impl PixelCounts<u64> {
             "there is no bin {}",
             more.bin
         );
-        let page = self.pages[(more.bin / PAGE) as usize].get_or_insert_with(Page::empty);
+        let page =
+            self.pages[(more.bin / PAGE) as usize].get_or_insert_with(|| Box::new(Page::empty()));
         let place = (more.bin % PAGE) as usize;
         page.n_in[place] += times * more.n_in;
         page.n_out[place] += times * more.n_out;

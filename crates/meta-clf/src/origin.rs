@@ -114,7 +114,7 @@ fn of_folder(folder: &Path) -> Result<SegmentOrigin> {
 /// BLAKE3 of the weights that the logits of the segments were computed with; none if the folder of logits is gone or was replaced.
 fn weights(segments: &Manifest) -> Vec<String> {
     let logits = segments.inputs.get("logits");
-    let logits = logits.and_then(|input| input.manifest());
+    let logits = logits.and_then(artifacts::manifest::Input::manifest);
     let weights = logits.and_then(|manifest| Some(manifest.inputs.get("weights")?.blake3.clone()));
     weights.into_iter().collect()
 }

@@ -9,7 +9,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::lock;
 use super::swap::step;
-use super::{IN_PROGRESS, PARTIAL, REPLACED, WORK};
+use super::{DISCARDED, IN_PROGRESS, PARTIAL, REPLACED, WORK};
 use crate::index::check_inside;
 use crate::manifest::{FILE_NAME, Manifest};
 
@@ -78,7 +78,8 @@ pub(super) fn foreign_files(output: &Path, manifest: Option<&Manifest>) -> Resul
         }
     }
     let work = output.join(IN_PROGRESS);
-    if work.exists() && !work.join(WORK).exists() && !work.join(FILE_NAME).exists() {
+    let is_ours = |name: &str| Manifest::read_file(&work.join(name)).is_ok();
+    if work.exists() && ![WORK, DISCARDED, FILE_NAME].into_iter().any(is_ours) {
         foreign.extend(foreign_work(output, &work)?);
     }
     Ok(foreign)

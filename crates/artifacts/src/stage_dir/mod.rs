@@ -7,8 +7,9 @@
 //! | state | what is on the disk | the next call for the same work | the next call for other work |
 //! |---|---|---|---|
 //! | new | `OUTPUT/` is absent or empty | starts | starts |
-//! | begun | `in-progress/` without `work.json` | starts | starts |
+//! | begun | `in-progress/` with temporary files at the most | starts | starts |
 //! | at work | `in-progress/work.json`, some files | continues with the files that are there | discards `in-progress/` and starts, or refuses (see [`Replacing`]); continues if nothing but [`Request::listings`] changed |
+//! | discarded | `in-progress/discarded.json` | removes the rest of `in-progress/` and starts | the same |
 //! | ready | `in-progress/manifest.json`, all files | moves the files (below) | moves the files, then as if complete |
 //! | complete | `manifest.json`, all files | has nothing to do | starts beside the result, or refuses (see [`Replacing`]) |
 //!
@@ -18,7 +19,8 @@
 //! 2. The files that `replaced.json` lists are removed, and then `replaced.json`: from here on files of the same names are new.
 //! 3. The files and folders of `in-progress/` are renamed to `OUTPUT/`.
 //! 4. `in-progress/manifest.json` is renamed to `manifest.json`. From here on `OUTPUT/` counts as complete.
-//! 5. `in-progress/`, with the work in `partial/`, is removed.
+//! 5. `work.json` is renamed to `discarded.json`, and `in-progress/` is removed, with the work in `partial/`; `discarded.json` goes
+//!    last, so that what is left after a crash is known to be of no use. Work that is given up is removed in the same way.
 //!
 //! Every step can be repeated, and each is on the disk before the next begins. After a crash between them the next call goes on from
 //! step 1; after a crash in step 5 it removes what is left. So there is no moment at which neither result is whole.
@@ -50,6 +52,9 @@ pub(crate) const IN_PROGRESS: &str = "in-progress";
 
 /// Manifest of the work in progress, without files and counts.
 const WORK: &str = "work.json";
+
+/// What [`WORK`] is renamed to when the files beside it are of no use.
+const DISCARDED: &str = "discarded.json";
 
 /// Folder inside [`IN_PROGRESS`] for files that only an interrupted call needs, such as checkpoints. It is not part of the result.
 const PARTIAL: &str = "partial";
@@ -97,7 +102,7 @@ pub enum Opened {
 pub struct Request<'a> {
     /// The directory to be written.
     pub output: &'a Path,
-    /// The work, as [`Manifest::of_work`] describes it.
+    /// The work, as [`Manifest::new`] describes it.
     pub work: Manifest,
     /// Files and folders that are read, none of which may be inside of the output or around it.
     pub reads: Vec<PathBuf>,
@@ -369,11 +374,11 @@ fn finished(output: &Path, work: &Manifest) -> Result<Option<Manifest>> {
 /// Removes what a crash in step 5 left of work that is complete. The interrupted work of other calls stays.
 fn remove_leftovers(output: &Path, work: &Manifest) -> Result<()> {
     let in_progress = output.join(IN_PROGRESS);
-    let begun = Manifest::read_file(&in_progress.join(WORK));
-    if begun.is_ok_and(|begun| begun.same_work(work)) {
+    let is_discarded = in_progress.join(DISCARDED).exists();
+    if is_discarded || has_begun(&in_progress, work) {
         // a call that has the lock is doing this work again, with --force
         if let Ok(_lock) = Lock::acquire(output) {
-            swap::remove_folder(&in_progress)?;
+            swap::discard(&in_progress)?;
         }
     }
     Ok(())
@@ -463,11 +468,7 @@ fn prepare_work(
         );
         tracing::info!("discarding work that was interrupted with {differences}");
     }
-    if path.exists() {
-        // first, so that an interruption here leaves a folder without work
-        fs::remove_file(&path).with_context(|| format!("could not remove {}", path.display()))?;
-    }
-    swap::remove_folder(dir)?;
+    swap::discard(dir)?;
     create_dir(dir)?;
     work.write_file(&path)?;
     Ok(None)

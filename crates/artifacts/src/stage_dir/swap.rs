@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::listing::remove_listed;
-use super::{IN_PROGRESS, PARTIAL, REPLACED, WORK};
+use super::{DISCARDED, IN_PROGRESS, PARTIAL, REPLACED, WORK};
 use crate::manifest::{FILE_NAME, Manifest};
 
 /// Moves the files of `output/in-progress`, which has a manifest, to `output`.
@@ -44,7 +44,7 @@ pub(super) fn swap(output: &Path) -> Result<()> {
     sync(output)?;
     rename(&in_progress.join(FILE_NAME), &output.join(FILE_NAME))?;
     sync(output)?;
-    remove_folder(&in_progress)
+    discard(&in_progress)
 }
 
 /// Names of the files and folders in the folder of work in progress that are part of the result.
@@ -53,7 +53,7 @@ fn result_entries(in_progress: &Path) -> Result<Vec<OsString>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(in_progress).with_context(unlisted)? {
         let name = entry.with_context(unlisted)?.file_name();
-        if ![FILE_NAME, WORK, PARTIAL, REPLACED]
+        if ![FILE_NAME, WORK, DISCARDED, PARTIAL, REPLACED]
             .iter()
             .any(|&own| name == *own)
         {
@@ -64,18 +64,42 @@ fn result_entries(in_progress: &Path) -> Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// Removes a folder with its content, if it is there.
+/// Removes the folder of work in progress with its content, if it is there, in an order in which a crash leaves nothing that looks
+/// like work to go on with.
 ///
 /// # Errors
 /// Returns an error if a file cannot be removed.
-pub(super) fn remove_folder(dir: &Path) -> Result<()> {
-    step()?;
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("could not remove {}", dir.display()))
-        }
-        _ => Ok(()),
+pub(super) fn discard(in_progress: &Path) -> Result<()> {
+    if !in_progress.exists() {
+        return Ok(());
     }
+    let discarded = in_progress.join(DISCARDED);
+    if in_progress.join(WORK).exists() {
+        rename(&in_progress.join(WORK), &discarded)?;
+        sync(in_progress)?;
+    }
+    let unlisted = || format!("could not list {}", in_progress.display());
+    for entry in fs::read_dir(in_progress).with_context(unlisted)? {
+        let entry = entry.with_context(unlisted)?;
+        if entry.file_name() != DISCARDED {
+            let is_folder = entry.file_type().with_context(unlisted)?.is_dir();
+            remove(&entry.path(), is_folder)?;
+        }
+    }
+    if discarded.exists() {
+        remove(&discarded, false)?;
+    }
+    remove(in_progress, true)
+}
+
+fn remove(path: &Path, is_folder: bool) -> Result<()> {
+    step()?;
+    let removed = if is_folder {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    removed.with_context(|| format!("could not remove {}", path.display()))
 }
 
 fn rename(from: &Path, to: &Path) -> Result<()> {

@@ -186,6 +186,49 @@ fn other_work_finds_a_swapped_result_too() -> Result<()> {
     Ok(())
 }
 
+/// Wherever a call dies that gives up the work of another one, the next one starts, and takes no file of the other for its own.
+#[test]
+fn a_crash_while_work_is_discarded_blocks_nothing() -> Result<()> {
+    for step in 0..20 {
+        let toy = Toy::new()?;
+        Toy::write(&work(toy.open(1)?), 1)?; // killed
+        STEPS_LEFT.set(Some(step));
+        let opened = toy.open(2);
+        STEPS_LEFT.set(None);
+        let is_last = opened.is_ok();
+        drop(opened);
+        let dir = work(toy.open(1)?);
+        let is_given_up = step > 0; // the first step is the renaming of `work.json`
+        assert_eq!(dir.path().join("table").exists(), !is_given_up, "{step}");
+        drop(dir);
+        toy.make(2)?;
+        assert_eq!(toy.files(), ["manifest.json", "masks/2.png", "table"]);
+        if is_last {
+            assert!(step > 4, "{step} steps");
+            return Ok(());
+        }
+    }
+    bail!("the work is never discarded")
+}
+
+#[test]
+fn folders_of_others_that_have_our_name_stay() -> Result<()> {
+    let toy = Toy::new()?;
+    toy.make(1)?;
+    let theirs = toy.output().join("in-progress/work.json");
+    fs::create_dir_all(toy.output().join("in-progress"))?;
+    for content in ["{\"name\": \"work of another program\"}", ""] {
+        fs::write(&theirs, content)?;
+        assert!(is_done(&toy.open(1)?));
+        for force in [false, true] {
+            let text = error(toy.open_as(2, force, Replacing::Freely));
+            assert!(text.contains("in-progress/work.json"), "{text}");
+        }
+        assert_eq!(fs::read_to_string(&theirs)?, content);
+    }
+    Ok(())
+}
+
 #[test]
 fn folders_without_work_are_started_anew() -> Result<()> {
     let toy = Toy::new()?;

@@ -175,9 +175,11 @@ fn read_rows(path: &Path, table: &Table, slice: Option<(usize, usize)>) -> Resul
 /// Refuses files whose content is not as it was written.
 fn verify(path: &Path, table: &Table) -> Result<()> {
     open(path, table)?;
-    without_panics(|| match checksum::verify(path)? {
-        true => Ok(()),
-        false => check_pages(path),
+    without_panics(|| {
+        if checksum::verify(path)? {
+            return Ok(());
+        }
+        check_pages(path)
     })
     .with_context(|| damaged(path, table))
 }
@@ -209,8 +211,8 @@ fn reader(path: &Path, table: &Table) -> Result<ParquetReader<File>> {
 /// The version in a file's metadata; files that another program wrote have none, and count as the first.
 fn format_version(reader: &mut ParquetReader<File>) -> Result<String> {
     let metadata = reader.get_metadata()?.key_value_metadata().iter().flatten();
-    let version = metadata.filter(|entry| entry.key == FORMAT_VERSION);
-    let version = version.filter_map(|entry| entry.value.clone()).next();
+    let mut entries = metadata.filter(|entry| entry.key == FORMAT_VERSION);
+    let version = entries.find_map(|entry| entry.value.clone());
     Ok(version.unwrap_or_else(|| "1".to_owned()))
 }
 

@@ -10,7 +10,7 @@ use crate::run::{Scratch, apply, apply_fails, fit, fit_fails};
 use crate::toy::{Table, usual_arguments};
 
 /// Segments of 40 rows with some arguments of `segment-metrics` replaced.
-fn write(scratch: &Scratch, name: &str, arguments: Value) -> Result<String> {
+fn write(scratch: &Scratch, name: &str, arguments: &Value) -> Result<String> {
     let mut all = usual_arguments();
     for (key, value) in arguments.as_object().into_iter().flatten() {
         all[key] = value.clone();
@@ -23,7 +23,7 @@ fn write(scratch: &Scratch, name: &str, arguments: Value) -> Result<String> {
 #[test]
 fn segments_that_make_the_numbers_meaningless_are_refused() -> Result<()> {
     let scratch = Scratch::new()?;
-    let usual = write(&scratch, "usual", json!({}))?;
+    let usual = write(&scratch, "usual", &json!({}))?;
     let (fitted, model) = (scratch.path("fitted"), scratch.path("fitted/model.json"));
     fit(&usual, &fitted, &[])?;
     let origin = scratch.model("fitted")?.origin;
@@ -50,7 +50,7 @@ fn segments_that_make_the_numbers_meaningless_are_refused() -> Result<()> {
             "4-connected",
         ),
     ] {
-        let other = write(&scratch, name, arguments)?;
+        let other = write(&scratch, name, &arguments)?;
         let parts = ["model.json does not fit the segments", first, second];
         apply_fails(&model, &other, &output, &parts)?;
         // nor can a model be fitted to both
@@ -58,7 +58,7 @@ fn segments_that_make_the_numbers_meaningless_are_refused() -> Result<()> {
         fit_fails(&both, &output, &[], &["cannot be joined", first, second])?;
     }
     let both = json!({ "score": "energy", "entropy_threshold": -3.5 });
-    let other = write(&scratch, "both", both)?;
+    let other = write(&scratch, "both", &both)?;
     let words = [
         "segments of the score entropy and the threshold 0.7, these are of the score energy and the threshold -3.5",
     ];

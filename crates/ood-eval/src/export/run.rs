@@ -27,13 +27,13 @@ pub(crate) fn run(args: &ExportArgs, force: bool) -> Result<()> {
     args.format.dedup();
     let failures = Failures::new(args.keep_going);
     let Samples {
-        samples,
+        found,
         index,
         folder,
     } = Samples::list(&args)?;
     let dataset = index.as_ref().map(|index| index.dataset.as_str());
     let dataset = plain_name(args.dataset.as_deref().or(dataset).unwrap_or("folder"))?;
-    let selected = args.subset.select(samples);
+    let selected = args.subset.select(found);
     let n_selected = selected.len();
     let checked = selected.into_iter().map(|(id, sample)| {
         let sample = sample.and_then(|sample| sample.check(&args).map(|()| sample));

@@ -36,7 +36,7 @@ pub(super) type Found = (String, Result<ExportSample>);
 /// All samples, and what is known of them together.
 pub(super) struct Samples {
     /// Sorted by id.
-    pub(super) samples: Vec<Found>,
+    pub(super) found: Vec<Found>,
     /// What is known of the images that can be used, without labels, if there is an index.
     pub(super) index: Option<Index>,
     /// The folder of images with their hash, if it was given.
@@ -56,9 +56,9 @@ impl Samples {
                 let mut listed = Self::of(folder.index);
                 let broken = folder.broken.into_iter();
                 listed
-                    .samples
+                    .found
                     .extend(broken.map(|(id, error)| (id, Err(error))));
-                listed.samples.sort_by(|(a, _), (b, _)| a.cmp(b));
+                listed.found.sort_by(|(a, _), (b, _)| a.cmp(b));
                 listed.folder = Some(folder.input);
                 Ok(listed)
             }
@@ -70,7 +70,7 @@ impl Samples {
                 let ids = list_logits(&args.logits)?.into_iter();
                 let samples = ids.map(|id| (id.clone(), Ok(ExportSample::without_index(id))));
                 Ok(Self {
-                    samples: samples.collect(),
+                    found: samples.collect(),
                     index: None,
                     folder: None,
                 })
@@ -83,7 +83,7 @@ impl Samples {
         let samples = index.samples.iter();
         let samples = samples.map(|s| (s.sample_id.clone(), Ok(ExportSample::of(&index, s))));
         Self {
-            samples: samples.collect(),
+            found: samples.collect(),
             index: Some(index),
             folder: None,
         }

@@ -82,18 +82,21 @@ pub fn paired(
     sides: [Side<'_>; 2],
     bootstrap: Bootstrap,
 ) -> Result<Vec<Paired>> {
-    let (values, resamples) = of_side(metrics, sides[0], 0, bootstrap)?;
-    let (others, other_resamples) = of_side(metrics, sides[1], 1, bootstrap)?;
+    let of_side = |side: usize| {
+        let metrics: Vec<Metric> = metrics.iter().map(|pair| pair[side]).collect();
+        SideValues::of(&metrics, sides[side], bootstrap)
+    };
+    let both = [of_side(0)?, of_side(1)?];
     let minus = |[first, second]: [Option<f64>; 2]| Some(second? - first?);
     let mut all = Vec::new();
     for (i, [metric, _]) in metrics.iter().enumerate() {
-        let pairs = resamples.iter().zip(&other_resamples);
+        let pairs = both[0].resamples.iter().zip(&both[1].resamples);
         let difference_interval = Interval::of(pairs.map(|(a, b)| minus([a[i], b[i]])));
-        let values = [values[i], others[i]];
+        let of_run = |run: &SideValues| Interval::of(run.resamples.iter().map(|r| r[i]));
+        let values = [both[0].values[i], both[1].values[i]];
         all.push(Paired {
             values,
-            intervals: [&resamples, &other_resamples]
-                .map(|resamples| Interval::of(resamples.iter().map(|r| r[i]))),
+            intervals: [of_run(&both[0]), of_run(&both[1])],
             difference: minus(values),
             difference_interval,
             verdict: Verdict::of(difference_interval, metric.definition.better),
@@ -102,18 +105,20 @@ pub fn paired(
     Ok(all)
 }
 
-/// Values of the metrics of one side of the pairs, and those of all resamples.
-#[expect(clippy::type_complexity, reason = "two results that are used at once")]
-fn of_side(
-    metrics: &[[Metric; 2]],
-    side: Side<'_>,
-    number: usize,
-    bootstrap: Bootstrap,
-) -> Result<(Vec<Option<f64>>, Vec<Vec<Option<f64>>>)> {
-    let metrics: Vec<Metric> = metrics.iter().map(|pair| pair[number]).collect();
-    let values = metric_values(side.data, side.with_meta, &metrics);
-    let resamples = resampled(side.data, side.with_meta, &metrics, &values, bootstrap)?;
-    Ok((values, resamples))
+/// Metrics of one side of the pairs.
+struct SideValues {
+    /// On the data set as it is.
+    values: Vec<Option<f64>>,
+    /// Of all resamples: `[resample][metric]`.
+    resamples: Vec<Vec<Option<f64>>>,
+}
+
+impl SideValues {
+    fn of(metrics: &[Metric], side: Side<'_>, bootstrap: Bootstrap) -> Result<Self> {
+        let values = metric_values(side.data, side.with_meta, metrics);
+        let resamples = resampled(side.data, side.with_meta, metrics, &values, bootstrap)?;
+        Ok(Self { values, resamples })
+    }
 }
 
 #[cfg(test)]

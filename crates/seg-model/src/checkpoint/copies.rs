@@ -61,19 +61,27 @@ fn preference(stem: &str) -> (bool, Vec<usize>, String) {
 }
 
 /// Whether a tensor that the network does not have belongs to the training: a loss with its class weights, a metric, a count.
-///
-/// All tensors of the networks here are inside of a layer, so that names without a dot are none of them.
 pub(super) fn is_training_part(name: &str) -> bool {
-    let is_part = |part: &str| {
-        part.starts_with("criterion")
-            || part.starts_with("loss")
-            || part.ends_with("_loss")
-            || part.contains("metric")
-            || part.ends_with("_iou")
-            || part.ends_with("_acc")
-            || part.ends_with("accuracy")
-            || part.starts_with("confmat")
-            || matches!(part, "class_weights" | "class_weight")
-    };
-    !name.contains('.') || name.split('.').any(is_part)
+    // all tensors of the networks here are inside of a layer, so that a name without a dot is none of them
+    name.split('.').any(is_loss_or_metric) || is_record(name)
+}
+
+fn is_loss_or_metric(part: &str) -> bool {
+    part.starts_with("criterion")
+        || part.starts_with("loss")
+        || part.ends_with("_loss")
+        || part.contains("metric")
+        || part.ends_with("_iou")
+        || part.ends_with("_acc")
+        || part.ends_with("accuracy")
+        || part.starts_with("confmat")
+        || matches!(part, "class_weights" | "class_weight")
+}
+
+fn is_record(name: &str) -> bool {
+    let is_known = matches!(
+        name,
+        "epoch" | "step" | "global_step" | "iteration" | "n_averaged" | "score" | "miou"
+    );
+    is_known || name.starts_with("best_") || name.ends_with("rng_state")
 }

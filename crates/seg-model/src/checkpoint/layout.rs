@@ -106,10 +106,10 @@ impl Layout {
 
     /// `name` without the components of wrappers, unless the network has that name.
     fn unwrapped(&self, name: &str) -> String {
-        match self.tensors.contains_key(name) {
-            true => name.to_owned(),
-            false => copies::unwrapped(name),
+        if self.tensors.contains_key(name) {
+            return name.to_owned();
         }
+        copies::unwrapped(name)
     }
 
     /// Where a name belongs if the copy of the network behind `stem` is taken and the `others` are not.
@@ -238,14 +238,16 @@ pub(super) fn detect(file: &WeightsFile) -> Option<Network> {
         shapes.insert(stripped.to_owned(), &entry.shape);
         shapes.insert(bare, &entry.shape);
     }
-    let within = |stem: &str| {
-        let found = Network::detect(|name| {
-            let shape = shapes.get(&format!("{stem}{name}"));
-            shape.map(|&shape| shape.clone())
-        });
-        found
-    };
-    within("").or_else(|| stems.iter().find_map(|stem| within(stem)))
+    detect_behind("", &shapes)
+        .or_else(|| stems.iter().find_map(|stem| detect_behind(stem, &shapes)))
+}
+
+/// The network whose tensors have names that begin with `stem`.
+fn detect_behind(stem: &str, shapes: &HashMap<String, &Vec<usize>>) -> Option<Network> {
+    Network::detect(|name| {
+        let shape = shapes.get(&format!("{stem}{name}"))?;
+        Some((*shape).clone())
+    })
 }
 
 /// Tensors of a file that do not fit a network, by name.

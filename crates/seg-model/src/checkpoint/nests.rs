@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use super::pickle::{Id, Pickle, Value};
 
@@ -178,19 +178,29 @@ pub(super) fn choose<'n>(
         .map(|(name, n)| format!("{name:?} ({n} tensors)"))
         .collect();
     names.truncate(30);
+    ensure!(
+        !names.is_empty(),
+        "it has no weights under the key {key:?}, and only one network: leave the key out"
+    );
     bail!(
         "it has no weights under the key {key:?}; the keys are {}",
         names.join(", ")
     )
 }
 
-/// The parts of a dictionary by the first components of its tensors' names, with their numbers of tensors.
+/// The parts of a dictionary by the first components of its tensors' names, with their numbers of tensors. If there are many, they are
+/// the layers of one network, and not listed.
 fn parts(own: &str, tensors: &[&str]) -> BTreeMap<String, usize> {
+    /// Most parts that are listed.
+    const MANY: usize = 8;
     let mut parts = BTreeMap::new();
     for name in tensors {
         if let Some((first, _)) = name.split_once('.') {
             *parts.entry(joined(own, first)).or_insert(0) += 1;
         }
+    }
+    if parts.len() > MANY {
+        parts.clear();
     }
     parts
 }

@@ -84,10 +84,10 @@ fn inside(folder: &Path) -> String {
     let mut names: Vec<_> = names.filter(is_weights).collect();
     names.sort();
     names.truncate(10);
-    match names.is_empty() {
-        true => "it holds no weights file; pass a file".into(),
-        false => format!("pass one of its files ({})", names.join(", ")),
+    if names.is_empty() {
+        return "it holds no weights file; pass a file".into();
     }
+    format!("pass one of its files ({})", names.join(", "))
 }
 
 /// Whether a file is the JSON index of several weights files.
@@ -194,7 +194,7 @@ pub(super) fn check_archive(archive: &ZipArchive<BufReader<&File>>) -> Result<()
     {
         bail!("it is a zip archive that holds {name:?}: unpack it, and pass that file");
     }
-    if names.iter().any(|name| name.ends_with(".npy")) {
+    if names.iter().any(|name| has_extension(name, "npy")) {
         bail!(
             "it is an archive of NumPy arrays: only weights of PyTorch and safetensors can be imported"
         );
@@ -203,4 +203,10 @@ pub(super) fn check_archive(archive: &ZipArchive<BufReader<&File>>) -> Result<()
     bail!(
         "the archive has no data.pkl, so it is not a checkpoint of PyTorch; its first file is {first:?}"
     )
+}
+
+/// Whether a name ends with this extension, in any case.
+fn has_extension(name: &str, extension: &str) -> bool {
+    let found = std::path::Path::new(name).extension();
+    found.is_some_and(|found| found.eq_ignore_ascii_case(extension))
 }

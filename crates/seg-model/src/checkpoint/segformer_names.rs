@@ -1,7 +1,7 @@
-//! The names of SegFormer's tensors in its authors' checkpoints, which differ from Hugging Face's.
+//! The names of `SegFormer`'s tensors in its authors' checkpoints, which differ from Hugging Face's.
 //!
 //! The authors number stages from 1 and keep keys and values of the attention in one matrix. Their segmentation checkpoints hold the
-//! backbone below `backbone.`, those pretrained on ImageNet (`mit_b0` and so on) hold it alone.
+//! backbone below `backbone.`, those pretrained on `ImageNet` (`mit_b0` and so on) hold it alone.
 
 use super::copies::unwrapped;
 use super::entry::TensorEntry;
@@ -12,7 +12,7 @@ const MARK: &str = "patch_embed1.proj.weight";
 
 /// A file with the authors' names as one with Hugging Face's; `None` if it does not have the authors' names.
 ///
-/// Tensors without a counterpart keep their names, such as the classifier of ImageNet.
+/// Tensors without a counterpart keep their names, such as the classifier of `ImageNet`.
 pub(super) fn renamed(file: &WeightsFile) -> Option<WeightsFile> {
     let marked: Vec<_> = file.tensors.keys().map(|name| unwrapped(name)).collect();
     let stems: Vec<_> = marked

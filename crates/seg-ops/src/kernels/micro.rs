@@ -18,6 +18,11 @@
 //!
 //! The size of a tile is a constant of the compiled function, since only an array of constant size can be in registers: there is one function
 //! for each number of rows that occurs at the border of a matrix.
+//!
+//! An array is in registers only if every access to it has a constant index, so every loop over the sums must be unrolled. The compiler unrolls
+//! loops with short bodies reliably. With longer ones it depends on how it divides the crate, and if a single loop is left, the sums are written
+//! to memory after each product, which takes twice the time. So what is done with finished sums is not done in a loop over them: a loop
+//! with a short body stores them into a buffer, and the rest reads that buffer.
 
 use super::vector::Vector;
 
@@ -115,25 +120,31 @@ unsafe fn multiply_rows<V: Vector, const ROWS: usize>(tile: &Tile) {
             a = a.add(ROWS);
             b = b.add(ldb);
         }
-        let head = [columns.min(V::LANES), columns.saturating_sub(V::LANES)];
+        let mut buffer = [[V::splat(0.0); VECTORS]; ROWS];
+        let finished = buffer.as_mut_ptr().cast::<f32>();
         for (i, row) in sums.iter().enumerate() {
-            for (v, &sum) in row.iter().enumerate() {
+            row[0].store(finished.add(i * VECTORS * V::LANES));
+            row[1].store(finished.add((i * VECTORS + 1) * V::LANES));
+        }
+        let head = [columns.min(V::LANES), columns.saturating_sub(V::LANES)];
+        for i in 0..ROWS {
+            for (v, &head) in head.iter().enumerate() {
                 let offset = i * ldc + v * V::LANES;
                 let at = c.add(offset);
-                let mut value = sum;
+                let mut value = V::load(finished.add((i * VECTORS + v) * V::LANES));
                 if matches!(initial, Initial::Result) {
-                    value = value.add(load::<V>(at, head[v]));
+                    value = value.add(load::<V>(at, head));
                 }
                 if let Some(residual) = residual {
-                    value = value.add(load::<V>(residual.add(offset), head[v]));
+                    value = value.add(load::<V>(residual.add(offset), head));
                 }
                 if relu {
                     value = value.relu();
                 }
-                if head[v] == V::LANES {
+                if head == V::LANES {
                     value.store(at);
                 } else {
-                    value.store_head(at, head[v]);
+                    value.store_head(at, head);
                 }
             }
         }
@@ -242,9 +253,16 @@ unsafe fn correlate_tile<V: Vector, const O: usize, const I: usize>(correlation:
             a.iter_mut().take(O).for_each(|a| *a = a.add(a_step));
             b.iter_mut().take(I).for_each(|b| *b = b.add(b_step));
         }
-        for (sums, to) in sums.iter().zip(c) {
+        let mut buffer = [[V::splat(0.0); O]; I];
+        let finished = buffer.as_mut_ptr().cast::<f32>();
+        for (i, sums) in sums.iter().enumerate() {
             for (o, sum) in sums.iter().enumerate() {
-                *to.add(o) += sum.sum();
+                sum.store(finished.add((i * O + o) * V::LANES));
+            }
+        }
+        for (i, to) in c.iter().enumerate().take(I) {
+            for o in 0..O {
+                *to.add(o) += V::load(finished.add((i * O + o) * V::LANES)).sum();
             }
         }
     }

@@ -66,9 +66,10 @@ pub(crate) fn run(files: &FileArgs, args: &MeasureArgs, force: bool) -> Result<(
 
 /// What is asked for. Files that the stage goes on without need not be as they were written.
 fn request<'a>(files: &'a FileArgs, args: &MeasureArgs, force: bool) -> Result<Request<'a>> {
-    let request = match args.keep_going.keep_going {
-        true => Request::as_found,
-        false => Request::new,
+    let request = if args.keep_going.keep_going {
+        Request::as_found
+    } else {
+        Request::new
     };
     request(&files.output, STAGE, args, &files.inputs(), force)
 }

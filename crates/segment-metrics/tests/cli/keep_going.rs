@@ -29,13 +29,16 @@ fn without_list(toy: &Toy, output: &str) -> Result<(BTreeMap<String, Vec<u8>>, S
     Ok((found, String::from_utf8(list)?))
 }
 
+/// Damages the inputs of a toy.
+type Spoil = fn(&Toy) -> Result<()>;
+
 /// The sample `b`, the only one without an object, can also be left out on purpose: everything but the list must be the same.
 #[test]
 fn samples_that_cannot_be_used_are_left_out() -> Result<()> {
     let whole = Toy::new()?;
     whole.run("out", &["--skip-without-ood"])?;
     let expected = files(&whole.path("out"))?;
-    let cases: [(&str, fn(&Toy) -> Result<()>); 4] = [
+    let cases: [(&str, Spoil); 4] = [
         ("b.safetensors does not exist", |toy| {
             Ok(fs::remove_file(toy.logits("b"))?)
         }),

@@ -9,7 +9,7 @@ use crate::checkpoint::{Checkpoint, Read, ReadOptions};
 use crate::nets::Network;
 use crate::params::Params;
 
-/// Random weights of ENet, each tensor of which has another name `rename(name)`.
+/// Random weights of `ENet`, each tensor of which has another name `rename(name)`.
 pub(super) fn tensors(network: Network, seed: u64) -> Result<BTreeMap<String, Tensor>> {
     let params = Params::random(seed, &Device::Cpu);
     network.build_trainable(19, &params)?;

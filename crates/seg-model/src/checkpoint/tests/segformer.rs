@@ -1,4 +1,4 @@
-//! SegFormer under its authors' names and under Hugging Face's.
+//! `SegFormer` under its authors' names and under Hugging Face's.
 
 use std::collections::BTreeMap;
 
