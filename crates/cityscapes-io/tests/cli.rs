@@ -128,7 +128,7 @@ fn prepare_maps_values_and_lists_samples() -> Result<()> {
         (index.dataset.as_str(), index.split.as_str()),
         ("fishyscapes-static", "val")
     );
-    let mask = Mask::read(&index.mask_path(&out, &index.samples[0])?, index.mask_kind)?;
+    let mask = index.read_mask(&out, &index.samples[0])?;
     assert_eq!(mask.labels, [0, 1, 1, 255, 0, 0, 0, 0]);
     index.image_path(&index.samples[0])?;
 
@@ -149,7 +149,7 @@ fn prepare_maps_values_and_lists_samples() -> Result<()> {
     let sample = &index.samples[0];
     assert_eq!((sample.width, sample.height), (2, 1));
     assert_eq!((sample.image_width, sample.image_height), (4, 2));
-    let mask = Mask::read(&index.mask_path(&out, sample)?, index.mask_kind)?;
+    let mask = index.read_mask(&out, sample)?;
     assert_eq!((mask.width, mask.height), (2, 1));
     Ok(())
 }
@@ -171,7 +171,7 @@ fn an_interrupted_call_goes_on_and_a_changed_data_set_starts_anew() -> Result<()
     )?;
     succeed(dir.path(), PREPARE)?;
     assert_ne!(
-        Mask::read(&out.join("masks/a.png"), MaskKind::Eval)?,
+        Mask::read(&out.join("masks/a.png"), MaskKind::Eval, 0)?,
         kept,
         "other content, other work"
     );
@@ -188,7 +188,10 @@ fn an_interrupted_call_goes_on_and_a_changed_data_set_starts_anew() -> Result<()
     kept.write(&in_progress.join("masks/a.png"))?;
     succeed(dir.path(), PREPARE)?;
     assert!(!in_progress.exists());
-    assert_eq!(Mask::read(&out.join("masks/a.png"), MaskKind::Eval)?, kept);
+    assert_eq!(
+        Mask::read(&out.join("masks/a.png"), MaskKind::Eval, 0)?,
+        kept
+    );
     assert!(out.join("masks/b.png").exists());
     Ok(())
 }
@@ -512,9 +515,9 @@ fn polygons_replace_missing_label_images() -> Result<()> {
     assert_eq!((index.samples.len(), others.samples.len()), (3, 3));
     for (sample, other) in index.samples.iter().zip(&others.samples) {
         let drawn = index.mask_path(&at.join("polygons"), sample)?;
-        let drawn = Mask::read(&drawn, MaskKind::TrainId)?;
+        let drawn = Mask::read(&drawn, MaskKind::TrainId, 19)?;
         let pictured = others.mask_path(&at.join("pictures"), other)?;
-        let pictured = Mask::read(&pictured, MaskKind::TrainId)?;
+        let pictured = Mask::read(&pictured, MaskKind::TrainId, 19)?;
         let same = drawn
             .labels
             .iter()
@@ -587,6 +590,7 @@ fn known_objects_and_frames_without_labels_are_left_out() -> Result<()> {
     let mask = Mask::read(
         &index.mask_path(&at.join("out"), &index.samples[0])?,
         MaskKind::Eval,
+        0,
     )?;
     assert_eq!(mask.labels, [255, 1], "a lying post is an obstacle here");
     Ok(())
@@ -607,7 +611,7 @@ fn any_folder_becomes_an_index() -> Result<()> {
     let index = "index --root set --images images/{id}.{extension}";
     let masks = format!("{index} --masks labels_masks/{{id}}.png --output out");
     succeed(at, &masks)?;
-    let read = |id: &str| Mask::read(&at.join(format!("out/masks/{id}.png")), MaskKind::Eval);
+    let read = |id: &str| Mask::read(&at.join(format!("out/masks/{id}.png")), MaskKind::Eval, 0);
     assert_eq!(read("a")?.labels[..4], [0, 1, 2, 0]);
     succeed(
         at,
@@ -679,7 +683,7 @@ fn the_demo_can_be_prepared_on_any_number_of_threads() -> Result<()> {
         let index = Index::read(&first)?;
         assert_eq!(index.samples.len(), n, "{dataset}");
         for sample in &index.samples {
-            let mask = Mask::read(&index.mask_path(&first, sample)?, index.mask_kind)?;
+            let mask = index.read_mask(&first, sample)?;
             assert_eq!((mask.width, mask.height), (192, 96));
         }
     }

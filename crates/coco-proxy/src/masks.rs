@@ -75,7 +75,7 @@ fn report_pixelless(candidates: &[Candidate], samples: &[Option<Sample>]) -> Res
 fn read_finished(path: &Path, png: &mut Vec<u8>) -> Option<u64> {
     *png = fs::read(path).ok()?;
     let labels = decode_labels(png).ok()?.labels;
-    let is_proxy = labels.iter().all(|&v| MaskKind::Proxy.allows(v));
+    let is_proxy = labels.iter().all(|&v| MaskKind::Proxy.allows(v, 0));
     is_proxy.then(|| labels.iter().map(|&v| u64::from(v == OOD_PROXY)).sum())
 }
 

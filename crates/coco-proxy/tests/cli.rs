@@ -7,7 +7,6 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use artifacts::atomic::read_json;
 use artifacts::index::Index;
-use artifacts::labels::MaskKind;
 use artifacts::mask::Mask;
 use serde_json::{Value, json};
 use stage_testing::command::{fail, one_error_line, succeed};
@@ -136,7 +135,7 @@ fn toy_images_become_an_index_with_masks() -> Result<()> {
     let proxy = sample.proxy.as_ref().context("a proxy")?;
     assert_eq!(proxy.categories, ["cat", "dog"]);
     assert_eq!((proxy.license, proxy.ood_fraction), (Some(4), 5.0 / 48.0));
-    let mask = Mask::read(&index.mask_path(&toy.path("out"), sample)?, MaskKind::Proxy)?;
+    let mask = index.read_mask(&toy.path("out"), sample)?;
     assert_eq!(mask.labels[..8], [254, 255, 255, 255, 255, 255, 255, 255]);
     assert_eq!(mask.labels[8..16], [255, 254, 254, 255, 255, 255, 255, 255]);
     assert!(toy.path("out/preview.png").exists() && toy.path("out/manifest.json").exists());
