@@ -48,10 +48,10 @@ pub struct ClosedSetArgs {
     /// Logits of the data set, an output of `seg-model infer`.
     #[arg(long)]
     pub logits: PathBuf,
-    /// Labels of the data set with train ids, an output of `cityscapes-io prepare`.
+    /// Labels of the data set with train ids of the same classes as the logits, an output of `cityscapes-io prepare`.
     #[arg(long)]
     pub labels: PathBuf,
-    /// Directory to write `confusion.parquet` and `calibration.parquet` to.
+    /// Directory to write `classes.json`, `confusion.parquet` and `calibration.parquet` to.
     #[arg(long)]
     #[serde(skip)]
     pub output: PathBuf,

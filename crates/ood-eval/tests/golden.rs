@@ -76,7 +76,7 @@ fn golden_closed_set_figures_of_cityscapes_scripts() -> Result<()> {
                 break;
             }
             let pred = truth.with_file_name(format!("{image}.pred.png"));
-            let truth = Mask::read(&truth, MaskKind::TrainId)?;
+            let truth = Mask::read(&truth, MaskKind::TrainId, 19)?;
             confusion.count(&truth.labels, &Mask::read_raw(&pred)?.labels);
         }
         let close = |ours: Option<f64>, theirs: &Value| match (ours, theirs.as_f64()) {
@@ -179,7 +179,7 @@ fn half_histogram(dir: &Path) -> Result<Histogram> {
         if !path.exists() {
             break;
         }
-        let truth = Mask::read(&path, MaskKind::Eval)?;
+        let truth = Mask::read(&path, MaskKind::Eval, 0)?;
         let scores = Npy::read(&dir.join(format!("score_{frame}.npy")), "<f2")?.halves();
         for (score, label) in scores.into_iter().zip(truth.labels) {
             let bin = bin_of(score)?;

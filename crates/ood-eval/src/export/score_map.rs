@@ -29,7 +29,7 @@ impl ScoreMap {
 
 /// The `score` of each pixel at the output size of the logits, `[height, width]`, row-major.
 pub fn score_map(logits: &Logits, score: Score) -> Vec<f32> {
-    let (width, classes) = (logits.info.output_width, logits.info.num_classes);
+    let (width, classes) = (logits.info.output_width, logits.info.num_classes());
     let (mut reader, mut row_logits) = (logits.row_reader(), vec![0.0; classes * width]);
     let mut row = PixelRow::new(classes, width);
     let mut values = vec![0.0; width * logits.info.output_height];

@@ -1,9 +1,9 @@
-//! The tables of the known classes: `confusion.parquet` and `calibration.parquet`.
+//! What is known of the known classes: `classes.json`, `confusion.parquet` and `calibration.parquet`.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use artifacts::labels::NUM_CLASSES;
+use artifacts::classes::ClassSet;
 use artifacts::tables::{read_table_parts, schema, write_table};
 use measures::calibration::{Bin, Calibration, NUM_BINS};
 use measures::confusion::Confusion;
@@ -11,11 +11,45 @@ use polars::prelude::{Column, DataFrame, IntoColumn, IntoSeries, UInt8Chunked};
 
 use super::checks::same_lengths;
 
+/// Counts of the pixels of a data set with known classes.
+#[derive(Clone, Debug)]
+pub struct KnownClasses {
+    /// The classes, of the labels and of the network.
+    pub classes: ClassSet,
+    /// Pixels for each pair of a true and a predicted class.
+    pub confusion: Confusion,
+    /// Pixels by confidence; older outputs lack it.
+    pub calibration: Option<Calibration>,
+}
+
+impl KnownClasses {
+    /// Reads an output of `ood-eval closed-set`.
+    ///
+    /// # Errors
+    /// Returns an error if a file is absent or damaged.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let classes = ClassSet::read(dir)?;
+        Ok(Self {
+            confusion: read_confusion(dir, &classes)?,
+            calibration: read_calibration(dir)?,
+            classes,
+        })
+    }
+
+    /// Writes the files into `dir`.
+    ///
+    /// # Errors
+    /// Returns an error if a file cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        self.classes.write(dir)?;
+        write_confusion(dir, &self.confusion)?;
+        let calibration = self.calibration.as_ref();
+        calibration.map_or(Ok(()), |calibration| write_calibration(dir, calibration))
+    }
+}
+
 /// Writes `confusion.parquet` into `dir`.
-///
-/// # Errors
-/// Returns an error if the file cannot be written.
-pub fn write_confusion(dir: &Path, confusion: &Confusion) -> Result<()> {
+fn write_confusion(dir: &Path, confusion: &Confusion) -> Result<()> {
     let table = schema::confusion();
     let classes = 0..confusion.num_classes();
     let pairs = classes
@@ -37,14 +71,11 @@ fn byte_column(name: &str, values: Vec<u8>) -> Column {
         .into_column()
 }
 
-/// Reads `confusion.parquet` of `dir`.
-///
-/// # Errors
-/// Returns an error if it is absent, damaged or names a class that does not exist.
-pub fn read_confusion(dir: &Path) -> Result<Confusion> {
+/// Reads `confusion.parquet` of `dir`; a class that does not exist is an error.
+fn read_confusion(dir: &Path, classes: &ClassSet) -> Result<Confusion> {
     let table = schema::confusion();
     let path = dir.join(table.file_name());
-    let frame = read_short_table(&path, &table, NUM_CLASSES * NUM_CLASSES)?;
+    let frame = read_short_table(&path, &table, classes.len() * classes.len())?;
     let column = |name: &str| -> Result<Vec<u8>> {
         Ok(frame.column(name)?.u8()?.into_no_null_iter().collect())
     };
@@ -52,7 +83,7 @@ pub fn read_confusion(dir: &Path) -> Result<Confusion> {
     let pairs = column("true_class")?
         .into_iter()
         .zip(column("predicted_class")?);
-    let mut confusion = Confusion::new(NUM_CLASSES);
+    let mut confusion = Confusion::new(classes.len());
     for ((t, p), n) in pairs.zip(pixels) {
         let added = confusion.add(usize::from(t), usize::from(p), n);
         added.with_context(|| {
@@ -64,10 +95,7 @@ pub fn read_confusion(dir: &Path) -> Result<Confusion> {
 }
 
 /// Writes `calibration.parquet` into `dir`.
-///
-/// # Errors
-/// Returns an error if the file cannot be written.
-pub fn write_calibration(dir: &Path, calibration: &Calibration) -> Result<()> {
+fn write_calibration(dir: &Path, calibration: &Calibration) -> Result<()> {
     let table = schema::calibration();
     let frame = DataFrame::new_infer_height(vec![
         Column::new("bin".into(), (0..NUM_BINS as u32).collect::<Vec<_>>()),
@@ -84,10 +112,7 @@ fn bin_column(calibration: &Calibration, name: &str, of: fn(&Bin) -> u64) -> Col
 }
 
 /// Reads `calibration.parquet` of `dir`; `None` if it does not exist: older directories lack it.
-///
-/// # Errors
-/// Returns an error if it is damaged or has other bins.
-pub fn read_calibration(dir: &Path) -> Result<Option<Calibration>> {
+fn read_calibration(dir: &Path) -> Result<Option<Calibration>> {
     let table = schema::calibration();
     let path = dir.join(table.file_name());
     if !path.exists() {

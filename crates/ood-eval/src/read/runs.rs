@@ -6,13 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use artifacts::manifest;
 use artifacts::run_dir::RunFolder;
-use measures::calibration::Calibration;
-use measures::confusion::Confusion;
 use rayon::prelude::*;
 
 use super::benchmark::BenchmarkDataset;
 use super::dataset::RunDataset;
-use super::known_classes::{read_calibration, read_confusion};
+use super::known_classes::KnownClasses;
 use crate::args::{LONGEST_NAME, RunSpec};
 
 /// Tables of a run.
@@ -24,10 +22,8 @@ pub struct Run {
     pub path: PathBuf,
     /// Data sets with segments, by name.
     pub datasets: BTreeMap<String, RunDataset>,
-    /// Confusion matrix of the known classes, by data set.
-    pub closed_set: BTreeMap<String, Confusion>,
-    /// Calibration on known classes, by data set; older outputs lack it.
-    pub calibration: BTreeMap<String, Calibration>,
+    /// Counts of pixels of known classes, by data set.
+    pub closed_set: BTreeMap<String, KnownClasses>,
     /// Data sets with segments by the rules of `SegmentMeIfYouCan`, by name.
     pub benchmarks: BTreeMap<String, BenchmarkDataset>,
 }
@@ -123,12 +119,12 @@ pub fn read_runs(specs: &[RunSpec], only_with_ood: bool) -> Result<Vec<Run>> {
 }
 
 impl Run {
+    /// What is known of the known classes of `dataset`.
+    pub fn known(&self, dataset: &str) -> Option<&KnownClasses> {
+        self.closed_set.get(dataset)
+    }
+
     fn read(name: &str, path: &Path, only_with_ood: bool) -> Result<Self> {
-        let mut calibration = BTreeMap::new();
-        for dataset in by_completion(RunFolder::ClosedSet, path)?.0 {
-            let found = read_calibration(&RunFolder::ClosedSet.dataset(path, &dataset))?;
-            calibration.extend(found.map(|found| (dataset, found)));
-        }
         Ok(Self {
             name: name.to_owned(),
             path: path.to_owned(),
@@ -137,8 +133,7 @@ impl Run {
                 let meta = is_finished(&meta).then_some(&*meta);
                 RunDataset::read(dir, meta, only_with_ood)
             })?,
-            closed_set: read_each(path, RunFolder::ClosedSet, |_, dir| read_confusion(dir))?,
-            calibration,
+            closed_set: read_each(path, RunFolder::ClosedSet, |_, dir| KnownClasses::read(dir))?,
             benchmarks: read_each(path, RunFolder::Benchmark, |_, dir| {
                 BenchmarkDataset::read(dir)
             })?,

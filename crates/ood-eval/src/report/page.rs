@@ -1,12 +1,13 @@
 //! The page: what the template shows, and its rendering.
 
 use anyhow::{Context, Result};
-use artifacts::labels::{CLASS_COLORS, CLASS_NAMES, NUM_CLASSES};
+use artifacts::classes::ClassSet;
 use minijinja::{Environment, value::Serde};
 use serde::Serialize;
 
 use super::colors::{css, heat_gradient, is_dashed, run_color};
 use super::dataset_view::DatasetView;
+use super::gallery::SampleView;
 use super::known_classes::KnownClassesView;
 use super::provenance::StageView;
 use crate::metrics::metric::METRICS;
@@ -35,11 +36,44 @@ struct Page<'a> {
     benchmarks: Vec<Table>,
     /// Labels of the metrics, and what they mean.
     metrics: Vec<(&'a str, &'a str)>,
-    /// Names and colors of the known classes.
-    classes: Vec<(&'a str, String)>,
+    /// Names and colors of the classes that pictures show, one legend for each class set.
+    legends: Vec<Legend>,
     /// Color bar of the entropy as a CSS gradient.
     heat: String,
     provenance: Vec<StageView>,
+}
+
+/// The classes of a class set with their colors.
+#[derive(Clone, Debug, Serialize)]
+struct Legend {
+    /// Name of the class set.
+    name: String,
+    /// Name and color of each class.
+    classes: Vec<(String, String)>,
+}
+
+impl Legend {
+    fn of(set: &ClassSet) -> Self {
+        let classes = set.classes.iter();
+        Self {
+            name: set.name.clone(),
+            classes: classes
+                .map(|class| (class.name.clone(), css(class.color.0)))
+                .collect(),
+        }
+    }
+}
+
+/// The class sets of all predictions in the galleries, each once.
+fn legends(datasets: &[DatasetView]) -> Vec<Legend> {
+    let samples = datasets.iter().flat_map(|d| &d.samples);
+    let mut sets: Vec<&ClassSet> = Vec::new();
+    for set in samples.flat_map(SampleView::classes) {
+        if !sets.iter().any(|other| other.classes == set.classes) {
+            sets.push(set);
+        }
+    }
+    sets.into_iter().map(Legend::of).collect()
 }
 
 /// A run in the legend of the page.
@@ -69,7 +103,7 @@ pub(super) fn render(
     let template = environment.get_template("report.html")?;
     let mut rows = results.datasets.iter().flat_map(|d| &d.rows);
     let known = known.into_iter().map(KnownClassesView::inlined);
-    let classes = (0..NUM_CLASSES).map(|c| (CLASS_NAMES[c], css(CLASS_COLORS[c])));
+    let legends = legends(&datasets);
     let page = Page {
         title,
         style: STYLE,
@@ -83,7 +117,7 @@ pub(super) fn render(
         known: known.collect(),
         benchmarks: benchmark_tables(results),
         metrics: METRICS.iter().map(|d| (d.label, d.meaning)).collect(),
-        classes: classes.collect(),
+        legends,
         heat: heat_gradient(),
         provenance,
     };

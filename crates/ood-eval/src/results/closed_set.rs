@@ -1,10 +1,10 @@
 //! Results on the known classes.
 
-use artifacts::labels::{CLASS_NAMES, NUM_CLASSES};
+use artifacts::classes::Color;
 use measures::calibration::Calibration;
-use measures::confusion::Confusion;
 use serde::{Deserialize, Serialize};
 
+use crate::read::known_classes::KnownClasses;
 use crate::read::runs::Run;
 
 /// Metrics of the known classes of one run on one data set.
@@ -15,6 +15,9 @@ pub struct ClosedSetResults {
     pub dataset: String,
     /// Name of the run.
     pub run: String,
+    /// Name of the class set; empty in files of earlier versions, which know Cityscapes alone.
+    #[serde(default)]
+    pub class_set: String,
     /// Share of pixels whose class is right, in [0, 1].
     pub pixel_accuracy: Option<f64>,
     /// Mean `IoU` of the classes that have true pixels, in [0, 1].
@@ -33,6 +36,9 @@ pub struct ClosedSetResults {
 pub struct ClassResults {
     /// Name of the class.
     pub class: String,
+    /// Its display color; files of earlier versions lack it.
+    #[serde(default)]
+    pub color: Option<Color>,
     /// Intersection over union, in [0, 1]; `null` if the class occurs neither in the truth nor in the prediction.
     pub iou: Option<f64>,
     /// Pixels of the class in the truth.
@@ -43,14 +49,8 @@ pub struct ClassResults {
 pub(super) fn closed_set_results(runs: &[Run]) -> Vec<ClosedSetResults> {
     let mut all = Vec::new();
     for run in runs {
-        for (dataset, confusion) in &run.closed_set {
-            let calibration = run.calibration.get(dataset);
-            all.push(ClosedSetResults::of(
-                dataset,
-                &run.name,
-                confusion,
-                calibration,
-            ));
+        for (dataset, known) in &run.closed_set {
+            all.push(ClosedSetResults::of(dataset, &run.name, known));
         }
     }
     // stable: runs stay in their order
@@ -58,33 +58,32 @@ pub(super) fn closed_set_results(runs: &[Run]) -> Vec<ClosedSetResults> {
     all
 }
 
-impl ClassResults {
-    fn of(class: usize, confusion: &Confusion) -> Self {
-        Self {
-            class: CLASS_NAMES[class].to_owned(),
-            iou: confusion.iou(class),
-            n_true: confusion.true_pixels(class),
-        }
-    }
-}
-
 impl ClosedSetResults {
-    fn of(
-        dataset: &str,
-        run: &str,
-        confusion: &Confusion,
-        calibration: Option<&Calibration>,
-    ) -> Self {
+    fn of(dataset: &str, run: &str, known: &KnownClasses) -> Self {
+        let confusion = &known.confusion;
+        let classes = known.classes.classes.iter().enumerate();
         Self {
             dataset: dataset.to_owned(),
             run: run.to_owned(),
+            class_set: known.classes.name.clone(),
             pixel_accuracy: confusion.pixel_accuracy(),
             mean_iou: confusion.mean_iou(),
             mean_iou_with_absent: confusion.mean_iou_with_absent(),
-            calibration_error: calibration.and_then(Calibration::error),
-            classes: (0..NUM_CLASSES)
-                .map(|class| ClassResults::of(class, confusion))
+            calibration_error: known.calibration.as_ref().and_then(Calibration::error),
+            classes: classes
+                .map(|(train_id, class)| ClassResults {
+                    class: class.name.clone(),
+                    color: Some(class.color),
+                    iou: confusion.iou(train_id),
+                    n_true: confusion.true_pixels(train_id),
+                })
                 .collect(),
         }
+    }
+
+    /// Whether the figures are of the same classes as those of `other`, so that they can be compared.
+    pub fn has_classes_of(&self, other: &Self) -> bool {
+        let (names, others) = (self.classes.iter(), other.classes.iter());
+        names.map(|c| &c.class).eq(others.map(|c| &c.class))
     }
 }

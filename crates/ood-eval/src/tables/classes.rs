@@ -1,19 +1,17 @@
 //! The table of known classes.
 
-use artifacts::labels::{CLASS_NAMES, NUM_CLASSES};
+use artifacts::classes::ClassSet;
 use measures::confusion::Confusion;
 
 use super::columns::{Column, build};
 use super::table::Table;
 use crate::metrics::metric::Better;
 
-/// `IoU` of every class, one column per confusion, in percent.
-pub fn class_table(confusions: &[(&str, &Confusion)]) -> Table {
+/// `IoU` of every class, one column per confusion of these classes, in percent.
+pub fn class_table(classes: &ClassSet, confusions: &[(&str, &Confusion)]) -> Table {
     let columns = confusions.iter().map(|(name, c)| column(name, c));
     let columns: Vec<_> = columns.collect();
-    let names = CLASS_NAMES
-        .into_iter()
-        .chain(["mean IoU", "pixel accuracy"]);
+    let names = classes.names().chain(["mean IoU", "pixel accuracy"]);
     let mut table = build("known classes", "class", names.map(str::to_owned), &columns);
     // other tables mark the best of a column, but here each run is a column
     for (row, cells) in table.rows.iter_mut().enumerate() {
@@ -28,7 +26,7 @@ pub fn class_table(confusions: &[(&str, &Confusion)]) -> Table {
 }
 
 fn column(name: &str, confusion: &Confusion) -> Column {
-    let ious = (0..NUM_CLASSES).map(|class| iou(confusion, class));
+    let ious = (0..confusion.num_classes()).map(|class| iou(confusion, class));
     let means = [confusion.mean_iou(), confusion.pixel_accuracy()];
     Column::share(name, Better::Higher, ious.chain(means).collect())
 }

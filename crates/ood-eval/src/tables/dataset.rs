@@ -41,18 +41,37 @@ fn scored_name(row: &RowResults) -> String {
     }
 }
 
-/// Metrics of the known classes beside the rows of `dataset`, if any run has them.
+/// Metrics of the known classes beside the rows of `dataset`, if any run has them: means over different classes are not comparable, so
+/// each class set has its own columns.
 fn closed_set_columns(results: &Results, dataset: &DatasetResults) -> Vec<Column> {
     let closed = |row: &RowResults| results.closed_set_of(&row.run, &dataset.dataset);
-    let values = |of: fn(&ClosedSetResults) -> Option<f64>| {
-        dataset.rows.iter().map(|r| of(closed(r)?)).collect()
-    };
-    let columns = [
-        Column::share("mIoU ↑", Better::Higher, values(|c| c.mean_iou)),
-        Column::share("ECE ↓", Better::Lower, values(|c| c.calibration_error)),
-    ];
-    let has_any = |c: &Column| c.values.iter().any(Option::is_some);
-    columns.into_iter().filter(has_any).collect()
+    let mut sets: Vec<&ClosedSetResults> = Vec::new();
+    for results in dataset.rows.iter().filter_map(closed) {
+        if !sets.iter().any(|set| set.has_classes_of(results)) {
+            sets.push(results);
+        }
+    }
+    let mut columns = Vec::new();
+    for set in &sets {
+        let of_set = |r| closed(r).filter(|c| c.has_classes_of(set));
+        let values = |of: fn(&ClosedSetResults) -> Option<f64>| {
+            dataset.rows.iter().map(|r| of(of_set(r)?)).collect()
+        };
+        let title = |name: &str, sign: &str| match sets.len() {
+            1 => format!("{name} {sign}"),
+            _ => format!("{name} {} {sign}", set.class_set),
+        };
+        columns.extend([
+            Column::share(&title("mIoU", "↑"), Better::Higher, values(|c| c.mean_iou)),
+            Column::share(
+                &title("ECE", "↓"),
+                Better::Lower,
+                values(|c| c.calibration_error),
+            ),
+        ]);
+    }
+    columns.retain(|c| c.values.iter().any(Option::is_some));
+    columns
 }
 
 /// Bootstrap intervals of all metrics of each run's score and of segments; `None` if there are none.

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use artifacts::classes::ClassSet;
 use artifacts::index::{Index, Sample};
-use artifacts::labels::{CLASS_COLORS, EvalLabel, IGNORE, MaskKind};
+use artifacts::labels::{EvalLabel, IGNORE, MaskKind};
 use artifacts::mask::Mask;
 use image::RgbImage;
 use stage_testing::toy::{sample, stage_output};
@@ -24,7 +25,11 @@ pub(crate) fn write_labels(root: &Path) -> Result<()> {
                 .iter()
                 .map(|scene| write_sample(dir, &images, scene, kind))
                 .collect::<Result<_>>()?;
-            Index::new(dataset, "test", kind, &images, samples)?.write(dir)
+            let index = Index::new(dataset, "test", kind, &images, samples)?;
+            match kind {
+                MaskKind::TrainId => index.with_classes(ClassSet::cityscapes()?).write(dir),
+                _ => index.write(dir),
+            }
         })?;
     }
     Ok(())
@@ -32,7 +37,7 @@ pub(crate) fn write_labels(root: &Path) -> Result<()> {
 
 fn write_sample(dir: &Path, images: &Path, scene: &Scene, kind: MaskKind) -> Result<Sample> {
     let file = format!("{}.png", scene.id);
-    let picture = picture(scene);
+    let picture = picture(scene, &ClassSet::cityscapes()?);
     picture.save(images.join(&file))?;
     let path = PathBuf::from("masks").join(&file);
     mask(scene, kind).write(&dir.join(&path))?;
@@ -45,13 +50,14 @@ fn write_sample(dir: &Path, images: &Path, scene: &Scene, kind: MaskKind) -> Res
 }
 
 /// A picture that is twice as large as the masks, as when a data set is prepared with --size.
-fn picture(scene: &Scene) -> RgbImage {
+fn picture(scene: &Scene, classes: &ClassSet) -> RgbImage {
     RgbImage::from_fn(2 * WIDTH as u32, 2 * HEIGHT as u32, |x, y| {
         let (x, y) = (x as usize / 2, y as usize / 2);
         let base = if scene.objects.iter().any(|&o| inside(o, x, y)) {
             [200, 90, 40]
         } else {
-            CLASS_COLORS[usize::from(street(x, y))].map(|c| c / 2 + 60)
+            let color = classes.color(usize::from(street(x, y)));
+            color.unwrap_or_default().map(|c| c / 2 + 60)
         };
         image::Rgb(base.map(|c: u8| c.saturating_add((noise(x + y * WIDTH) * 24.0) as u8)))
     })

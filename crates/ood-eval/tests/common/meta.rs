@@ -3,13 +3,12 @@
 use std::path::Path;
 
 use anyhow::Result;
-use artifacts::labels::NUM_CLASSES;
 use artifacts::model_file::{Classifier, FORMAT_VERSION, Linear, Model, SegmentOrigin};
 use artifacts::tables::features::segment_features;
 use artifacts::tables::schema;
 
 use super::columns::Columns;
-use super::scenes::{PredictedSegment, noise, overlap, scenes};
+use super::scenes::{CLASSES, PredictedSegment, noise, overlap, scenes};
 
 /// Writes decisions for all segments and a linear model into `dir`, an output of `meta-clf`.
 pub(crate) fn write_meta(dir: &Path, predicted: &[Vec<PredictedSegment>]) -> Result<()> {
@@ -30,11 +29,12 @@ pub(crate) fn write_meta(dir: &Path, predicted: &[Vec<PredictedSegment>]) -> Res
 }
 
 fn model() -> Model {
-    let features = segment_features(NUM_CLASSES).into_iter().map(|f| f.name);
+    let features = segment_features(CLASSES).into_iter().map(|f| f.name);
     let features: Vec<_> = features.collect();
     let coefficients = (0..features.len()).map(|i| f64::from(noise(i)) * 2.0 - 1.0);
     Model {
         format_version: FORMAT_VERSION,
+        classes: ClassSet::implied(CLASSES).ok(),
         mean: vec![0.0; features.len()],
         std: vec![1.0; features.len()],
         classifier: Classifier::Linear(Linear {

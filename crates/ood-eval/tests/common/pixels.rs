@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
-use artifacts::labels::NUM_CLASSES;
 use artifacts::score::Score;
 use artifacts::tables::{schema, write_table};
 use measures::pixel_counts::{BinCount, max_score, mean_score};
@@ -13,7 +12,7 @@ use measures::score_bins::{BINS_PER_COARSE_BIN, bin_of};
 use polars::prelude::{Column, DataFrame, Series};
 
 use super::columns::Columns;
-use super::scenes::{HEIGHT, PredictedSegment, Scene, WIDTH, inside, logits, scenes};
+use super::scenes::{CLASSES, HEIGHT, PredictedSegment, Scene, WIDTH, inside, logits, scenes};
 
 /// Numbers of known and of unknown pixels by score and bin.
 type Bins = BTreeMap<(Score, u32), [u64; 2]>;
@@ -22,8 +21,8 @@ type Bins = BTreeMap<(Score, u32), [u64; 2]>;
 fn bins_of(scene: &Scene, predicted: &[PredictedSegment]) -> Result<Bins> {
     let mut counts = Bins::new();
     let logits = logits(scene, predicted)?;
-    let (mut reader, mut values) = (logits.row_reader(), vec![0.0; NUM_CLASSES * WIDTH]);
-    let mut row = PixelRow::new(NUM_CLASSES, WIDTH);
+    let (mut reader, mut values) = (logits.row_reader(), vec![0.0; CLASSES * WIDTH]);
+    let mut row = PixelRow::new(CLASSES, WIDTH);
     for y in 0..HEIGHT - 6 {
         reader.read(y, &mut values);
         row.fill_from_logits(&values);

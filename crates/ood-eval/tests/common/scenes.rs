@@ -1,13 +1,16 @@
 //! The scenes of the toy world, and the segments that its runs predict.
 
 use anyhow::Result;
-use artifacts::labels::NUM_CLASSES;
+use artifacts::classes::ClassSet;
 use artifacts::logits::{Logits, LogitsInfo};
 
 /// Number of columns of every mask.
 pub(crate) const WIDTH: usize = 192;
 /// Number of rows of every mask.
 pub(crate) const HEIGHT: usize = 96;
+
+/// Number of classes, those of Cityscapes.
+pub(crate) const CLASSES: usize = 19;
 
 /// Left, top, width, height.
 pub(crate) type Rect = (usize, usize, usize, usize);
@@ -112,7 +115,7 @@ pub(crate) fn noise(seed: usize) -> f32 {
 
 /// Logits of a scene: uncertain where a segment is predicted, and a little uncertain at objects that are not.
 pub(crate) fn logits(scene: &Scene, predicted: &[PredictedSegment]) -> Result<Logits> {
-    let mut values = vec![0.0; NUM_CLASSES * WIDTH * HEIGHT];
+    let mut values = vec![0.0; CLASSES * WIDTH * HEIGHT];
     for at in 0..WIDTH * HEIGHT {
         let (x, y) = (at % WIDTH, at / WIDTH);
         let uncertain = predicted.iter().any(|f| inside(f.rect, x, y));
@@ -122,7 +125,7 @@ pub(crate) fn logits(scene: &Scene, predicted: &[PredictedSegment]) -> Result<Lo
             (false, true) => 3.5,
             _ => 7.0,
         };
-        for class in 0..NUM_CLASSES {
+        for class in 0..CLASSES {
             values[class * WIDTH * HEIGHT + at] = 2.0 * noise(class * 31 + at);
         }
         values[usize::from(street(x, y)) * WIDTH * HEIGHT + at] += sure + 2.0 * noise(at + 7);
@@ -133,7 +136,7 @@ pub(crate) fn logits(scene: &Scene, predicted: &[PredictedSegment]) -> Result<Lo
         output_height: HEIGHT,
         output_width: WIDTH,
         align_corners: false,
-        num_classes: NUM_CLASSES,
+        classes: ClassSet::cityscapes()?,
     };
-    Logits::new(info, [NUM_CLASSES, HEIGHT, WIDTH], values)
+    Logits::new(info, [CLASSES, HEIGHT, WIDTH], values)
 }

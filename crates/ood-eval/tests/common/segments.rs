@@ -4,12 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
-use artifacts::labels::NUM_CLASSES;
 use artifacts::mask::ComponentMap;
 use artifacts::tables::schema;
 
 use super::columns::Columns;
-use super::scenes::{HEIGHT, PredictedSegment, Scene, WIDTH, area, inside, overlap, scenes};
+use super::scenes::{
+    CLASSES, HEIGHT, PredictedSegment, Scene, WIDTH, area, inside, overlap, scenes,
+};
 
 /// Writes the tables of all scenes into `dir`, an output of `segment-metrics`.
 pub(crate) fn write_segments(dir: &Path, predicted: &[Vec<PredictedSegment>]) -> Result<()> {
@@ -28,7 +29,7 @@ pub(crate) fn write_segments(dir: &Path, predicted: &[Vec<PredictedSegment>]) ->
         let path = dir.join(format!("components/{}.png", scene.id));
         component_map(predicted).write(&path)?;
     }
-    segments.write(dir, &schema::segments(NUM_CLASSES))?;
+    segments.write(dir, &schema::segments(CLASSES))?;
     objects.write(dir, &schema::objects())?;
     overlaps.write(dir, &schema::overlaps())?;
     samples.write(dir, &schema::samples())

@@ -1,7 +1,7 @@
 //! The largest coefficients of a linear meta classifier, as bars.
 
 use anyhow::Result;
-use artifacts::labels::CLASS_NAMES;
+use artifacts::classes::ClassSet;
 
 use crate::report::chart::Chart;
 use crate::report::colors::{BLUE, VERMILLION};
@@ -17,7 +17,7 @@ pub(super) fn chart(member: &Member<'_>) -> Result<Option<Chart>> {
         return Ok(None);
     };
     let shown = || model.coefficients.iter().take(SHOWN);
-    let names: Vec<String> = shown().map(|c| with_class(&c.0)).collect();
+    let names: Vec<String> = shown().map(|c| with_class(&c.0, &member.classes)).collect();
     let panel = Panel {
         title: "coefficient",
         bars: shown().map(|c| bar(c.1)).collect(),
@@ -44,10 +44,10 @@ fn bar(value: f64) -> Bar {
 }
 
 /// The name of a segment metric. If the metric belongs to a class, the name of the class follows.
-fn with_class(metric: &str) -> String {
+fn with_class(metric: &str, classes: &ClassSet) -> String {
     let mut prefixes = ["class_prob_", "neighbor_class_"].into_iter();
     let number = prefixes.find_map(|prefix| metric.strip_prefix(prefix)?.parse::<usize>().ok());
-    match number.and_then(|n| CLASS_NAMES.get(n)) {
+    match number.and_then(|n| classes.names().nth(n)) {
         Some(class) => format!("{metric} ({class})"),
         None => metric.to_owned(),
     }

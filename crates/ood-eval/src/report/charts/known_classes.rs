@@ -1,10 +1,10 @@
 //! Confusion matrix and reliability diagram of the known classes.
 
 use anyhow::Result;
-use artifacts::labels::{CLASS_NAMES, NUM_CLASSES};
 use measures::calibration::Calibration;
 use measures::confusion::Confusion;
 
+use crate::read::known_classes::KnownClasses;
 use crate::read::runs::Run;
 use crate::report::chart::Chart;
 use crate::report::colors::run_color;
@@ -17,19 +17,19 @@ use crate::report::text::{percent, slug};
 pub(crate) fn confusion(
     dataset: &str,
     (index, run): (usize, &Run),
-    confusion: &Confusion,
+    known: &KnownClasses,
 ) -> Result<Chart> {
     let titles = Titles {
         rows: "true class",
         columns: "predicted class",
     };
-    let names = &CLASS_NAMES[..NUM_CLASSES];
+    let names: Vec<&str> = known.classes.names().collect();
     Ok(Chart {
         file: file(dataset, "confusion", (index, run)),
         title: format!("Confusion of known classes, {}", run.name),
         caption: "Each row shows which classes are predicted for the pixels of one true class, in percent of the row. Correct predictions are on the diagonal. The row of a class that does not occur in the ground truth is empty.".into(),
-        svg: matrix::draw(names, &titles, |truth, predicted| {
-            share_of_row(confusion, truth, predicted)
+        svg: matrix::draw(&names, &titles, |truth, predicted| {
+            share_of_row(&known.confusion, truth, predicted)
         })?,
     })
 }

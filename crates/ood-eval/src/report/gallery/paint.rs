@@ -1,17 +1,18 @@
 //! The pictures of a sample: colors over its photo, at the size of the gallery. All arrays are `[height, width]`, row-major.
 
 use anyhow::{Context, Result};
-use artifacts::labels::{CLASS_COLORS, EvalLabel, IGNORE};
+use artifacts::classes::ClassSet;
+use artifacts::labels::{EvalLabel, IGNORE};
 use image::RgbImage;
 
 use super::resize::PictureSize;
 use crate::report::colors::{KEPT, REJECTED, VERMILLION, blend, heat};
 
 /// The photo under the colors of the predicted classes.
-pub(super) fn prediction(photo: &RgbImage, class: &[u8]) -> RgbImage {
+pub(super) fn prediction(photo: &RgbImage, class: &[u8], classes: &ClassSet) -> RgbImage {
     paint(photo, |at, pixel| {
-        let color = CLASS_COLORS.get(usize::from(class[at]));
-        blend(pixel, *color.unwrap_or(&[0; 3]), 0.65)
+        let color = classes.color(usize::from(class[at]));
+        blend(pixel, color.unwrap_or([0; 3]), 0.65)
     })
 }
 

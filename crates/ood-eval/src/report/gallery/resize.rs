@@ -50,8 +50,8 @@ pub(super) fn resize_photo(photo: &RgbImage, size: PictureSize) -> RgbImage {
 pub(super) fn sample_logits(logits: &Logits, size: PictureSize) -> (Vec<u8>, Vec<f32>) {
     let (width, height) = (logits.info.output_width, logits.info.output_height);
     let mut reader = logits.row_reader();
-    let mut values = vec![0.0; logits.info.num_classes * width];
-    let mut row = PixelRow::new(logits.info.num_classes, width);
+    let mut values = vec![0.0; logits.info.num_classes() * width];
+    let mut row = PixelRow::new(logits.info.num_classes(), width);
     let (mut class, mut entropy) = (Vec::new(), Vec::new());
     for y in 0..size.height {
         reader.read(nearest(y, height, size.height), &mut values);

@@ -1,8 +1,9 @@
 //! One sample of the gallery: its photo and ground truth, and what each run makes of it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+use artifacts::classes::ClassSet;
 use artifacts::index::{Index, Sample};
 use artifacts::labels::MaskKind;
 use artifacts::logits::Logits;
@@ -27,6 +28,13 @@ pub(crate) struct SampleView {
     runs: Vec<SampleRunView>,
 }
 
+impl SampleView {
+    /// The classes that the predictions show, of each run that has predictions.
+    pub(crate) fn classes(&self) -> impl Iterator<Item = &ClassSet> {
+        self.runs.iter().filter_map(|run| run.classes.as_ref())
+    }
+}
+
 /// One run on one sample.
 #[derive(Clone, Debug, Serialize)]
 struct SampleRunView {
@@ -36,6 +44,9 @@ struct SampleRunView {
     false_positives: u64,
     false_negatives: u64,
     n_objects: u64,
+    /// The classes of the prediction, if there are logits.
+    #[serde(skip)]
+    classes: Option<ClassSet>,
     /// Prediction and entropy, if there are logits, and segments.
     pictures: Vec<Picture>,
 }
@@ -153,10 +164,13 @@ impl<'a> Samples<'a> {
         let Some(errors) = member.errors(&scene.sample.sample_id) else {
             return Ok(None);
         };
-        let mut pictures = Vec::new();
+        let (mut pictures, mut classes) = (Vec::new(), None);
         let logits = RunFolder::Logits.dataset(&member.run.path, self.dataset);
         if logits.is_dir() {
+            let size = (scene.mask.width, scene.mask.height);
+            let logits = Logits::read_sample(&logits, &scene.sample.sample_id, Some(size))?;
             pictures.extend(self.logit_pictures(member, scene, &logits)?);
+            classes = Some(logits.info.classes);
         }
         pictures.push(self.segment_picture(member, scene)?);
         Ok(Some(SampleRunView {
@@ -166,25 +180,24 @@ impl<'a> Samples<'a> {
             false_positives: errors.false_positives,
             false_negatives: errors.false_negatives,
             n_objects: errors.n_objects,
+            classes,
             pictures,
         }))
     }
 
-    /// Predicted classes and entropy, from the folder `logits`.
+    /// Predicted classes and entropy.
     fn logit_pictures(
         &self,
         member: &Member<'_>,
         scene: &Scene<'_>,
-        logits: &Path,
+        logits: &Logits,
     ) -> Result<[Picture; 2]> {
         let (id, name) = (&scene.sample.sample_id, &member.run.name);
         let size = PictureSize::of(&scene.photo);
-        let mask_size = (scene.mask.width, scene.mask.height);
-        let logits = Logits::read_sample(logits, id, Some(mask_size))?;
-        let (class, entropy) = sample_logits(&logits, size);
+        let (class, entropy) = sample_logits(logits, size);
         Ok([
             Picture::write(
-                &paint::prediction(&scene.photo, &class),
+                &paint::prediction(&scene.photo, &class, &logits.info.classes),
                 &self.run_path(id, "prediction", member),
                 "prediction",
                 format!("classes that {name} predicts in {id}"),
