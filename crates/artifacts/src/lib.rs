@@ -21,15 +21,18 @@ mod logits_layout;
 pub mod look;
 pub mod manifest;
 pub mod mask;
+#[cfg(feature = "tables")]
 pub mod model_file;
 pub mod picture;
 pub mod reuse;
 pub mod run_dir;
 pub mod score;
+pub mod score_map;
 pub mod shard;
 pub mod stage_dir;
 #[cfg(feature = "tables")]
 pub mod tables;
 pub mod tensor_file;
+pub mod toml_file;
 pub mod track;
 mod vectorized;

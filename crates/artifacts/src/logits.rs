@@ -41,7 +41,8 @@ use safetensors::tensor::{Dtype, SafeTensors};
 
 use crate::atomic::write_atomic;
 use crate::classes::ClassSet;
-use crate::logits_layout::{check_not_probabilities, check_order};
+use crate::logits_layout::check_not_probabilities;
+pub use crate::logits_layout::check_order;
 use crate::picture::MAX_PIXELS;
 use crate::tensor_file::{Entry, write_header};
 use crate::vectorized;
@@ -178,7 +179,7 @@ impl Logits {
             "{channels} channels do not hold {} classes",
             info.num_classes()
         );
-        check_output_size(&info, height, width)?;
+        check_output_size((info.output_height, info.output_width), (height, width))?;
         if let Some((at, value)) = values.first_not_finite() {
             anyhow::bail!(
                 "logit of channel {}, row {}, column {} of {} is {value}: the network diverged, or its values exceed f16 (use f32)",
@@ -251,7 +252,7 @@ impl Logits {
         let version = text(metadata, "format_version")?;
         let classes = match version {
             FORMAT_VERSION => described_classes(metadata)?,
-            WITHOUT_CLASSES => implied_classes(number(metadata, "num_classes")?)?,
+            WITHOUT_CLASSES => ClassSet::implied(number(metadata, "num_classes")?)?,
             _ => anyhow::bail!("format version {version} is not {FORMAT_VERSION}"),
         };
         let info = LogitsInfo {
@@ -403,19 +404,12 @@ fn described_classes(metadata: &Metadata) -> Result<ClassSet> {
     Ok(classes)
 }
 
-/// The class set of files that name a number only: 19 classes are those of Cityscapes.
-fn implied_classes(num_classes: usize) -> Result<ClassSet> {
-    let cityscapes = ClassSet::cityscapes()?;
-    match num_classes == cityscapes.len() {
-        true => Ok(cityscapes),
-        false => ClassSet::unnamed(num_classes),
-    }
-}
-
 /// Refuses output sizes that no image has, and those that have nothing to do with the stored values: whoever reads the file
 /// would reserve memory for them.
-fn check_output_size(info: &LogitsInfo, height: usize, width: usize) -> Result<()> {
-    let (rows, columns) = (info.output_height, info.output_width);
+pub(crate) fn check_output_size(
+    (rows, columns): (usize, usize),
+    (height, width): (usize, usize),
+) -> Result<()> {
     let sides = [(rows, height), (columns, width)];
     let is_size = sides
         .iter()

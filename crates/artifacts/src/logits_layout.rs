@@ -8,11 +8,10 @@ use anyhow::{Result, ensure};
 ///
 /// A network makes an image smaller by the same factor in both directions, but for rounding. So the quotient of the two factors
 /// tells orders apart, unless the sides are equal.
-pub(crate) fn check_order(
-    shape: [usize; 3],
-    num_classes: usize,
-    output: (usize, usize),
-) -> Result<()> {
+///
+/// # Errors
+/// Returns an error that names the order which the sides fit.
+pub fn check_order(shape: [usize; 3], num_classes: usize, output: (usize, usize)) -> Result<()> {
     /// Quotients that rounding and cropping can give.
     const FITS: f64 = 1.25;
     /// Quotients that no network has whose images are not distorted.

@@ -61,6 +61,22 @@ pub fn read(folder: &Path, outputs: &[&Path]) -> Result<Folder> {
     })
 }
 
+/// What stands for some `files` of a folder, relative to it, in a manifest: the hash of their list with sizes and times.
+///
+/// # Errors
+/// Returns an error if the path of the folder cannot be made absolute.
+pub fn listing(folder: &Path, files: &[&Path]) -> Result<Input> {
+    let mut listing = format!("{}\n", std::path::absolute(folder)?.display());
+    for file in files {
+        listing.push_str(&line(folder, file, None));
+    }
+    Ok(Input {
+        path: folder.to_owned(),
+        bytes: listing.len() as u64,
+        blake3: blake3::hash(listing.as_bytes()).to_hex().to_string(),
+    })
+}
+
 /// Files relative to the folder by their sample ids.
 fn with_ids(files: Vec<PathBuf>) -> Result<BTreeMap<String, PathBuf>> {
     let mut short: BTreeMap<String, usize> = BTreeMap::new();
