@@ -243,11 +243,6 @@ impl StageDir {
         &self.output
     }
 
-    /// The manifest of the result that is being replaced, whose files are still whole in [`output`](Self::output).
-    pub fn earlier(&self) -> Option<&Manifest> {
-        self.earlier.as_ref()
-    }
-
     /// The earlier result, if nothing but [`Request::listings`] changed since (or files of it are gone): what was made of items
     /// that are still the same can be taken over. `None` if everything is to be made again, with `--force`.
     pub fn grown_from(&self) -> Option<&Manifest> {
