@@ -66,7 +66,7 @@ impl Learner {
         Ok(Self {
             model,
             options: args.network.clone(),
-            objective: Objective::new(&args.objective, checkpoint.channels)?,
+            objective: Objective::new(&args.objective, checkpoint.channels())?,
             teacher,
             batches_per_step: args.schedule.accumulate,
             state: TrainingState {

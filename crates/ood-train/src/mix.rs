@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use anyhow::{Context, Result, bail};
+use artifacts::classes::ClassSet;
 use artifacts::labels::MaskKind;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -78,6 +79,14 @@ impl Mix {
             augmentation: augmentation.clone(),
             seed,
         })
+    }
+
+    /// The classes of the in-distribution images.
+    ///
+    /// # Errors
+    /// Returns an error if their masks hold no train ids.
+    pub(crate) fn classes(&self) -> Result<&ClassSet> {
+        self.known.classes()
     }
 
     /// Side of the crops in pixels.

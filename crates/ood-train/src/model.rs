@@ -1,11 +1,12 @@
 //! The network that is trained, with the weights that it starts from.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use artifacts::labels::NUM_CLASSES;
+use artifacts::classes::{ChannelTable, ClassSet};
 use candle_core::{Device, Tensor};
-use seg_model::checkpoint::Checkpoint;
+use seg_model::checkpoint::{Checkpoint, ReadOptions};
 use seg_model::layers::Mode;
 use seg_model::nets::{Network, SegNet};
 use seg_model::params::Params;
@@ -56,23 +57,18 @@ impl Model {
 }
 
 impl InitialModel {
-    /// Reads the weights of `--init`, or initializes a network from the seed, and builds the network.
+    /// Reads the weights of `--init`, or initializes a network for `classes` from the seed, and builds the network.
     ///
     /// # Errors
-    /// Returns an error if the weights are unusable or not those of the network, it has fewer outputs than there are classes, or
+    /// Returns an error if the weights are unusable or not those of the network, they have other classes than `classes`, or
     /// `--train-only` matches none of its tensors.
-    pub(crate) fn open(options: &NetworkOptions, seed: u64) -> Result<Self> {
+    pub(crate) fn open(options: &NetworkOptions, classes: &ClassSet, seed: u64) -> Result<Self> {
         let device = options.device.open()?;
-        let (checkpoint, params) = initial_weights(options, seed, &device)?;
-        ensure!(
-            checkpoint.channels >= NUM_CLASSES,
-            "{} output channels do not hold {NUM_CLASSES} classes",
-            checkpoint.channels
-        );
+        let (checkpoint, params) = initial_weights(options, classes, seed, &device)?;
         params.train_only(options.train_only.clone());
         let network = checkpoint.network;
         let net = network
-            .build_trainable(checkpoint.channels, &params)
+            .build_trainable(checkpoint.channels(), &params)
             .with_context(|| cannot_build(options))?;
         ensure!(
             !params.trainable().is_empty(),
@@ -94,7 +90,7 @@ impl InitialModel {
         let network = self.checkpoint.network;
         let params = Params::from_tensors(&self.checkpoint.tensors, self.params.device())?;
         let net = network
-            .build_frozen(self.checkpoint.channels, &params)
+            .build_frozen(self.checkpoint.channels(), &params)
             .with_context(|| cannot_build(options))?;
         Ok(Model { network, net })
     }
@@ -104,27 +100,58 @@ impl InitialModel {
 /// them.
 fn initial_weights(
     options: &NetworkOptions,
+    classes: &ClassSet,
     seed: u64,
     device: &Device,
 ) -> Result<(Checkpoint, Params)> {
     if let Some(init) = &options.init {
-        let mut checkpoint = Checkpoint::read(init, options.network, NUM_CLASSES)?;
-        // the name without the folder: the same training gives the same bytes wherever its files are
-        let name = init.file_name().unwrap_or_default();
-        checkpoint.source = format!("ood-train from {}", name.display());
+        let checkpoint = read_init(init, options, classes, seed)?;
         let params = Params::from_tensors(&checkpoint.tensors, device)?;
         return Ok((checkpoint, params));
     }
     let network = options.network.context("--network is missing")?;
     let checkpoint = Checkpoint {
         network,
-        channels: options.channels,
-        num_classes: NUM_CLASSES,
+        table: ChannelTable::new(classes.clone(), classes.len(), None)?,
         normalization: network.default_normalization(),
         source: format!("ood-train from seed {seed}"),
         tensors: BTreeMap::new(),
     };
     Ok((checkpoint, Params::random(seed, device)))
+}
+
+/// The weights of `--init`, which must have the classes of the labels or get a new head for them.
+fn read_init(
+    init: &Path,
+    options: &NetworkOptions,
+    classes: &ClassSet,
+    seed: u64,
+) -> Result<Checkpoint> {
+    let new_head = options.reset_head.then(|| classes.clone());
+    let mut checkpoint = Checkpoint::read_as(
+        init,
+        &ReadOptions {
+            new_head,
+            seed,
+            ..options.channels.read_options(options.network)
+        },
+    )?;
+    let same = checkpoint.classes().ensure_same(classes);
+    same.with_context(|| {
+        format!(
+            "--init {} has the classes of {:?}, but --labels those of {:?}: pass --reset-head to keep its body and train a new head for the classes of the labels",
+            init.display(),
+            checkpoint.classes().name,
+            classes.name
+        )
+    })?;
+    // the name without the folder: the same training gives the same bytes wherever its files are
+    let name = init.file_name().unwrap_or_default();
+    checkpoint.source = format!("ood-train from {}", name.display());
+    if options.reset_head {
+        checkpoint.source += &format!(" with a new head from seed {seed}");
+    }
+    Ok(checkpoint)
 }
 
 /// What an error says before the reason why a network cannot be built.

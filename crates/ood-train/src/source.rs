@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
+use artifacts::classes::ClassSet;
 use artifacts::index::{Index, Sample};
 use artifacts::labels::MaskKind;
 use seg_model::resize::resize_bilinear;
@@ -71,6 +72,14 @@ impl Source {
     /// Folder of the index.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The class set whose positions the masks hold.
+    ///
+    /// # Errors
+    /// Returns an error if the masks hold no train ids.
+    pub(crate) fn classes(&self) -> Result<&ClassSet> {
+        self.index.classes()
     }
 
     /// Samples in the order of the index; at least one.

@@ -39,11 +39,12 @@ impl<'a> Training<'a> {
     /// # Errors
     /// Returns an error if an input is missing or damaged, or does not fit the arguments.
     pub(crate) fn prepare(args: &'a Args) -> Result<Self> {
-        let initial = InitialModel::open(&args.network, args.seed)?;
+        let mix = Mix::open(&args.data, &args.augmentation, args.seed)?;
+        let classes = mix.classes()?.clone();
+        let initial = InitialModel::open(&args.network, &classes, args.seed)?;
         let normalization = initial.checkpoint.normalization;
         let learner = Learner::new(args, initial)?;
         args.data.check_crop(learner.network().size_multiple())?;
-        let mix = Mix::open(&args.data, &args.augmentation, args.seed)?;
         ensure!(
             args.objective.ood_weight == 0.0 || mix.has_unknown(),
             "--ood-fraction {} of {} is less than one proxy image: there is nothing unknown to train on; pass a larger --ood-fraction, or --paste",
@@ -56,7 +57,7 @@ impl<'a> Training<'a> {
             normalization,
             length: Length::new(args, mix.epoch_len())?,
             mix,
-            validation: Validation::open(&args.validation, normalization)?,
+            validation: Validation::open(&args.validation, &classes, normalization)?,
         })
     }
 

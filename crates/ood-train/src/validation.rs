@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use artifacts::labels::{EvalLabel, IGNORE, MaskKind, NUM_CLASSES};
+use artifacts::classes::ClassSet;
+use artifacts::labels::{EvalLabel, IGNORE, MaskKind};
 use artifacts::score::Score;
 use candle_core::{Device, Tensor};
 use measures::confusion::Confusion;
@@ -25,24 +26,33 @@ pub(crate) struct Validation {
     known: Option<Source>,
     /// Unknown objects, with evaluation labels.
     unknown: Option<Source>,
+    /// Number of classes of the network, which are its first output channels.
+    num_classes: usize,
     normalization: Normalization,
 }
 
 impl Validation {
-    /// Opens the data sets of `--val` and `--val-ood`; `None` without either.
+    /// Opens the data sets of `--val` and `--val-ood` for a network with these classes; `None` without either.
     ///
     /// # Errors
-    /// Returns an error that names the flag if an index is missing, damaged or empty, or holds masks of another kind.
+    /// Returns an error that names the flag if an index is missing, damaged or empty, or holds masks of another kind or of other
+    /// classes.
     pub(crate) fn open(
         options: &ValidationOptions,
+        classes: &ClassSet,
         normalization: Normalization,
     ) -> Result<Option<Self>> {
         let known = open(options.val.as_deref(), MaskKind::TrainId, "--val")?;
         let unknown = open(options.val_ood.as_deref(), MaskKind::Eval, "--val-ood")?;
+        if let Some(known) = &known {
+            let same = known.classes()?.ensure_same(classes);
+            same.context("--val has other classes than --labels")?;
+        }
         let is_any = known.is_some() || unknown.is_some();
         Ok(is_any.then_some(Self {
             known,
             unknown,
+            num_classes: classes.len(),
             normalization,
         }))
     }
@@ -55,7 +65,7 @@ impl Validation {
         learner.with_final_weights(|| {
             let mut metrics = Metrics::default();
             if let Some(source) = &self.known {
-                let mut known = KnownClasses::new();
+                let mut known = KnownClasses::new(self.num_classes);
                 self.for_each_row(source, learner, |row, labels| {
                     known.add_row(row, labels);
                     Ok(())
@@ -100,18 +110,18 @@ impl Validation {
         let (width, height) = (padded.width() as usize, padded.height() as usize);
         let values = self.normalization.planar(&padded);
         let input = Tensor::from_vec(values, (1, 3, height, width), &Device::Cpu)?;
-        let logits = learner.predict(&input)?; // [1, C, height, width]
+        let logits = learner.predict(&input)?; // [1, channels, height, width]
         let logits = logits.flatten_all()?.to_vec1::<f32>()?;
         let mask = &labeled.mask;
-        let mut row = PixelRow::new(NUM_CLASSES, mask.width);
-        let mut row_logits = Vec::with_capacity(NUM_CLASSES * mask.width);
+        let mut row = PixelRow::new(self.num_classes, mask.width);
+        let mut row_logits = Vec::with_capacity(self.num_classes * mask.width);
         for (y, labels) in mask.labels.chunks_exact(mask.width).enumerate() {
             row_logits.clear();
             // without channels that are not classes, and without the padding
-            for plane in logits.chunks_exact(height * width).take(NUM_CLASSES) {
+            for plane in logits.chunks_exact(height * width).take(self.num_classes) {
                 row_logits.extend_from_slice(&plane[y * width..][..mask.width]);
             }
-            row.fill_from_logits(&row_logits); // [NUM_CLASSES, mask.width]
+            row.fill_from_logits(&row_logits); // [C, mask.width]
             visit(&row, labels)?;
         }
         Ok(())
@@ -130,9 +140,9 @@ struct KnownClasses {
 }
 
 impl KnownClasses {
-    fn new() -> Self {
+    fn new(num_classes: usize) -> Self {
         Self {
-            confusion: Confusion::new(NUM_CLASSES),
+            confusion: Confusion::new(num_classes),
             entropy: Mean::default(),
         }
     }

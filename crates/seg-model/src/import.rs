@@ -5,12 +5,13 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use artifacts::labels::NUM_CLASSES;
 use artifacts::manifest::Input;
 use stage_cli::print_result;
 
+use crate::channel_flags::ChannelFlags;
 use crate::checkpoint::{Checkpoint, Read, ReadOptions, WeightsFile};
 use crate::input::Normalization;
+use crate::inspect::channel_lines;
 use crate::nets::Network;
 
 /// Arguments of `seg-model import`.
@@ -29,10 +30,9 @@ pub struct Args {
     /// for example ema or model.student.
     #[arg(long, value_name = "NAME")]
     pub key: Option<String>,
-    /// How many of the output channels, counted from the first, are classes (default: as the file says, else 19 if there are
-    /// 19). With --reset-head: number of channels of the new head (default: 19).
-    #[arg(long, visible_alias = "classes", value_name = "N")]
-    pub num_classes: Option<usize>,
+    /// What the output channels are.
+    #[command(flatten)]
+    pub channels: ChannelFlags,
     /// Mean of red, green and blue in [0, 1], which is subtracted from images (default: as the file says, else that of the
     /// network's published weights).
     #[arg(
@@ -52,8 +52,13 @@ pub struct Args {
     /// Ignore tensors that the network does not have, instead of refusing the file.
     #[arg(long)]
     pub allow_unexpected: bool,
-    /// Initialize the last layers anew, for training with other classes.
-    #[arg(long)]
+    /// Initialize the last layers anew, with one channel for each of --classes, for training with them.
+    #[arg(
+        long,
+        visible_alias = "new-head",
+        requires = "classes",
+        conflicts_with = "void"
+    )]
     pub reset_head: bool,
     /// Seed of tensors that are initialized.
     #[arg(long, default_value_t = 0)]
@@ -62,15 +67,14 @@ pub struct Args {
 
 impl Args {
     fn read_options(&self) -> ReadOptions {
-        let new_head = self.num_classes.unwrap_or(NUM_CLASSES);
+        let new_head = self.channels.classes.clone();
         ReadOptions {
-            network: self.network,
-            num_classes: self.num_classes,
             key: self.key.clone(),
             allow_missing: self.allow_missing,
             allow_unexpected: self.allow_unexpected,
-            new_head: self.reset_head.then_some(new_head),
+            new_head: new_head.filter(|_| self.reset_head),
             seed: self.seed,
+            ..self.channels.read_options(self.network)
         }
     }
 
@@ -94,14 +98,6 @@ pub fn run(args: &Args, force: bool) -> Result<()> {
     let checkpoint = &mut read.checkpoint;
     if let Some(normalization) = args.normalization()? {
         checkpoint.normalization = normalization;
-    }
-    if let Some(asked) = args.num_classes {
-        ensure!(
-            asked == checkpoint.num_classes,
-            "{} has {} classes, not {asked}: pass --reset-head for a new head",
-            args.file.display(),
-            checkpoint.num_classes
-        );
     }
     let source = source(args, &read)?;
     let checkpoint = &mut read.checkpoint;
@@ -189,9 +185,12 @@ fn report(args: &Args, read: &Read) {
         args.output.display(),
         checkpoint.network.name(),
         checkpoint.tensors.len(),
-        checkpoint.num_classes,
-        checkpoint.channels
+        checkpoint.classes().len(),
+        checkpoint.channels()
     ));
+    channel_lines(&checkpoint.table)
+        .into_iter()
+        .for_each(print_result);
 }
 
 fn normalization(mean: &[f32], std: &[f32]) -> Result<Normalization> {

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use artifacts::classes::{Channel, ChannelTable, OtherChannel};
 use stage_cli::print_result;
 
+use crate::channel_flags::ChannelFlags;
 use crate::checkpoint::WeightsFile;
 
 /// Arguments of `seg-model inspect`.
@@ -16,9 +18,15 @@ pub struct Args {
     /// Which weights to list of a checkpoint that holds several, as for import.
     #[arg(long, value_name = "NAME")]
     pub key: Option<String>,
+    /// What the output channels are.
+    #[command(flatten)]
+    pub channels: ChannelFlags,
 }
 
-/// Prints the format and the metadata, then name, type, shape and size of each tensor, then the totals.
+/// Metadata that are shown as the table of the channels.
+const SHOWN_AS_TABLE: [&str; 2] = ["classes", "channels"];
+
+/// Prints the format, the metadata and what the output channels are, then name, type, shape and size of each tensor, then the totals.
 ///
 /// # Errors
 /// Returns an error if the file is absent, damaged or of an unknown format.
@@ -32,7 +40,12 @@ pub fn run(args: &Args) -> Result<()> {
         print_result(format!("other key: {key}"));
     }
     for (key, value) in &file.metadata {
-        print_result(format!("{key}: {value}"));
+        if !SHOWN_AS_TABLE.contains(&key.as_str()) {
+            print_result(format!("{key}: {value}"));
+        }
+    }
+    for line in said_channels(&file, &args.channels) {
+        print_result(line);
     }
     let (mut values, mut bytes) = (0, 0);
     for (name, tensor) in &file.tensors {
@@ -50,4 +63,35 @@ pub fn run(args: &Args) -> Result<()> {
         bytes as f64 / 1e6
     ));
     Ok(())
+}
+
+/// What the output channels of a file are, in its order, or why that is not known. A file for no network has none.
+fn said_channels(file: &WeightsFile, flags: &ChannelFlags) -> Vec<String> {
+    match file.channel_table(&flags.read_options(None)) {
+        Ok(Some(table)) => channel_lines(&table),
+        Ok(None) => Vec::new(),
+        Err(error) => vec![format!("channels: {error:#}")],
+    }
+}
+
+/// A line on the class set, and one with the name and the color of each channel.
+pub(crate) fn channel_lines(table: &ChannelTable) -> Vec<String> {
+    let (classes, channels) = (&table.classes, &table.channels);
+    let mut lines = vec![format!(
+        "channels: {}, with the {} classes of {}",
+        channels.len(),
+        classes.len(),
+        classes.name
+    )];
+    let meaning = |channel: &Channel| match channel {
+        Channel::Class(train_id) => match classes.classes.get(*train_id) {
+            Some(class) => format!("{} {}", class.name, String::from(class.color)),
+            None => format!("class {train_id}, which does not exist"),
+        },
+        Channel::Other(OtherChannel::Void) => "void".to_owned(),
+        Channel::Other(OtherChannel::Unused) => "unused".to_owned(),
+    };
+    let numbered = channels.iter().enumerate();
+    lines.extend(numbered.map(|(i, channel)| format!("channel {i}: {}", meaning(channel))));
+    lines
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use artifacts::labels::NUM_CLASSES;
+use artifacts::classes::{Channel, OtherChannel};
 use artifacts::logits::Logits;
 use artifacts::manifest::Manifest;
 use candle_core::{Device, Tensor};
@@ -21,7 +21,7 @@ use stage_testing::data::real;
 fn rows(logits: &Logits) -> Vec<Vec<f32>> {
     let mut reader = logits.row_reader();
     let row = |y| {
-        let mut row = vec![0.0; logits.info.num_classes * logits.info.output_width];
+        let mut row = vec![0.0; logits.info.num_classes() * logits.info.output_width];
         reader.read(y, &mut row);
         row
     };
@@ -40,7 +40,7 @@ fn every_sample_gets_logits_of_its_size() -> Result<()> {
         let size = (width as usize, height as usize);
         assert_eq!((logits.width, logits.height), size);
         assert_eq!((logits.info.output_width, logits.info.output_height), size);
-        assert_eq!((logits.channels, logits.info.num_classes), (19, 19));
+        assert_eq!((logits.channels, logits.info.num_classes()), (19, 19));
     }
     let manifest = Manifest::read(&toy.path("out"))?;
     assert_eq!(manifest.counts["samples"], 4);
@@ -144,7 +144,7 @@ fn weights_without_a_network_are_recognized() -> Result<()> {
     let toy = Toy::new()?;
     succeed(&mut toy.infer("named", &[]))?;
     // as PyTorch's data parallel training names tensors, with its counts of steps
-    let mut tensors: BTreeMap<_, _> = enet(NUM_CLASSES)?
+    let mut tensors: BTreeMap<_, _> = enet(19)?
         .tensors
         .into_iter()
         .map(|(name, tensor)| (format!("module.{name}"), tensor))
@@ -180,7 +180,7 @@ fn void_channels_are_stored_too() -> Result<()> {
     enet(20)?.write(&toy.path("void.safetensors"))?;
     succeed(&mut toy.infer_with("void.safetensors", "out", &["--limit", "1"]))?;
     let logits = Logits::read(&toy.logits("out", "a"))?;
-    assert_eq!((logits.channels, logits.info.num_classes), (20, 19));
+    assert_eq!((logits.channels, logits.info.num_classes()), (20, 19));
     Ok(())
 }
 
@@ -198,7 +198,7 @@ impl Toy {
     }
 
     fn imported(&self) -> Result<Checkpoint> {
-        Checkpoint::read(&self.path("imported.safetensors"), None, NUM_CLASSES)
+        Checkpoint::read(&self.path("imported.safetensors"), None)
     }
 }
 
@@ -210,11 +210,22 @@ fn an_imported_checkpoint_says_how_to_run_it() -> Result<()> {
     let mut tensors: BTreeMap<_, _> = own.iter().map(|(n, t)| (wrapped(n), t.clone())).collect();
     write_tensors(&toy.path("plain.safetensors"), &BTreeMap::new(), &tensors)?;
     let colors = ["--mean", "0.5,0.25,0", "--std", "1,2,0.5"];
-    let enet20 = [&["--network", "enet", "--classes", "19"], &colors[..]].concat();
+    let enet20 = [
+        &[
+            "--network",
+            "enet",
+            "--classes",
+            "cityscapes",
+            "--void",
+            "last",
+        ],
+        &colors[..],
+    ]
+    .concat();
     succeed(&mut toy.import("plain.safetensors", &enet20))?;
     let bytes = fs::read(toy.path("imported.safetensors"))?;
     let imported = toy.imported()?;
-    assert_eq!((imported.channels, imported.num_classes), (20, 19));
+    assert_eq!((imported.channels(), imported.classes().len()), (20, 19));
     assert_eq!(imported.normalization.mean, [0.5, 0.25, 0.0]);
     assert_eq!(imported.normalization.std, [1.0, 2.0, 0.5]);
     assert!(imported.source.starts_with("plain.safetensors, BLAKE3 "));
@@ -253,7 +264,16 @@ fn an_imported_checkpoint_says_how_to_run_it() -> Result<()> {
     );
     let zeros = toy.imported()?.tensors["initial_block.batch_norm.bias"].to_vec1::<f32>()?;
     assert_eq!(zeros, [0.0; 16]);
-    let bad = ["--classes", "19", "--mean", "0,0,0", "--std", "0,1,1"];
+    let bad = [
+        "--classes",
+        "cityscapes",
+        "--void",
+        "last",
+        "--mean",
+        "0,0,0",
+        "--std",
+        "0,1,1",
+    ];
     fail_quietly(
         toy.import("plain.safetensors", &bad).arg("-q"),
         &["--std positive"],
@@ -264,42 +284,165 @@ fn an_imported_checkpoint_says_how_to_run_it() -> Result<()> {
 #[test]
 fn channels_without_a_meaning_are_a_question() -> Result<()> {
     let toy = Toy::new()?;
-    for (channels, words) in [
+    for (channels, words, flags) in [
         (
             20,
-            [
-                "20 output channels",
-                "--num-classes 19 if the first 19",
-                "void",
-            ],
+            ["20 output channels", "cityscapes (19)", "--void first"],
+            &["--classes", "cityscapes", "--void", "last"][..],
         ),
         (
-            150,
+            66,
             [
-                "150 output channels",
-                "--num-classes 19 if the first 19",
-                "--num-classes 150",
+                "66 output channels",
+                "mapillary-vistas (65)",
+                "--void first",
             ],
+            &["--classes", "mapillary-vistas", "--void", "65"],
         ),
         (
             12,
-            [
-                "12 output channels",
-                "--num-classes 12",
-                "if each is a class",
-            ],
+            ["12 output channels", "camvid (11)", "--void first"],
+            &["--classes", "camvid", "--void", "last"],
         ),
     ] {
         let tensors = enet(channels)?.tensors;
         write_tensors(&toy.path("plain.safetensors"), &BTreeMap::new(), &tensors)?;
         fail_quietly(&mut toy.import("plain.safetensors", &["-q"]), &words)?;
         toy.check_fails_with("plain.safetensors", &[], &words)?;
-        let n = channels.min(NUM_CLASSES).to_string();
-        succeed(&mut toy.import("plain.safetensors", &["--num-classes", &n]))?;
-        assert_eq!(toy.imported()?.num_classes.to_string(), n);
-        succeed(&mut toy.infer_with("imported.safetensors", &n, &["--limit", "1"]))?;
+        let half = [&["-q"], &flags[..2]].concat();
+        fail_quietly(
+            &mut toy.import("plain.safetensors", &half),
+            &["--void first or --void last"],
+        )?;
+        toy.check_fails_with(
+            "plain.safetensors",
+            &flags[2..],
+            &["--void says", "pass --classes"],
+        )?;
+        let said = succeed(&mut toy.import("plain.safetensors", flags))?.stdout;
+        let last = format!("channel {}: void", channels - 1);
+        assert!(said.lines().any(|line| line == last), "{said}");
+        assert_eq!(toy.imported()?.classes().name, flags[1]);
+        succeed(&mut toy.infer_with("imported.safetensors", flags[1], &["--limit", "1"]))?;
         fs::remove_file(toy.path("imported.safetensors"))?;
     }
+    Ok(())
+}
+
+/// The number alone is enough where a single class set has it, and that is said.
+#[test]
+fn a_number_of_channels_that_one_class_set_has_is_that_set() -> Result<()> {
+    let toy = Toy::new()?;
+    for (channels, name) in [(150, "ade20k-150"), (11, "camvid"), (19, "cityscapes")] {
+        let tensors = enet(channels)?.tensors;
+        write_tensors(&toy.path("plain.safetensors"), &BTreeMap::new(), &tensors)?;
+        let said = succeed(&mut toy.import("plain.safetensors", &["--force"]))?;
+        let words = format!("taken as the {channels} classes of {name}");
+        assert!(said.stderr.contains(&words), "{}", said.stderr);
+        assert_eq!(toy.imported()?.classes().name, name);
+    }
+    Ok(())
+}
+
+/// The same network with void first, as some trainings have it, gives the same logits.
+#[test]
+fn void_first_gives_the_logits_of_void_last() -> Result<()> {
+    let toy = Toy::new()?;
+    let mut tensors = enet(20)?.tensors;
+    write_tensors(&toy.path("last.safetensors"), &BTreeMap::new(), &tensors)?;
+    let head = &tensors["transposed_conv.weight"]; // [16, 20, 3, 3]
+    let head = Tensor::cat(&[head.narrow(1, 19, 1)?, head.narrow(1, 0, 19)?], 1)?;
+    tensors.insert("transposed_conv.weight".into(), head);
+    write_tensors(&toy.path("first.safetensors"), &BTreeMap::new(), &tensors)?;
+    for void in ["first", "last"] {
+        let flags = ["--classes", "cityscapes", "--void", void, "--save-overlay"];
+        succeed(&mut toy.infer_with(&format!("{void}.safetensors"), void, &flags))?;
+    }
+    assert!(top_files(&toy.path("first"))? == top_files(&toy.path("last"))?);
+    // also through an import, which records the channels as classes, then void
+    let flags = ["--classes", "cityscapes", "--void", "first"];
+    succeed(&mut toy.import("first.safetensors", &flags))?;
+    succeed(&mut toy.infer_with("imported.safetensors", "imported", &["--save-overlay"]))?;
+    assert!(top_files(&toy.path("imported"))? == top_files(&toy.path("last"))?);
+    toy.check_fails_with(
+        "imported.safetensors",
+        &["--void", "first"],
+        &["they say that channel 19 is void, but --void says first"],
+    )?;
+    toy.check_fails_with(
+        "imported.safetensors",
+        &["--classes", "camvid"],
+        &["their classes are \"cityscapes\", but --classes says \"camvid\""],
+    )?;
+    let shown = succeed(
+        seg_model()
+            .arg("inspect")
+            .args(flags)
+            .arg(toy.path("first.safetensors")),
+    )?;
+    for line in ["channel 0: void", "channel 1: road #804080"] {
+        assert!(shown.stdout.lines().any(|l| l == line), "{}", shown.stdout);
+    }
+    let unknown = succeed(
+        seg_model()
+            .arg("inspect")
+            .arg(toy.path("first.safetensors")),
+    )?;
+    assert!(
+        unknown
+            .stdout
+            .contains("channels: nothing says what the 20 output channels are")
+    );
+    Ok(())
+}
+
+/// Files of version 1 say how many classes come first.
+#[test]
+fn weights_of_version_1_are_still_read() -> Result<()> {
+    let toy = Toy::new()?;
+    for (channels, n, name) in [
+        (20, "19", "cityscapes"),
+        (12, "11", "unnamed"),
+        (150, "19", "cityscapes"),
+    ] {
+        let metadata = [
+            ("format_version", "1"),
+            ("network", "enet"),
+            ("num_classes", n),
+        ];
+        let metadata = metadata.map(|(key, value)| (key, value.to_owned()));
+        let file = toy.path("old.safetensors");
+        write_tensors(&file, &BTreeMap::from(metadata), &enet(channels)?.tensors)?;
+        let read = Checkpoint::read(&file, None)?;
+        assert_eq!(
+            (read.channels(), read.classes().name.as_str()),
+            (channels, name)
+        );
+        let other = if channels == 150 {
+            OtherChannel::Unused
+        } else {
+            OtherChannel::Void
+        };
+        assert_eq!(read.table.channels[channels - 1], Channel::Other(other));
+    }
+    // names can be given to classes that have none
+    let metadata = [
+        ("format_version", "1"),
+        ("network", "enet"),
+        ("num_classes", "11"),
+    ];
+    let metadata = metadata.map(|(key, value)| (key, value.to_owned()));
+    write_tensors(
+        &toy.path("old.safetensors"),
+        &BTreeMap::from(metadata),
+        &enet(12)?.tensors,
+    )?;
+    succeed(&mut toy.import("old.safetensors", &["--classes", "camvid"]))?;
+    let imported = toy.imported()?;
+    assert_eq!(
+        (imported.channels(), imported.classes().name.as_str()),
+        (12, "camvid")
+    );
     Ok(())
 }
 
@@ -342,7 +485,7 @@ fn an_import_replaces_only_imports() -> Result<()> {
 #[test]
 fn a_choice_of_weights_is_said_and_recorded() -> Result<()> {
     let toy = Toy::new()?;
-    let own = enet(NUM_CLASSES)?.tensors;
+    let own = enet(19)?.tensors;
     let mut both = BTreeMap::new();
     for (name, tensor) in &own {
         both.insert(format!("student.{name}"), tensor.affine(2.0, 0.0)?);
@@ -384,17 +527,17 @@ fn a_choice_of_weights_is_said_and_recorded() -> Result<()> {
 fn a_new_head_has_the_classes_asked_for() -> Result<()> {
     let toy = Toy::new()?;
     let head = |seed| -> Result<_> {
-        let flags = ["--reset-head", "--classes", "5", "--seed", seed];
+        let flags = ["--reset-head", "--classes", "idd-lite", "--seed", seed];
         succeed(&mut toy.import("enet.safetensors", &flags))?;
         let imported = toy.imported()?;
-        assert_eq!((imported.channels, imported.num_classes), (5, 5));
+        assert_eq!((imported.channels(), imported.classes().len()), (7, 7));
         let head = &imported.tensors["transposed_conv.weight"];
-        assert_eq!(head.dims(), [16, 5, 3, 3]);
+        assert_eq!(head.dims(), [16, 7, 3, 3]);
         let body = "regular4_1.ext_conv1.0.weight";
         let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
         assert_eq!(
             values(&imported.tensors[body])?,
-            values(&enet(NUM_CLASSES)?.tensors[body])?
+            values(&enet(19)?.tensors[body])?
         );
         Ok(values(head)?)
     };
@@ -403,9 +546,9 @@ fn a_new_head_has_the_classes_asked_for() -> Result<()> {
     assert_eq!(first, head("1")?);
     assert_ne!(first, head("2")?);
     fail_quietly(
-        toy.import("enet.safetensors", &["--classes", "5"])
+        toy.import("enet.safetensors", &["--classes", "idd-lite"])
             .arg("-q"),
-        &["has 19 classes, not 5", "--reset-head"],
+        &["their classes are \"cityscapes\"", "\"idd-lite\""],
     )
 }
 
@@ -591,10 +734,14 @@ fn weights_of_another_version_are_refused() -> Result<()> {
     let toy = Toy::new()?;
     let metadata = BTreeMap::from([
         ("network", "enet".into()),
-        ("format_version", "2".to_owned()),
+        ("format_version", "3".to_owned()),
     ]);
     write_tensors(&toy.path("new.safetensors"), &metadata, &enet(19)?.tensors)?;
-    toy.check_fails_with("new.safetensors", &[], &["format version 2 is not 1"])
+    toy.check_fails_with(
+        "new.safetensors",
+        &[],
+        &["format version 3 is neither 1 nor 2"],
+    )
 }
 
 #[test]
@@ -604,9 +751,10 @@ fn inspect_lists_the_tensors() -> Result<()> {
     let text = succeed(seg_model().arg("inspect").arg(&file))?.stdout;
     for line in [
         "network: enet",
-        "num_classes: 19",
+        "channels: 19, with the 19 classes of cityscapes",
+        "channel 18: bicycle #770B20",
         "format: safetensors",
-        "format_version: 1",
+        "format_version: 2",
         "transposed_conv.weight  F32  [16, 19, 3, 3]  10944 bytes",
     ] {
         assert!(
@@ -664,7 +812,7 @@ fn unusable_weights_are_named() -> Result<()> {
 fn tensors_that_do_not_fit_are_named() -> Result<()> {
     let toy = Toy::new()?;
     let fails = |change: &dyn Fn(&mut Checkpoint) -> Result<()>, words: &[&str]| {
-        let mut weights = enet(NUM_CLASSES)?;
+        let mut weights = enet(19)?;
         change(&mut weights)?;
         let metadata = BTreeMap::from([("network", weights.network.name().to_owned())]);
         write_tensors(&toy.path("odd.safetensors"), &metadata, &weights.tensors)?;

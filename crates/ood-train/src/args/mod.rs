@@ -89,6 +89,10 @@ impl Args {
         self.optimizer.check(has_init)?;
         self.validation.check()?;
         self.records.check()?;
+        ensure!(
+            !self.network.reset_head || self.objective.distill == 0.0,
+            "--distill keeps the outputs of --init, whose head --reset-head replaces: pass either"
+        );
         self.check_unknown()
     }
 
@@ -161,7 +165,7 @@ mod tests {
             "accumulate",
             "batch_norm",
             "batch_size",
-            "channels",
+            "classes",
             "clip_norm",
             "color_jitter",
             "crop",
@@ -183,12 +187,14 @@ mod tests {
             "paste_match_light",
             "proxy_short_side",
             "pull_to_start",
+            "reset_head",
             "scale_jitter",
             "schedule",
             "seed",
             "steps",
             "train_only",
             "val_every",
+            "void",
             "warmup",
             "weight_decay",
         ];

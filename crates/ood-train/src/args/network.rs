@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use artifacts::labels::NUM_CLASSES;
 use clap::{Args, ValueEnum};
+use seg_model::channel_flags::ChannelFlags;
 use seg_model::device::Processor;
 use seg_model::nets::Network;
 use seg_ops::BatchNormMode;
@@ -21,9 +21,13 @@ pub struct NetworkOptions {
     /// Network, if --init does not name it: erfnet, enet, ...; `seg-model infer --help` lists all
     #[arg(long, value_name = "NAME", hide_possible_values = true)]
     pub network: Option<Network>,
-    /// Output channels of a network without initial weights
-    #[arg(long, value_name = "N", default_value_t = NUM_CLASSES)]
-    pub channels: usize,
+    /// What the output channels of --init are.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub channels: ChannelFlags,
+    /// Keep the body of --init and initialize its last layers anew, for the classes of the labels
+    #[arg(long, visible_alias = "new-head")]
+    pub reset_head: bool,
     /// Train only tensors whose names begin with PREFIX; may be repeated [default: all]
     #[arg(long, value_name = "PREFIX")]
     pub train_only: Vec<String>,
@@ -66,6 +70,19 @@ impl NetworkOptions {
                 .map(|network| network.name())
                 .collect::<Vec<_>>()
                 .join(", ")
+        );
+        let is_described = self.channels.classes.is_some() || self.channels.void.is_some();
+        ensure!(
+            self.init.is_some() || !self.reset_head,
+            "--reset-head needs --init, whose body it keeps"
+        );
+        ensure!(
+            self.init.is_some() || !is_described,
+            "--classes and --void say what the output channels of --init are: without it, the network has the classes of --labels"
+        );
+        ensure!(
+            !self.reset_head || !is_described,
+            "--classes and --void say what the output channels of --init are, which --reset-head replaces by the classes of --labels: pass either"
         );
         Ok(())
     }

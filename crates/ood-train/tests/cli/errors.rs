@@ -171,7 +171,7 @@ fn unusable_initial_weights_are_named() -> Result<()> {
         &["--network", "erfnet"],
         &["weights.safetensors", "not erfnet"],
     )?;
-    let mut weights = Checkpoint::read(&file, None, 2)?;
+    let mut weights = Checkpoint::read(&file, None)?;
     weights.tensors.remove("initial_block.batch_norm.bias");
     weights.write(&file)?;
     fails(
@@ -211,8 +211,16 @@ fn unusable_arguments_are_named() -> Result<()> {
         ("--learning-rate", "nan", "not positive"),
         ("--weight-decay", "-1", "negative"),
         ("--checkpoint-minutes", "nan", "negative"),
-        ("--channels", "18", "19 classes"),
-        ("--channels", "255", "unknown objects"),
+        (
+            "--classes",
+            "camvid",
+            "without it, the network has the classes of --labels",
+        ),
+        (
+            "--void",
+            "last",
+            "without it, the network has the classes of --labels",
+        ),
         ("--crop", "4294967288", "up to 16384"),
         ("--batch-size", "0", "1..=65536"),
         ("--batch-size", "1000000000000", "1..=65536"),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use anyhow::{Result, ensure};
+use artifacts::classes::ClassSet;
 use artifacts::index::{Index, Sample};
 use artifacts::labels::{IGNORE, MaskKind, OOD_PROXY};
 use artifacts::manifest::{Input, Manifest};
@@ -77,7 +78,11 @@ impl Toy {
                 })
             })
             .collect::<Result<_>>()?;
-        Index::new("toy", "train", kind, &dir, samples)?.write(&dir)?;
+        let mut index = Index::new("toy", "train", kind, &dir, samples)?;
+        if kind == MaskKind::TrainId {
+            index = index.with_classes(ClassSet::cityscapes()?);
+        }
+        index.write(&dir)?;
         let inputs = [("index".to_owned(), Input::of(&dir.join("index.json"))?)];
         Manifest::new("toy", serde_json::Value::Null, inputs.into())
             .write_file(&dir.join("manifest.json"))

@@ -52,6 +52,11 @@ impl Layout {
         self.heads().map(|(name, _)| name)
     }
 
+    /// The dimension of the tensor `name` that counts the output channels, if it is one of the head.
+    pub(super) fn head_dim(&self, name: &str) -> Option<usize> {
+        self.tensors.get(name)?.1
+    }
+
     /// Name, and dimension that counts the output channels, of each tensor of the head.
     fn heads(&self) -> impl Iterator<Item = (&str, usize)> {
         let tensors = self.tensors.iter();

@@ -4,6 +4,7 @@
 //! `placeholder` for files that are no weights) and takes one of the weights that it may hold (`nests`). `layout` matches the tensor names
 //! with those of a network (`copies`, `segformer_names`), and [`Checkpoint`] is the result: tensors that are exactly the network's.
 
+mod channels;
 mod copies;
 mod entry;
 mod file;
@@ -23,7 +24,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use artifacts::atomic::write_atomic;
-use artifacts::labels::NUM_CLASSES;
+use artifacts::classes::{ChannelTable, ClassSet, VoidChannel};
 use artifacts::tensor_file::{Entry, write_header};
 use candle_core::{DType, Device, Tensor};
 use safetensors::tensor::Dtype;
@@ -31,23 +32,26 @@ use safetensors::tensor::Dtype;
 use crate::input::Normalization;
 use crate::nets::Network;
 use crate::params::Params;
+use channels::{Asked, Said};
 use layout::{Layout, Matched};
 
+pub(crate) use channels::void_text;
 pub use entry::TensorEntry;
 pub use file::WeightsFile;
 
 /// Version of the metadata of our weights files.
-const FORMAT_VERSION: &str = "1";
+const FORMAT_VERSION: &str = "2";
+
+/// Version that records the number of classes instead of the classes, and is still read.
+const EARLIER_VERSION: &str = "1";
 
 /// A network's weights with the metadata of their file.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     /// Network of the weights.
     pub network: Network,
-    /// Number of output channels.
-    pub channels: usize,
-    /// Number of classes: they are the first channels, and others (such as void) may follow.
-    pub num_classes: usize,
+    /// What each output channel stands for, in the order of logits files: the classes, then void, then what is not used.
+    pub table: ChannelTable,
     /// Normalization of the images.
     pub normalization: Normalization,
     /// Where the weights come from, for people.
@@ -61,27 +65,30 @@ pub struct Checkpoint {
 pub struct ReadOptions {
     /// Network of files that do not name theirs and whose tensor names do not identify it.
     pub network: Option<Network>,
-    /// Number of classes of files that do not record it. `None` takes all channels of 19 as Cityscapes' classes and refuses any other
-    /// number of channels, which could mean anything.
-    pub num_classes: Option<usize>,
+    /// Classes of files that do not record them; those of files that do must be the same. Without either, the number of channels
+    /// must be that of the classes of a single set that is known.
+    pub classes: Option<ClassSet>,
+    /// Output channel that is none of the classes, in the order of the file.
+    pub void: Option<VoidChannel>,
     /// Name of the weights in files that hold several; `None` takes the preferred ones.
     pub key: Option<String>,
     /// Whether tensors that are missing in the file are initialized, instead of being an error.
     pub allow_missing: bool,
     /// Whether tensors that the network does not have are ignored, instead of being an error.
     pub allow_unexpected: bool,
-    /// Number of channels of a newly initialized head, all of them classes; `None` keeps the head of the file.
-    pub new_head: Option<usize>,
+    /// Classes of a newly initialized head, one channel for each; `None` keeps the head of the file.
+    pub new_head: Option<ClassSet>,
     /// Seed of tensors that are initialized.
     pub seed: u64,
 }
 
 impl ReadOptions {
     /// The tensors of the file must be exactly those of the network.
-    pub fn strict(network: Option<Network>, num_classes: Option<usize>) -> Self {
+    pub fn strict(network: Option<Network>) -> Self {
         Self {
             network,
-            num_classes,
+            classes: None,
+            void: None,
             key: None,
             allow_missing: false,
             allow_unexpected: false,
@@ -104,6 +111,8 @@ pub struct Read {
     pub key: String,
     /// Names of other weights in the file, which were not taken.
     pub other_keys: Vec<String>,
+    /// Whether nothing but the number of output channels says what they are.
+    pub is_by_number: bool,
 }
 
 impl Read {
@@ -125,18 +134,22 @@ impl Read {
 }
 
 impl Checkpoint {
-    /// Reads a weights file of any format that [`WeightsFile`] knows. `network` and `num_classes` apply to files that do not record theirs.
+    /// Reads a weights file that says all of itself, of any format that [`WeightsFile`] knows. `network` is that of files that do
+    /// not record theirs.
     ///
     /// # Errors
     /// Returns an error if the file is absent or damaged or holds values that are not finite, if its network is unknown or not
-    /// `network`, if its tensors are not exactly those of the network, or if `num_classes` is `None` and it is not known what its output
-    /// channels mean.
-    pub fn read(
-        path: &Path,
-        network: Option<Network>,
-        num_classes: impl Into<Option<usize>>,
-    ) -> Result<Self> {
-        let read = Self::read_with(path, &ReadOptions::strict(network, num_classes.into()))?;
+    /// `network`, if its tensors are not exactly those of the network, or if it is not known what its output channels mean.
+    pub fn read(path: &Path, network: Option<Network>) -> Result<Self> {
+        Self::read_as(path, &ReadOptions::strict(network))
+    }
+
+    /// Reads a weights file as `options` say, and logs which of several weights were taken.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Checkpoint::read`], except for those that `options` allow.
+    pub fn read_as(path: &Path, options: &ReadOptions) -> Result<Self> {
+        let read = Self::read_with(path, options)?;
         if let Some(choice) = read.choice() {
             tracing::warn!("{}: {choice}", path.display());
         }
@@ -150,8 +163,29 @@ impl Checkpoint {
     pub fn read_with(path: &Path, options: &ReadOptions) -> Result<Read> {
         let file = WeightsFile::open(path, options.key.as_deref())?;
         let file = segformer_names::renamed(&file).unwrap_or(file);
-        assemble(&file, options)
-            .with_context(|| format!("weights {} cannot be used", path.display()))
+        let read = assemble(&file, options);
+        let read = read.with_context(|| format!("weights {} cannot be used", path.display()))?;
+        if read.is_by_number {
+            let classes = read.checkpoint.classes();
+            tracing::info!(
+                "{}: nothing says what the {} output channels are; they are taken as the {} classes of {} (--classes says otherwise)",
+                path.display(),
+                read.checkpoint.channels(),
+                classes.len(),
+                classes.name
+            );
+        }
+        Ok(read)
+    }
+
+    /// The classes of the network.
+    pub fn classes(&self) -> &ClassSet {
+        &self.table.classes
+    }
+
+    /// Number of output channels.
+    pub fn channels(&self) -> usize {
+        self.table.channels.len()
     }
 
     /// Writes a safetensors file whose metadata record how to run it. Equal weights give equal bytes.
@@ -162,7 +196,8 @@ impl Checkpoint {
         let metadata = BTreeMap::from([
             ("format_version", FORMAT_VERSION.to_owned()),
             ("network", self.network.name().to_owned()),
-            ("num_classes", self.num_classes.to_string()),
+            ("classes", serde_json::to_string(self.classes())?),
+            ("channels", serde_json::to_string(&self.table.channels)?),
             ("normalization", serde_json::to_string(&self.normalization)?),
             ("source", self.source.clone()),
         ]);
@@ -174,54 +209,29 @@ fn assemble(file: &WeightsFile, options: &ReadOptions) -> Result<Read> {
     let text = |key: &str| file.metadata.get(key).map(String::as_str);
     let version = text("format_version").unwrap_or(FORMAT_VERSION);
     ensure!(
-        version == FORMAT_VERSION,
-        "format version {version} is not {FORMAT_VERSION}: import or train them again with this version of the tools"
+        version == FORMAT_VERSION || version == EARLIER_VERSION,
+        "format version {version} is neither {EARLIER_VERSION} nor {FORMAT_VERSION}: import or train them again with this version of the tools"
     );
-    let named = text("network").map(Network::from_name).transpose()?;
-    let network = match (named, options.network) {
-        (Some(named), Some(asked)) if named != asked => {
-            bail!("they are for {}, not {}", named.name(), asked.name())
-        }
-        (named, asked) => named
-            .or(asked)
-            .or_else(|| layout::detect(file))
-            .with_context(|| {
-                let names = Network::names().join(", ");
-                format!("their network cannot be determined: pass --network NAME, one of {names}")
-            })?,
-    };
+    let network = network_of(file, options)?.with_context(|| {
+        let names = Network::names().join(", ");
+        format!("their network cannot be determined: pass --network NAME, one of {names}")
+    })?;
     let normalization = match text("normalization") {
         Some(text) => serde_json::from_str(text).context("their normalization is damaged")?,
         None => network.default_normalization(),
     };
     let layout = Layout::of(network)?;
     let matched = layout.match_names(file)?;
-    let channels = match options.new_head {
-        Some(channels) => channels,
-        None => layout.channels(file, &matched.names)?,
-    };
-    let num_classes = match (options.new_head, text("num_classes"), options.num_classes) {
-        (Some(channels), ..) => channels,
-        (None, Some(text), _) => text.parse().context("their number of classes is damaged")?,
-        (None, None, Some(asked)) => asked,
-        (None, None, None) => {
-            ensure!(channels == NUM_CLASSES, "{}", unknown_channels(channels));
-            NUM_CLASSES
-        }
-    };
-    ensure!(
-        (2..=channels).contains(&num_classes),
-        "they have {channels} channels, so {num_classes} classes are impossible"
-    );
-    let mut read = select(file, &layout, &matched, channels, options)?;
+    let said = said_channels(file, &layout, &matched, options)?;
+    let order = said.table.canonical_order()?;
+    let mut read = select(file, &layout, &matched, &order, options)?;
     if !read.initialized.is_empty() {
-        read.tensors = complete(network, channels, &read.tensors, options.seed)?;
+        read.tensors = complete(network, order.len(), &read.tensors, options.seed)?;
     }
     Ok(Read {
         checkpoint: Checkpoint {
             network,
-            channels,
-            num_classes,
+            table: said.table.canonical()?,
             normalization,
             source: text("source").unwrap_or_default().to_owned(),
             tensors: read.tensors,
@@ -230,7 +240,60 @@ fn assemble(file: &WeightsFile, options: &ReadOptions) -> Result<Read> {
         ignored: read.ignored,
         key: nests::joined(&file.key, &matched.stem),
         other_keys: other_keys(file, &matched),
+        is_by_number: said.is_by_number,
     })
+}
+
+/// The network that the file names, the user asks for, or the tensors belong to, if any does.
+fn network_of(file: &WeightsFile, options: &ReadOptions) -> Result<Option<Network>> {
+    let named = file.metadata.get("network");
+    let named = named.map(|name| Network::from_name(name)).transpose()?;
+    match (named, options.network) {
+        (Some(named), Some(asked)) if named != asked => {
+            bail!("they are for {}, not {}", named.name(), asked.name())
+        }
+        (named, asked) => Ok(named.or(asked).or_else(|| layout::detect(file))),
+    }
+}
+
+impl WeightsFile {
+    /// What the output channels of these weights are, in the order of the file; `None` if they are for no network that is known.
+    ///
+    /// # Errors
+    /// Returns an error if the metadata are damaged or contradict `options`, and one that names the choices if nothing says what the
+    /// channels are.
+    pub fn channel_table(&self, options: &ReadOptions) -> Result<Option<ChannelTable>> {
+        let renamed = segformer_names::renamed(self);
+        let file = renamed.as_ref().unwrap_or(self);
+        let Some(network) = network_of(file, options)? else {
+            return Ok(None);
+        };
+        let layout = Layout::of(network)?;
+        let matched = layout.match_names(file)?;
+        let said = said_channels(file, &layout, &matched, options)?;
+        Ok(Some(said.table))
+    }
+}
+
+/// What the output channels are, in the order of the file: those of a new head, or what the file, the flags or their number say.
+fn said_channels(
+    file: &WeightsFile,
+    layout: &Layout,
+    matched: &Matched,
+    options: &ReadOptions,
+) -> Result<Said> {
+    if let Some(classes) = &options.new_head {
+        return Ok(Said {
+            table: ChannelTable::new(classes.clone(), classes.len(), None)?,
+            is_by_number: false,
+        });
+    }
+    let channels = layout.channels(file, &matched.names)?;
+    let asked = Asked {
+        classes: options.classes.as_ref(),
+        void: options.void,
+    };
+    channels::table(&file.metadata, channels, asked)
 }
 
 /// Names of all weights in a file other than those that are taken.
@@ -238,26 +301,6 @@ fn other_keys(file: &WeightsFile, matched: &Matched) -> Vec<String> {
     let copies = matched.other_stems.iter();
     let copies = copies.map(|stem| nests::joined(&file.key, stem));
     copies.chain(file.other_keys.iter().cloned()).collect()
-}
-
-/// The error for weights of which it is not known what their output channels mean.
-fn unknown_channels(channels: usize) -> String {
-    let start =
-        format!("{channels} output channels, and the file does not say what they mean: pass");
-    let all = format!("--num-classes {channels} if each is a class");
-    if channels == NUM_CLASSES + 1 {
-        format!(
-            "{start} --num-classes {NUM_CLASSES} if the first {NUM_CLASSES} are the classes in the order of Cityscapes' train ids and \
-             the last is void, or {all}; void in another place is not supported"
-        )
-    } else if channels > NUM_CLASSES {
-        format!(
-            "{start} --num-classes {NUM_CLASSES} if the first {NUM_CLASSES} are the classes in the order of Cityscapes' train ids and \
-             the others can be left out, or {all}"
-        )
-    } else {
-        format!("{start} {all}, or fewer if the last ones are none")
-    }
 }
 
 /// The tensors that a file and a network have in common, and the names of the others.
@@ -269,16 +312,16 @@ struct Selection {
     ignored: BTreeSet<String>,
 }
 
-/// Reads those tensors of a file that the network has, by the network's names.
+/// Reads those tensors of a file that the network has, by the network's names, with the output channels in this order.
 fn select(
     file: &WeightsFile,
     layout: &Layout,
     matched: &Matched,
-    channels: usize,
+    order: &[usize],
     options: &ReadOptions,
 ) -> Result<Selection> {
     let names = &matched.names;
-    let mut faults = layout.compare(file, matched, channels);
+    let mut faults = layout.compare(file, matched, order.len());
     let mut initialized = BTreeSet::new();
     let mut ignored = matched.unused.clone();
     if options.new_head.is_some() {
@@ -305,7 +348,11 @@ fn select(
         let values = file.values(own)?;
         ensure_finite(name, &values)?;
         let shape = file.tensors[own].shape.as_slice();
-        tensors.insert(name.clone(), Tensor::from_vec(values, shape, &Device::Cpu)?);
+        let mut tensor = Tensor::from_vec(values, shape, &Device::Cpu)?;
+        if let Some(dim) = layout.head_dim(name) {
+            tensor = channels::reordered(&tensor, dim, order)?;
+        }
+        tensors.insert(name.clone(), tensor);
     }
     Ok(Selection {
         tensors,

@@ -11,6 +11,7 @@ use serde::Serialize;
 use stage_cli::{ImageSize, KeepGoing, Subset};
 
 use super::views::Views;
+use crate::channel_flags::ChannelFlags;
 use crate::checkpoint::Checkpoint;
 use crate::device::{Numbers, Processor};
 use crate::nets::Network;
@@ -47,10 +48,10 @@ pub struct InputArgs {
     /// Network of the weights; needed only if neither the file's metadata nor its tensor names identify it.
     #[arg(long)]
     pub network: Option<Network>,
-    /// How many of the network's output channels, counted from the first, are classes, if the file does not say (default: 19 if
-    /// there are 19). Further channels (such as void) are stored, but later stages ignore them.
-    #[arg(long, value_name = "N")]
-    pub num_classes: Option<usize>,
+    /// What the network's output channels are. Those that are no classes are stored, but later stages ignore them.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub channels: ChannelFlags,
     /// Directory that a label stage wrote: its index lists the images.
     #[arg(long, value_name = "DIR", required_unless_present = "folder")]
     #[serde(skip)]
@@ -72,7 +73,7 @@ pub struct InputArgs {
 impl InputArgs {
     /// Reads the weights.
     pub(super) fn checkpoint(&self) -> Result<Checkpoint> {
-        Checkpoint::read(&self.weights, self.network, self.num_classes)
+        Checkpoint::read_as(&self.weights, &self.channels.read_options(self.network))
     }
 }
 

@@ -1,6 +1,7 @@
 //! A network with its weights, from pictures to logits.
 
 use anyhow::{Context, Result};
+use artifacts::classes::ClassSet;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use image::RgbImage;
@@ -15,7 +16,7 @@ use crate::nets::{Network, SegNet};
 pub(super) struct Model {
     net: Box<dyn SegNet>,
     pub(super) network: Network,
-    pub(super) num_classes: usize,
+    pub(super) classes: ClassSet,
     normalization: Normalization,
     device: Device,
     dtype: DType,
@@ -27,9 +28,11 @@ impl Model {
         let tensors = checkpoint.tensors.into_iter().collect();
         let vb = VarBuilder::from_tensors(tensors, dtype, &device);
         Ok(Self {
-            net: checkpoint.network.build(checkpoint.channels, &vb)?,
+            net: checkpoint
+                .network
+                .build(checkpoint.table.channels.len(), &vb)?,
             network: checkpoint.network,
-            num_classes: checkpoint.num_classes,
+            classes: checkpoint.table.classes,
             normalization: checkpoint.normalization,
             device,
             dtype,
@@ -116,6 +119,8 @@ fn split(logits: &Tensor) -> Result<Vec<Tensor>> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use artifacts::classes::ChannelTable;
+
     use super::*;
     use crate::params::Params;
 
@@ -148,8 +153,7 @@ mod tests {
         let logits = |dtype| -> Result<Vec<f32>> {
             let checkpoint = Checkpoint {
                 network,
-                channels: 5,
-                num_classes: 5,
+                table: ChannelTable::new(ClassSet::unnamed(5)?, 5, None)?,
                 normalization: Normalization::UNIT,
                 source: String::new(),
                 tensors: tensors.clone(),

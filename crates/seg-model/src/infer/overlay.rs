@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use artifacts::atomic::write_bytes;
-use artifacts::labels::CLASS_COLORS;
+use artifacts::classes::ClassSet;
 use artifacts::logits::Logits;
 use artifacts::look::colors::{blend, heat};
 use image::codecs::png::PngEncoder;
@@ -30,7 +30,10 @@ pub(super) fn write(logits: &Logits, image: &RgbImage, paths: &[PathBuf; 2]) -> 
 
 /// The pictures of the prediction and of the entropy, at the size of `image`.
 fn draw(logits: &Logits, image: &RgbImage) -> (RgbImage, RgbImage) {
-    let (width, classes) = (logits.info.output_width, logits.info.num_classes);
+    let (width, classes) = (logits.info.output_width, logits.info.num_classes());
+    let palette: Vec<_> = (0..classes)
+        .map(|class| color(&logits.info.classes, class))
+        .collect();
     let (mut prediction, mut entropy) = (image.clone(), image.clone());
     let rows = prediction.par_chunks_exact_mut(3 * width).enumerate();
     rows.zip(entropy.par_chunks_exact_mut(3 * width))
@@ -44,7 +47,7 @@ fn draw(logits: &Logits, image: &RgbImage) -> (RgbImage, RgbImage) {
                 pixels.fill_from_logits(row);
                 let colors = prediction.as_chunks_mut::<3>().0.iter_mut();
                 for (color, &class) in colors.zip(&pixels.class) {
-                    *color = blend(*color, class_color(class), OPACITY);
+                    *color = blend(*color, palette[usize::from(class)], OPACITY);
                 }
                 for (color, &value) in entropy
                     .as_chunks_mut::<3>()
@@ -59,12 +62,9 @@ fn draw(logits: &Logits, image: &RgbImage) -> (RgbImage, RgbImage) {
     (prediction, entropy)
 }
 
-/// The color of a Cityscapes class by convention; further classes get colors that differ from their neighbors'.
-fn class_color(class: u8) -> [u8; 3] {
-    let known = CLASS_COLORS.get(usize::from(class));
-    known
-        .copied()
-        .unwrap_or_else(|| [67, 149, 211].map(|step: u8| class.wrapping_mul(step)))
+/// The display color of a class; black if the set has none for it.
+fn color(classes: &ClassSet, class: usize) -> [u8; 3] {
+    classes.color(class).unwrap_or_default()
 }
 
 fn write_png(path: &Path, picture: &RgbImage) -> Result<()> {
@@ -89,15 +89,17 @@ mod tests {
             output_height: 1,
             output_width: 2,
             align_corners: false,
-            num_classes: 2,
+            classes: ClassSet::unnamed(2)?,
         };
         // certain of class 1 on the left, undecided on the right
         let logits = Logits::new(info, [2, 1, 2], vec![-50.0, 0.0, 50.0, 0.0])?;
         let (prediction, entropy) = draw(&logits, &RgbImage::from_pixel(2, 1, image::Rgb([0; 3])));
-        assert_eq!(prediction.get_pixel(0, 0).0, [122, 18, 116]);
+        assert_eq!(
+            prediction.get_pixel(0, 0).0,
+            blend([0; 3], [255; 3], OPACITY)
+        );
         assert_eq!(entropy.get_pixel(0, 0).0, heat(0.0));
         assert_eq!(entropy.get_pixel(1, 0).0, heat(1.0));
-        assert_ne!(class_color(19), class_color(20));
         Ok(())
     }
 }

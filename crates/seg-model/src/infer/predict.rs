@@ -76,7 +76,7 @@ pub(super) fn describe(model: &Model, sample: &Sample, prediction: Prediction) -
         output_height: sample.height as usize,
         output_width: sample.width as usize,
         align_corners,
-        num_classes: model.num_classes,
+        classes: model.classes.clone(),
     };
     Logits::new(info, logits.shape, logits.values)
 }

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
+use artifacts::classes::{ChannelTable, ClassSet, VoidChannel};
 use artifacts::index::{FILE_NAME as INDEX, Index, Sample};
-use artifacts::labels::{MaskKind, NUM_CLASSES};
+use artifacts::labels::MaskKind;
 use artifacts::logits::Logits;
 use artifacts::manifest::FILE_NAME as MANIFEST;
 use candle_core::Device;
@@ -37,7 +38,7 @@ impl Toy {
             picture(width, height).save(toy.image(id))?;
         }
         toy.write_index()?;
-        enet(NUM_CLASSES)?.write(&toy.path("enet.safetensors"))?;
+        enet(19)?.write(&toy.path("enet.safetensors"))?;
         Ok(toy)
     }
 
@@ -125,6 +126,15 @@ pub(crate) fn picture(width: u32, height: u32) -> RgbImage {
     })
 }
 
+/// The classes of Cityscapes, with void last if there are 20 channels; another number has classes without names.
+pub(crate) fn table(channels: usize) -> Result<ChannelTable> {
+    match channels {
+        19 => ChannelTable::new(ClassSet::cityscapes()?, 19, None),
+        20 => ChannelTable::new(ClassSet::cityscapes()?, 20, Some(VoidChannel::Last)),
+        n => ChannelTable::new(ClassSet::unnamed(n)?, n, None),
+    }
+}
+
 /// Random weights.
 pub(crate) fn enet(channels: usize) -> Result<Checkpoint> {
     let params = Params::random(1, &Device::Cpu);
@@ -132,8 +142,7 @@ pub(crate) fn enet(channels: usize) -> Result<Checkpoint> {
     let detached = |(name, var): (String, candle_core::Var)| (name, var.as_detached_tensor());
     Ok(Checkpoint {
         network: Network::Enet,
-        channels,
-        num_classes: NUM_CLASSES.min(channels),
+        table: table(channels)?,
         normalization: Network::Enet.default_normalization(),
         source: "a test".into(),
         tensors: params.variables().into_iter().map(detached).collect(),

@@ -77,7 +77,7 @@ impl Builder {
         fs::write(&path, zip(&self.pickler.end(), &storages)?)?;
         let options = ReadOptions {
             key: key.map(str::to_owned),
-            ..ReadOptions::strict(None, None)
+            ..ReadOptions::strict(None)
         };
         Checkpoint::read_with(&path, &options)
     }
