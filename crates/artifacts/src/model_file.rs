@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::atomic::{read_json, write_json};
+use crate::classes::ClassSet;
 use crate::score::Score;
+use crate::tables::features::class_of;
 
 /// File name inside the folder that `meta-clf fit` writes.
 pub const FILE_NAME: &str = "model.json";
@@ -24,6 +26,10 @@ pub const FORMAT_VERSION: u32 = 3;
 pub struct Model {
     /// Version of this format.
     pub format_version: u32,
+    /// The classes that metrics are about; `None` if no metric is about a class. Older files lack them: there the number of classes
+    /// implies which they are ([`ClassSet::implied`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<ClassSet>,
     /// Names of the metrics; means, deviations and coefficients are in their order.
     pub features: Vec<String>,
     /// Mean of each metric over the training segments.
@@ -166,9 +172,19 @@ impl Model {
             *version == FORMAT_VERSION,
             "format version {version} is not {FORMAT_VERSION}: run `meta-clf fit` again"
         );
-        let model: Self = serde_json::from_value(content)?;
+        let mut model: Self = serde_json::from_value(content)?;
+        let num_classes = model.num_classes();
+        if model.classes.is_none() && num_classes > 0 {
+            model.classes = Some(ClassSet::implied(num_classes)?);
+        }
         model.check()?;
         Ok(model)
+    }
+
+    /// Number of classes that metrics are about.
+    fn num_classes(&self) -> usize {
+        let classes = self.features.iter().filter_map(|name| class_of(name));
+        classes.max().map_or(0, |last| last + 1)
     }
 
     /// Writes `dir/model.json`.
@@ -195,6 +211,15 @@ impl Model {
             self.mean.len(),
             self.std.len()
         );
+        let (described, used) = (
+            self.classes.as_ref().map_or(0, ClassSet::len),
+            self.num_classes(),
+        );
+        ensure!(
+            described == used,
+            "it describes {described} classes, but its features are about {used}"
+        );
+        self.classes.as_ref().map_or(Ok(()), ClassSet::check)?;
         self.classifier.check(n)?;
         if let Some(regression) = &self.regression {
             regression.check(n)?;
@@ -323,6 +348,7 @@ mod tests {
     fn model(classifier: Classifier) -> Model {
         Model {
             format_version: FORMAT_VERSION,
+            classes: None,
             features: ["a", "b"].map(str::to_owned).into(),
             mean: vec![0.5, 1e-3],
             std: vec![0.0, 2.0],
@@ -460,6 +486,27 @@ mod tests {
             serde_json::to_value(network(&[1]))?,
             json!({ "kind": "network", "members": [[{ "weights": [0.0, 0.0], "biases": [0.0] }]] })
         );
+        Ok(())
+    }
+
+    #[test]
+    fn classes_of_older_files_follow_from_their_features() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join(FILE_NAME);
+        let mut model = model(linear());
+        for (last, expected) in [(18, "cityscapes"), (2, "unnamed")] {
+            model.features[1] = format!("neighbor_class_{last:02}");
+            model.write(dir.path())?;
+            let classes = Model::read(&path)?.classes.map(|set| set.name);
+            assert_eq!(classes.as_deref(), Some(expected));
+        }
+        model.classes = Some(ClassSet::open("camvid")?);
+        model.write(dir.path())?;
+        let error = format!("{:#}", Model::read(&path).expect_err("other classes"));
+        assert!(error.contains("describes 11 classes"), "{error}");
+        model.features[1] = "class_prob_10".to_owned();
+        model.write(dir.path())?;
+        assert_eq!(Model::read(&path)?, model);
         Ok(())
     }
 

@@ -43,6 +43,9 @@ fn type_name(field: &Field) -> String {
     if field.is_added {
         name += ", absent in older files";
     }
+    if field.of_truth {
+        name += ", absent without labels";
+    }
     name
 }
 

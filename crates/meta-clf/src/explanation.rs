@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use artifacts::model_file::Linear;
 use artifacts::tables::columns::{SAMPLE_ID, SEGMENT_ID};
+use artifacts::tables::features::class_of;
 use artifacts::tables::{schema, write_table};
 use polars::prelude::{Column, DataFrame};
 
@@ -26,6 +27,8 @@ pub fn write_coefficients(dir: &Path, segments: &Segments, minimum: &Minimum) ->
     let errors: Vec<f64> = errors.collect();
     let names: Vec<&str> = segments.names.iter().map(String::as_str).collect();
     let names = [&names[..], &["intercept"]].concat();
+    let class = |name: &&str| segments.classes.as_ref()?.names().nth(class_of(name)?);
+    let classes: Vec<Option<&str>> = names.iter().map(class).collect();
     let table = schema::coefficients();
     let frame = DataFrame::new(
         theta.len(),
@@ -33,6 +36,7 @@ pub fn write_coefficients(dir: &Path, segments: &Segments, minimum: &Minimum) ->
             Column::new("feature".into(), names),
             Column::new("coefficient".into(), &theta[..]),
             Column::new("standard_error".into(), errors),
+            Column::new("class".into(), classes),
         ],
     )?;
     write_table(&dir.join(table.file_name()), &table, &frame)
@@ -93,7 +97,7 @@ pub fn write_contributions(
         let shares: Vec<f64> = design.rows().map(|row| row[j] * coefficient).collect();
         columns.push(Column::new(name.into(), shares));
     }
-    let table = schema::contributions(&segments.names);
+    let table = schema::contributions(&segments.names, segments.classes.as_ref());
     let frame = DataFrame::new(segments.len(), columns)?;
     write_table(&dir.join(table.file_name()), &table, &frame)
 }

@@ -155,6 +155,7 @@ impl Fitting<'_> {
         };
         Ok(Model {
             format_version: FORMAT_VERSION,
+            classes: segments.classes.clone(),
             features: segments.names.clone(),
             mean: scaler.mean,
             std: scaler.std,

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use artifacts::labels::NUM_CLASSES;
+use artifacts::classes::ClassSet;
 use artifacts::tables::columns::{ADJUSTED_IOU, IS_FALSE_POSITIVE, SAMPLE_ID, SEGMENT_ID};
-use artifacts::tables::features::{num_classes, segment_features};
+use artifacts::tables::features::{classes_in, num_classes, segment_features, title};
 use artifacts::tables::read_table_parts;
 use artifacts::tables::schema::{self, Table};
 use polars::prelude::DataFrame;
@@ -17,6 +17,8 @@ pub struct Segments {
     pub sample_ids: Vec<String>,
     /// Number of each segment within its sample.
     pub segment_ids: Vec<u32>,
+    /// Whether the truth is known. If not, the next two are empty.
+    pub has_truth: bool,
     /// The truth: whether no pixel of the segment is out-of-distribution.
     pub is_false_positive: Vec<bool>,
     /// Adjusted `IoU` with the true objects, in [0, 1].
@@ -25,21 +27,57 @@ pub struct Segments {
     pub features: Vec<f64>,
     /// Names of the metrics, in the order of the columns.
     pub names: Vec<String>,
+    /// The classes that metrics are about; `None` if no metric is about a class.
+    pub classes: Option<ClassSet>,
 }
 
-/// The schema of the table that is read.
+/// The schema of the table that is read, without the metrics of classes: which classes there are, its columns say.
 pub fn table() -> Table {
-    schema::segments(NUM_CLASSES)
+    schema::segments(0).with_optional_truth()
 }
 
-/// Refuses a table with the metrics of another number of classes than the models have.
-fn check_classes(frame: &DataFrame) -> Result<()> {
-    let n_classes = num_classes(frame);
-    ensure!(
-        n_classes == NUM_CLASSES,
-        "its segments have the metrics of {n_classes} classes, not of the {NUM_CLASSES} classes of Cityscapes"
-    );
-    Ok(())
+/// What the first rows of a table say of all of them.
+struct Kind {
+    classes: Option<ClassSet>,
+    has_truth: bool,
+}
+
+impl Kind {
+    fn of(folder: &Path, rows: &DataFrame) -> Result<Self> {
+        Ok(Self {
+            classes: classes_in(folder, num_classes(rows))?,
+            has_truth: rows.column(IS_FALSE_POSITIVE).is_ok(),
+        })
+    }
+
+    /// Refuses a table that cannot be joined with another one, that in the folder `first`.
+    fn check_same(&self, folder: &Path, other: &Self, first: &Path) -> Result<()> {
+        let (first, folder) = (first.display(), folder.display());
+        let unlike = || format!("the segments in {first} and {folder} cannot be joined");
+        ensure_same(self.classes.as_ref(), other.classes.as_ref()).with_context(unlike)?;
+        ensure!(
+            self.has_truth == other.has_truth,
+            "{}: only those in {} are of images with labels",
+            unlike(),
+            if self.has_truth { &folder } else { &first }
+        );
+        Ok(())
+    }
+}
+
+/// Checks that the classes that metrics are about are the same.
+///
+/// # Errors
+/// Returns an error that names the first difference.
+pub fn ensure_same(classes: Option<&ClassSet>, other: Option<&ClassSet>) -> Result<()> {
+    match (classes, other) {
+        (None, None) => Ok(()),
+        (Some(classes), Some(other)) => classes.ensure_same(other),
+        (Some(some), None) | (None, Some(some)) => bail!(
+            "only one of the two has metrics of classes, those of {:?}",
+            some.name
+        ),
+    }
 }
 
 impl Segments {
@@ -49,26 +87,36 @@ impl Segments {
     /// Returns an error if a table is missing, damaged or not sorted, has the metrics of another number of classes, a value is out
     /// of range, or a segment occurs twice.
     pub fn read(folders: &[impl AsRef<Path>]) -> Result<Self> {
-        let names: Vec<String> = segment_features(NUM_CLASSES)
-            .into_iter()
-            .map(|f| f.name)
-            .collect();
-        let mut all = Self {
-            names,
-            ..Self::default()
-        };
+        let mut all = Self::default();
+        let mut first_kind: Option<(&Path, Kind)> = None;
         for folder in folders {
-            let path = folder.as_ref().join(table().file_name());
+            let folder = folder.as_ref();
+            let path = folder.join(table().file_name());
             let first = all.len();
-            // columns of classes are left to the next check, whose message names the number of classes
-            for part in read_table_parts(&path, &schema::segments(0))? {
-                let part = part?;
-                check_classes(&part)
-                    .and_then(|()| all.append(&part, first))
+            let mut parts = read_table_parts(&path, &table())?.peekable();
+            if let Some(Ok(rows)) = parts.peek() {
+                let kind = Kind::of(folder, rows)?;
+                if let Some((first, other)) = &first_kind {
+                    kind.check_same(folder, other, first)?;
+                } else {
+                    all.set_kind(&kind);
+                    first_kind = Some((folder, kind));
+                }
+            }
+            for part in parts {
+                all.append(&part?, first)
                     .with_context(|| format!("{} cannot be used", path.display()))?;
             }
         }
         all.sorted()
+    }
+
+    fn set_kind(&mut self, kind: &Kind) {
+        self.has_truth = kind.has_truth;
+        self.classes.clone_from(&kind.classes);
+        let n_classes = kind.classes.as_ref().map_or(0, ClassSet::len);
+        let features = segment_features(n_classes).into_iter();
+        self.names = features.map(|f| f.name).collect();
     }
 
     /// The number of segments.
@@ -100,15 +148,14 @@ impl Segments {
     fn append(&mut self, frame: &DataFrame, first: usize) -> Result<()> {
         let samples = frame.column(SAMPLE_ID)?.str()?;
         let ids = frame.column(SEGMENT_ID)?.u32()?;
-        let truth = frame.column(IS_FALSE_POSITIVE)?.bool()?;
-        let ious = frame.column(ADJUSTED_IOU)?.f64()?;
-        same_length(frame, [samples.len(), ids.len(), truth.len(), ious.len()])?;
+        same_length(frame, [samples.len(), ids.len()])?;
         let (n_before, n_new) = (self.len(), frame.height());
         self.sample_ids
             .extend(samples.iter().flatten().map(str::to_owned));
         self.segment_ids.extend(ids.iter().flatten());
-        self.is_false_positive.extend(truth.iter().flatten());
-        self.adjusted_iou.extend(ious.iter().flatten());
+        if self.has_truth {
+            self.append_truth(frame)?;
+        }
         self.check_new(first, n_before)?;
         let width = self.names.len();
         self.features.resize((n_before + n_new) * width, 0.0);
@@ -119,7 +166,8 @@ impl Segments {
             for (i, value) in column.iter().flatten().enumerate() {
                 if !value.is_finite() {
                     bail!(
-                        "{name} of segment {} of {} is {value}: run `segment-metrics` again",
+                        "{} of segment {} of {} is {value}: run `segment-metrics` again",
+                        title(name, self.classes.as_ref()),
                         self.segment_ids[n_before + i],
                         self.sample_ids[n_before + i]
                     );
@@ -127,6 +175,15 @@ impl Segments {
                 rows[i * width + j] = value;
             }
         }
+        Ok(())
+    }
+
+    fn append_truth(&mut self, frame: &DataFrame) -> Result<()> {
+        let truth = frame.column(IS_FALSE_POSITIVE)?.bool()?;
+        let ious = frame.column(ADJUSTED_IOU)?.f64()?;
+        same_length(frame, [truth.len(), ious.len()])?;
+        self.is_false_positive.extend(truth.iter().flatten());
+        self.adjusted_iou.extend(ious.iter().flatten());
         Ok(())
     }
 
@@ -140,10 +197,11 @@ impl Segments {
                 i == first || key(i - 1) < key(i),
                 "segment {segment} of {sample} occurs twice, or the rows are not sorted: run `segment-metrics` again with --force"
             );
-            let iou = self.adjusted_iou[i];
+            let iou = self.adjusted_iou.get(i).copied();
             ensure!(
-                (0.0..=1.0).contains(&iou),
-                "{ADJUSTED_IOU} of segment {segment} of {sample} is {iou}, not in [0, 1]: run `segment-metrics` again with --force"
+                iou.is_none_or(|iou| (0.0..=1.0).contains(&iou)),
+                "{ADJUSTED_IOU} of segment {segment} of {sample} is {}, not in [0, 1]: run `segment-metrics` again with --force",
+                iou.unwrap_or_default()
             );
         }
         Ok(())
@@ -165,12 +223,20 @@ impl Segments {
         Ok(Self {
             sample_ids: order.iter().map(|&i| self.sample_ids[i].clone()).collect(),
             segment_ids: order.iter().map(|&i| self.segment_ids[i]).collect(),
-            is_false_positive: order.iter().map(|&i| self.is_false_positive[i]).collect(),
-            adjusted_iou: order.iter().map(|&i| self.adjusted_iou[i]).collect(),
+            has_truth: self.has_truth,
+            is_false_positive: in_order(&self.is_false_positive, &order),
+            adjusted_iou: in_order(&self.adjusted_iou, &order),
             features: order.iter().flat_map(row).collect(),
             names: self.names.clone(),
+            classes: self.classes.clone(),
         })
     }
+}
+
+/// The values in another order; none if there are none.
+fn in_order<T: Copy>(values: &[T], order: &[usize]) -> Vec<T> {
+    let positions = order.iter().filter(|_| !values.is_empty());
+    positions.map(|&i| values[i]).collect()
 }
 
 /// Checks that columns have as many values as the table has rows, which those of a damaged file may not.

@@ -6,6 +6,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use artifacts::classes::ClassSet;
 use artifacts::labels::EvalLabel;
 use artifacts::logits::{Logits, LogitsInfo};
 use artifacts::mask::Mask;
@@ -111,7 +112,7 @@ fn waves(contrast: f32, ripple: f32) -> Result<Logits> {
         output_height: HEIGHT,
         output_width: WIDTH,
         align_corners: false,
-        num_classes: CLASSES,
+        classes: ClassSet::unnamed(CLASSES)?,
     };
     let value = |i: usize| {
         let class = (i / (height * width)) as f32;

@@ -81,7 +81,7 @@ pub fn analyze_logits(
     segmentation: &Segmentation,
     additional_thresholds: &[f32],
 ) -> SampleMetrics {
-    let num_classes = logits.info.num_classes;
+    let num_classes = logits.info.num_classes();
     let mut reader = logits.row_reader();
     let mut row_logits = vec![0.0; num_classes * labels.width];
     analyze(

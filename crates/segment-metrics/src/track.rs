@@ -41,7 +41,7 @@ pub fn small_objects(labels: &Mask, min_size: u64) -> Vec<bool> {
 /// `labels` are of the logits' output size.
 pub fn count_image(logits: &Logits, labels: &Mask, score: Score) -> PixelCounts<u32> {
     let mut counts = PixelCounts::<u32>::of_score(score);
-    let classes = logits.info.num_classes;
+    let classes = logits.info.num_classes();
     let (mut reader, mut values) = (logits.row_reader(), vec![0.0; classes * labels.width]);
     let mut row = PixelRow::new(classes, labels.width);
     let mut bins = vec![0; labels.width];

@@ -46,7 +46,7 @@ fn golden_frames() -> Result<(Vec<Frame>, Value)> {
         if !path.exists() {
             break;
         }
-        let labels = Mask::read(&path, MaskKind::Eval)?;
+        let labels = Mask::read(&path, MaskKind::Eval, 0)?;
         let scores = Npy::read(&dir.join(format!("score_{frame}.npy")), "<f2")?;
         ensure!(
             scores.shape == [labels.height, labels.width],

@@ -19,6 +19,7 @@ pub use map::ClassMap;
 
 use crate::atomic::{read_json, write_json};
 use crate::labels::IGNORE;
+use crate::toml_file;
 
 /// File in the output of stages whose tables have columns or rows of classes.
 pub const FILE_NAME: &str = "classes.json";
@@ -153,6 +154,19 @@ impl ClassSet {
         Ok(set)
     }
 
+    /// The classes that files imply which name a number only, as those of earlier versions: 19 are those of Cityscapes, others are
+    /// unnamed.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::unnamed`].
+    pub fn implied(num_classes: usize) -> Result<Self> {
+        let cityscapes = Self::cityscapes()?;
+        if num_classes == cityscapes.len() {
+            return Ok(cityscapes);
+        }
+        Self::unnamed(num_classes)
+    }
+
     /// Writes `dir/classes.json`.
     ///
     /// # Errors
@@ -185,7 +199,7 @@ impl ClassSet {
     }
 
     fn parse(text: &str) -> Result<Self> {
-        let set: Self = toml::from_str(text)?;
+        let set: Self = toml_file::parse(text)?;
         set.check()?;
         Ok(set)
     }

@@ -1,6 +1,11 @@
 //! Names of the hand-crafted segment metrics, here and in the reference implementation.
 
+use std::path::Path;
+
+use anyhow::{Result, ensure};
 use polars::prelude::DataFrame;
+
+use crate::classes::{self, ClassSet};
 
 /// One metric of a predicted segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +75,9 @@ const SIZES: [(&str, &str, &str); 5] = [
 /// Prefix of the columns of mean class probabilities.
 const CLASS_PROB: &str = "class_prob_";
 
+/// Prefix of the columns of predicted classes around a segment.
+const NEIGHBOR_CLASS: &str = "neighbor_class_";
+
 /// All metrics of a predicted segment in the order of the columns: 37 + 2 `num_classes`, which is 75 for 19 classes.
 pub fn segment_features(num_classes: usize) -> Vec<Feature> {
     let mut features = Vec::new();
@@ -111,7 +119,7 @@ pub fn segment_features(num_classes: usize) -> Vec<Feature> {
     }
     for class in 0..num_classes {
         push(
-            format!("neighbor_class_{class:02}"),
+            format!("{NEIGHBOR_CLASS}{class:02}"),
             format!("ndist{class}"),
             format!("share of the pixels around the segment that are predicted as class {class}"),
         );
@@ -128,9 +136,78 @@ pub fn num_classes(segments: &DataFrame) -> usize {
         .count()
 }
 
+/// Train id of the class that a metric is about; `None` if it is about no single class.
+pub fn class_of(feature: &str) -> Option<usize> {
+    let prefixes = [CLASS_PROB, NEIGHBOR_CLASS];
+    let mut numbers = prefixes.iter().map(|prefix| feature.strip_prefix(prefix));
+    numbers.find_map(|number| number)?.parse().ok()
+}
+
+/// A metric with the name of the class that it is about, for messages: `class_prob_11 (person)`.
+pub fn title(feature: &str, classes: Option<&ClassSet>) -> String {
+    let class = class_of(feature).and_then(|class| classes?.names().nth(class));
+    class.map_or_else(
+        || feature.to_owned(),
+        |class| format!("{feature} ({class})"),
+    )
+}
+
+/// The classes that the metrics of the table `segments` in `dir` are about, `num_classes` of them: those of `classes.json`, or those
+/// that the number implies for tables of earlier versions. `None` if no metric is about a class.
+///
+/// # Errors
+/// Returns an error if the file is damaged or describes another number of classes.
+pub fn classes_in(dir: &Path, num_classes: usize) -> Result<Option<ClassSet>> {
+    let path = dir.join(classes::FILE_NAME);
+    if num_classes == 0 {
+        return Ok(None);
+    }
+    if !path.exists() {
+        return ClassSet::implied(num_classes).map(Some);
+    }
+    let set = ClassSet::read(dir)?;
+    ensure!(
+        set.len() == num_classes,
+        "{} describes {} classes, but the segments beside it have the metrics of {num_classes}: run `segment-metrics` again with --force",
+        path.display(),
+        set.len()
+    );
+    Ok(Some(set))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metrics_name_their_classes() -> Result<()> {
+        let set = ClassSet::open("camvid")?;
+        for feature in segment_features(set.len()) {
+            let of_class = feature.reference_name.starts_with("cprob")
+                || feature.reference_name.starts_with("ndist");
+            assert_eq!(class_of(&feature.name).is_some(), of_class);
+        }
+        let first = set.names().next().unwrap_or_default();
+        let expected = format!("class_prob_00 ({first})");
+        assert_eq!(title("class_prob_00", Some(&set)), expected);
+        assert_eq!(title("class_prob_99", Some(&set)), "class_prob_99");
+        assert_eq!(title("size", Some(&set)), "size");
+        Ok(())
+    }
+
+    #[test]
+    fn tables_of_earlier_versions_imply_their_classes() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let names = |n: usize| -> Result<_> { Ok(classes_in(dir.path(), n)?.map(|set| set.name)) };
+        assert_eq!(names(0)?, None);
+        assert_eq!(names(19)?.as_deref(), Some("cityscapes"));
+        assert_eq!(names(3)?.as_deref(), Some("unnamed"));
+        ClassSet::open("camvid")?.write(dir.path())?;
+        assert_eq!(names(11)?.as_deref(), Some("camvid"));
+        let error = names(3).expect_err("another number").to_string();
+        assert!(error.contains("describes 11 classes"), "{error}");
+        Ok(())
+    }
 
     #[test]
     fn there_are_75_distinct_features_for_19_classes() {

@@ -239,11 +239,16 @@ fn check_lengths(frame: &DataFrame) -> Result<()> {
 }
 
 fn check(table: &Table, frame: &DataFrame) -> Result<()> {
+    let is_there = |field: &Field| frame.column(&field.name).is_ok();
+    let any_optional = table.columns.iter().any(|f| f.is_optional && is_there(f));
     for field in &table.columns {
+        if field.is_optional && !any_optional {
+            continue;
+        }
         let column: &Column = frame
             .column(&field.name)
             .ok()
-            .with_context(|| format!("table {} has no column {:?}", table.name, field.name))?;
+            .with_context(|| missing_column(table, field))?;
         ensure!(
             *column.dtype() == field.dtype,
             "column {:?} of table {} is {}, not {}",
@@ -261,6 +266,16 @@ fn check(table: &Table, frame: &DataFrame) -> Result<()> {
         );
     }
     Ok(())
+}
+
+fn missing_column(table: &Table, field: &Field) -> String {
+    let reason = if field.of_truth {
+        ", which only images with labels have"
+    } else {
+        ""
+    };
+    let (table, column) = (table.name, &field.name);
+    format!("table {table} has no column {column:?}{reason}")
 }
 
 #[cfg(test)]

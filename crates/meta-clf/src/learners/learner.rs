@@ -104,10 +104,12 @@ mod tests {
         let segments = Segments {
             sample_ids: ["a", "a", "b", "c"].map(str::to_owned).into(),
             segment_ids: vec![1, 2, 1, 1],
+            has_truth: true,
             is_false_positive: vec![true, false, true, true],
             adjusted_iou: vec![0.0, 0.5, 0.0, 0.0],
             features: vec![1.0, 2.0, 3.0, 4.0],
             names: vec!["x".to_owned()],
+            classes: None,
         };
         let folding = Folding {
             ranges: Folds::Image.ranges(&segments.sample_ids, 0),

@@ -67,7 +67,7 @@ fn explanations_add_up_to_the_probabilities() -> Result<()> {
     let features: Vec<String> = segment_features(19).into_iter().map(|f| f.name).collect();
     let terms = read_table(
         &scratch.file("applied/contributions.parquet"),
-        &contributions(&features),
+        &contributions(&features, None),
     )?;
     let column = |name: &str| -> Result<Vec<f64>> {
         Ok(terms.column(name)?.f64()?.iter().flatten().collect())

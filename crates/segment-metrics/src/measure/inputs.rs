@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use artifacts::classes::ClassSet;
 use artifacts::index::{Index, Sample};
 use artifacts::labels::{EvalLabel, IGNORE, MaskKind};
 use artifacts::logits::{Logits, logits_path};
@@ -18,8 +19,8 @@ pub(crate) struct Inputs {
     labels: PathBuf,
     /// The index of the labels, with the samples of this call only.
     pub(crate) index: Index,
-    /// Number of classes of all logits.
-    pub(crate) num_classes: usize,
+    /// The classes of all logits, and the file that said so.
+    classes: (ClassSet, PathBuf),
     region: Option<Mask>,
     /// Whether unrated pixels count as void.
     voids_unrated: bool,
@@ -43,8 +44,8 @@ impl Inputs {
             MaskKind::Eval
         );
         index.samples = args.subset.select(index.samples);
-        let num_classes = check_logits(&logits, &index.samples, args.keep_going);
-        let num_classes = num_classes.with_context(|| {
+        let classes = check_logits(&logits, &index.samples, args.keep_going);
+        let classes = classes.with_context(|| {
             let (shard, labels) = (args.subset.shard, labels.display());
             format!("shard {shard} of {labels} cannot be measured")
         })?;
@@ -52,11 +53,16 @@ impl Inputs {
             logits,
             labels,
             index,
-            num_classes,
+            classes,
             region: files.region.as_deref().map(Mask::read_raw).transpose()?,
             voids_unrated: args.sizes.track.is_some(),
             skips_without_ood: args.skip_without_ood,
         })
+    }
+
+    /// The classes of all logits.
+    pub(crate) fn classes(&self) -> &ClassSet {
+        &self.classes.0
     }
 
     /// Folder of the labels, for messages.
@@ -95,19 +101,26 @@ impl Inputs {
         check_existence(&self.logits, sample)?;
         let size = (sample.width as usize, sample.height as usize);
         let logits = Logits::read_sample(&self.logits, &sample.sample_id, Some(size))?;
-        ensure!(
-            logits.info.num_classes == self.num_classes,
-            "{} has {} classes, but other samples have {}: remove it and run `seg-model infer` again",
-            logits_path(&self.logits, &sample.sample_id).display(),
-            logits.info.num_classes,
-            self.num_classes
-        );
+        let (classes, first) = &self.classes;
+        let same = classes.ensure_same(&logits.info.classes);
+        same.with_context(|| {
+            let path = logits_path(&self.logits, &sample.sample_id);
+            format!(
+                "{} and {} have different classes: write the logits of all samples with the same network",
+                first.display(),
+                path.display()
+            )
+        })?;
         Ok(logits)
     }
 }
 
-/// Checks that all samples have logits, unless those without are left out, and returns the number of classes of the first ones.
-fn check_logits(logits: &Path, samples: &[Sample], keep_going: KeepGoing) -> Result<usize> {
+/// Checks that all samples have logits, unless those without are left out, and returns the classes of the first ones and their file.
+fn check_logits(
+    logits: &Path,
+    samples: &[Sample],
+    keep_going: KeepGoing,
+) -> Result<(ClassSet, PathBuf)> {
     ensure!(!samples.is_empty(), "there are no samples in it");
     if !keep_going.keep_going {
         let checks = samples.iter().map(|sample| {
@@ -119,7 +132,10 @@ fn check_logits(logits: &Path, samples: &[Sample], keep_going: KeepGoing) -> Res
     let mut error = None;
     for sample in samples {
         match Logits::read_sample(logits, &sample.sample_id, None) {
-            Ok(first) => return Ok(first.info.num_classes),
+            Ok(first) => {
+                let path = logits_path(logits, &sample.sample_id);
+                return Ok((first.info.classes, path));
+            }
             Err(e) if keep_going.keep_going => error = error.or(Some(e)),
             Err(e) => return Err(e),
         }

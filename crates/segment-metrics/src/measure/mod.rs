@@ -50,7 +50,7 @@ pub(crate) fn run(files: &FileArgs, args: &MeasureArgs, force: bool) -> Result<(
         partial: dir.partial()?,
     })?;
     let sources = Sources::Samples(folders);
-    let (thresholds, num_classes) = (&args.thresholds.thresholds, inputs.num_classes);
+    let (thresholds, num_classes) = (&args.thresholds.thresholds, inputs.classes().len());
     tables::write_pixel_counts(dir.path(), &sums)?;
     let mut counts = tables::write_joined(dir.path(), &sources, thresholds, num_classes)?;
     if args.compat_names {

@@ -175,7 +175,7 @@ impl Measurement<'_> {
 
     /// Writes the files of a sample and returns their hash.
     fn write(&self, sample: &Sample, metrics: &SampleMetrics, map: &ComponentMap) -> Result<Hash> {
-        let (id, num_classes) = (&sample.sample_id, self.inputs.num_classes);
+        let (id, num_classes) = (&sample.sample_id, self.inputs.classes().len());
         map.write(&self.map_path(sample))?;
         let folder = self.folder(sample);
         create_dir(&folder)?;

@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::{Context, Result};
+use artifacts::classes::ClassSet;
 use artifacts::labels::MaskKind;
 use artifacts::logits::{Logits, Precision};
 use artifacts::mask::Mask;
@@ -68,7 +69,7 @@ fn missing_and_foreign_logits_are_named() -> Result<()> {
     toy.relist("logits")?;
     toy.check_fails(&[], &["b.safetensors", "13x8", "12x8"])?;
     let mut two_classes = logits("b", HEIGHT, WIDTH)?;
-    two_classes.info.num_classes = 2;
+    two_classes.info.classes = ClassSet::unnamed(2)?;
     two_classes.write(&file, Precision::F32)?;
     toy.relist("logits")?;
     toy.check_fails(&[], &["b.safetensors", "2 classes"])?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use artifacts::classes::ClassSet;
 use artifacts::index::Index;
 use artifacts::labels::MaskKind;
 use artifacts::logits::{Logits, LogitsInfo, Precision};
@@ -159,7 +160,7 @@ pub(crate) fn logits(id: &str, height: usize, width: usize) -> Result<Logits> {
         let is_uniform = ((2..4).contains(&y) && (3..7).contains(&x)) || (y, x) == (6, 9);
         *value = if is_uniform { 0.0 } else { 12.0 };
     }
-    Logits::new(info(id, height, width), [CLASSES, height, width], values)
+    Logits::new(info(id, height, width)?, [CLASSES, height, width], values)
 }
 
 /// Certain of class 0, but uniform where `is_uniform(y, x)`.
@@ -175,16 +176,16 @@ pub(crate) fn flagged_logits(
             *value = 12.0;
         }
     }
-    Logits::new(info(id, height, width), [CLASSES, height, width], values)
+    Logits::new(info(id, height, width)?, [CLASSES, height, width], values)
 }
 
-fn info(id: &str, height: usize, width: usize) -> LogitsInfo {
-    LogitsInfo {
+fn info(id: &str, height: usize, width: usize) -> Result<LogitsInfo> {
+    Ok(LogitsInfo {
         sample_id: id.into(),
         network: "toy".into(),
         output_height: height,
         output_width: width,
         align_corners: false,
-        num_classes: CLASSES,
-    }
+        classes: ClassSet::unnamed(CLASSES)?,
+    })
 }

@@ -1,7 +1,9 @@
 //! Tables of `meta-clf`.
 
 use super::table::{Field, Table};
+use crate::classes::ClassSet;
 use crate::tables::columns::{ADJUSTED_IOU, IS_FALSE_POSITIVE, IS_REJECTED, SAMPLE_ID, SEGMENT_ID};
+use crate::tables::features::class_of;
 
 /// What the meta classifier decides about each segment, sorted by `sample_id`, `segment_id`.
 pub fn decisions() -> Table {
@@ -12,14 +14,14 @@ pub fn decisions() -> Table {
         columns: vec![
             Field::string(SAMPLE_ID, "sample"),
             Field::u32(SEGMENT_ID, "segment"),
-            Field::bool(IS_FALSE_POSITIVE, "the truth, as in segments"),
+            Field::bool(IS_FALSE_POSITIVE, "the truth, as in segments").of_truth(),
             Field::f64(
                 "false_positive_prob",
                 "predicted probability of a false positive, in [0, 1]: held-out predictions by `fit`, those of the given model by `apply`, 0.5 if the training data had one class only",
             ),
             Field::bool(
                 IS_REJECTED,
-                "whether the segment is dropped: the probability is above the threshold, and the training data had both classes; with `fit --max-lost-objects` the threshold of an image is the one that the objects of all other images give",
+                "whether the segment is dropped: the probability is above the threshold, and the training data had both classes; with `fit --max-lost-objects` or `--false-alarms-per-image` the threshold of an image is the one that all other images give",
             ),
         ],
     }
@@ -41,6 +43,13 @@ pub fn coefficients() -> Table {
                 "standard_error",
                 "standard error of the coefficient, from the inverse Hessian of the regularized objective",
             ),
+            Field {
+                is_added: true,
+                ..Field::optional_string(
+                    "class",
+                    "name of the class that the metric is about; missing where it is about no single class",
+                )
+            },
         ],
     }
 }
@@ -62,14 +71,20 @@ pub fn correlations() -> Table {
     }
 }
 
-/// What each metric adds to the log odds of a segment, sorted by `sample_id`, `segment_id`.
-pub fn contributions(features: &[String]) -> Table {
+/// What each metric adds to the log odds of a segment, sorted by `sample_id`, `segment_id`. The description of a column in the file
+/// names the class that its metric is about.
+pub fn contributions(features: &[String], classes: Option<&ClassSet>) -> Table {
     let mut columns = vec![
         Field::string(SAMPLE_ID, "sample"),
         Field::u32(SEGMENT_ID, "segment"),
         Field::f64("intercept", "the same for all segments, nats"),
     ];
-    let term = |name: &String| Field::f64(name, "what this metric adds to the log odds, nats");
+    let term = |name: &String| {
+        let class = class_of(name).and_then(|class| classes?.names().nth(class));
+        let about = class.map_or_else(String::new, |class| format!(" (class: {class})"));
+        let meaning = format!("what this metric adds to the log odds, nats{about}");
+        Field::f64(name, &meaning)
+    };
     columns.extend(features.iter().map(term));
     Table {
         name: "contributions",
@@ -113,10 +128,10 @@ pub fn regression() -> Table {
         columns: vec![
             Field::string(SAMPLE_ID, "sample"),
             Field::u32(SEGMENT_ID, "segment"),
-            Field::f64(ADJUSTED_IOU, "the truth, in [0, 1]"),
+            Field::f64(ADJUSTED_IOU, "the truth, in [0, 1]").of_truth(),
             Field::f64(
                 "predicted_iou",
-                "held-out prediction of a linear regression, not limited to [0, 1]",
+                "prediction of a linear regression, not limited to [0, 1]: held out by `fit`, that of the given model by `apply`",
             ),
         ],
     }

@@ -26,7 +26,7 @@ pub fn all(num_classes: usize, features: &[String]) -> Vec<Table> {
         decisions(),
         coefficients(),
         correlations(),
-        contributions(features),
+        contributions(features, None),
         l1_path(),
         regression(),
         confusion(),

@@ -19,11 +19,13 @@ pub fn segments(num_classes: usize) -> Table {
         Field::f64(
             ADJUSTED_IOU,
             "adjusted IoU with the true objects of the image, in [0, 1]",
-        ),
+        )
+        .of_truth(),
         Field::bool(
             IS_FALSE_POSITIVE,
             "whether no pixel of the segment is out-of-distribution",
-        ),
+        )
+        .of_truth(),
     ];
     let metrics = segment_features(num_classes);
     columns.extend(metrics.iter().map(|f| Field::f64(&f.name, &f.meaning)));
@@ -89,13 +91,16 @@ pub fn samples() -> Table {
         rows: "One row for each evaluated sample, sorted by `sample_id`.",
         columns: vec![
             Field::string(SAMPLE_ID, "sample"),
-            Field::u32("height", "rows of the mask"),
-            Field::u32("width", "columns of the mask"),
-            Field::u64(N_IN, "in-distribution pixels"),
-            Field::u64(N_OUT, "out-of-distribution pixels"),
-            Field::u64("n_ignored", "all other pixels: unrated and void"),
+            Field::u32(
+                "height",
+                "rows of the mask, or of the logits' output without labels",
+            ),
+            Field::u32("width", "columns of the same"),
+            Field::u64(N_IN, "in-distribution pixels").of_truth(),
+            Field::u64(N_OUT, "out-of-distribution pixels").of_truth(),
+            Field::u64("n_ignored", "all other pixels: unrated and void").of_truth(),
             Field::u32("n_segments", "predicted segments"),
-            Field::u32("n_objects", "true objects"),
+            Field::u32("n_objects", "true objects").of_truth(),
         ],
     }
 }

@@ -26,6 +26,10 @@ pub struct Field {
     pub nullable: bool,
     /// Whether older files lack the column: then all its values are missing when such a file is read.
     pub is_added: bool,
+    /// Whether the column needs labels: tables of images without labels lack it, see [`Table::without_truth`].
+    pub of_truth: bool,
+    /// Whether the column may be absent when a file is read, see [`Table::with_optional_truth`].
+    pub is_optional: bool,
     /// What the column holds, with its unit or range. It is written into the file and into docs/ARTIFACTS.md.
     pub meaning: String,
 }
@@ -37,6 +41,8 @@ impl Field {
             dtype,
             nullable: false,
             is_added: false,
+            of_truth: false,
+            is_optional: false,
             meaning: meaning.to_owned(),
         }
     }
@@ -44,6 +50,14 @@ impl Field {
     /// A column of texts.
     pub(super) fn string(name: &str, meaning: &str) -> Self {
         Self::new(name, DataType::String, meaning)
+    }
+
+    /// A column of texts, some of which may be missing.
+    pub(super) fn optional_string(name: &str, meaning: &str) -> Self {
+        Self {
+            nullable: true,
+            ..Self::string(name, meaning)
+        }
     }
 
     /// A column of truth values.
@@ -79,6 +93,15 @@ impl Field {
         }
     }
 
+    /// The same column, which only tables of images with labels have.
+    #[must_use]
+    pub(super) fn of_truth(self) -> Self {
+        Self {
+            of_truth: true,
+            ..self
+        }
+    }
+
     /// A column of lists of values of the type `inner`.
     pub(super) fn list(name: &str, inner: DataType, meaning: &str) -> Self {
         Self::new(name, DataType::List(Box::new(inner)), meaning)
@@ -94,6 +117,23 @@ impl Table {
     /// File name, e.g. `segments.parquet`.
     pub fn file_name(&self) -> String {
         format!("{}.parquet", self.name)
+    }
+
+    /// The table of images without labels: what only labels tell is absent from it, not zero or missing.
+    #[must_use]
+    pub fn without_truth(mut self) -> Self {
+        self.columns.retain(|field| !field.of_truth);
+        self
+    }
+
+    /// The table of images with or without labels, for readers who know what to do in both cases. They look for a column that needs
+    /// labels; if there is one, all of them are checked.
+    #[must_use]
+    pub fn with_optional_truth(mut self) -> Self {
+        for field in &mut self.columns {
+            field.is_optional = field.of_truth;
+        }
+        self
     }
 
     /// Version of the format, which changes when the same columns mean something else.
