@@ -141,7 +141,7 @@ impl Index {
         if index.format_version == 1 {
             index.upgrade()?;
         }
-        let checked = index.check();
+        let checked = index.check().and_then(|()| index.check_has_classes());
         checked.with_context(|| format!("{} cannot be used", path.display()))?;
         Ok(index)
     }
@@ -190,11 +190,16 @@ impl Index {
     /// # Errors
     /// Returns an error if the masks hold train ids without a class set, or the file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<()> {
+        self.check_has_classes()?;
+        write_json(&dir.join(FILE_NAME), self)
+    }
+
+    fn check_has_classes(&self) -> Result<()> {
         ensure!(
             self.mask_kind != MaskKind::TrainId || self.classes.is_some(),
-            "masks of train ids need a class set"
+            "masks of train ids need a class set, which says what the ids are"
         );
-        write_json(&dir.join(FILE_NAME), self)
+        Ok(())
     }
 
     /// `n` samples spread evenly over the index, in its order, the first one first; all samples if there are no more than `n`.

@@ -9,10 +9,11 @@
 //! `data-manifests/*.toml` say where the files of a data set are and what their label values mean ([`manifest`]): a new
 //! data set needs a new file there, and no code. `check` reads everything that `prepare` would read, lists all faults in
 //! one pass and summarizes the contents. `index` does the work of `prepare` for any folder of images, and `palette`
-//! shows masks in colors.
+//! shows masks in colors and prints class sets.
 
 mod binary_masks;
 pub mod check;
+mod class_table;
 pub mod discover;
 mod fault_groups;
 pub mod index;
@@ -51,7 +52,7 @@ pub enum Command {
     Check(check::Args),
     /// Writes masks and the index of any folder of images and masks, found by patterns.
     Index(index::Args),
-    /// Writes prepared masks in colors, or prints the label table of Cityscapes.
+    /// Writes prepared masks in colors, or prints class sets.
     Palette(palette::Args),
     /// Says where drawn data sets come from now.
     #[command(hide = true)]

@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use artifacts::classes::{ClassMap, ClassSet};
 use artifacts::index::check_inside;
 use artifacts::labels::MaskKind;
+use artifacts::toml_file;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::pattern::{Captures, Pattern};
@@ -191,11 +192,7 @@ impl DatasetManifest {
     /// # Errors
     /// Returns an error if it is not valid TOML with these fields, or a pattern, range or value cannot be used.
     pub fn parse(text: &str, folder: Option<&Path>) -> Result<Self> {
-        let mut manifest: Self = toml::from_str(text).map_err(|error| {
-            // the text of the error itself has several lines
-            let line = text[..error.span().map_or(0, |span| span.start)].lines();
-            anyhow!("line {}: {}", line.count().max(1), error.message().trim())
-        })?;
+        let mut manifest: Self = toml_file::parse(text)?;
         manifest.open_classes(folder)?;
         manifest.check()?;
         Ok(manifest)
@@ -260,7 +257,7 @@ impl DatasetManifest {
         if let Some(file) = file {
             let text = std::fs::read_to_string(file)
                 .with_context(|| format!("could not read {}", file.display()))?;
-            return Self::parse(text.trim_start_matches('\u{FEFF}'), file.parent())
+            return Self::parse(&text, file.parent())
                 .with_context(|| format!("{} is not a valid data set manifest", file.display()));
         }
         let names = || SHIPPED.map(|(name, _)| name).join(", ");

@@ -1,21 +1,21 @@
-//! `palette`: prepared masks in colors for people; without masks, the label table of Cityscapes.
+//! `palette`: prepared masks in colors for people; without masks, tables of classes.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use artifacts::atomic::write_atomic;
-use artifacts::cityscapes::LABELS;
+use artifacts::classes::ClassSet;
 use artifacts::index::{Index, Sample};
 use artifacts::labels::IGNORE;
 use artifacts::look::sheet::write_sheet;
 use artifacts::mask::Mask;
-use comfy_table::{Table, presets};
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Common, Progress, print_result};
 
+use crate::class_table;
 use crate::legend::color;
 
 /// File name of the sheet inside the output folder.
@@ -27,7 +27,7 @@ const TILE: (u32, u32) = (384, 216);
 /// Arguments of `palette`.
 #[derive(clap::Args, Clone, Debug, Serialize)]
 pub struct Args {
-    /// Folder with masks and an index; without it, the label table of Cityscapes is printed.
+    /// Folder with masks and an index; without it, classes are printed: those of --classes, else all labels of Cityscapes.
     #[arg(long, value_name = "DIR", requires = "output")]
     #[serde(skip)]
     pub labels: Option<PathBuf>,
@@ -39,16 +39,23 @@ pub struct Args {
     /// Number of samples on the sheet, evenly spaced over the index.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=400))]
     pub preview: u16,
+    /// Print the classes of a class set: the name of a shipped one, or a file.
+    #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ["labels", "list"])]
+    #[serde(skip)]
+    pub classes: Option<String>,
+    /// Print the names of the shipped class sets.
+    #[arg(long, conflicts_with = "labels")]
+    #[serde(skip)]
+    pub list: bool,
 }
 
-/// Writes colored masks and the sheet, or prints the label table.
+/// Writes colored masks and the sheet, or prints a table of classes.
 ///
 /// # Errors
-/// Returns an error if an image or a mask cannot be read, or a file cannot be written.
+/// Returns an error if an image or a mask cannot be read, a file cannot be written, or there is no such class set.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let (Some(labels), Some(output)) = (&args.labels, &args.output) else {
-        print_result(label_table());
-        return Ok(());
+        return print_classes(args);
     };
     let index = Index::read(labels)?;
     let inputs = [("labels", labels.as_path())];
@@ -77,6 +84,15 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         "{n_samples} masks in colors in {}",
         output.display()
     ));
+    Ok(())
+}
+
+fn print_classes(args: &Args) -> Result<()> {
+    print_result(match &args.classes {
+        _ if args.list => class_table::shipped()?,
+        Some(classes) => class_table::classes(&ClassSet::open(classes)?),
+        None => class_table::cityscapes_labels(),
+    });
     Ok(())
 }
 
@@ -115,32 +131,4 @@ fn tile(index: &Index, labels: &Path, sample: &Sample) -> Result<RgbImage> {
         }
     }
     Ok(small)
-}
-
-/// The labels of Cityscapes as cityscapesScripts lists them.
-fn label_table() -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED);
-    table.set_header([
-        "name",
-        "id",
-        "train id",
-        "category",
-        "instances",
-        "ignored",
-        "color",
-    ]);
-    for label in LABELS {
-        let [r, g, b] = label.color;
-        table.add_row([
-            label.name.to_owned(),
-            label.id.to_string(),
-            label.train_id.to_string(),
-            label.category.to_owned(),
-            label.has_instances.to_string(),
-            label.ignore_in_eval.to_string(),
-            format!("{r},{g},{b}"),
-        ]);
-    }
-    table
 }

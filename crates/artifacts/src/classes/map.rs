@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ClassSet, shipped};
 use crate::labels::IGNORE;
+use crate::toml_file;
 
 /// A map from the classes of one set to those of another. Several classes may become the same one; a class that has no
 /// counterpart, or mixes several, becomes void.
@@ -54,8 +55,16 @@ impl ClassMap {
             .with_context(|| format!("{} is no map of classes", path.display()))
     }
 
+    /// All maps that are compiled in, sorted by name.
+    ///
+    /// # Errors
+    /// Returns an error if a description that is compiled in is damaged.
+    pub fn shipped() -> Result<Vec<Self>> {
+        shipped::map_names().map(Self::open).collect()
+    }
+
     fn parse(text: &str, folder: Option<&Path>) -> Result<Self> {
-        let file: MapFile = toml::from_str(text)?;
+        let file: MapFile = toml_file::parse(text)?;
         let from = ClassSet::open_beside(&file.from, folder)?;
         let to = ClassSet::open_beside(&file.to, folder)?;
         let mut train_ids = vec![IGNORE; from.len()];
