@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{import, infer, inspect};
+use crate::{adopt, import, infer, inspect};
 
 /// Segmentation networks: inference and weights files.
 #[derive(Parser, Debug)]
@@ -22,6 +22,8 @@ pub struct Args {
 pub enum Command {
     /// Run a network on images and write its logits.
     Infer(infer::Args),
+    /// Turn outputs of another program into logits or score maps.
+    Adopt(adopt::Args),
     /// Convert a published checkpoint to a weights file that records how to run it.
     Import(import::Args),
     /// List the metadata and tensors of a weights file.
@@ -35,6 +37,7 @@ pub enum Command {
 pub fn run(args: &Args) -> Result<()> {
     match &args.command {
         Command::Infer(infer) => infer::run(infer, &args.common),
+        Command::Adopt(adopt) => adopt::run(adopt, &args.common),
         Command::Import(import) => import::run(import, args.common.force),
         Command::Inspect(inspect) => inspect::run(inspect),
     }

@@ -11,6 +11,7 @@
 //!
 //! This crate knows nothing of losses, out-of-distribution detection or metrics.
 
+pub mod adopt;
 pub mod channel_flags;
 pub mod checkpoint;
 pub mod cli;

@@ -144,7 +144,12 @@ impl<'a> Names<'a> {
     }
 
     /// What is said if no file is that of a sample.
-    fn nothing_matches(&self, files: &[String], pattern: Option<&Pattern>, folder: &Path) -> String {
+    fn nothing_matches(
+        &self,
+        files: &[String],
+        pattern: Option<&Pattern>,
+        folder: &Path,
+    ) -> String {
         let first = self.ids.first().copied().unwrap_or_default();
         let start = format!(
             "none of the {} files in {} (the first is {}) is named as one of the {} samples (the first is {first})",
@@ -205,7 +210,9 @@ mod tests {
         let pattern = pattern.map(str::parse).transpose()?;
         let found = find(&samples, &files, pattern.as_ref(), Path::new("from"))?;
         let names = found.files.into_iter();
-        Ok(names.map(|(id, file)| (id, file.display().to_string())).collect())
+        Ok(names
+            .map(|(id, file)| (id, file.display().to_string()))
+            .collect())
     }
 
     #[test]
@@ -233,7 +240,11 @@ mod tests {
         };
         fails(&["three.npy"], None, "none of the 1 files");
         fails(&["b_logits.npy"], None, "--pattern \"{id}_logits.npy\"");
-        fails(&["q.npy"], Some("{id}_x.npy"), "by --pattern \"{id}_x.npy\"");
+        fails(
+            &["q.npy"],
+            Some("{id}_x.npy"),
+            "by --pattern \"{id}_x.npy\"",
+        );
         fails(&["a.npy", "a.npz"], None, "both named as files of sample a");
         fails(&["a.npy", "x/a.npy"], None, "both named");
     }
