@@ -134,8 +134,8 @@ _real-data dir:
     {{ bin }}/coco-proxy --annotations {{ real_data }}/coco/annotations/instances_train2017.json \
         --images {{ real_data }}/coco/train2017 --preview 16 --output {{ dir }}/proxy
     mkdir -p {{ dir }}/weights
-    {{ bin }}/seg-model import {{ real_data }}/weights/enet_yurnero14_city20.safetensors --num-classes 19 --output {{ dir }}/weights/enet.safetensors
-    {{ bin }}/seg-model import {{ real_data }}/weights/erfnet_dequant_city20.safetensors --num-classes 19 --output {{ dir }}/weights/erfnet.safetensors
+    {{ bin }}/seg-model import {{ real_data }}/weights/enet_yurnero14_city20.safetensors --classes cityscapes --void last --output {{ dir }}/weights/enet.safetensors
+    {{ bin }}/seg-model import {{ real_data }}/weights/erfnet_dequant_city20.safetensors --classes cityscapes --void last --output {{ dir }}/weights/erfnet.safetensors
 
 # --- the stages, one by one, on your data ---
 

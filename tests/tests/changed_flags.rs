@@ -13,8 +13,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
+use artifacts::classes::ClassSet;
 use artifacts::index::Index;
-use artifacts::labels::NUM_CLASSES;
 use artifacts::logits::{Logits, LogitsInfo, Precision};
 use artifacts::manifest::FILE_NAME;
 use clap::Parser;
@@ -433,11 +433,12 @@ fn make_inputs(dir: &Path) -> Result<()> {
 /// Logits of a network that is sure of class 0 but on the unknown objects and on some squares that are none.
 fn write_logits(labels: &Path, output: &Path) -> Result<()> {
     let index = Index::read(labels)?;
+    let classes = ClassSet::cityscapes()?;
     stage_output(output, "seg-model infer", |dir| {
         for (number, sample) in index.samples.iter().enumerate() {
             let mask = index.read_mask(labels, sample)?;
             let (width, height) = (mask.width, mask.height);
-            let mut values = vec![0.0; NUM_CLASSES * height * width];
+            let mut values = vec![0.0; classes.len() * height * width];
             for (at, lead) in values[..height * width].iter_mut().enumerate() {
                 let (y, x) = (at / width, at % width);
                 let is_square = (y + 5 * number) % 40 < 9 && (x + 7 * number) % 48 < 11;
@@ -453,10 +454,10 @@ fn write_logits(labels: &Path, output: &Path) -> Result<()> {
                 output_height: height,
                 output_width: width,
                 align_corners: false,
-                num_classes: NUM_CLASSES,
+                classes: classes.clone(),
             };
             let path: PathBuf = dir.join(format!("{}.safetensors", sample.sample_id));
-            Logits::new(info, [NUM_CLASSES, height, width], values)?
+            Logits::new(info, [classes.len(), height, width], values)?
                 .write(&path, Precision::F16)?;
         }
         Ok(())

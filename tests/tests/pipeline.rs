@@ -81,8 +81,7 @@ fn exact_summary(dir: &Path) -> Result<Value> {
         let mut ids = Vec::new();
         let mut histogram = std::collections::BTreeMap::new();
         for sample in &index.samples {
-            let path = index.mask_path(&entry.path(), sample)?;
-            let mask = artifacts::mask::Mask::read(&path, index.mask_kind)?;
+            let mask = index.read_mask(&entry.path(), sample)?;
             for label in mask.labels {
                 *histogram.entry(label.to_string()).or_insert(0u64) += 1;
             }
