@@ -1,4 +1,5 @@
-//! Command line arguments of all subcommands except `export`, whose arguments are in [`crate::export`].
+//! Command line arguments of all subcommands except `export` and `detect`, which have their own in [`crate::export`] and
+//! [`crate::detect`].
 //!
 //! They are stored in each output's manifest, except for those that do not change what is computed.
 
@@ -11,6 +12,7 @@ use measures::resampling::MAX_RESAMPLES;
 use serde::{Deserialize, Serialize};
 use stage_cli::Common;
 
+use crate::detect::DetectArgs;
 use crate::export::ExportArgs;
 
 /// Evaluates runs, compares them and writes the report.
@@ -36,6 +38,8 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Compare two runs on the same images: which differences are significant.
     Compare(CompareArgs),
+    /// Show what was found in images without labels: overlays, tables, boxes and polygons for annotation tools, and a page.
+    Detect(DetectArgs),
     /// Write the score map of each image for other tools.
     Export(ExportArgs),
     /// Evaluate, and write an HTML report with charts and pictures.

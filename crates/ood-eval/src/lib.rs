@@ -6,6 +6,8 @@
 //! - `closed-set` compares predicted and true classes of known pixels: `confusion.parquet`, `calibration.parquet`.
 //! - `evaluate` computes every metric: `results.{json,csv,md,tex}`, and the pixel metrics of each image.
 //! - `compare` tells which differences of two runs on the same images are significant: `compare.{json,csv,md,tex}`.
+//! - `detect` shows what was found in images without labels: overlays, `images.csv`, `detections.{csv,json}`,
+//!   `detections_coco.json` and a page.
 //! - `export` writes the score map of each image for other tools, from logits.
 //! - `report` adds charts, pictures and provenance: `report.html`, one file that needs no network connection.
 //!
@@ -16,10 +18,13 @@
 
 pub mod args;
 mod closed_set;
+mod colors;
 mod compare;
+pub mod detect;
 mod evaluate;
 pub mod export;
 pub mod metrics;
+mod pictures;
 pub mod read;
 mod report;
 pub mod results;
@@ -39,6 +44,7 @@ pub fn run(args: &Args) -> Result<()> {
         Command::ClosedSet(args) => closed_set::run(args, force),
         Command::Evaluate(args) => evaluate::run(args, force),
         Command::Compare(args) => compare::run(args, force),
+        Command::Detect(args) => detect::run(args, force),
         Command::Export(args) => export::run(args, force),
         Command::Report(args) => report::run(args, force),
     }

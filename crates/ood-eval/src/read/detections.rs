@@ -351,7 +351,7 @@ impl Size {
 }
 
 /// Calls `visit` with some rows of the table in `dir` at a time.
-fn for_each_part(
+pub(super) fn for_each_part(
     dir: &Path,
     table: &schema::Table,
     mut visit: impl FnMut(&DataFrame) -> Result<()>,

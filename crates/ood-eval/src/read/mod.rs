@@ -4,6 +4,7 @@ pub mod benchmark;
 mod checks;
 pub mod dataset;
 pub mod detections;
+pub mod found;
 pub mod known_classes;
 pub mod pixel_counts;
 pub mod runs;

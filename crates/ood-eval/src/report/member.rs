@@ -1,7 +1,6 @@
 //! A run among those that are shown together.
 
 use anyhow::Result;
-use artifacts::classes::ClassSet;
 use artifacts::run_dir::RunFolder;
 
 use super::model::{self, LinearModel};
@@ -18,8 +17,6 @@ pub(super) struct Member<'a> {
     pub(super) data: &'a RunDataset,
     /// The meta classifier, if there is one and it is linear.
     pub(super) model: Option<LinearModel>,
-    /// The classes that the metrics of segments name.
-    pub(super) classes: ClassSet,
     /// Whether the meta classifier keeps a segment, one value per segment; true for all if there is none.
     kept: Vec<bool>,
     /// Errors of each sample, in the order of the detections' samples, with the meta classifier if there is one.
@@ -30,7 +27,7 @@ impl<'a> Member<'a> {
     /// The runs that have `dataset`, in their order.
     ///
     /// # Errors
-    /// Returns an error if the file of a meta classifier or of a class set is damaged.
+    /// Returns an error if the file of a meta classifier is damaged.
     pub(super) fn all(runs: &'a [Run], dataset: &str) -> Result<Vec<Self>> {
         let mut members = Vec::new();
         for (index, run) in runs.iter().enumerate() {
@@ -47,7 +44,6 @@ impl<'a> Member<'a> {
                     run,
                     data,
                     model,
-                    classes: ClassSet::read(&data.dir)?,
                     errors: sample_errors(&data.detections, &kept),
                     kept,
                 });

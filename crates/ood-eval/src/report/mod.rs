@@ -1,12 +1,11 @@
 //! `ood-eval report`: everything that `evaluate` writes, and charts, pictures and provenance on one HTML page.
 //!
-//! [`charts`] and [`gallery`] say what is drawn, [`drawing`] and `gallery/paint.rs` how. The other files prepare what the template
+//! [`charts`] and [`gallery`] say what is drawn, [`drawing`] and `pictures/paint.rs` how. The other files prepare what the template
 //! `report.html` shows.
 
 mod changes;
 mod chart;
 mod charts;
-mod colors;
 mod dataset_view;
 mod drawing;
 mod gallery;

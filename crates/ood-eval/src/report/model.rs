@@ -4,11 +4,12 @@ use std::path::Path;
 
 use anyhow::Result;
 use artifacts::model_file::{self, Linear, Model};
+use artifacts::tables::features::title;
 
 /// A linear model on standardized metrics: positive coefficients indicate a false positive.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct LinearModel {
-    /// Names and coefficients, largest magnitude first.
+    /// Names (with the class that a metric is about) and coefficients, largest magnitude first.
     pub(super) coefficients: Vec<(String, f64)>,
     /// Intercept.
     pub(super) intercept: f64,
@@ -25,14 +26,16 @@ pub(super) fn read(dir: &Path) -> Result<Option<LinearModel>> {
     }
     let model = Model::read(&path)?;
     let linear = model.linear();
-    Ok(linear.map(|linear| LinearModel::of(&model.features, linear)))
+    let features = model.features.iter();
+    let titles = features.map(|name| title(name, model.classes.as_ref()));
+    Ok(linear.map(|linear| LinearModel::of(titles.collect(), linear)))
 }
 
 impl LinearModel {
     /// Sorts the coefficients of `features`.
-    fn of(features: &[String], linear: &Linear) -> Self {
+    fn of(features: Vec<String>, linear: &Linear) -> Self {
         let values = linear.coefficients.iter().copied();
-        let mut coefficients: Vec<_> = features.iter().cloned().zip(values).collect();
+        let mut coefficients: Vec<_> = features.into_iter().zip(values).collect();
         coefficients.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0)));
         Self {
             coefficients,

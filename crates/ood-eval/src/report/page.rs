@@ -5,11 +5,11 @@ use artifacts::classes::ClassSet;
 use minijinja::{Environment, value::Serde};
 use serde::Serialize;
 
-use super::colors::{css, heat_gradient, is_dashed, run_color};
 use super::dataset_view::DatasetView;
 use super::gallery::SampleView;
 use super::known_classes::KnownClassesView;
 use super::provenance::StageView;
+use crate::colors::{css, heat_gradient, is_dashed, run_color};
 use crate::metrics::metric::METRICS;
 use crate::read::runs::Run;
 use crate::results::Results;

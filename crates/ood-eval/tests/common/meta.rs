@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use artifacts::classes::ClassSet;
 use artifacts::model_file::{Classifier, FORMAT_VERSION, Linear, Model, SegmentOrigin};
 use artifacts::tables::features::segment_features;
 use artifacts::tables::schema;

@@ -1,10 +1,9 @@
 //! The largest coefficients of a linear meta classifier, as bars.
 
 use anyhow::Result;
-use artifacts::classes::ClassSet;
 
+use crate::colors::{BLUE, VERMILLION};
 use crate::report::chart::Chart;
-use crate::report::colors::{BLUE, VERMILLION};
 use crate::report::drawing::bars::{self, Bar, Panel};
 use crate::report::member::Member;
 
@@ -17,7 +16,7 @@ pub(super) fn chart(member: &Member<'_>) -> Result<Option<Chart>> {
         return Ok(None);
     };
     let shown = || model.coefficients.iter().take(SHOWN);
-    let names: Vec<String> = shown().map(|c| with_class(&c.0, &member.classes)).collect();
+    let names: Vec<String> = shown().map(|c| c.0.clone()).collect();
     let panel = Panel {
         title: "coefficient",
         bars: shown().map(|c| bar(c.1)).collect(),
@@ -40,15 +39,5 @@ fn bar(value: f64) -> Bar {
         value,
         text: format!("{value:+.2}"),
         color: if value < 0.0 { BLUE } else { VERMILLION },
-    }
-}
-
-/// The name of a segment metric. If the metric belongs to a class, the name of the class follows.
-fn with_class(metric: &str, classes: &ClassSet) -> String {
-    let mut prefixes = ["class_prob_", "neighbor_class_"].into_iter();
-    let number = prefixes.find_map(|prefix| metric.strip_prefix(prefix)?.parse::<usize>().ok());
-    match number.and_then(|n| classes.names().nth(n)) {
-        Some(class) => format!("{metric} ({class})"),
-        None => metric.to_owned(),
     }
 }

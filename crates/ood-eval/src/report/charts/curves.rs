@@ -5,9 +5,9 @@ use artifacts::score::Score;
 use measures::curves::{CurvePoint, points};
 use measures::pixel_counts::totals;
 
+use crate::colors::{is_dashed, run_color};
 use crate::metrics::metric::{AUPRC, AUROC, Definition};
 use crate::report::chart::Chart;
-use crate::report::colors::{is_dashed, run_color};
 use crate::report::drawing::lines::{self, Dot, Line, LineChart, Point};
 use crate::report::member::Member;
 use crate::report::text::{percent, share, shortened};

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
+use crate::colors::{BLUE, VERMILLION};
 use crate::metrics::metric::{Definition, FALSE_NEGATIVES, FALSE_POSITIVES};
 use crate::report::chart::Chart;
-use crate::report::colors::{BLUE, VERMILLION};
 use crate::report::drawing::bars::{self, Bar, Panel};
 use crate::report::text::{FALSE_ALARMS, MISSED_OBJECTS, shortened};
 use crate::results::{DatasetResults, RowResults, row_name};

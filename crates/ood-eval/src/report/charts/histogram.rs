@@ -4,9 +4,9 @@ use anyhow::Result;
 use artifacts::score::Score;
 use measures::pixel_counts::totals;
 
+use crate::colors::{BLUE, VERMILLION};
 use crate::read::pixel_counts::entropy_shares;
 use crate::report::chart::Chart;
-use crate::report::colors::{BLUE, VERMILLION};
 use crate::report::drawing::lines::{self, Line, LineChart, Point};
 use crate::report::member::Member;
 

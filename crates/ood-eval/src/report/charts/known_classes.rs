@@ -4,10 +4,10 @@ use anyhow::Result;
 use measures::calibration::Calibration;
 use measures::confusion::Confusion;
 
+use crate::colors::run_color;
 use crate::read::known_classes::KnownClasses;
 use crate::read::runs::Run;
 use crate::report::chart::Chart;
-use crate::report::colors::run_color;
 use crate::report::drawing::lines::{self, Dot, Line, LineChart};
 use crate::report::drawing::matrix::{self, Titles};
 

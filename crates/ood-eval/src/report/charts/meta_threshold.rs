@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
+use crate::colors::{BLUE, VERMILLION};
 use crate::metrics::segment_totals::sample_errors;
 use crate::read::detections::{Decision, Detections};
 use crate::report::chart::Chart;
-use crate::report::colors::{BLUE, VERMILLION};
 use crate::report::drawing::lines::{self, Line, LineChart, Point};
 use crate::report::member::Member;
 use crate::report::text::{FALSE_ALARMS, MISSED_OBJECTS};

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use anyhow::Result;
 
+use crate::colors::run_color;
 use crate::metrics::metric::{Definition, FALSE_NEGATIVES, FALSE_POSITIVES};
 use crate::report::chart::Chart;
-use crate::report::colors::run_color;
 use crate::report::drawing::lines::{self, Line, LineChart, Point};
 use crate::report::member::Member;
 use crate::report::text::{FALSE_ALARMS, MISSED_OBJECTS, shortened};

@@ -5,7 +5,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::canvas::{Area, DrawResult, FONT_SIZE, rgb, svg, text_style};
-use crate::report::colors::INK;
+use crate::colors::INK;
 
 /// One bar.
 pub(crate) struct Bar {

@@ -5,7 +5,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::report::colors::INK;
+use crate::colors::INK;
 
 /// A drawing area, with coordinates in pixels from the top left.
 pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;

@@ -8,7 +8,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::canvas::{Area, DrawResult, axis_style, rgb, svg, text_style};
-use crate::report::colors::{INK, REFERENCE};
+use crate::colors::{INK, REFERENCE};
 
 /// A point as (x, y), in the units of the axes.
 pub(crate) type Point = (f64, f64);

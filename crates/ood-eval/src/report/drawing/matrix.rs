@@ -7,7 +7,7 @@ use plotters::style::text_anchor::HPos;
 use super::canvas::{
     Area, DrawResult, FONT_SIZE, rgb, svg, text_style, text_style_of, upward_style,
 };
-use crate::report::colors::{BLUE, INK};
+use crate::colors::{BLUE, INK};
 
 /// Side length of a cell.
 const CELL: i32 = 46;

@@ -1,6 +1,6 @@
 //! An SVG inside of a page, and as a file of its own.
 
-use crate::report::colors::{INK, css};
+use crate::colors::{INK, css};
 
 /// The drawing inside of a page: as wide as the element around it, in the text color of the page, and with a title for screen
 /// readers.

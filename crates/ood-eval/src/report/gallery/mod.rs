@@ -1,8 +1,5 @@
 //! The gallery: pictures of the samples with the most errors.
 
-mod paint;
-mod picture;
-mod resize;
 mod sample;
 
 use std::cmp::Reverse;

@@ -12,11 +12,14 @@ use artifacts::run_dir::RunFolder;
 use image::RgbImage;
 use serde::Serialize;
 
-use super::paint;
-use super::picture::Picture;
-use super::resize::{PictureSize, resize_photo, sample_logits, shrink_components, shrink_labels};
+use crate::pictures::{
+    Picture, PictureSize, paint, resize_photo, sample_logits, shrink_components, shrink_labels,
+};
 use crate::report::member::Member;
 use crate::report::text::slug;
+
+/// Largest width of a picture in the gallery, in pixels.
+const MAX_WIDTH: usize = 512;
 
 /// One sample of the gallery.
 #[derive(Clone, Debug, Serialize)]
@@ -150,7 +153,7 @@ impl<'a> Samples<'a> {
         })?;
         let mask = self.index.read_mask(&self.labels, sample)?;
         let photo = self.index.read_image(sample)?;
-        let size = PictureSize::of_gallery(photo.width(), &mask);
+        let size = PictureSize::of_sample(photo.width(), (mask.width, mask.height), MAX_WIDTH);
         Ok(Scene {
             sample,
             photo: resize_photo(&photo, size),
@@ -218,7 +221,7 @@ impl<'a> Samples<'a> {
         let segments = paint::segments(
             &scene.photo,
             &self.components(member, scene)?,
-            &scene.labels,
+            Some(&scene.labels),
             |id| !rejected.contains(&u32::from(id)),
         );
         Picture::write(

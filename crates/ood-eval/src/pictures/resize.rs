@@ -1,4 +1,4 @@
-//! Photos, masks and logits at the size of the gallery. All arrays are `[height, width]`, row-major.
+//! Photos, masks and logits at the size of a picture. All arrays are `[height, width]`, row-major.
 
 use artifacts::labels::EvalLabel;
 use artifacts::logits::Logits;
@@ -8,29 +8,24 @@ use measures::pixel_row::PixelRow;
 
 /// Size of a picture in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PictureSize {
+pub(crate) struct PictureSize {
     /// Number of columns.
-    pub(super) width: usize,
+    pub(crate) width: usize,
     /// Number of rows.
-    pub(super) height: usize,
+    pub(crate) height: usize,
 }
 
-/// Largest width of a picture in the gallery, in pixels.
-const MAX_WIDTH: usize = 512;
-
 impl PictureSize {
-    /// The size at which a sample is shown: at most [`MAX_WIDTH`] columns, no more than the photo or the mask has, with the
-    /// aspect ratio of the mask.
-    pub(super) fn of_gallery(photo_width: u32, mask: &Mask) -> Self {
-        let width = MAX_WIDTH.min(mask.width.max(photo_width as usize));
-        let height = (mask.height * width)
-            .div_ceil(mask.width)
-            .clamp(1, 4 * MAX_WIDTH);
+    /// The size at which a sample is shown: at most `max_width` columns, no more than the photo or the mask has, with the aspect
+    /// ratio of the mask, which has the given width and height.
+    pub(crate) fn of_sample(photo_width: u32, mask: (usize, usize), max_width: usize) -> Self {
+        let width = max_width.min(mask.0.max(photo_width as usize));
+        let height = (mask.1 * width).div_ceil(mask.0).clamp(1, 4 * max_width);
         Self { width, height }
     }
 
     /// The size of a picture.
-    pub(super) fn of(picture: &RgbImage) -> Self {
+    pub(crate) fn of(picture: &RgbImage) -> Self {
         Self {
             width: picture.width() as usize,
             height: picture.height() as usize,
@@ -38,16 +33,16 @@ impl PictureSize {
     }
 }
 
-/// The photo at the size of the gallery.
-pub(super) fn resize_photo(photo: &RgbImage, size: PictureSize) -> RgbImage {
+/// The photo at the size of a picture.
+pub(crate) fn resize_photo(photo: &RgbImage, size: PictureSize) -> RgbImage {
     let (width, height) = (size.width as u32, size.height as u32);
     imageops::resize(photo, width, height, imageops::FilterType::Triangle)
 }
 
-/// Predicted classes and normalized entropies at the pixels of the gallery.
+/// Predicted classes and normalized entropies at the pixels of a picture.
 ///
 /// Only the rows that are shown are upsampled from the logits.
-pub(super) fn sample_logits(logits: &Logits, size: PictureSize) -> (Vec<u8>, Vec<f32>) {
+pub(crate) fn sample_logits(logits: &Logits, size: PictureSize) -> (Vec<u8>, Vec<f32>) {
     let (width, height) = (logits.info.output_width, logits.info.output_height);
     let mut reader = logits.row_reader();
     let mut values = vec![0.0; logits.info.num_classes() * width];
@@ -64,8 +59,8 @@ pub(super) fn sample_logits(logits: &Logits, size: PictureSize) -> (Vec<u8>, Vec
     (class, entropy)
 }
 
-/// Segment numbers at the size of the gallery, 0 outside of segments; no segment gets lost.
-pub(super) fn shrink_components(map: &ComponentMap, size: PictureSize) -> Vec<u16> {
+/// Segment numbers at the size of a picture, 0 outside of segments; no segment gets lost.
+pub(crate) fn shrink_components(map: &ComponentMap, size: PictureSize) -> Vec<u16> {
     let from = PictureSize {
         width: map.width,
         height: map.height,
@@ -73,8 +68,8 @@ pub(super) fn shrink_components(map: &ComponentMap, size: PictureSize) -> Vec<u1
     shrink(&map.ids, from, size, 0)
 }
 
-/// Labels at the size of the gallery. A pixel that contains any pixel of an unknown object belongs to the object.
-pub(super) fn shrink_labels(mask: &Mask, size: PictureSize) -> Vec<u8> {
+/// Labels at the size of a picture. A pixel that contains any pixel of an unknown object belongs to the object.
+pub(crate) fn shrink_labels(mask: &Mask, size: PictureSize) -> Vec<u8> {
     let out = EvalLabel::Out as u8;
     let is_out: Vec<bool> = mask.labels.iter().map(|&v| v == out).collect();
     let from = PictureSize {
@@ -87,7 +82,7 @@ pub(super) fn shrink_labels(mask: &Mask, size: PictureSize) -> Vec<u8> {
     is_out.iter().zip(resized).map(label).collect()
 }
 
-/// For each pixel of the gallery, the first value that is not `nothing` among the values at the same place, so that small things
+/// For each pixel of a picture, the first value that is not `nothing` among the values at the same place, so that small things
 /// do not get lost.
 fn shrink<T: Copy + PartialEq>(
     values: &[T],
@@ -135,7 +130,7 @@ mod tests {
 
     #[test]
     fn pictures_keep_the_shape_of_the_mask() {
-        let shown = |w, h, photo| PictureSize::of_gallery(photo, &Mask::filled(w, h, 0));
+        let shown = |w, h, photo| PictureSize::of_sample(photo, (w, h), 512);
         assert_eq!(shown(2048, 1024, 2048), size(512, 256));
         assert_eq!(shown(100, 50, 200), size(200, 100));
         assert_eq!(shown(1, 1, 1), size(1, 1));

@@ -1,15 +1,15 @@
-//! The pictures of a sample: colors over its photo, at the size of the gallery. All arrays are `[height, width]`, row-major.
+//! Colors over the photo of a sample, at the size of a picture. All arrays are `[height, width]`, row-major.
 
 use anyhow::{Context, Result};
 use artifacts::classes::ClassSet;
 use artifacts::labels::{EvalLabel, IGNORE};
 use image::RgbImage;
 
-use super::resize::PictureSize;
-use crate::report::colors::{KEPT, REJECTED, VERMILLION, blend, heat};
+use super::PictureSize;
+use crate::colors::{KEPT, REJECTED, VERMILLION, blend, heat};
 
 /// The photo under the colors of the predicted classes.
-pub(super) fn prediction(photo: &RgbImage, class: &[u8], classes: &ClassSet) -> RgbImage {
+pub(crate) fn prediction(photo: &RgbImage, class: &[u8], classes: &ClassSet) -> RgbImage {
     paint(photo, |at, pixel| {
         let color = classes.color(usize::from(class[at]));
         blend(pixel, color.unwrap_or([0; 3]), 0.65)
@@ -20,24 +20,29 @@ pub(super) fn prediction(photo: &RgbImage, class: &[u8], classes: &ClassSet) -> 
 ///
 /// # Errors
 /// Returns an error if there are not as many entropies as pixels.
-pub(super) fn entropy_map(entropy: &[f32], size: PictureSize) -> Result<RgbImage> {
+pub(crate) fn entropy_map(entropy: &[f32], size: PictureSize) -> Result<RgbImage> {
     let pixels = entropy.iter().flat_map(|&e| heat(e)).collect();
     RgbImage::from_raw(size.width as u32, size.height as u32, pixels)
         .context("the number of entropies differs from the number of pixels")
 }
 
 /// The photo with kept segments in green, rejected segments hatched in red with a dashed outline, and the outlines of unknown
-/// objects dashed in black and white. The rest of the photo is darkened.
+/// objects, if there are labels, dashed in black and white. The rest of the photo is darkened.
 ///
 /// `ids` has segment numbers, 0 outside of segments.
-pub(super) fn segments(
+pub(crate) fn segments(
     photo: &RgbImage,
     ids: &[u16],
-    labels: &[u8],
+    labels: Option<&[u8]>,
     is_kept: impl Fn(u16) -> bool,
 ) -> RgbImage {
     let size = PictureSize::of(photo);
-    let object: Vec<bool> = labels.iter().map(|&l| l == EvalLabel::Out as u8).collect();
+    let is_object = |&label: &u8| label == EvalLabel::Out as u8;
+    let object: Option<Vec<bool>> = labels.map(|labels| labels.iter().map(is_object).collect());
+    let is_outline = |at: usize| {
+        let object = object.as_ref();
+        object.is_some_and(|object| !object[at] && differs(object, size, at, 1))
+    };
     paint(photo, |at, pixel| {
         let diagonal = diagonal(at, size);
         if ids[at] > 0 {
@@ -50,7 +55,7 @@ pub(super) fn segments(
                 (false, _) => pixel,
             };
         }
-        if !object[at] && differs(&object, size, at, 1) {
+        if is_outline(at) {
             return if diagonal % 8 < 4 { [255; 3] } else { [0; 3] };
         }
         blend(pixel, [0; 3], 0.25)
@@ -59,7 +64,7 @@ pub(super) fn segments(
 
 /// The photo with unknown objects in orange, ignored pixels nearly black, and hatched pixels that are not evaluated but may belong
 /// to segments.
-pub(super) fn truth(photo: &RgbImage, labels: &[u8]) -> RgbImage {
+pub(crate) fn truth(photo: &RgbImage, labels: &[u8]) -> RgbImage {
     let size = PictureSize::of(photo);
     paint(photo, |at, pixel| match labels[at] {
         l if l == EvalLabel::Out as u8 => {
@@ -110,7 +115,7 @@ mod tests {
             ids[y * 32 + 12..y * 32 + 18].fill(2);
             labels[y * 32 + 22..y * 32 + 28].fill(1);
         }
-        let drawn = segments(&photo, &ids, &labels, |id| id == 1);
+        let drawn = segments(&photo, &ids, Some(&labels), |id| id == 1);
         assert_eq!(drawn.get_pixel(2, 1).0, KEPT);
         assert!((12..18).any(|x| drawn.get_pixel(x, 1).0 == REJECTED));
         assert!((22..28).any(|x| drawn.get_pixel(x, 0).0 == [255; 3]));

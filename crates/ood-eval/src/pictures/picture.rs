@@ -1,4 +1,4 @@
-//! One picture of the gallery, encoded for the page and as a file.
+//! A picture, encoded for a page and as a file.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 /// One picture inside of the page.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Picture {
+pub(crate) struct Picture {
     caption: &'static str,
     /// Description for readers who cannot see the picture.
     alt: String,
@@ -27,24 +27,38 @@ pub(super) struct Picture {
 /// JPEG quality that keeps outlines sharp.
 const QUALITY: u8 = 88;
 
+/// A picture as a JPEG file.
+///
+/// # Errors
+/// Returns an error if the picture is too large for the format.
+pub(crate) fn jpeg(picture: &RgbImage) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    JpegEncoder::new_with_quality(&mut bytes, QUALITY).encode_image(picture)?;
+    Ok(bytes)
+}
+
+/// A JPEG file as the address of a picture in a page.
+pub(crate) fn data_url(jpeg: &[u8]) -> String {
+    format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(jpeg))
+}
+
 impl Picture {
     /// Encodes `picture` as JPEG, and writes it to `path` too.
     ///
     /// # Errors
     /// Returns an error if the file cannot be written.
-    pub(super) fn write(
+    pub(crate) fn write(
         picture: &RgbImage,
         path: &Path,
         caption: &'static str,
         alt: String,
     ) -> Result<Self> {
-        let mut bytes = Vec::new();
-        JpegEncoder::new_with_quality(&mut bytes, QUALITY).encode_image(picture)?;
+        let bytes = jpeg(picture)?;
         write_bytes(path, &bytes)?;
         Ok(Self {
             caption,
             alt,
-            data: format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(bytes)),
+            data: data_url(&bytes),
             width: picture.width(),
             height: picture.height(),
         })

@@ -1,37 +1,37 @@
 //! Colors that color-blind readers can tell apart, on light and on dark backgrounds.
 
-pub(super) use artifacts::look::colors::{BLUE, INFERNO, VERMILLION, blend, heat};
+pub(crate) use artifacts::look::colors::{BLUE, INFERNO, VERMILLION, blend, heat};
 use artifacts::look::colors::{NUM_LINES, line};
 
 /// Color of text, axes and grids in charts. The page replaces it by the color of its own text, dark or light.
-pub(super) const INK: [u8; 3] = [31, 35, 40];
+pub(crate) const INK: [u8; 3] = [31, 35, 40];
 
 /// Color of the lines that others are compared with, such as random guessing.
-pub(super) const REFERENCE: [u8; 3] = [140, 140, 140];
+pub(crate) const REFERENCE: [u8; 3] = [140, 140, 140];
 
 /// Color of segments that are kept.
-pub(super) const KEPT: [u8; 3] = [0, 200, 140];
+pub(crate) const KEPT: [u8; 3] = [0, 200, 140];
 
 /// Color of segments that the meta classifier rejects.
-pub(super) const REJECTED: [u8; 3] = [255, 72, 48];
+pub(crate) const REJECTED: [u8; 3] = [255, 72, 48];
 
 /// Color of the run at `index`, from the lines of `artifacts::look::colors`. From the seventh run on colors repeat, and lines are dashed, see [`is_dashed`].
-pub(super) fn run_color(index: usize) -> [u8; 3] {
+pub(crate) fn run_color(index: usize) -> [u8; 3] {
     line(index)
 }
 
 /// Whether the lines of the run at `index` are dashed, because its color belongs to another run too.
-pub(super) fn is_dashed(index: usize) -> bool {
+pub(crate) fn is_dashed(index: usize) -> bool {
     index / NUM_LINES % 2 == 1
 }
 
 /// A color as in CSS, `#RRGGBB`.
-pub(super) fn css([r, g, b]: [u8; 3]) -> String {
+pub(crate) fn css([r, g, b]: [u8; 3]) -> String {
     format!("#{r:02X}{g:02X}{b:02X}")
 }
 
 /// The color bar of [`heat`] as a CSS gradient.
-pub(super) fn heat_gradient() -> String {
+pub(crate) fn heat_gradient() -> String {
     let stops: Vec<_> = INFERNO.into_iter().map(css).collect();
     format!("linear-gradient(90deg, {})", stops.join(", "))
 }

@@ -1,0 +1,120 @@
+//! Images by how likely they show an unknown object.
+
+use std::cmp::Reverse;
+
+use super::detection::FoundImage;
+use super::overlay::Overlay;
+use crate::tables::csv::{csv_line, csv_text};
+
+/// Most segments of an image that are listed in the page.
+const LISTED: usize = 20;
+
+/// What is known of an image when all images are seen.
+#[derive(Clone, Debug)]
+pub(super) struct RankedImage {
+    pub(super) sample_id: String,
+    pub(super) image: String,
+    pub(super) overlay: Overlay,
+    /// Columns and rows of the image.
+    pub(super) size: (u32, u32),
+    /// The highest score of a kept segment, 0 if there is none.
+    pub(super) suspicion: f64,
+    pub(super) n_kept: u64,
+    pub(super) n_rejected: u64,
+    /// Pixels of the image in kept segments.
+    pub(super) flagged_pixels: f64,
+    /// Kept segments first, highest scores first.
+    pub(super) listed: Vec<ListedSegment>,
+}
+
+/// A segment in the page.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ListedSegment {
+    pub(super) segment_id: u32,
+    pub(super) is_kept: bool,
+    pub(super) score: f64,
+    /// Left, top, width and height in pixels of the image.
+    pub(super) bbox: [f64; 4],
+    pub(super) area: f64,
+}
+
+impl RankedImage {
+    pub(super) fn new(found: &FoundImage, overlay: Overlay) -> Self {
+        let kept = || found.detections.iter().filter(|d| d.is_kept);
+        let n_kept = kept().count();
+        let mut listed: Vec<_> = found
+            .detections
+            .iter()
+            .map(|d| ListedSegment {
+                segment_id: d.segment_id,
+                is_kept: d.is_kept,
+                score: d.score,
+                bbox: d.bbox.map(|length| length.0),
+                area: d.area.0,
+            })
+            .collect();
+        listed.sort_by(|a, b| {
+            let by_score = b.score.total_cmp(&a.score);
+            b.is_kept.cmp(&a.is_kept).then(by_score)
+        });
+        listed.truncate(LISTED);
+        Self {
+            sample_id: found.sample_id.clone(),
+            image: found.image.clone(),
+            overlay,
+            size: (found.width, found.height),
+            suspicion: kept().map(|d| d.score).fold(0.0, f64::max),
+            n_kept: n_kept as u64,
+            n_rejected: (found.detections.len() - n_kept) as u64,
+            flagged_pixels: kept().map(|d| d.area.0).sum(),
+            listed,
+        }
+    }
+
+    /// Share of the image that is in kept segments.
+    fn flagged_share(&self) -> f64 {
+        self.flagged_pixels / (f64::from(self.size.0) * f64::from(self.size.1))
+    }
+}
+
+/// Sorts images by suspicion, then by the number of kept segments, then by their pixels, then by id.
+pub(super) fn rank(images: &mut [RankedImage]) {
+    images.sort_by(|a, b| {
+        let suspicion = b.suspicion.total_cmp(&a.suspicion);
+        let n_kept = Reverse(a.n_kept).cmp(&Reverse(b.n_kept));
+        let pixels = b.flagged_pixels.total_cmp(&a.flagged_pixels);
+        let ids = a.sample_id.cmp(&b.sample_id);
+        suspicion.then(n_kept).then(pixels).then(ids)
+    });
+}
+
+/// `images.csv` of sorted images.
+pub(super) fn images_csv(images: &[RankedImage]) -> String {
+    let names = [
+        "rank",
+        "sample_id",
+        "image",
+        "suspicion",
+        "n_kept",
+        "n_rejected",
+        "flagged_pixels",
+        "flagged_share",
+        "overlay",
+    ];
+    let mut text = csv_line(names.map(str::to_owned));
+    for (rank, image) in (1..).zip(images) {
+        let rank: u64 = rank;
+        text += &csv_line([
+            rank.to_string(),
+            csv_text(&image.sample_id),
+            csv_text(&image.image),
+            image.suspicion.to_string(),
+            image.n_kept.to_string(),
+            image.n_rejected.to_string(),
+            image.flagged_pixels.to_string(),
+            image.flagged_share().to_string(),
+            csv_text(&image.overlay.file),
+        ]);
+    }
+    text
+}
