@@ -90,13 +90,13 @@ pub struct MeaningArgs {
     /// has as many classes as there are channels.
     #[arg(long, value_name = "NAME|FILE")]
     pub classes: Option<String>,
-    /// Which channel is none of the classes: first, last, a number from 0 on, or none. It has no default: there must be no such
-    /// channel if the flag is absent.
+    /// Which channel is none of the classes: first, last, a number from 0 on, or none. It must be given if there
+    /// is one channel more than classes.
     #[arg(long, value_name = "CHANNEL")]
     #[serde(serialize_with = "void_name")]
     pub void: Option<VoidChannel>,
-    /// The arrays are to be upsampled to the size of the samples with the centers of the corner pixels aligned, which PyTorch's
-    /// interpolate calls align_corners=True. Arrays of the full size are not upsampled.
+    /// The arrays are to be upsampled to the size of the samples with the centers of the corner pixels aligned, as by the
+    /// flag align_corners of torch.nn.functional.interpolate. Arrays of the full size are not upsampled.
     #[arg(long)]
     pub align_corners: bool,
     /// Scores are larger where pixels are less suspicious: adopt them with the opposite sign.

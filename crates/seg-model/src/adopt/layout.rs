@@ -13,9 +13,9 @@ use super::kind::Kind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
-    /// Classes, rows, columns, as `PyTorch` has them.
+    /// Classes, rows, columns.
     Chw,
-    /// Rows, columns, classes, as `TensorFlow` has them.
+    /// Rows, columns, classes.
     Hwc,
 }
 
