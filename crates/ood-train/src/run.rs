@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use artifacts::stage_dir::{Replacing, Request};
+use seg_model::hub::files_beside;
 
 use crate::args::Args;
 use crate::train::Training;
@@ -15,7 +16,11 @@ pub fn run(args: &Args) -> Result<()> {
     // inputs that cannot be used are found before the output is opened
     let training = Training::prepare(args)?;
     let output = &args.records.output;
-    let mut request = Request::new(output, "ood-train", args, &args.inputs(), args.common.force)?;
+    let init = args.network.init.as_deref();
+    let beside = init.map(files_beside).unwrap_or_default();
+    let mut inputs = args.inputs();
+    inputs.extend(beside.iter().map(|(name, path)| (*name, path.as_path())));
+    let mut request = Request::new(output, "ood-train", args, &inputs, args.common.force)?;
     // hours of work: neither weights nor a checkpoint are given up because a flag changed
     request.replacing = Replacing::WithForce;
     let Some(dir) = stage_cli::open_request(request)? else {

@@ -10,6 +10,7 @@ use stage_cli::print_result;
 
 use crate::channel_flags::ChannelFlags;
 use crate::checkpoint::{Checkpoint, Read, ReadOptions, WeightsFile};
+use crate::hub;
 use crate::input::Normalization;
 use crate::inspect::channel_lines;
 use crate::nets::Network;
@@ -17,8 +18,9 @@ use crate::nets::Network;
 /// Arguments of `seg-model import`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Checkpoint: .pth or .bin of PyTorch (zip, or the format before 1.6), safetensors, or the index.json of several
-    /// such files. No code in it is executed.
+    /// Checkpoint: .pth or .bin of PyTorch (zip, or the format before 1.6), safetensors, the index.json of several
+    /// such files, or a folder of Hugging Face. No code in it is executed. Of config.json and preprocessor_config.json beside it,
+    /// the names of the classes and the normalization are taken, unless flags say otherwise.
     pub file: PathBuf,
     /// Network of the checkpoint; needed only if neither the file's metadata nor its tensor names identify it.
     #[arg(long)]
@@ -81,7 +83,10 @@ impl Args {
     /// The normalization of --mean and --std, if they are given.
     fn normalization(&self) -> Result<Option<Normalization>> {
         match (&self.mean, &self.std) {
-            (Some(mean), Some(std)) => normalization(mean, std).map(Some),
+            (Some(mean), Some(std)) => {
+                let checked = Normalization::checked(mean, std);
+                checked.context("--mean and --std").map(Some)
+            }
             _ => Ok(None),
         }
     }
@@ -93,13 +98,14 @@ impl Args {
 /// Returns an error if the checkpoint cannot be used with these flags, the weights file cannot be written, or it would replace a
 /// file that is something else.
 pub fn run(args: &Args, force: bool) -> Result<()> {
-    check_output(&args.file, &args.output, force)?;
-    let mut read = Checkpoint::read_with(&args.file, &args.read_options())?;
+    let file = hub::weights_in(&args.file).unwrap_or_else(|| args.file.clone());
+    check_output(&file, &args.output, force)?;
+    let mut read = Checkpoint::read_with(&file, &args.read_options())?;
     let checkpoint = &mut read.checkpoint;
     if let Some(normalization) = args.normalization()? {
         checkpoint.normalization = normalization;
     }
-    let source = source(args, &read)?;
+    let source = source(&file, args.seed, &read)?;
     let checkpoint = &mut read.checkpoint;
     checkpoint.source = source;
     checkpoint.write(&args.output)?;
@@ -147,9 +153,9 @@ fn was_imported(file: &Path) -> bool {
 }
 
 /// Where the weights come from. The file is given by its name alone, so that the same checkpoint gives the same bytes in any folder.
-fn source(args: &Args, read: &Read) -> Result<String> {
-    let name = args.file.file_name().unwrap_or_default();
-    let hash = Input::of(&args.file)?.blake3;
+fn source(file: &Path, seed: u64, read: &Read) -> Result<String> {
+    let name = file.file_name().unwrap_or_default();
+    let hash = Input::of(file)?.blake3;
     let mut source = format!("{}{HASHED}{hash}", name.display());
     if !read.key.is_empty() {
         let _ = write!(source, "; its weights {:?}", read.key);
@@ -162,7 +168,7 @@ fn source(args: &Args, read: &Read) -> Result<String> {
             source,
             "; {} tensors drawn from seed {}",
             read.initialized.len(),
-            args.seed
+            seed
         );
     }
     Ok(source)
@@ -180,6 +186,7 @@ fn report(args: &Args, read: &Read) {
         print_result(choice);
     }
     let checkpoint = &read.checkpoint;
+    said_beside(args, read).into_iter().for_each(print_result);
     print_result(format!(
         "{}: {}, {} tensors, {} classes in {} channels",
         args.output.display(),
@@ -193,14 +200,31 @@ fn report(args: &Args, read: &Read) {
         .for_each(print_result);
 }
 
-fn normalization(mean: &[f32], std: &[f32]) -> Result<Normalization> {
-    let three = |values: &[f32]| <[f32; 3]>::try_from(values).ok();
-    let (mean, std) = three(mean)
-        .zip(three(std))
-        .context("--mean and --std need three values each, for red, green and blue")?;
-    ensure!(
-        mean.iter().all(|m| m.is_finite()) && std.iter().all(|s| s.is_finite() && *s > 0.0),
-        "--mean must be finite and --std positive, for colors in the range [0, 1]"
-    );
-    Ok(Normalization { mean, std })
+/// What was taken of the files beside the weights, and what was not.
+fn said_beside(args: &Args, read: &Read) -> Vec<String> {
+    let (hub, checkpoint) = (&read.hub, &read.checkpoint);
+    let mut lines = Vec::new();
+    if !hub.labels.is_empty() {
+        let n = hub.labels.len();
+        lines.push(match &args.channels.classes {
+            Some(_) => format!("config.json: its {n} labels are not taken, because of --classes"),
+            None => format!(
+                "config.json: its {n} labels are the channels, with the classes of {}",
+                checkpoint.classes().name
+            ),
+        });
+    }
+    if let Some(Normalization { mean, std }) = hub.normalization {
+        let said = format!("preprocessor_config.json: mean {mean:?}, standard deviation {std:?}");
+        lines.push(match args.mean {
+            Some(_) => format!("{said}, not taken because of --mean and --std"),
+            None => said,
+        });
+    }
+    if let Some((width, height)) = hub.size {
+        lines.push(format!(
+            "preprocessor_config.json: images of {width}x{height} pixels; for the same, pass `infer --input-size {width}x{height}`"
+        ));
+    }
+    lines
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use anyhow::{Context, Result, ensure};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,22 @@ impl Normalization {
         mean: [0.485, 0.456, 0.406],
         std: [0.229, 0.224, 0.225],
     };
+
+    /// The normalization with these values for red, green and blue.
+    ///
+    /// # Errors
+    /// Returns an error if there are not three of each, or they are not finite or a deviation is not positive.
+    pub fn checked(mean: &[f32], std: &[f32]) -> Result<Self> {
+        let three = |values: &[f32]| <[f32; 3]>::try_from(values).ok();
+        let values = three(mean).zip(three(std));
+        let (mean, std) =
+            values.context("three values each are needed, for red, green and blue")?;
+        ensure!(
+            mean.iter().all(|m| m.is_finite()) && std.iter().all(|s| s.is_finite() && *s > 0.0),
+            "means must be finite and standard deviations positive, for colors in the range [0, 1]"
+        );
+        Ok(Self { mean, std })
+    }
 
     /// The normalized pixels of a picture as planes `[3, H, W]`: red, green, blue.
     pub fn planar(&self, picture: &RgbImage) -> Vec<f32> {

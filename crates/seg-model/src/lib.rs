@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Networks ([`nets`]) are built from [`layers`] and [`transformer`] layers over the tensors of [`params`], whose names are those of the
-//! `PyTorch` checkpoints that exist for them; [`checkpoint`] reads such files. [`infer`], [`import`] and [`inspect`] are the subcommands.
+//! `PyTorch` checkpoints that exist for them; [`checkpoint`] reads such files, and [`hub`] what Hugging Face
+//! puts beside them; [`channel_flags`] says what output channels are where files do not. [`infer`], [`import`] and [`inspect`] are the subcommands.
 //!
 //! This crate knows nothing of losses, out-of-distribution detection or metrics.
 
@@ -16,6 +17,7 @@ pub mod channel_flags;
 pub mod checkpoint;
 pub mod cli;
 pub mod device;
+pub mod hub;
 pub mod import;
 pub mod infer;
 pub mod input;

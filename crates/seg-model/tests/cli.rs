@@ -276,7 +276,7 @@ fn an_imported_checkpoint_says_how_to_run_it() -> Result<()> {
     ];
     fail_quietly(
         toy.import("plain.safetensors", &bad).arg("-q"),
-        &["--std positive"],
+        &["--mean and --std", "standard deviations positive"],
     )
 }
 
@@ -392,6 +392,47 @@ fn void_first_gives_the_logits_of_void_last() -> Result<()> {
         unknown
             .stdout
             .contains("channels: nothing says what the 20 output channels are")
+    );
+    Ok(())
+}
+
+/// A class set of the user's own is a file.
+#[test]
+fn classes_can_be_those_of_a_file() -> Result<()> {
+    let toy = Toy::new()?;
+    let file = toy.path("own.toml");
+    let classes = r##"name = "own"
+classes = [{ name = "floor", color = "#0000FF" }, { name = "rest", color = "#00FF00" }]"##;
+    fs::write(&file, classes)?;
+    write_tensors(
+        &toy.path("plain.safetensors"),
+        &BTreeMap::new(),
+        &enet(3)?.tensors,
+    )?;
+    let flags = [
+        "--classes",
+        file.to_str().context("a plain path")?,
+        "--void",
+        "1",
+    ];
+    let said = succeed(&mut toy.import("plain.safetensors", &flags))?.stdout;
+    let end = [
+        "channel 0: floor #0000FF",
+        "channel 1: rest #00FF00",
+        "channel 2: void",
+    ];
+    assert!(said.trim_end().ends_with(&end.join("\n")), "{said}");
+    succeed(&mut toy.infer_with("imported.safetensors", "out", &["--limit", "1"]))?;
+    let logits = Logits::read(&toy.logits("out", "a"))?;
+    assert!(logits.info.classes.names().eq(["floor", "rest"]));
+    fs::write(&file, "name = \"own\"\nclasses = []")?;
+    let output = toy
+        .infer_with("plain.safetensors", "out", &flags)
+        .output()?;
+    let text = std::str::from_utf8(&output.stderr)?;
+    assert!(
+        text.contains("own.toml is no class set") && text.contains("0 classes"),
+        "{text}"
     );
     Ok(())
 }
@@ -715,7 +756,14 @@ fn a_real_checkpoint_and_its_import_give_the_same_logits() -> Result<()> {
     let toy = Toy::new()?;
     let pth = weights.join("enet_yurnero14_zip.pth");
     let pth = pth.to_str().context("a plain path")?;
-    let enet = ["--network", "enet", "--num-classes", "19"];
+    let enet = [
+        "--network",
+        "enet",
+        "--classes",
+        "cityscapes",
+        "--void",
+        "last",
+    ];
     succeed(&mut toy.import(pth, &enet))?;
     succeed(&mut toy.infer_with("imported.safetensors", "imported", &[]))?;
     succeed(&mut toy.infer_with(pth, "direct", &enet))?;
@@ -725,7 +773,7 @@ fn a_real_checkpoint_and_its_import_give_the_same_logits() -> Result<()> {
     let imported = top_files(&toy.path("imported"))?;
     assert!(imported == top_files(&toy.path("direct"))?);
     assert!(imported == top_files(&toy.path("copy"))?);
-    assert_eq!(toy.imported()?.channels, 20);
+    assert_eq!(toy.imported()?.channels(), 20);
     Ok(())
 }
 
@@ -876,7 +924,11 @@ fn tensors_that_do_not_fit_are_named() -> Result<()> {
     toy.check_fails_with(
         "five.safetensors",
         &["--network", "enet"],
-        &["five.safetensors", "5 output channels", "--num-classes 5"],
+        &[
+            "five.safetensors",
+            "5 output channels",
+            "pass --classes with a file",
+        ],
     )
 }
 
@@ -930,6 +982,8 @@ fn unusable_arguments_are_named() -> Result<()> {
         (["--batch", "0"], ["--batch", "1..=256"]),
         (["--device", "gpu"], ["--device", "cpu, cuda, cuda:N"]),
         (["--folder", "x"], ["--labels", "--folder"]),
+        (["--classes", "camvib"], ["camvib", "camvid"]),
+        (["--void", "frist"], ["frist", "first, last, none"]),
     ] {
         let output = toy.infer("out", &more).output()?;
         assert_eq!(output.status.code(), Some(2));
@@ -942,13 +996,11 @@ fn unusable_arguments_are_named() -> Result<()> {
         &BTreeMap::new(),
         &enet(5)?.tensors,
     )?;
-    let plain = ["--network", "enet", "--num-classes"];
     toy.check_fails_with(
         "plain.safetensors",
-        &[&plain[..], &["1"]].concat(),
-        &["1 classes"],
+        &["--classes", "cityscapes"],
+        &["5 output channels are neither the 19 classes"],
     )?;
-    succeed(&mut toy.infer_with("plain.safetensors", "two", &[&plain[..], &["2"]].concat()))?;
     fs::create_dir(toy.path("mine"))?;
     fs::write(toy.path("mine/file"), "x")?;
     fail_quietly(

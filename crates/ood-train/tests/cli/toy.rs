@@ -1,7 +1,7 @@
 //! Tiny data sets, and trainings on them.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Result, ensure};
@@ -83,9 +83,23 @@ impl Toy {
             index = index.with_classes(ClassSet::cityscapes()?);
         }
         index.write(&dir)?;
-        let inputs = [("index".to_owned(), Input::of(&dir.join("index.json"))?)];
-        Manifest::new("toy", serde_json::Value::Null, inputs.into())
-            .write_file(&dir.join("manifest.json"))
+        write_manifest(&dir)
+    }
+
+    /// Writes `name` with the in-distribution images, labeled with the classes of `set`.
+    pub(crate) fn write_classes(&self, name: &str, set: &ClassSet) -> Result<()> {
+        self.write_data(name, &KNOWN, MaskKind::TrainId)?;
+        let dir = self.path(name);
+        for (id, width, height) in KNOWN {
+            let mut mask = mask(width, height, MaskKind::TrainId);
+            for label in mask.labels.iter_mut().filter(|label| **label != IGNORE) {
+                *label %= set.len() as u8;
+            }
+            mask.write(&dir.join(format!("{id}_mask.png")))?;
+        }
+        let index = Index::read(&dir)?.with_classes(set.clone());
+        index.write(&dir)?;
+        write_manifest(&dir)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -140,6 +154,13 @@ impl Toy {
         }
         Ok(())
     }
+}
+
+/// Writes the manifest of a stage that is complete.
+fn write_manifest(dir: &Path) -> Result<()> {
+    let inputs = [("index".to_owned(), Input::of(&dir.join("index.json"))?)];
+    Manifest::new("toy", serde_json::Value::Null, inputs.into())
+        .write_file(&dir.join("manifest.json"))
 }
 
 /// The command failed with one line on stderr, an error with all `words`.

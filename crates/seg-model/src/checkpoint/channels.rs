@@ -6,6 +6,8 @@ use anyhow::{Context, Result, bail, ensure};
 use artifacts::classes::{Channel, ChannelTable, ClassSet, OtherChannel, VoidChannel};
 use candle_core::{Device, Tensor};
 
+use crate::hub::Hub;
+
 /// Name of the class set of files that say only how many classes they have.
 const UNNAMED: &str = "unnamed";
 
@@ -30,13 +32,16 @@ pub(super) struct Said {
     pub(super) is_by_number: bool,
 }
 
-/// The table of `channels` output channels whose file has these metadata, in the order of the file.
+/// The table of `channels` output channels whose file has these metadata and `hub` beside it, in the order of the file.
+///
+/// Metadata of the file and flags must agree; labels beside it count only where there is neither.
 ///
 /// # Errors
 /// Returns an error if the metadata are damaged or contradict the flags, and one that names the choices if nothing says what the
 /// channels are.
 pub(super) fn table(
     metadata: &BTreeMap<String, String>,
+    hub: &Hub,
     channels: usize,
     asked: Asked,
 ) -> Result<Said> {
@@ -46,6 +51,11 @@ pub(super) fn table(
     };
     if let Some(recorded) = recorded(metadata, channels)? {
         return agreed(recorded, asked).map(said);
+    }
+    if asked.classes.is_none()
+        && let Some(labeled) = hub.table(channels, asked.void)?
+    {
+        return Ok(said(labeled));
     }
     match (asked.classes, asked.void) {
         (Some(classes), void) => ChannelTable::new(classes.clone(), channels, void).map(said),

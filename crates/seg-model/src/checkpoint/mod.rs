@@ -29,6 +29,7 @@ use artifacts::tensor_file::{Entry, write_header};
 use candle_core::{DType, Device, Tensor};
 use safetensors::tensor::Dtype;
 
+use crate::hub::Hub;
 use crate::input::Normalization;
 use crate::nets::Network;
 use crate::params::Params;
@@ -113,6 +114,8 @@ pub struct Read {
     pub other_keys: Vec<String>,
     /// Whether nothing but the number of output channels says what they are.
     pub is_by_number: bool,
+    /// What files beside the weights say of them.
+    pub hub: Hub,
 }
 
 impl Read {
@@ -206,23 +209,27 @@ impl Checkpoint {
 }
 
 fn assemble(file: &WeightsFile, options: &ReadOptions) -> Result<Read> {
+    let hub = hub_of(file)?;
     let text = |key: &str| file.metadata.get(key).map(String::as_str);
     let version = text("format_version").unwrap_or(FORMAT_VERSION);
     ensure!(
         version == FORMAT_VERSION || version == EARLIER_VERSION,
         "format version {version} is neither {EARLIER_VERSION} nor {FORMAT_VERSION}: import or train them again with this version of the tools"
     );
-    let network = network_of(file, options)?.with_context(|| {
+    let network = network_of(file, &hub, options)?.with_context(|| {
         let names = Network::names().join(", ");
         format!("their network cannot be determined: pass --network NAME, one of {names}")
     })?;
     let normalization = match text("normalization") {
         Some(text) => serde_json::from_str(text).context("their normalization is damaged")?,
-        None => network.default_normalization(),
+        None => {
+            let default = network.default_normalization();
+            hub.normalization.unwrap_or(default)
+        }
     };
     let layout = Layout::of(network)?;
     let matched = layout.match_names(file)?;
-    let said = said_channels(file, &layout, &matched, options)?;
+    let said = said_channels(file, &hub, &layout, &matched, options)?;
     let order = said.table.canonical_order()?;
     let mut read = select(file, &layout, &matched, &order, options)?;
     if !read.initialized.is_empty() {
@@ -241,18 +248,31 @@ fn assemble(file: &WeightsFile, options: &ReadOptions) -> Result<Read> {
         key: nests::joined(&file.key, &matched.stem),
         other_keys: other_keys(file, &matched),
         is_by_number: said.is_by_number,
+        hub,
     })
 }
 
+/// What the files beside weights say of them, unless they are our own, which say all of themselves.
+fn hub_of(file: &WeightsFile) -> Result<Hub> {
+    let is_own = file.metadata.contains_key("format_version");
+    match file.files.first().filter(|_| !is_own) {
+        Some(first) => Hub::beside(first),
+        None => Ok(Hub::default()),
+    }
+}
+
 /// The network that the file names, the user asks for, or the tensors belong to, if any does.
-fn network_of(file: &WeightsFile, options: &ReadOptions) -> Result<Option<Network>> {
+fn network_of(file: &WeightsFile, hub: &Hub, options: &ReadOptions) -> Result<Option<Network>> {
     let named = file.metadata.get("network");
     let named = named.map(|name| Network::from_name(name)).transpose()?;
     match (named, options.network) {
         (Some(named), Some(asked)) if named != asked => {
             bail!("they are for {}, not {}", named.name(), asked.name())
         }
-        (named, asked) => Ok(named.or(asked).or_else(|| layout::detect(file))),
+        (named, asked) => {
+            let detected = || layout::detect(file).or(hub.network);
+            Ok(named.or(asked).or_else(detected))
+        }
     }
 }
 
@@ -265,12 +285,13 @@ impl WeightsFile {
     pub fn channel_table(&self, options: &ReadOptions) -> Result<Option<ChannelTable>> {
         let renamed = segformer_names::renamed(self);
         let file = renamed.as_ref().unwrap_or(self);
-        let Some(network) = network_of(file, options)? else {
+        let hub = hub_of(file)?;
+        let Some(network) = network_of(file, &hub, options)? else {
             return Ok(None);
         };
         let layout = Layout::of(network)?;
         let matched = layout.match_names(file)?;
-        let said = said_channels(file, &layout, &matched, options)?;
+        let said = said_channels(file, &hub, &layout, &matched, options)?;
         Ok(Some(said.table))
     }
 }
@@ -278,6 +299,7 @@ impl WeightsFile {
 /// What the output channels are, in the order of the file: those of a new head, or what the file, the flags or their number say.
 fn said_channels(
     file: &WeightsFile,
+    hub: &Hub,
     layout: &Layout,
     matched: &Matched,
     options: &ReadOptions,
@@ -293,7 +315,7 @@ fn said_channels(
         classes: options.classes.as_ref(),
         void: options.void,
     };
-    channels::table(&file.metadata, channels, asked)
+    channels::table(&file.metadata, hub, channels, asked)
 }
 
 /// Names of all weights in a file other than those that are taken.

@@ -10,6 +10,7 @@ use zip::write::SimpleFileOptions;
 
 use super::WeightsFile;
 
+mod channels;
 mod choice;
 mod objects;
 mod placeholders;

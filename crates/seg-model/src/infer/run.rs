@@ -14,6 +14,7 @@ use super::images::{Images, LISTINGS, Selected};
 use super::model::Model;
 use super::output::Output;
 use super::pipeline;
+use crate::hub;
 
 /// Runs the network over all samples and writes their logits, and the index of their images.
 ///
@@ -62,6 +63,8 @@ fn request<'a>(
     force: bool,
 ) -> Result<Request<'a>> {
     let mut inputs = vec![("weights", args.input.weights.as_path())];
+    let beside = hub::files_beside(&args.input.weights);
+    inputs.extend(beside.iter().map(|(name, path)| (*name, path.as_path())));
     inputs.extend(index_file.map(|path| ("labels", path)));
     let output = &args.output.output;
     let mut request = Request::new(output, "seg-model infer", args, &inputs, force)?;

@@ -165,6 +165,23 @@ impl Network {
         }
     }
 
+    /// The SegFormer with these channels and blocks of its stages, and this many channels of its decoder.
+    pub(crate) fn segformer_of(widths: &[usize], depths: &[usize], decoder: usize) -> Option<Self> {
+        use segformer::Size;
+        let sizes = [
+            (Size::B0, Self::SegformerB0),
+            (Size::B1, Self::SegformerB1),
+            (Size::B2, Self::SegformerB2),
+            (Size::B3, Self::SegformerB3),
+            (Size::B4, Self::SegformerB4),
+            (Size::B5, Self::SegformerB5),
+        ];
+        let found = sizes.into_iter().find(|(size, _)| {
+            (&size.widths[..], &size.depths[..], size.decoder) == (widths, depths, decoder)
+        });
+        found.map(|(_, network)| network)
+    }
+
     /// Builds the network with `channels` output channels.
     pub fn build(self, channels: usize, vb: &VarBuilder) -> candle_core::Result<Box<dyn SegNet>> {
         let segformer = |size| Segformer::new(size, channels, vb);
