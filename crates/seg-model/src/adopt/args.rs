@@ -95,8 +95,8 @@ pub struct MeaningArgs {
     #[arg(long, value_name = "CHANNEL")]
     #[serde(serialize_with = "void_name")]
     pub void: Option<VoidChannel>,
-    /// The arrays are to be upsampled to the size of the samples with the centers of the corner pixels aligned, as by the
-    /// flag align_corners of torch.nn.functional.interpolate. Arrays of the full size are not upsampled.
+    /// The arrays are to be upsampled to the size of the samples with the centers of the corner pixels aligned, as torch's
+    /// interpolate does with align-corners. Arrays of the full size are not upsampled.
     #[arg(long)]
     pub align_corners: bool,
     /// Scores are larger where pixels are less suspicious: adopt them with the opposite sign.

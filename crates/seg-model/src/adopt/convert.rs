@@ -50,7 +50,9 @@ pub(super) fn logits(
     let kind = kind(&values, array.number, order.len(), said, width)?;
     let is_as_it_was = match kind {
         Kind::Probabilities => {
-            values.iter_mut().for_each(|value| *value = logit(*value));
+            for value in &mut values {
+                *value = logit(*value);
+            }
             false
         }
         _ => !floor_logarithms(&mut values),
@@ -125,7 +127,9 @@ pub(super) fn score_map(
         values.extend(row.iter().step_by(step).take(width));
     }
     if negate {
-        values.iter_mut().for_each(|value| *value = -*value);
+        for value in &mut values {
+            *value = -*value;
+        }
     }
     let map = ScoreMap {
         sample_id: record.sample.sample_id.clone(),

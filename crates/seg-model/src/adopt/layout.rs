@@ -173,16 +173,14 @@ impl Said {
     }
 
     fn table(&self, channels: usize) -> Result<ChannelTable> {
-        match &self.classes {
-            Some(classes) => ChannelTable::new(classes.clone(), channels, self.void),
-            None => {
-                ensure!(
-                    self.void.is_none_or(|void| void == VoidChannel::None),
-                    "--void needs --classes"
-                );
-                ChannelTable::of_count(channels)
-            }
+        if let Some(classes) = &self.classes {
+            return ChannelTable::new(classes.clone(), channels, self.void);
         }
+        ensure!(
+            self.void.is_none_or(|void| void == VoidChannel::None),
+            "--void needs --classes"
+        );
+        ChannelTable::of_count(channels)
     }
 
     fn nothing_fits(&self, shape: [usize; 3]) -> String {
