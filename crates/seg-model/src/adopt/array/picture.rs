@@ -15,7 +15,7 @@ use super::{Accept, Array, Number};
 /// Reads the first picture of a TIFF file.
 ///
 /// # Errors
-/// Returns an error if it is no such file, is damaged, compressed, or has several channels.
+/// Returns an error if it is no such file, is damaged, compressed like a photograph, or has several channels.
 pub(super) fn read_tiff(path: &Path, accept: Accept) -> Result<Array> {
     let mut decoder =
         Decoder::new(BufReader::new(File::open(path)?)).context("it is no TIFF file")?;
@@ -29,7 +29,7 @@ pub(super) fn read_tiff(path: &Path, accept: Accept) -> Result<Array> {
     accept(&shape)?;
     let decoded = decoder
         .read_image()
-        .context("it is damaged or compressed: save it without compression")?;
+        .context("it is damaged, or compressed in a way that is not read (deflate and LZW are)")?;
     let (number, values) = match decoded {
         DecodingResult::F32(values) => (Number::F32, values),
         DecodingResult::F64(v) => (Number::F64, v.iter().map(|&v| v as f32).collect()),
