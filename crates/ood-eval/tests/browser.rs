@@ -212,6 +212,57 @@ fn report_reads_well_in_a_browser() -> Result<()> {
     Ok(())
 }
 
+/// Presses keys in a page of three images, and complains if another image is shown than the one that is expected then.
+const PRESS_KEYS: &str = "<script>addEventListener('load', () => {
+  for (const [key, expected] of [['ArrowRight', 2], ['ArrowLeft', 1], ['ArrowLeft', 1], ['End', 3], ['ArrowRight', 3], ['Home', 1]]) {
+    dispatchEvent(new KeyboardEvent('keydown', { key }));
+    const shown = [...document.querySelectorAll('article')].filter(image => !image.hidden).map(image => image.id);
+    if (shown.join() !== `image-${expected}`) console.warn(`${key} shows ${shown}`);
+  }
+});</script>";
+
+#[test]
+fn found_segments_read_well_in_a_browser() -> Result<()> {
+    let Some(browser) = browser()? else {
+        return Ok(());
+    };
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_labels(root)?;
+    common::write_unlabeled(root, &common::retrained())?;
+    let mut detect = Command::new(env!("CARGO_BIN_EXE_ood-eval"));
+    let inputs = [
+        "--segments",
+        "segments",
+        "--meta",
+        "meta",
+        "--logits",
+        "logits",
+    ];
+    detect
+        .arg("detect")
+        .args(inputs)
+        .args(["--output", "found"]);
+    succeed(detect.current_dir(root))?;
+    let html = fs::read_to_string(root.join("found/report.html"))?;
+    let html = format!("{html}{PRESS_KEYS}");
+    for (width, is_dark) in [(DESKTOP, false), (PHONE, true)] {
+        let visit = visit(&browser, &html, width, is_dark)?;
+        let found = &visit.findings;
+        let place = format!("{width} pixels, dark {is_dark}: {visit:?}");
+        assert!(visit.console.is_empty(), "{place}");
+        assert!(visit.requests.is_empty(), "{place}");
+        assert!(found.loaded.is_empty(), "{place}");
+        assert!(found.scroll_width <= found.inner_width, "{place}");
+        assert!(found.sticks_out.is_empty(), "{place}");
+        assert!(found.contrast.value >= 4.5, "{place}");
+        assert!(found.text_size.value >= 8.0, "{place}");
+        assert!(found.n_links > 3 && found.dead_links.is_empty(), "{place}");
+        assert!(found.double_ids.is_empty(), "{place}");
+    }
+    Ok(())
+}
+
 /// The probe finds everything that the other test asserts to be absent.
 #[test]
 fn a_bad_page_is_found_out() -> Result<()> {

@@ -48,7 +48,7 @@ pub(super) struct Length(pub(super) f64);
 
 impl Length {
     /// A value to a hundredth.
-    fn new(value: f64) -> Self {
+    pub(super) fn new(value: f64) -> Self {
         Self((100.0 * value).round() / 100.0)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::detection::FoundImage;
+use super::detection::{FoundImage, Length};
 use super::overlay::Overlay;
 use crate::tables::csv::{csv_line, csv_text};
 
@@ -66,7 +66,7 @@ impl RankedImage {
             suspicion: kept().map(|d| d.score).fold(0.0, f64::max),
             n_kept: n_kept as u64,
             n_rejected: (found.detections.len() - n_kept) as u64,
-            flagged_pixels: kept().map(|d| d.area.0).sum(),
+            flagged_pixels: Length::new(kept().fold(0.0, |sum, d| sum + d.area.0)).0,
             listed,
         }
     }

@@ -13,14 +13,18 @@ mod pixels;
 mod runs;
 mod scenes;
 mod segments;
+mod unlabeled;
 
 use std::path::Path;
 
 use anyhow::Result;
 
+pub(crate) use columns::Columns;
 pub(crate) use labels::write_labels;
 pub(crate) use runs::{write_benchmark, write_run};
-pub(crate) use scenes::{HEIGHT, Scene, WIDTH, baseline, retrained, scenes};
+pub(crate) use scenes::{CLASSES, HEIGHT, Scene, WIDTH, area, baseline, retrained, scenes};
+pub(crate) use segments::component_map;
+pub(crate) use unlabeled::write_unlabeled;
 
 /// Writes labels, and the runs `base` without and `retrained` with a meta classifier.
 pub(crate) fn write_world(root: &Path) -> Result<()> {

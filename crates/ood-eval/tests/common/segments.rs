@@ -79,7 +79,8 @@ fn add_sample(table: &mut Columns, scene: &Scene, predicted: &[PredictedSegment]
     table.u32("n_objects", scene.objects.len() as u32);
 }
 
-fn component_map(predicted: &[PredictedSegment]) -> ComponentMap {
+/// Numbers of the segments at each pixel.
+pub(crate) fn component_map(predicted: &[PredictedSegment]) -> ComponentMap {
     let mut ids = vec![0; WIDTH * HEIGHT];
     for (at, id) in ids.iter_mut().enumerate() {
         for (number, segment) in (1..).zip(predicted) {
