@@ -8,7 +8,7 @@ pub fn confusion() -> Table {
     Table {
         name: "confusion",
         written_by: "ood-eval closed-set",
-        rows: "One row for each pair of the 19 classes, pairs without pixels included, sorted by `true_class` and `predicted_class`. Counts of disjoint sets of samples can be added.",
+        rows: "One row for each pair of classes, pairs without pixels included, sorted by `true_class` and `predicted_class`. Counts of disjoint sets of samples can be added.",
         columns: vec![
             Field::u8(
                 "true_class",
