@@ -43,7 +43,7 @@ fn type_name(field: &Field) -> String {
     if field.is_added {
         name += ", absent in older files";
     }
-    if field.of_truth {
+    if field.needs_truth() {
         name += ", absent without labels";
     }
     name

@@ -63,9 +63,10 @@ pub struct FileArgs {
     /// Folder of `<sample_id>.safetensors`, written by `seg-model infer`.
     #[arg(long, value_name = "DIR")]
     pub logits: PathBuf,
-    /// Folder with the index and the masks of in- and out-of-distribution pixels, written by `cityscapes-io prepare`.
+    /// Folder with the index and the masks of in- and out-of-distribution pixels, written by `cityscapes-io prepare`. Without it, or
+    /// if the index names no masks, segments are measured without the truth: the images are those of the index beside the logits.
     #[arg(long, value_name = "DIR")]
-    pub labels: PathBuf,
+    pub labels: Option<PathBuf>,
     /// Mask of the region of interest, of the images' size: pixels where it is 0 count as void.
     #[arg(long, value_name = "PNG")]
     pub region: Option<PathBuf>,
@@ -160,12 +161,15 @@ impl Args {
 }
 
 impl FileArgs {
+    /// Folder with the index of the images.
+    pub fn images(&self) -> &Path {
+        self.labels.as_deref().unwrap_or(&self.logits)
+    }
+
     /// The files and folders that are read, by the names of their flags.
     pub fn inputs(&self) -> Vec<(&'static str, &Path)> {
-        let mut inputs = vec![
-            ("logits", self.logits.as_path()),
-            ("labels", self.labels.as_path()),
-        ];
+        let mut inputs = vec![("logits", self.logits.as_path())];
+        inputs.extend(self.labels.iter().map(|path| ("labels", path.as_path())));
         inputs.extend(self.region.iter().map(|path| ("region", path.as_path())));
         inputs
     }
@@ -199,6 +203,35 @@ impl MeasureArgs {
             self.subset.shard
         );
         Ok(resolved)
+    }
+
+    /// Checks that nothing is asked for that only labels can tell.
+    ///
+    /// # Errors
+    /// Returns an error that names the flag and what to do.
+    pub fn check_without_truth(&self) -> Result<()> {
+        let needs_labels = [
+            (
+                self.sizes.track.is_some(),
+                "--track follows the rules of a benchmark: give --entropy-threshold and --min-size in its place",
+            ),
+            (
+                self.sizes.min_object_size.is_some(),
+                "--min-object-size is about true objects: leave it out",
+            ),
+            (
+                self.skip_without_ood,
+                "--skip-without-ood asks for the truth of each image: leave it out",
+            ),
+            (
+                self.compat_names,
+                "--compat-names writes columns of the truth: leave it out",
+            ),
+        ];
+        let refused = needs_labels.iter().find(|(is_given, _)| *is_given);
+        refused.map_or(Ok(()), |(_, advice)| {
+            bail!("there are no labels, and {advice}, or name the labels with --labels")
+        })
     }
 
     /// Which pixels are flagged and what is dropped. A threshold that is still to be found is the paper's.

@@ -1,14 +1,19 @@
 //! From logits and labels to segments with metrics: the stage `segment-metrics`.
 //!
-//! Reads `<sample_id>.safetensors` of `seg-model infer`, and the index and masks of `cityscapes-io prepare`; never an image.
+//! Reads `<sample_id>.safetensors` of `seg-model infer`, and the index and masks of `cityscapes-io prepare`, if there are
+//! any; never an image.
 //! Writes `segments.parquet`, `objects.parquet`, `overlaps.parquet`, `samples.parquet`, `pixel_counts.parquet`,
 //! `sample_pixels.parquet` and `components/<sample_id>.png`. Each image is processed in one pass over its rows
 //! ([`analysis::analyze`]).
 //!
 //! ```text
 //! segment-metrics --logits out/logits/lost_and_found --labels out/labels/lost_and_found --output out/segments/lost_and_found
+//! segment-metrics --logits out/logits/photos --output out/segments/photos
 //! segment-metrics merge --output out/segments/lost_and_found out/shard_0 out/shard_1
 //! ```
+//!
+//! Labels are not needed: without them the columns and tables that only they can fill are absent, and the others are the same.
+//! `classes.json` names the classes that metrics are about.
 //!
 //! With `--track` the threshold is the one with the best F1 over all pixels of the data set, and small segments and objects are
 //! left out, as in `SegmentMeIfYouCan`'s benchmark ([`track`]); `threshold.json` records the threshold.

@@ -1,6 +1,7 @@
 //! Segment figures of `SegmentMeIfYouCan`'s benchmark, from score maps through segments and tables.
 
 use anyhow::{Context, Result, ensure};
+use artifacts::classes::ClassSet;
 use artifacts::labels::MaskKind;
 use artifacts::mask::Mask;
 use artifacts::score::Score;
@@ -12,7 +13,7 @@ use ood_eval::metrics::segment_totals::{SegmentTotals, object_sious, segment_ppv
 use ood_eval::read::detections::Detections;
 use segment_metrics::analysis::{SampleMetrics, Segmentation, analyze};
 use segment_metrics::tables::sources::Sources;
-use segment_metrics::tables::{write_joined, write_sample};
+use segment_metrics::tables::{Layout, write_joined, write_sample};
 use serde_json::Value;
 use stage_testing::data::golden;
 use stage_testing::npy::Npy;
@@ -73,15 +74,19 @@ fn segmentation(track: Track, threshold: f32) -> Segmentation {
 /// Segments and objects of all frames, from the tables that the stage would write.
 fn detections(frames: &[Frame], segmentation: &Segmentation) -> Result<Detections> {
     let scratch = tempfile::tempdir()?;
+    let layout = Layout {
+        classes: ClassSet::unnamed(CLASSES)?,
+        has_truth: true,
+    };
     let mut folders = Vec::new();
     for (i, frame) in frames.iter().enumerate() {
         let id = format!("frame_{i:03}");
         let folder = scratch.path().join("partial").join(&id);
         std::fs::create_dir_all(&folder)?;
-        write_sample(&folder, &id, &frame.measure(segmentation), CLASSES)?;
+        write_sample(&folder, &id, &frame.measure(segmentation), &layout)?;
         folders.push(folder);
     }
-    write_joined(scratch.path(), &Sources::Samples(folders), &[], CLASSES)?;
+    write_joined(scratch.path(), &Sources::Samples(folders), &[], &layout)?;
     Detections::read(scratch.path())
 }
 

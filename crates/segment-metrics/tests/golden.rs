@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use artifacts::classes::ClassSet;
 use artifacts::labels::{EvalLabel, IGNORE};
 use artifacts::mask::Mask;
 use artifacts::score::Score;
@@ -14,7 +15,7 @@ use segment_metrics::analysis::{Region, SampleMetrics, Segmentation, analyze};
 use segment_metrics::components::Components;
 use segment_metrics::features::features;
 use segment_metrics::reference_tables;
-use segment_metrics::tables::write_sample;
+use segment_metrics::tables::{Layout, write_sample};
 use segment_metrics::uncertainty::entropy_heat;
 use serde_json::Value;
 use stage_testing::data::golden;
@@ -158,7 +159,11 @@ fn golden_tables_under_the_names_of_the_reference() -> Result<()> {
             let t = threshold.as_f64().context("threshold")?;
             let (scratch, num_classes) = (tempfile::tempdir()?, case.probs.shape[0]);
             let dir = scratch.path();
-            write_sample(dir, "case", &case.analyze(t as f32), num_classes)?;
+            let layout = Layout {
+                classes: ClassSet::unnamed(num_classes)?,
+                has_truth: true,
+            };
+            write_sample(dir, "case", &case.analyze(t as f32), &layout)?;
             reference_tables::write(dir, num_classes)?;
             for (ours, theirs) in [("segments", "pred"), ("objects", "gt")] {
                 let path = case.expected(&format!("t{t:?}_{theirs}.csv"));

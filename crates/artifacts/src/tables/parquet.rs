@@ -15,7 +15,7 @@ use super::checksum::{self, Sealing};
 use super::columns::ADJUSTED_IOU;
 use super::guard::without_panics;
 use super::pages::check_pages;
-use super::schema::{Field, Table};
+use super::schema::{Field, Table, Truth};
 use crate::atomic::write_atomic;
 
 /// Rows in a row group: this much of a table is in memory when it is written or read in parts.
@@ -240,9 +240,11 @@ fn check_lengths(frame: &DataFrame) -> Result<()> {
 
 fn check(table: &Table, frame: &DataFrame) -> Result<()> {
     let is_there = |field: &Field| frame.column(&field.name).is_ok();
-    let any_optional = table.columns.iter().any(|f| f.is_optional && is_there(f));
+    let is_optional = |field: &Field| field.truth == Truth::Optional;
+    let mut optional = table.columns.iter().filter(|field| is_optional(field));
+    let has_truth = optional.any(is_there);
     for field in &table.columns {
-        if field.is_optional && !any_optional {
+        if is_optional(field) && !has_truth {
             continue;
         }
         let column: &Column = frame
@@ -269,7 +271,7 @@ fn check(table: &Table, frame: &DataFrame) -> Result<()> {
 }
 
 fn missing_column(table: &Table, field: &Field) -> String {
-    let reason = if field.of_truth {
+    let reason = if field.needs_truth() {
         ", which only images with labels have"
     } else {
         ""

@@ -35,8 +35,8 @@ pub(crate) fn track_threshold(
         let best = best_f1(&count_all(inputs, failures, score)?.histogram());
         let (f1, threshold) = best.with_context(|| {
             format!(
-                "{} has no in-distribution or no out-of-distribution pixels, so that no threshold is best: give --entropy-threshold",
-                inputs.labels().display()
+                "{} {} has no in-distribution or no out-of-distribution pixels, so that no threshold is best: give --entropy-threshold",
+                inputs.index.dataset, inputs.index.split
             )
         })?;
         (Some(f1), threshold)

@@ -5,19 +5,21 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use artifacts::classes::ClassSet;
 use artifacts::index::{Index, Sample};
-use artifacts::labels::{EvalLabel, IGNORE, MaskKind};
+use artifacts::labels::{EvalLabel, IGNORE};
 use artifacts::logits::{Logits, logits_path};
 use artifacts::mask::Mask;
 use stage_cli::{Failures, KeepGoing};
 
 use crate::args::{FileArgs, MeasureArgs};
+use crate::measure::truth::Truth;
+use crate::tables::Layout;
 use crate::track::void_unrated;
 
 /// Logits and labels of the samples that are to be measured.
 pub(crate) struct Inputs {
     logits: PathBuf,
-    labels: PathBuf,
-    /// The index of the labels, with the samples of this call only.
+    truth: Truth,
+    /// The index of the images, with the samples of this call only.
     pub(crate) index: Index,
     /// The classes of all logits, and the file that said so.
     classes: (ClassSet, PathBuf),
@@ -31,27 +33,23 @@ impl Inputs {
     /// Opens the inputs. Whether all logits are there is checked now, so that hours of work do not end at the last sample.
     ///
     /// # Errors
-    /// Returns an error if the labels are of another kind, there are no samples, or the logits of one do not exist; with
-    /// `--keep-going`, if those of no sample can be read.
+    /// Returns an error if the labels are of another kind or those of some images are missing, a flag needs labels and there are none,
+    /// there are no samples, or the logits of one do not exist; with `--keep-going`, if those of no sample can be read.
     pub(crate) fn open(files: &FileArgs, args: &MeasureArgs) -> Result<Self> {
-        let (logits, labels) = (files.logits.clone(), files.labels.clone());
-        let mut index = Index::read(&labels)?;
-        ensure!(
-            index.mask_kind == MaskKind::Eval,
-            "masks in {} are of kind {:?}, but only {:?} masks tell in- from out-of-distribution: choose labels of an anomaly data set",
-            labels.display(),
-            index.mask_kind,
-            MaskKind::Eval
-        );
+        let logits = files.logits.clone();
+        let (mut index, truth) = Truth::open(files, args.keep_going)?;
+        if !truth.is_known() {
+            args.check_without_truth()?;
+        }
         index.samples = args.subset.select(index.samples);
         let classes = check_logits(&logits, &index.samples, args.keep_going);
         let classes = classes.with_context(|| {
-            let (shard, labels) = (args.subset.shard, labels.display());
-            format!("shard {shard} of {labels} cannot be measured")
+            let (shard, images) = (args.subset.shard, files.images().display());
+            format!("shard {shard} of {images} cannot be measured")
         })?;
         Ok(Self {
             logits,
-            labels,
+            truth,
             index,
             classes,
             region: files.region.as_deref().map(Mask::read_raw).transpose()?,
@@ -60,14 +58,12 @@ impl Inputs {
         })
     }
 
-    /// The classes of all logits.
-    pub(crate) fn classes(&self) -> &ClassSet {
-        &self.classes.0
-    }
-
-    /// Folder of the labels, for messages.
-    pub(crate) fn labels(&self) -> &Path {
-        &self.labels
+    /// Which tables and columns follow from the inputs.
+    pub(crate) fn layout(&self) -> Layout {
+        Layout {
+            classes: self.classes.0.clone(),
+            has_truth: self.truth.is_known(),
+        }
     }
 
     /// The labels and logits of a sample; `None` if it is to be skipped.
@@ -83,7 +79,7 @@ impl Inputs {
 
     /// The labels of a sample, void outside of the region of interest; `None` if the sample is to be skipped.
     fn read_mask(&self, sample: &Sample) -> Result<Option<Mask>> {
-        let mut mask = self.index.read_mask(&self.labels, sample)?;
+        let mut mask = self.truth.labels(&self.index, sample)?;
         if let Some(region) = &self.region {
             void_outside(&mut mask, region)
                 .with_context(|| format!("sample {}", sample.sample_id))?;

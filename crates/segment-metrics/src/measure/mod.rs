@@ -3,6 +3,7 @@
 mod best_threshold;
 mod inputs;
 mod samples;
+mod truth;
 
 use anyhow::Result;
 use artifacts::stage_dir::Request;
@@ -37,12 +38,14 @@ pub(crate) fn run(files: &FileArgs, args: &MeasureArgs, force: bool) -> Result<(
     if let Some(threshold) = &threshold {
         segmentation.threshold = threshold.threshold;
     }
+    let layout = inputs.layout();
     let Measured {
         folders,
         n_skipped,
         sums,
     } = measure_all(&Measurement {
         inputs: &inputs,
+        layout: &layout,
         failures: &failures,
         segmentation,
         additional_thresholds: &args.thresholds.thresholds,
@@ -50,11 +53,10 @@ pub(crate) fn run(files: &FileArgs, args: &MeasureArgs, force: bool) -> Result<(
         partial: dir.partial()?,
     })?;
     let sources = Sources::Samples(folders);
-    let (thresholds, num_classes) = (&args.thresholds.thresholds, inputs.classes().len());
-    tables::write_pixel_counts(dir.path(), &sums)?;
-    let mut counts = tables::write_joined(dir.path(), &sources, thresholds, num_classes)?;
+    let thresholds = &args.thresholds.thresholds;
+    let mut counts = tables::write_all(dir.path(), &sources, &sums, thresholds, &layout)?;
     if args.compat_names {
-        reference_tables::write(dir.path(), num_classes)?;
+        reference_tables::write(dir.path(), layout.num_classes())?;
     }
     counts.push(("skipped", n_skipped));
     let finished = finish(dir, &failures, &counts);

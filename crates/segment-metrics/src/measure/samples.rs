@@ -18,7 +18,7 @@ use crate::checkpoint::{self, Checkpoint, State};
 use crate::components::Components;
 use crate::measure::inputs::Inputs;
 use crate::pixel_sums::PixelSums;
-use crate::tables;
+use crate::tables::{self, Layout};
 
 /// The pixel sums are saved after at least this many samples.
 const SAVED_EVERY: usize = 32;
@@ -26,6 +26,8 @@ const SAVED_EVERY: usize = 32;
 /// What is to be measured, how, and where to.
 pub(crate) struct Measurement<'a> {
     pub(crate) inputs: &'a Inputs,
+    /// Which tables and columns are written.
+    pub(crate) layout: &'a Layout,
     /// Where samples are listed that cannot be used.
     pub(crate) failures: &'a Failures,
     pub(crate) segmentation: Segmentation,
@@ -175,16 +177,16 @@ impl Measurement<'_> {
 
     /// Writes the files of a sample and returns their hash.
     fn write(&self, sample: &Sample, metrics: &SampleMetrics, map: &ComponentMap) -> Result<Hash> {
-        let (id, num_classes) = (&sample.sample_id, self.inputs.classes().len());
+        let (id, layout) = (&sample.sample_id, self.layout);
         map.write(&self.map_path(sample))?;
         let folder = self.folder(sample);
         create_dir(&folder)?;
         for (matching, &threshold) in metrics.additional.iter().zip(self.additional_thresholds) {
             let folder = threshold_folder(&folder, threshold);
             create_dir(&folder)?;
-            tables::write_matching(&folder, id, metrics, matching, num_classes)?;
+            tables::write_matching(&folder, id, metrics, matching, layout)?;
         }
-        tables::write_sample(&folder, id, metrics, num_classes)?;
+        tables::write_sample(&folder, id, metrics, layout)?;
         let hash = checkpoint::hash_sample(&folder, &self.map_path(sample))?;
         // last, because it marks the sample as done
         checkpoint::write_image(&folder, hash, metrics.n_out > 0, &metrics.counts)?;

@@ -7,17 +7,18 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use artifacts::atomic::write_atomic;
 use artifacts::score::Score;
-use artifacts::tables::columns::{N_IN, N_OUT, SAMPLE_ID, SCORE};
+use artifacts::tables::columns::{IS_FALSE_POSITIVE, N_IN, N_OUT, SAMPLE_ID, SCORE};
 use artifacts::tables::{features, read_table, read_table_parts, schema};
 use measures::pixel_counts::BinCount;
 use polars::prelude::DataFrame;
 
 use crate::output::COMPONENTS;
 use crate::pixel_sums::PixelSums;
+use crate::tables::Layout;
 
 /// Copies the component maps of all samples of a shard into the folder `to`.
 pub(super) fn copy_components(shard: &Path, to: &Path) -> Result<()> {
-    let table = schema::samples();
+    let table = schema::samples().with_optional_truth();
     let samples = read_table(&shard.join(table.file_name()), &table)?;
     for id in samples.column(SAMPLE_ID)?.str()?.iter().flatten() {
         let name = format!("{id}.png");
@@ -62,10 +63,16 @@ fn add_rows(rows: &DataFrame, sums: &mut PixelSums) -> Result<()> {
     Ok(())
 }
 
-/// Number of classes, which follows from the columns of the segments.
-pub(super) fn num_classes(shard: &Path) -> Result<usize> {
-    let table = schema::segments(0);
+/// Which tables and columns a shard has, which follows from those of its segments.
+pub(super) fn layout(shard: &Path) -> Result<Layout> {
+    let table = schema::segments(0).with_optional_truth();
     let mut parts = read_table_parts(&shard.join(table.file_name()), &table)?;
     let frame = parts.next().context("a table has at least one part")??;
-    Ok(features::num_classes(&frame))
+    let num_classes = features::num_classes(&frame);
+    let classes = features::classes_in(shard, num_classes)?;
+    let no_classes = || format!("the segments in {} have no classes", shard.display());
+    Ok(Layout {
+        classes: classes.with_context(no_classes)?,
+        has_truth: frame.column(IS_FALSE_POSITIVE).is_ok(),
+    })
 }

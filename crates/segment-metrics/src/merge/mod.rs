@@ -14,7 +14,7 @@ use artifacts::tables::thresholds_in;
 use artifacts::track;
 
 use crate::args::MergeArgs;
-use crate::merge::contents::{add_pixels, copy_components, num_classes};
+use crate::merge::contents::{add_pixels, copy_components};
 use crate::merge::shards::Shards;
 use crate::output::{COMPONENTS, finish};
 use crate::pixel_sums::PixelSums;
@@ -40,23 +40,25 @@ pub fn run(args: &MergeArgs, force: bool) -> Result<()> {
     let Some(dir) = stage_cli::open_request(request)? else {
         return Ok(());
     };
+    let layout = shards.layout()?;
     let components = dir.subdir(COMPONENTS)?;
     let mut sums = PixelSums::new();
     for folder in shards.folders() {
         copy_components(folder, &components)?;
-        add_pixels(folder, &mut sums)?;
+        if layout.has_truth {
+            add_pixels(folder, &mut sums)?;
+        }
     }
     // arguments are the same in all shards, and so is what follows from them
     let first = shards.first();
-    let (thresholds, num_classes) = (thresholds_in(first)?, num_classes(first)?);
+    let thresholds = thresholds_in(first)?;
     let sources = Sources::Shards(shards.folders().map(Path::to_owned).collect());
-    tables::write_pixel_counts(dir.path(), &sums)?;
-    let mut counts = tables::write_joined(dir.path(), &sources, &thresholds, num_classes)?;
+    let mut counts = tables::write_all(dir.path(), &sources, &sums, &thresholds, &layout)?;
     if first.join(track::FILE_NAME).exists() {
         track::Threshold::read(first)?.write(dir.path())?;
     }
     if with_reference_tables {
-        reference_tables::write(dir.path(), num_classes)?;
+        reference_tables::write(dir.path(), layout.num_classes())?;
     }
     counts.push(("skipped", shards.n_skipped()));
     finish(dir, &shards.failures()?, &counts)

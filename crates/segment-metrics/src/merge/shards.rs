@@ -7,7 +7,9 @@ use artifacts::manifest::Manifest;
 use artifacts::shard::Shard;
 use stage_cli::{FAILED_CSV, Failures, KeepGoing};
 
+use crate::merge::contents::layout;
 use crate::output::STAGE;
+use crate::tables::Layout;
 
 /// All shards of one call by their number, at least one, each once.
 pub(super) struct Shards {
@@ -63,6 +65,29 @@ impl Shards {
             }
         }
         Ok(failures)
+    }
+
+    /// Which tables and columns all shards have.
+    ///
+    /// # Errors
+    /// Returns an error that names two shards if they have other classes, or only one of them has the truth.
+    pub(super) fn layout(&self) -> Result<Layout> {
+        let first = layout(self.first())?;
+        for folder in self.folders().skip(1) {
+            let other = layout(folder)?;
+            let unlike = || {
+                let (first, folder) = (self.first().display(), folder.display());
+                format!("{first} and {folder} cannot be merged")
+            };
+            let same = first.classes.ensure_same(&other.classes);
+            same.with_context(unlike)?;
+            ensure!(
+                first.has_truth == other.has_truth,
+                "{}: only one of them is of images with labels",
+                unlike()
+            );
+        }
+        Ok(first)
     }
 
     /// The manifest of one call over all samples, without counts.

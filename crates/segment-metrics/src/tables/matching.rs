@@ -1,4 +1,4 @@
-//! Rows of the four tables that depend on the threshold: segments, objects, overlaps and samples.
+//! Rows of the tables that depend on the threshold: segments, objects, overlaps and samples.
 
 use anyhow::Result;
 use artifacts::tables::columns::{
@@ -8,45 +8,45 @@ use artifacts::tables::features::segment_features;
 use artifacts::tables::schema::{self, Table};
 use polars::prelude::{Column, DataFrame};
 
+use super::Layout;
 use super::columns::{column, frame};
 use crate::analysis::{Matching, Region, SampleMetrics};
 use crate::features::features;
 use crate::overlaps::Overlap;
 use crate::region_sums::RegionSums;
 
-/// The tables of the sample `id` at the threshold of `matching`.
+/// The tables of the sample `id` at the threshold of `matching`; those of `samples` last.
 pub(super) fn matching_frames(
     id: &str,
     metrics: &SampleMetrics,
     matching: &Matching,
-    num_classes: usize,
-) -> Result<[(Table, DataFrame); 4]> {
-    frames(id, Some(metrics), matching, num_classes)
+    layout: &Layout,
+) -> Result<Vec<(Table, DataFrame)>> {
+    frames(id, Some(metrics), matching, layout)
 }
 
 /// The same tables without rows, in the order of [`matching_frames`].
-pub(super) fn empty_frames(num_classes: usize) -> Result<[(Table, DataFrame); 4]> {
-    frames("", None, &Matching::default(), num_classes)
+pub(super) fn empty_frames(layout: &Layout) -> Result<Vec<(Table, DataFrame)>> {
+    frames("", None, &Matching::default(), layout)
 }
 
 fn frames(
     id: &str,
     metrics: Option<&SampleMetrics>,
     matching: &Matching,
-    num_classes: usize,
-) -> Result<[(Table, DataFrame); 4]> {
-    Ok([
-        (
-            schema::segments(num_classes),
-            segments_frame(id, &matching.segments, num_classes)?,
-        ),
-        (
-            schema::objects(),
-            objects_frame(id, &matching.objects, num_classes)?,
-        ),
-        (schema::overlaps(), overlaps_frame(id, &matching.overlaps)?),
-        (schema::samples(), samples_frame(id, metrics, matching)?),
-    ])
+    layout: &Layout,
+) -> Result<Vec<(Table, DataFrame)>> {
+    let num_classes = layout.num_classes();
+    let segments = segments_frame(id, &matching.segments, num_classes)?;
+    let samples = samples_frame(id, metrics, matching)?;
+    let mut frames = vec![layout.known(schema::segments(num_classes), segments)];
+    if layout.has_truth {
+        let objects = objects_frame(id, &matching.objects, num_classes)?;
+        frames.push((schema::objects(), objects));
+        frames.push((schema::overlaps(), overlaps_frame(id, &matching.overlaps)?));
+    }
+    frames.push(layout.known(schema::samples(), samples));
+    Ok(frames)
 }
 
 fn segments_frame(id: &str, segments: &[Region], num_classes: usize) -> Result<DataFrame> {

@@ -62,7 +62,7 @@ fn missing_and_foreign_logits_are_named() -> Result<()> {
     let file = toy.logits("b");
     logits("other", HEIGHT, WIDTH)?.write(&file, Precision::F32)?;
     // not as large as its stage wrote it
-    toy.check_fails(&[], &["b.safetensors has 1384 bytes", "run `toy` again"])?;
+    toy.check_fails(&[], &["b.safetensors has 1552 bytes", "run `toy` again"])?;
     toy.relist("logits")?;
     toy.check_fails(&[], &["b.safetensors", "logits of other"])?;
     logits("b", HEIGHT, WIDTH + 1)?.write(&file, Precision::F32)?;
@@ -72,7 +72,10 @@ fn missing_and_foreign_logits_are_named() -> Result<()> {
     two_classes.info.classes = ClassSet::unnamed(2)?;
     two_classes.write(&file, Precision::F32)?;
     toy.relist("logits")?;
-    toy.check_fails(&[], &["b.safetensors", "2 classes"])?;
+    toy.check_fails(
+        &[],
+        &["b.safetensors have different classes", "has 3 classes"],
+    )?;
     fs::remove_file(&file)?;
     toy.check_fails(&[], &["b.safetensors", "does not exist", "seg-model infer"])?;
     fs::remove_file(toy.path("logits/manifest.json"))?;

@@ -35,7 +35,9 @@ fn killed_calls_lose_nothing_and_count_nothing_twice() -> Result<()> {
                 call.wait()?;
             }
             toy.run(&output, options)?;
-            let found = files(&toy.path(&output))?;
+            let mut found = files(&toy.path(&output))?;
+            // a call that was killed between completing its output and unlocking it leaves the file, which locks nothing any more
+            found.remove(".lock");
             let names = [&whole, &found].map(|files| files.keys().cloned().collect::<Vec<_>>());
             assert_eq!(names[0], names[1], "moment {i}");
             assert!(found == whole, "moment {i}");

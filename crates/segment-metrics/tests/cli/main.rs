@@ -8,3 +8,4 @@ mod merge;
 mod tables;
 mod toy;
 mod track;
+mod without_labels;

@@ -141,7 +141,7 @@ fn one_and_three_threads_write_the_same_bytes() -> Result<()> {
     toy.run("one", &["--threads", "1"])?;
     toy.run("three", &["--threads", "3"])?;
     let one = files(&toy.path("one"))?;
-    assert_eq!(one.len(), 9, "{:?}", one.keys());
+    assert_eq!(one.len(), 10, "{:?}", one.keys());
     assert!(one == files(&toy.path("three"))?);
     Ok(())
 }

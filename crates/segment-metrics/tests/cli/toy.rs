@@ -46,7 +46,11 @@ impl Toy {
                 labels(id).write(&dir.join(&mask))?;
                 samples.push(sample(id, WIDTH as u32, HEIGHT as u32, Some(mask)));
             }
-            Index::new("toy", "val", kind, Path::new("/nowhere"), samples)?.write(dir)
+            let mut index = Index::new("toy", "val", kind, Path::new("/nowhere"), samples)?;
+            if kind == MaskKind::TrainId {
+                index = index.with_classes(ClassSet::unnamed(CLASSES)?);
+            }
+            index.write(dir)
         })
     }
 

@@ -12,7 +12,7 @@ pub use meta_clf::{coefficients, contributions, correlations, decisions, l1_path
 pub use ood_eval::{calibration, confusion, images};
 pub use ood_train::{train_log, train_validation};
 pub use segment_metrics::{objects, overlaps, pixel_counts, sample_pixels, samples, segments};
-pub use table::{Field, Table};
+pub use table::{Field, Table, Truth};
 
 /// Every table, for `num_classes` classes and the given metrics of segments (`features`), in the order of the stages.
 pub fn all(num_classes: usize, features: &[String]) -> Vec<Table> {

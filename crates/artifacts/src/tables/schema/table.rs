@@ -26,12 +26,21 @@ pub struct Field {
     pub nullable: bool,
     /// Whether older files lack the column: then all its values are missing when such a file is read.
     pub is_added: bool,
-    /// Whether the column needs labels: tables of images without labels lack it, see [`Table::without_truth`].
-    pub of_truth: bool,
-    /// Whether the column may be absent when a file is read, see [`Table::with_optional_truth`].
-    pub is_optional: bool,
+    /// Whether the column holds what only labels tell.
+    pub truth: Truth,
     /// What the column holds, with its unit or range. It is written into the file and into docs/ARTIFACTS.md.
     pub meaning: String,
+}
+
+/// Whether a column holds what only labels tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truth {
+    /// It does not: all tables have it.
+    Independent,
+    /// It does: tables of images without labels lack it, see [`Table::without_truth`].
+    Needed,
+    /// It does, and a table that is read may lack it, see [`Table::with_optional_truth`].
+    Optional,
 }
 
 impl Field {
@@ -41,8 +50,7 @@ impl Field {
             dtype,
             nullable: false,
             is_added: false,
-            of_truth: false,
-            is_optional: false,
+            truth: Truth::Independent,
             meaning: meaning.to_owned(),
         }
     }
@@ -97,7 +105,7 @@ impl Field {
     #[must_use]
     pub(super) fn of_truth(self) -> Self {
         Self {
-            of_truth: true,
+            truth: Truth::Needed,
             ..self
         }
     }
@@ -105,6 +113,11 @@ impl Field {
     /// A column of lists of values of the type `inner`.
     pub(super) fn list(name: &str, inner: DataType, meaning: &str) -> Self {
         Self::new(name, DataType::List(Box::new(inner)), meaning)
+    }
+
+    /// Whether tables of images without labels lack the column.
+    pub fn needs_truth(&self) -> bool {
+        self.truth != Truth::Independent
     }
 
     /// Whether each value is a list.
@@ -122,7 +135,7 @@ impl Table {
     /// The table of images without labels: what only labels tell is absent from it, not zero or missing.
     #[must_use]
     pub fn without_truth(mut self) -> Self {
-        self.columns.retain(|field| !field.of_truth);
+        self.columns.retain(|field| !field.needs_truth());
         self
     }
 
@@ -131,7 +144,9 @@ impl Table {
     #[must_use]
     pub fn with_optional_truth(mut self) -> Self {
         for field in &mut self.columns {
-            field.is_optional = field.of_truth;
+            if field.needs_truth() {
+                field.truth = Truth::Optional;
+            }
         }
         self
     }

@@ -1,0 +1,31 @@
+//! Which tables and columns the output has.
+
+use artifacts::classes::ClassSet;
+use artifacts::tables::schema::Table;
+use polars::prelude::DataFrame;
+
+/// What decides which tables and columns there are; the same for all samples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layout {
+    /// The classes that metrics are about.
+    pub classes: ClassSet,
+    /// Whether the images have labels. If not, what only labels tell is absent: tables and columns are not there, rather than zero.
+    pub has_truth: bool,
+}
+
+impl Layout {
+    /// Number of classes.
+    pub fn num_classes(&self) -> usize {
+        self.classes.len()
+    }
+
+    /// A table with its rows, without what labels would have told if there are none.
+    pub(super) fn known(&self, table: Table, rows: DataFrame) -> (Table, DataFrame) {
+        if self.has_truth {
+            return (table, rows);
+        }
+        let unknown = table.columns.iter().filter(|field| field.needs_truth());
+        let rows = rows.drop_many(unknown.map(|field| field.name.as_str()));
+        (table.without_truth(), rows)
+    }
+}
