@@ -10,9 +10,8 @@ use artifacts::tables::threshold_folder;
 use crate::args::{ApplyArgs, ResultArgs};
 use crate::decisions::Decisions;
 use crate::objects::DetectedObjects;
-use crate::results::{Results, counts};
-use crate::scores::Scores;
-use crate::segments::Segments;
+use crate::results::{Outcome, Results};
+use crate::segments::{Segments, ensure_same};
 use crate::threshold::Thresholds;
 use crate::{classifier, inputs, origin, ridge, summary};
 
@@ -40,7 +39,7 @@ pub fn run(args: &ApplyArgs, force: bool) -> Result<()> {
         return Ok(());
     };
     let main = origin::read(&args.segments)?;
-    let scores = given.apply(&args.segments, &main, dir.path(), args.results)?;
+    let outcome = given.apply(&args.segments, &main, dir.path(), args.results)?;
     let folder = args.model.parent().unwrap_or(Path::new(""));
     for threshold in other_thresholds {
         let path = threshold_folder(folder, threshold).join(FILE_NAME);
@@ -61,8 +60,8 @@ pub fn run(args: &ApplyArgs, force: bool) -> Result<()> {
         let fitted = ModelFile::read(path, args.threshold)?;
         fitted.apply(&folders, &origin, &output, args.results.without_masks())?;
     }
-    dir.finish(&counts(&scores))?;
-    summary::print("with a given model", &scores);
+    dir.finish(&outcome.counts())?;
+    summary::print("with a given model", &outcome);
     Ok(())
 }
 
@@ -87,7 +86,7 @@ impl ModelFile {
         origin: &SegmentOrigin,
         output: &Path,
         results: ResultArgs,
-    ) -> Result<Scores> {
+    ) -> Result<Outcome> {
         let model = &self.model;
         let unfit = || format!("{} does not fit the segments", self.path.display());
         origin::check(&model.origin, origin).with_context(unfit)?;
@@ -99,6 +98,9 @@ impl ModelFile {
             );
         }
         let segments = Segments::read(folders)?;
+        ensure_same(model.classes.as_ref(), segments.classes.as_ref())
+            .context("it was fitted to segments of other classes: fit a model to segments of the same network, or import the network with the right --classes")
+            .with_context(unfit)?;
         let objects = DetectedObjects::read(folders, &segments)?;
         let design = classifier::standardize(model, &segments).with_context(unfit)?;
         let predictions = classifier::predict(model, &design);

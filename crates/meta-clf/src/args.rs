@@ -151,6 +151,15 @@ pub struct ThresholdArgs {
         help_heading = THRESHOLD
     )]
     pub cost_ratio: Option<f64>,
+    /// Choose the highest threshold with which at most R false positive segments an image are kept, held out; the threshold of
+    /// each image follows from all other images. The output says how many objects that loses.
+    #[arg(
+        long,
+        value_name = "R",
+        conflicts_with_all = ["threshold", "max_lost_objects", "keep_true", "cost_ratio"],
+        help_heading = THRESHOLD
+    )]
+    pub false_alarms_per_image: Option<f64>,
 }
 
 /// What is computed and written besides the decisions.
@@ -263,6 +272,7 @@ impl ThresholdArgs {
             self.max_lost_objects,
             self.keep_true,
             self.cost_ratio,
+            self.false_alarms_per_image,
         ];
         if given.iter().any(Option::is_some) {
             self
@@ -294,6 +304,13 @@ impl ThresholdArgs {
                 "--cost-ratio {ratio} is not a ratio of costs: choose a value of 0 or more"
             );
             return Ok(ThresholdRule::Cost(ratio));
+        }
+        if let Some(rate) = self.false_alarms_per_image {
+            ensure!(
+                rate >= 0.0 && rate.is_finite(),
+                "--false-alarms-per-image {rate} is not a number of segments: choose a value of 0 or more"
+            );
+            return Ok(ThresholdRule::FalseAlarmsPerImage(rate));
         }
         if let Some(threshold) = self.threshold {
             let threshold = in_unit_interval("--threshold", threshold)?;
@@ -336,6 +353,11 @@ mod tests {
         assert_eq!(rule(&kept), Some(ThresholdRule::KeepTrue(0.9)));
         let lost = ["--max-lost-objects", "0.05"];
         assert_eq!(rule(&lost), Some(ThresholdRule::MaxLostObjects(0.05)));
+        let budget = ["--false-alarms-per-image", "0.5"];
+        assert_eq!(rule(&budget), Some(ThresholdRule::FalseAlarmsPerImage(0.5)));
+        for other in [&lost[..], &["--threshold", "0.5"], &["--keep-true", "0.9"]] {
+            assert_eq!(rule(&[&budget[..], other].concat()), None);
+        }
         let both = [&lost[..], &["--threshold", "0.5"]].concat();
         assert_eq!(rule(&both), None);
     }

@@ -11,13 +11,11 @@ use crate::predictions::Predictions;
 use crate::segments::Segments;
 use crate::threshold::Thresholds;
 
-/// What is predicted and decided about one segment, and the truth.
+/// What is predicted and decided about one segment.
 #[derive(Clone, Copy, Debug)]
 pub struct Decision {
     /// Predicted probability of a false positive.
     pub prob: f64,
-    /// The truth.
-    pub is_false_positive: bool,
     /// Whether the segment is dropped.
     pub is_rejected: bool,
 }
@@ -48,38 +46,37 @@ impl<'a> Decisions<'a> {
         Self {
             segments,
             rows: predictions
-                .zip(&segments.is_false_positive)
                 .zip(&thresholds.of_rows)
-                .map(
-                    |(((prob, is_learned), &is_false_positive), &threshold)| Decision {
-                        prob,
-                        is_false_positive,
-                        is_rejected: is_learned && prob > threshold,
-                    },
-                )
+                .map(|((prob, is_learned), &threshold)| Decision {
+                    prob,
+                    is_rejected: is_learned && prob > threshold,
+                })
                 .collect(),
         }
     }
 
-    /// Writes `dir/decisions.parquet`.
+    /// Writes `dir/decisions.parquet`, without the truth if it is not known.
     ///
     /// # Errors
     /// Returns an error if the file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<()> {
-        let table = schema::decisions();
         let s = self.segments;
+        let mut table = schema::decisions();
         let probs: Vec<f64> = self.rows.iter().map(|d| d.prob).collect();
         let is_rejected: Vec<bool> = self.rows.iter().map(|d| d.is_rejected).collect();
-        let frame = DataFrame::new(
-            s.len(),
-            vec![
-                Column::new(SAMPLE_ID.into(), &s.sample_ids[..]),
-                Column::new(SEGMENT_ID.into(), &s.segment_ids[..]),
-                Column::new(IS_FALSE_POSITIVE.into(), &s.is_false_positive[..]),
-                Column::new("false_positive_prob".into(), probs),
-                Column::new(IS_REJECTED.into(), is_rejected),
-            ],
-        )?;
+        let mut columns = vec![
+            Column::new(SAMPLE_ID.into(), &s.sample_ids[..]),
+            Column::new(SEGMENT_ID.into(), &s.segment_ids[..]),
+        ];
+        if s.has_truth {
+            let truth = &s.is_false_positive[..];
+            columns.push(Column::new(IS_FALSE_POSITIVE.into(), truth));
+        } else {
+            table = table.without_truth();
+        }
+        columns.push(Column::new("false_positive_prob".into(), probs));
+        columns.push(Column::new(IS_REJECTED.into(), is_rejected));
+        let frame = DataFrame::new(s.len(), columns)?;
         write_table(&dir.join(table.file_name()), &table, &frame)
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use artifacts::model_file::{Classifier, FORMAT_VERSION, Linear, Model, SegmentOrigin};
 use artifacts::stage_dir::create_dir;
 use artifacts::tables::threshold_folder;
@@ -15,9 +15,8 @@ use crate::learners::kinds::Kind;
 use crate::learners::learner::Learner;
 use crate::objects::DetectedObjects;
 use crate::predictions::Predictions;
-use crate::results::{Results, counts};
+use crate::results::{Outcome, Results};
 use crate::scaler::Scaler;
-use crate::scores::Scores;
 use crate::segments::Segments;
 use crate::threshold::{HeldOut, ThresholdRule, Thresholds};
 use crate::{explanation, inputs, origin, ridge, summary};
@@ -44,7 +43,7 @@ pub fn run(args: &FitArgs, force: bool) -> Result<()> {
     };
     let other_thresholds = inputs::other_thresholds(&args.segments)?;
     let main = origin::read(&args.segments)?;
-    let scores = fitting.fit(&args.segments, &main, dir.path(), args.results)?;
+    let outcome = fitting.fit(&args.segments, &main, dir.path(), args.results)?;
     for threshold in other_thresholds {
         let output = threshold_folder(dir.path(), threshold);
         create_dir(&output)?;
@@ -55,8 +54,14 @@ pub fn run(args: &FitArgs, force: bool) -> Result<()> {
         };
         fitting.fit(&folders, &origin, &output, args.results.without_masks())?;
     }
-    dir.finish(&counts(&scores))?;
-    summary::print("held out", &scores);
+    let n_images = inputs::count_images(&args.segments)?;
+    dir.finish(&outcome.counts())?;
+    summary::print("held out", &outcome);
+    if let (ThresholdRule::FalseAlarmsPerImage(rate), Outcome::Judged(scores)) =
+        (fitting.rule, &outcome)
+    {
+        summary::print_budget(rate, n_images, scores);
+    }
     Ok(())
 }
 
@@ -75,12 +80,18 @@ impl Fitting<'_> {
         origin: &SegmentOrigin,
         output: &Path,
         results: ResultArgs,
-    ) -> Result<Scores> {
+    ) -> Result<Outcome> {
         let segments = Segments::read(folders)?;
+        ensure!(
+            segments.has_truth || folders.is_empty(),
+            "the images of the segments in {} have no labels, and a classifier learns from the truth: run `segment-metrics` with --labels, or use a model that was fitted to other segments with `meta-clf apply`",
+            folders[0].display()
+        );
         let objects = DetectedObjects::read(folders, &segments)?;
         let folding = self.folding(&segments);
         let predictions = self.learner.held_out(&segments, &folding)?;
-        let thresholds = self.thresholds(&segments, &objects, &predictions);
+        let n_images = inputs::count_images(folders)?;
+        let thresholds = self.thresholds(&segments, &objects, &predictions, n_images);
         let decisions = Decisions::new(&segments, predictions, &thresholds);
 
         let scaler = Scaler::fit(segments.rows(), segments.names.len());
@@ -116,10 +127,13 @@ impl Fitting<'_> {
         segments: &Segments,
         objects: &DetectedObjects,
         predictions: &Predictions,
+        n_images: usize,
     ) -> Thresholds {
         self.rule.thresholds(HeldOut {
             sample_ids: &segments.sample_ids,
             probs: &predictions.probs,
+            is_learned: &predictions.is_learned,
+            n_images,
             is_false_positive: &segments.is_false_positive,
             objects: &objects.lowest_probs(predictions),
         })

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 use artifacts::manifest::Input;
 use artifacts::model_file;
-use artifacts::tables::{threshold_folder, thresholds_in};
+use artifacts::tables::{read_table_parts, schema, threshold_folder, thresholds_in};
 
 use crate::segments;
 
@@ -55,6 +55,21 @@ pub fn models_at(model: &Path, thresholds: &[f64]) -> Vec<(String, PathBuf)> {
         (format!("model at {threshold}"), path)
     });
     models.filter(|(_, path)| path.exists()).collect()
+}
+
+/// Number of images that the segments in `folders` were looked for in, those without segments included.
+///
+/// # Errors
+/// Returns an error if a table of samples cannot be read.
+pub fn count_images(folders: &[PathBuf]) -> Result<usize> {
+    let table = schema::samples().without_truth();
+    let mut n_images = 0;
+    for folder in folders {
+        for part in read_table_parts(&folder.join(table.file_name()), &table)? {
+            n_images += part?.height();
+        }
+    }
+    Ok(n_images)
 }
 
 /// BLAKE3 of the table of segments in each folder.

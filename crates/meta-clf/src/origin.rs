@@ -121,7 +121,7 @@ fn weights(segments: &Manifest) -> Vec<String> {
 
 /// Sizes of the images in a folder, each once.
 fn image_sizes(folder: &Path) -> Result<Vec<[u32; 2]>> {
-    let table = schema::samples();
+    let table = schema::samples().without_truth();
     let path = folder.join(table.file_name());
     let mut sizes = BTreeSet::new();
     for part in read_table_parts(&path, &table)? {

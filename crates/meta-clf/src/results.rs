@@ -10,7 +10,7 @@ use crate::args::ResultArgs;
 use crate::decisions::Decisions;
 use crate::design::Design;
 use crate::objects::DetectedObjects;
-use crate::scores::{RegressionScores, Scores};
+use crate::scores::{KeptCounts, RegressionScores, Scores};
 use crate::{classifier, explanation, masks, ridge};
 
 /// Everything that the results of one table of segments follow from.
@@ -32,23 +32,24 @@ pub struct Results<'a> {
 }
 
 impl Results<'_> {
-    /// Writes decisions and scores into `dir`, and what else is asked for: regression, contributions and masks.
+    /// Writes decisions and scores into `dir`, and what else is asked for: regression, contributions and masks. Scores are counts
+    /// only if the truth is not known.
     ///
     /// # Errors
     /// Returns an error if the component maps cannot be read, `--explain` is given for a model that is not linear, or a file cannot
     /// be written.
-    pub fn write(&self, dir: &Path) -> Result<Scores> {
+    pub fn write(&self, dir: &Path) -> Result<Outcome> {
         self.decisions.write(dir)?;
         let segments = self.decisions.segments;
-        let n_resamples = self.args.resamples;
-        let threshold = self.model.threshold;
-        let mut scores = Scores::of(self.decisions, threshold, n_resamples, self.objects);
         if let Some(predictions) = self.regression {
             ridge::write(dir, segments, predictions)?;
-            let (ids, truth) = (&segments.sample_ids, &segments.adjusted_iou);
-            scores.regression = Some(RegressionScores::of(ids, truth, predictions, n_resamples));
         }
-        scores.write(dir)?;
+        let outcome = if segments.has_truth {
+            Outcome::Judged(self.scores())
+        } else {
+            Outcome::Counted(KeptCounts::of(self.decisions, self.model.threshold))
+        };
+        outcome.write(dir)?;
         if self.args.explain {
             let linear = classifier::linear(self.model)?;
             explanation::write_contributions(dir, segments, linear, self.design)?;
@@ -58,19 +59,61 @@ impl Results<'_> {
             create_dir(&output)?;
             masks::write_masks(&output, self.folders, self.decisions)?;
         }
-        Ok(scores)
+        Ok(outcome)
+    }
+
+    /// Compares everything that is predicted with the truth.
+    fn scores(&self) -> Scores {
+        let segments = self.decisions.segments;
+        let (threshold, n_resamples) = (self.model.threshold, self.args.resamples);
+        let (ids, truth) = (&segments.sample_ids, &segments.adjusted_iou);
+        let regression = self
+            .regression
+            .map(|predictions| RegressionScores::of(ids, truth, predictions, n_resamples));
+        Scores {
+            regression,
+            ..Scores::of(self.decisions, threshold, n_resamples, self.objects)
+        }
     }
 }
 
-/// Counts for the manifest.
-pub fn counts(scores: &Scores) -> [(&'static str, u64); 6] {
-    let r = scores.rejection;
-    [
-        ("segments", scores.n_segments),
-        ("false_positives", r.false_positives),
-        ("rejected", r.rejected),
-        ("false_positives_kept", r.false_positives_kept),
-        ("true_positives_rejected", r.true_positives_rejected),
-        ("objects_newly_missed", r.objects_newly_missed),
-    ]
+/// What is known of the results.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// How good they are: the truth is known.
+    Judged(Scores),
+    /// How many segments are kept: the truth is not known.
+    Counted(KeptCounts),
+}
+
+impl Outcome {
+    /// Counts for the manifest.
+    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        match self {
+            Self::Judged(scores) => {
+                let r = scores.rejection;
+                vec![
+                    ("segments", scores.n_segments),
+                    ("false_positives", r.false_positives),
+                    ("rejected", r.rejected),
+                    ("false_positives_kept", r.false_positives_kept),
+                    ("true_positives_rejected", r.true_positives_rejected),
+                    ("objects_newly_missed", r.objects_newly_missed),
+                ]
+            }
+            Self::Counted(counts) => {
+                vec![
+                    ("segments", counts.n_segments),
+                    ("rejected", counts.rejected),
+                ]
+            }
+        }
+    }
+
+    fn write(&self, dir: &Path) -> Result<()> {
+        match self {
+            Self::Judged(scores) => scores.write(dir),
+            Self::Counted(counts) => counts.write(dir),
+        }
+    }
 }

@@ -175,21 +175,24 @@ impl GramMatrix {
     }
 }
 
-/// Writes `dir/regression.parquet`.
+/// Writes `dir/regression.parquet`, without the truth if it is not known.
 ///
 /// # Errors
 /// Returns an error if the file cannot be written.
 pub fn write(dir: &Path, segments: &Segments, predictions: &[f64]) -> Result<()> {
-    let table = schema::regression();
-    let frame = DataFrame::new(
-        segments.len(),
-        vec![
-            Column::new(SAMPLE_ID.into(), &segments.sample_ids[..]),
-            Column::new(SEGMENT_ID.into(), &segments.segment_ids[..]),
-            Column::new(ADJUSTED_IOU.into(), &segments.adjusted_iou[..]),
-            Column::new("predicted_iou".into(), predictions),
-        ],
-    )?;
+    let mut table = schema::regression();
+    let mut columns = vec![
+        Column::new(SAMPLE_ID.into(), &segments.sample_ids[..]),
+        Column::new(SEGMENT_ID.into(), &segments.segment_ids[..]),
+    ];
+    if segments.has_truth {
+        let truth = &segments.adjusted_iou[..];
+        columns.push(Column::new(ADJUSTED_IOU.into(), truth));
+    } else {
+        table = table.without_truth();
+    }
+    columns.push(Column::new("predicted_iou".into(), predictions));
+    let frame = DataFrame::new(segments.len(), columns)?;
     write_table(&dir.join(table.file_name()), &table, &frame)
 }
 

@@ -1,4 +1,5 @@
-//! `scores.json`: how good the probabilities, decisions and regressions are, with confidence intervals.
+//! `scores.json`: how good the probabilities, decisions and regressions are, with confidence intervals. Without the truth: how many
+//! segments are kept.
 
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use artifacts::atomic::write_json;
 use measures::ranking::{auprc, auroc};
 use serde::{Deserialize, Serialize};
 
-use crate::decisions::{Decision, Decisions};
+use crate::decisions::Decisions;
 use crate::estimate::{Estimate, estimates, images};
 use crate::objects::DetectedObjects;
 
@@ -47,6 +48,67 @@ pub struct Scores {
     pub regression: Option<RegressionScores>,
 }
 
+/// Content of `scores.json` where the truth is not known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptCounts {
+    /// Version of this format.
+    pub format_version: u32,
+    /// Number of segments.
+    pub n_segments: u64,
+    /// Number of images with segments.
+    pub n_images: u64,
+    /// A segment is rejected if its probability is higher.
+    pub threshold: f64,
+    /// Number of segments that are kept.
+    pub kept: u64,
+    /// Number of rejected segments.
+    pub rejected: u64,
+}
+
+impl KeptCounts {
+    /// Counts decisions.
+    pub fn of(decisions: &Decisions, threshold: f64) -> Self {
+        let n_segments = decisions.rows.len() as u64;
+        let rejected = decisions.rejected().count() as u64;
+        Self {
+            format_version: FORMAT_VERSION,
+            n_segments,
+            n_images: images(&decisions.segments.sample_ids).len() as u64,
+            threshold,
+            kept: n_segments - rejected,
+            rejected,
+        }
+    }
+
+    /// Writes `dir/scores.json`.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        write_json(&dir.join(FILE_NAME), self)
+    }
+}
+
+/// A decision about a segment whose truth is known.
+#[derive(Clone, Copy, Debug)]
+struct Judged {
+    prob: f64,
+    is_false_positive: bool,
+    is_rejected: bool,
+}
+
+fn judged(decisions: &Decisions) -> Vec<Judged> {
+    let truth = decisions.segments.is_false_positive.iter();
+    let pairs = decisions.rows.iter().zip(truth);
+    pairs
+        .map(|(decision, &is_false_positive)| Judged {
+            prob: decision.prob,
+            is_false_positive,
+            is_rejected: decision.is_rejected,
+        })
+        .collect()
+}
+
 /// What is gained and lost by rejecting segments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
@@ -83,7 +145,7 @@ impl Scores {
         n_resamples: u64,
         objects: &DetectedObjects,
     ) -> Self {
-        let all = &decisions.rows;
+        let all = judged(decisions);
         let images = images(&decisions.segments.sample_ids);
         let [auroc, auprc, accuracy, calibration_error] = estimates(&images, n_resamples, |rows| {
             metrics(&rows.iter().map(|&i| all[i]).collect::<Vec<_>>())
@@ -98,7 +160,7 @@ impl Scores {
             auprc,
             accuracy,
             calibration_error,
-            rejection: Rejection::of(decisions, objects),
+            rejection: Rejection::of(&all, objects),
             regression: None,
         }
     }
@@ -113,10 +175,8 @@ impl Scores {
 }
 
 impl Rejection {
-    fn of(decisions: &Decisions, objects: &DetectedObjects) -> Self {
-        let all = &decisions.rows;
-        let count =
-            |is_counted: fn(&&Decision) -> bool| all.iter().filter(is_counted).count() as u64;
+    fn of(all: &[Judged], objects: &DetectedObjects) -> Self {
+        let count = |is_counted: fn(&&Judged) -> bool| all.iter().filter(is_counted).count() as u64;
         let is_rejected: Vec<bool> = all.iter().map(|d| d.is_rejected).collect();
         Self {
             rejected: count(|d| d.is_rejected),
@@ -146,7 +206,7 @@ impl RegressionScores {
 }
 
 /// AUROC, AUPRC, accuracy and calibration error.
-fn metrics(decisions: &[Decision]) -> [Option<f64>; 4] {
+fn metrics(decisions: &[Judged]) -> [Option<f64>; 4] {
     let probs: Vec<f64> = decisions.iter().map(|d| d.prob).collect();
     let truth: Vec<bool> = decisions.iter().map(|d| d.is_false_positive).collect();
     let correct = decisions
@@ -180,7 +240,7 @@ fn regression_metrics(pairs: &[(f64, f64)]) -> [Option<f64>; 3] {
 }
 
 /// Expected calibration error over equal bins of the probability.
-fn calibration_error(decisions: &[Decision]) -> Option<f64> {
+fn calibration_error(decisions: &[Judged]) -> Option<f64> {
     let n = decisions.len();
     let mut gaps = [0.0_f64; BINS];
     for d in decisions {
@@ -242,7 +302,7 @@ mod tests {
     #[test]
     fn calibration_is_the_gap_of_each_bin() {
         let pairs = [(0.9, true), (0.92, true), (0.1, true), (1.0, true)];
-        let decisions = pairs.map(|(prob, is_false_positive)| Decision {
+        let decisions = pairs.map(|(prob, is_false_positive)| Judged {
             prob,
             is_false_positive,
             is_rejected: false,

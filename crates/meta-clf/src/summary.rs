@@ -3,10 +3,33 @@
 use stage_cli::print_result;
 
 use crate::estimate::Estimate;
+use crate::results::Outcome;
 use crate::scores::{RegressionScores, Scores};
 
-/// Prints the scores of predictions that were made in the way that `evaluation` names.
-pub fn print(evaluation: &str, scores: &Scores) {
+/// Prints what is known of predictions that were made in the way that `evaluation` names.
+pub fn print(evaluation: &str, outcome: &Outcome) {
+    match outcome {
+        Outcome::Judged(scores) => print_scores(evaluation, scores),
+        Outcome::Counted(counts) => print_result(format_args!(
+            "{} segments in {} images without labels; {evaluation}: keeps {} and drops {} at threshold {:.4}",
+            counts.n_segments, counts.n_images, counts.kept, counts.rejected, counts.threshold
+        )),
+    }
+}
+
+/// Prints what a budget of `rate` false alarms in each of `n_images` gives and costs.
+pub fn print_budget(rate: f64, n_images: usize, scores: &Scores) {
+    let r = scores.rejection;
+    print_result(format_args!(
+        "keeps {:.4} false alarms per image ({} in {n_images} images) of {rate} allowed, for which {} of {} objects are lost",
+        r.false_positives_kept as f64 / n_images.max(1) as f64,
+        r.false_positives_kept,
+        r.objects_newly_missed,
+        r.objects_found
+    ));
+}
+
+fn print_scores(evaluation: &str, scores: &Scores) {
     let r = scores.rejection;
     print_result(format_args!(
         "{} segments, {} false positives; {evaluation}: AUROC {}, AUPRC {}, accuracy {}\n\

@@ -9,6 +9,8 @@ pub enum ThresholdRule {
     Fixed(f64),
     /// Takes the lowest probability with which at most this share of the objects that were found is lost.
     MaxLostObjects(f64),
+    /// Takes the highest probability with which at most this many false positives are kept for each image.
+    FalseAlarmsPerImage(f64),
     /// Takes the lowest probability with which at least this share of the true segments is kept.
     KeepTrue(f64),
     /// Takes the probability of least expected cost, where rejecting a true segment costs this many times as much as keeping a
@@ -42,6 +44,10 @@ pub struct HeldOut<'a> {
     pub sample_ids: &'a [String],
     /// Held-out probability of a false positive of each segment.
     pub probs: &'a [f64],
+    /// Whether each probability is learned; segments whose probability is not are kept whatever the threshold is.
+    pub is_learned: &'a [bool],
+    /// Number of images, those without segments included.
+    pub n_images: usize,
     /// The truth of each segment.
     pub is_false_positive: &'a [bool],
     /// For each object that was found: its sample, and the lowest probability of its segments. Thresholds below that lose it.
@@ -58,6 +64,10 @@ impl ThresholdRule {
     /// other images give. Else the share of lost objects would be right by construction, and would say nothing about other
     /// images.
     ///
+    /// [`Self::FalseAlarmsPerImage`] allows as many false positives as the number of images times the rate, rounded down. It gives the
+    /// highest of the held-out probabilities, 0 and 1 with which no more are kept, because a higher threshold loses fewer objects; 0
+    /// if even that keeps more. Images are held out likewise: the threshold of one is that of all others.
+    ///
     /// [`Self::KeepTrue`] gives 0.5 if there are no true segments, [`Self::MaxLostObjects`] 1 if there are no objects.
     pub fn thresholds(self, held_out: HeldOut<'_>) -> Thresholds {
         let n_rows = held_out.probs.len();
@@ -65,6 +75,7 @@ impl ThresholdRule {
             Self::Fixed(threshold) => Thresholds::same(threshold, n_rows),
             Self::Cost(ratio) => Thresholds::same(ratio / (1.0 + ratio), n_rows),
             Self::KeepTrue(share) => Thresholds::same(keep_true(share, held_out), n_rows),
+            Self::FalseAlarmsPerImage(rate) => false_alarms_per_image(rate, held_out),
             Self::MaxLostObjects(share) => max_lost_objects(share, held_out),
         }
     }
@@ -106,6 +117,46 @@ fn max_lost_objects(share: f64, held_out: HeldOut<'_>) -> Thresholds {
     Thresholds { of_model, of_rows }
 }
 
+/// The thresholds with which at most `rate` false positives an image are kept.
+fn false_alarms_per_image(rate: f64, held_out: HeldOut<'_>) -> Thresholds {
+    let probs = held_out.probs.iter().zip(held_out.is_learned);
+    let probs = probs.map(|(&prob, &is_learned)| if is_learned { prob } else { f64::NEG_INFINITY });
+    let keys = held_out.sample_ids.iter().zip(held_out.is_false_positive);
+    let mut segments: Vec<(f64, bool, &str)> = keys
+        .zip(probs)
+        .map(|((sample, &is_false_positive), prob)| (prob, is_false_positive, sample.as_str()))
+        .collect();
+    segments.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let all: Vec<(f64, bool)> = segments.iter().map(|s| (s.0, s.1)).collect();
+    let of_model = highest_threshold(rate, held_out.n_images, &all);
+    let mut of_rows = Vec::with_capacity(held_out.probs.len());
+    for rows in held_out.sample_ids.chunk_by(|a, b| a == b) {
+        let others = segments.iter().filter(|s| s.2 != rows[0]);
+        let others: Vec<(f64, bool)> = others.map(|s| (s.0, s.1)).collect();
+        let n_others = held_out.n_images.saturating_sub(1);
+        let threshold = highest_threshold(rate, n_others, &others);
+        of_rows.extend(std::iter::repeat_n(threshold, rows.len()));
+    }
+    Thresholds { of_model, of_rows }
+}
+
+/// The highest threshold that keeps at most `rate` false positives for each of `n_images`, given the probability of each segment,
+/// ascending, and whether it is a false positive.
+fn highest_threshold(rate: f64, n_images: usize, ascending: &[(f64, bool)]) -> f64 {
+    // as above
+    let n_allowed = (rate * n_images as f64 + 1e-9) as usize;
+    let (mut n_kept, mut threshold) = (0, 0.0_f64);
+    // segments of the same probability are kept together
+    for equal in ascending.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
+        n_kept += equal.iter().filter(|segment| segment.1).count();
+        if n_kept > n_allowed {
+            return threshold;
+        }
+        threshold = equal[0].0.max(0.0);
+    }
+    1.0
+}
+
 /// The lowest threshold that loses at most `share` of `n` objects, whose probabilities are `descending`: an object is lost if its
 /// probability is higher.
 fn lowest_threshold(share: f64, n: usize, mut descending: impl Iterator<Item = f64>) -> f64 {
@@ -127,6 +178,8 @@ mod tests {
         let held_out = HeldOut {
             sample_ids: &[],
             probs,
+            is_learned: &[true; 6][..probs.len()],
+            n_images: 0,
             is_false_positive,
             objects: &[],
         };
@@ -149,6 +202,58 @@ mod tests {
         assert_eq!(at(ThresholdRule::KeepTrue(0.9), &[0.2], &[true]), 0.5);
     }
 
+    /// The highest candidate that keeps few enough, found by trying all of them.
+    fn highest_by_trying(rate: f64, n_images: usize, segments: &[(f64, bool)]) -> f64 {
+        let n_kept = |threshold: f64| {
+            let kept = segments.iter().filter(|s| s.1 && s.0 <= threshold);
+            kept.count() as f64
+        };
+        let candidates = segments.iter().map(|s| s.0).chain([0.0, 1.0]);
+        let enough = candidates.filter(|&t| t >= 0.0 && n_kept(t) <= rate * n_images as f64);
+        enough.fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn a_budget_of_false_alarms_is_kept_and_each_image_is_judged_by_the_others() {
+        let ids: Vec<String> = (0..60).map(|i| format!("{:02}", i / 5)).collect();
+        for seed in 0..20 {
+            // few different values, so that many are equal, 0 and 1 among them
+            let number = |i: usize, n: usize| (i * 7919 + seed * 104_729 + i * i * 31) / 3 % n;
+            let probs: Vec<f64> = (0..60).map(|i| number(i, 9) as f64 / 8.0).collect();
+            let truth: Vec<bool> = (0..60).map(|i| number(i, 7) < 4).collect();
+            let learned: Vec<bool> = (0..60).map(|i| number(i, 11) > 0).collect();
+            let pairs: Vec<(f64, bool)> = (0..60)
+                .map(|i| {
+                    if learned[i] {
+                        probs[i]
+                    } else {
+                        f64::NEG_INFINITY
+                    }
+                })
+                .zip(truth.iter().copied())
+                .collect();
+            // two images have no segments
+            let n_images = 14;
+            for rate in [0.0, 0.1, 0.5, 1.0, 1.5, 2.0, 3.0, 10.0] {
+                let found = ThresholdRule::FalseAlarmsPerImage(rate).thresholds(HeldOut {
+                    sample_ids: &ids,
+                    probs: &probs,
+                    is_learned: &learned,
+                    n_images,
+                    is_false_positive: &truth,
+                    objects: &[],
+                });
+                assert_eq!(found.of_model, highest_by_trying(rate, n_images, &pairs));
+                for (i, id) in ids.iter().enumerate() {
+                    let others = pairs.iter().zip(&ids).filter(|(_, other)| *other != id);
+                    let others: Vec<_> = others.map(|(pair, _)| *pair).collect();
+                    let expected = highest_by_trying(rate, n_images - 1, &others);
+                    assert_eq!(found.of_rows[i], expected, "{rate} {id}");
+                }
+            }
+        }
+    }
+
     /// Images a to e with one object each, and a second one in e.
     fn lost(share: f64) -> Thresholds {
         let ids = ["a", "a", "b", "c", "d", "e", "e", "f"].map(str::to_owned);
@@ -164,6 +269,8 @@ mod tests {
         ThresholdRule::MaxLostObjects(share).thresholds(HeldOut {
             sample_ids: &ids,
             probs: &[0.5; 8],
+            is_learned: &[true; 8],
+            n_images: 6,
             is_false_positive: &[true; 8],
             objects: &objects,
         })

@@ -148,10 +148,13 @@ fn segments_of_another_number_of_classes_are_named() -> Result<()> {
         let other = scratch.write(&name, &Table::toy(40, |i| i % 2 == 0))?;
         change_output(Path::new(&other), |dir| write_with_classes(dir, n_classes))?;
         let output = scratch.path("out");
-        let of_other = format!("metrics of {n_classes} classes");
-        let parts = [&*name, "segments.parquet", &of_other, "19 classes"];
-        fit_fails(&other, &output, &[], &parts)?;
+        let of_other = format!("\"unnamed\" has {n_classes}");
+        let parts = ["model.json", "\"cityscapes\" has 19 classes", &of_other];
         apply_fails(&model, &other, &output, &parts)?;
+        let parts = [&*name, "cannot be joined", "19", &n_classes.to_string()];
+        fit_fails(&format!("{usual},{other}"), &output, &[], &parts)?;
+        // alone they are segments like all others
+        fit(&other, &scratch.path(&format!("fitted_{name}")), &[])?;
     }
     Ok(())
 }
@@ -311,4 +314,39 @@ fn lost_and_kept(scratch: &Scratch, segments: &str, flags: &[&str]) -> Result<(u
     ensure!(printed.stdout.contains(&line), "{line:?}: {printed:?}");
     ensure!(scratch.model("out")?.threshold == threshold);
     Ok((lost, kept, threshold))
+}
+
+#[test]
+fn a_budget_of_false_alarms_gives_the_threshold() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let segments = scratch.write("segments", &Table::toy(400, |i| i % 4 < 2))?;
+    let budget = |rate: &str| -> Result<(u64, u64, f64)> {
+        lost_and_kept(&scratch, &segments, &["--false-alarms-per-image", rate])
+    };
+    let mut last = (u64::MAX, 0, 0.0);
+    for (rate, n_allowed) in [("0.25", 25), ("0.5", 50), ("1", 100), ("1.5", 150)] {
+        let found = budget(rate)?;
+        // each image is judged by all others, so that the budget is met but for a few segments
+        assert!(found.1.abs_diff(n_allowed) <= 5, "{rate}: {found:?}");
+        assert!(found.0 <= last.0 && found.1 > last.1 && found.2 > last.2);
+        last = found;
+    }
+    // what it gives and costs is said
+    let flags = ["--false-alarms-per-image", "1", "--force"];
+    let printed = fit(&segments, &scratch.path("said"), &flags)?;
+    let (lost, kept, _) = budget("1")?;
+    let line = format!(
+        "keeps {:.4} false alarms per image ({kept} in 100 images) of 1 allowed, for which {lost} of 100 objects are lost",
+        kept as f64 / 100.0
+    );
+    ensure!(printed.stdout.contains(&line), "{line:?}: {printed:?}");
+    // two false positives an image are all there are
+    assert_eq!(budget("2")?, (0, 200, 1.0));
+    let words = ["--false-alarms-per-image -1 is not a number of segments"];
+    fit_fails(
+        &segments,
+        &scratch.path("out"),
+        &["--false-alarms-per-image=-1"],
+        &words,
+    )
 }

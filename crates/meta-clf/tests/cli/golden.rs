@@ -61,6 +61,8 @@ fn golden_table(case: &Path, result: &Value) -> Result<Table> {
                 Ok((f.name, column.context(f.reference_name)?))
             })
             .collect::<Result<_>>()?,
+        classes: None,
+        has_truth: true,
     })
 }
 

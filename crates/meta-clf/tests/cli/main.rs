@@ -1,6 +1,7 @@
 //! Runs the executable: what it fits and applies, what it writes, what it refuses, and the reference's numbers.
 
 mod apply;
+mod classes;
 mod classifiers;
 mod fit;
 mod golden;
@@ -9,3 +10,4 @@ mod outputs;
 mod results;
 mod run;
 mod toy;
+mod without_labels;

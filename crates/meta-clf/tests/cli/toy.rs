@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
+use artifacts::classes::ClassSet;
 use artifacts::tables::features::segment_features;
-use artifacts::tables::schema::{overlaps, samples, segments};
+use artifacts::tables::schema::{self, overlaps, samples, segments};
 use artifacts::tables::write_table;
 use polars::prelude::{Column, DataFrame};
 use serde_json::{Value, json};
@@ -17,13 +18,27 @@ pub(crate) struct Table {
     pub(crate) is_false_positive: Vec<bool>,
     /// Metrics by name; a metric that is not here is 0 in all segments.
     pub(crate) features: BTreeMap<String, Vec<f64>>,
+    /// What `classes.json` names; files of earlier versions, with 19 classes, without it.
+    pub(crate) classes: Option<ClassSet>,
+    /// Whether the images have labels.
+    pub(crate) has_truth: bool,
 }
 
 impl Table {
     /// `n` segments, four in each image. Some of the metrics are larger for false positives.
     pub(crate) fn toy(n: usize, is_false_positive: impl Fn(usize) -> bool) -> Self {
+        Self::toy_of(None, n, is_false_positive)
+    }
+
+    /// The same with the metrics of these classes.
+    pub(crate) fn toy_of(
+        classes: Option<ClassSet>,
+        n: usize,
+        is_false_positive: impl Fn(usize) -> bool,
+    ) -> Self {
+        let num_classes = classes.as_ref().map_or(19, ClassSet::len);
         let truth: Vec<bool> = (0..n).map(is_false_positive).collect();
-        let features = segment_features(19).into_iter().enumerate();
+        let features = segment_features(num_classes).into_iter().enumerate();
         let column = |k: usize| {
             let shift = |i: usize| f64::from(u8::from(truth[i])) * (k % 5) as f64 / 40.0;
             (0..n).map(|i| noise(i, k) + shift(i)).collect()
@@ -32,6 +47,8 @@ impl Table {
             sample_ids: (0..n).map(|i| format!("image_{:03}", i / 4)).collect(),
             features: features.map(|(k, f)| (f.name, column(k))).collect(),
             is_false_positive: truth,
+            classes,
+            has_truth: true,
         }
     }
 
@@ -60,7 +77,13 @@ impl Table {
         stage_output_of(dir, "segment-metrics", arguments, inputs, |dir| {
             self.write_segments(dir)?;
             self.write_samples(dir, size)?;
-            self.write_overlaps(dir)
+            if let Some(classes) = &self.classes {
+                classes.write(dir)?;
+            }
+            if self.has_truth {
+                self.write_overlaps(dir)?;
+            }
+            Ok(())
         })
     }
 
@@ -79,7 +102,21 @@ impl Table {
         for name in ["n_segments", "n_objects"] {
             columns.push(Column::new(name.into(), vec![0_u32; n]));
         }
-        let (table, frame) = (samples(), DataFrame::new(n, columns)?);
+        self.write_known(dir, samples(), DataFrame::new(n, columns)?)
+    }
+
+    /// Writes a table, without what labels tell if there are none.
+    fn write_known(
+        &self,
+        dir: &Path,
+        mut table: schema::Table,
+        mut frame: DataFrame,
+    ) -> Result<()> {
+        if !self.has_truth {
+            let of_truth = table.columns.iter().filter(|field| field.needs_truth());
+            frame = frame.drop_many(of_truth.map(|field| field.name.as_str()));
+            table = table.without_truth();
+        }
         write_table(&dir.join(table.file_name()), &table, &frame)
     }
 
@@ -91,13 +128,13 @@ impl Table {
             Column::new("adjusted_iou".into(), self.adjusted_ious()),
             Column::new("is_false_positive".into(), &self.is_false_positive[..]),
         ];
-        for feature in segment_features(19) {
+        let num_classes = self.classes.as_ref().map_or(19, ClassSet::len);
+        for feature in segment_features(num_classes) {
             let zeros = vec![0.0; n];
             let values = self.features.get(&feature.name).unwrap_or(&zeros);
             columns.push(Column::new(feature.name.into(), &values[..]));
         }
-        let (table, frame) = (segments(19), DataFrame::new(n, columns)?);
-        write_table(&dir.join(table.file_name()), &table, &frame)
+        self.write_known(dir, segments(num_classes), DataFrame::new(n, columns)?)
     }
 
     /// Object 1 of each image is overlapped by all true segments in it.
