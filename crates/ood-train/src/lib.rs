@@ -1,6 +1,6 @@
 //! Training with the entropy maximization objective (Chan et al. 2021), and pretraining without it.
 //!
-//! Reads the labels of Cityscapes and the proxy masks of COCO with their images, and initial weights; writes
+//! Reads the labels of any class set and the proxy masks of COCO with their images, and initial weights; writes
 //! `weights.safetensors`, `log.parquet`, `curves.svg`, `crops.png` and events for `TensorBoard`, with validation data also
 //! `validation.parquet` and `weights.best.safetensors`:
 //!

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use artifacts::classes::{ChannelTable, ClassSet};
 use candle_core::{Device, Tensor};
 use seg_model::checkpoint::{Checkpoint, ReadOptions};
@@ -136,21 +136,19 @@ fn read_init(
             ..options.channels.read_options(options.network)
         },
     )?;
-    let same = checkpoint.classes().ensure_same(classes);
-    same.with_context(|| {
-        format!(
-            "--init {} has the classes of {:?}, but --labels those of {:?}: pass --reset-head to keep its body and train a new head for the classes of the labels",
-            init.display(),
-            checkpoint.classes().name,
-            classes.name
-        )
-    })?;
+    if let Err(difference) = checkpoint.classes().ensure_same(classes) {
+        bail!(
+            "--init {} has other classes than --labels ({difference:#}): pass --reset-head to keep its body and train a new head for the classes of the labels, or --classes if the file does not name its classes",
+            init.display()
+        );
+    }
     // the name without the folder: the same training gives the same bytes wherever its files are
     let name = init.file_name().unwrap_or_default();
-    checkpoint.source = format!("ood-train from {}", name.display());
+    let mut source = format!("ood-train from {}", name.display());
     if options.reset_head {
-        checkpoint.source += &format!(" with a new head from seed {seed}");
+        source = format!("{source} with a new head from seed {seed}");
     }
+    checkpoint.source = source;
     Ok(checkpoint)
 }
 

@@ -36,7 +36,7 @@ const VOID_LABELS: [&str; 5] = ["unlabeled", "unlabelled", "void", "ignore", "ig
 /// What the files beside the weights say of them.
 #[derive(Clone, Debug, Default)]
 pub struct Hub {
-    /// The network, if it is a SegFormer.
+    /// The network, if it is a `SegFormer`.
     pub network: Option<Network>,
     /// Label of each output channel; empty if the labels mean nothing.
     pub labels: Vec<String>,
@@ -182,7 +182,10 @@ fn labels(id2label: &BTreeMap<String, String>) -> Result<Vec<String>> {
 
 /// The shipped class set with these names, whatever their case, or a new one in colors of evenly spaced hues.
 fn class_set(labels: &[&str]) -> Result<ClassSet> {
-    for set in ClassSet::shipped()? {
+    let mut sets = ClassSet::shipped()?;
+    // bdd100k has the same names
+    sets.sort_by_key(|set| set.name != "cityscapes");
+    for set in sets {
         let is_same = |(a, b): (&str, &&str)| a.to_lowercase() == b.to_lowercase();
         if set.len() == labels.len() && set.names().zip(labels).all(is_same) {
             return Ok(set);
@@ -239,7 +242,7 @@ fn with_defaults(mut config: Value) -> Value {
     config
 }
 
-/// The size of a SegFormer with this configuration.
+/// The size of a `SegFormer` with this configuration.
 fn network_of(config: &segformer::Config) -> Result<Network> {
     let network = Network::segformer_of(
         &config.hidden_sizes,

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::Result;
+use artifacts::logits::Logits;
 use candle_core::{Device, Tensor};
-use common::{Toy, seg_model, table};
+use common::{Toy, seg_model, table, top_files};
 use seg_model::checkpoint::{Checkpoint, write_tensors};
 use seg_model::nets::Network;
 use seg_model::params::Params;
@@ -120,6 +121,29 @@ fn known_labels_are_the_class_set_of_their_names() -> Result<()> {
     write_folder(&toy, 19, &config(&names))?;
     succeed(&mut import(&toy, "hub", &[]))?;
     assert!(imported(&toy)?.classes().names().eq(names.iter().copied()));
+    Ok(())
+}
+
+/// Inference on the published files themselves takes the same from them, and notices when they change.
+#[test]
+fn inference_reads_the_files_beside_the_weights() -> Result<()> {
+    let toy = Toy::new()?;
+    let names = |output: &str| -> Result<Vec<String>> {
+        let logits = Logits::read(&toy.logits(output, "a"))?;
+        Ok(logits.info.classes.names().map(str::to_owned).collect())
+    };
+    write_folder(&toy, 3, &config(&["floor", "wall", "door"]))?;
+    let infer = || toy.infer_with("hub/model.safetensors", "out", &["--limit", "1"]);
+    succeed(&mut infer())?;
+    assert_eq!(names("out")?, ["floor", "wall", "door"]);
+    let bytes = top_files(&toy.path("out"))?;
+    succeed(&mut import(&toy, "hub", &[]))?;
+    succeed(&mut toy.infer_with("imported.safetensors", "imported", &["--limit", "1"]))?;
+    assert!(top_files(&toy.path("imported"))? == bytes);
+    let other = config(&["floor", "wall", "window"]);
+    fs::write(toy.path("hub/config.json"), other.to_string())?;
+    succeed(&mut infer())?;
+    assert_eq!(names("out")?, ["floor", "wall", "window"]);
     Ok(())
 }
 

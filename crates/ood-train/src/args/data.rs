@@ -21,7 +21,7 @@ const MAX_WORKERS: usize = 1024;
 #[derive(Args, Clone, Debug, Serialize)]
 #[command(next_help_heading = "Data")]
 pub struct DataOptions {
-    /// Directory of `cityscapes-io prepare` with in-distribution images (Cityscapes train)
+    /// Directory of `cityscapes-io prepare` with in-distribution images (as Cityscapes train), whose classes the network learns
     #[arg(long, value_name = "DIR")]
     #[serde(skip)]
     pub labels: PathBuf,

@@ -10,7 +10,7 @@ use serde::Serialize;
 #[derive(Args, Clone, Debug, Serialize)]
 #[command(next_help_heading = "Validation")]
 pub struct ValidationOptions {
-    /// Known classes, from `cityscapes-io prepare` (Cityscapes val): mIoU, accuracy, entropy
+    /// Known classes, from `cityscapes-io prepare` (as Cityscapes val): mIoU, accuracy, entropy
     #[arg(long, value_name = "DIR")]
     #[serde(skip)]
     pub val: Option<PathBuf>,

@@ -11,9 +11,6 @@ use crate::hub::Hub;
 /// Name of the class set of files that say only how many classes they have.
 const UNNAMED: &str = "unnamed";
 
-/// Number of classes for which files of version 1 mean those of Cityscapes.
-const CITYSCAPES: usize = 19;
-
 /// What the user says of the output channels.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Asked<'a> {
@@ -101,7 +98,8 @@ fn recorded(metadata: &BTreeMap<String, String>, channels: usize) -> Result<Opti
     Ok(Some(table))
 }
 
-/// The table of files of version 1, which record the number of classes: these come first, void follows, and others are not used.
+/// The table of files of version 1, which record the number of classes: these come first, void follows, and others are not used. As
+/// many as Cityscapes has are its classes.
 fn of_version_1(number: &str, channels: usize) -> Result<ChannelTable> {
     let n: usize = number
         .parse()
@@ -110,8 +108,9 @@ fn of_version_1(number: &str, channels: usize) -> Result<ChannelTable> {
         (2..=channels).contains(&n),
         "they have {channels} channels, so {n} classes are impossible"
     );
-    let classes = if n == CITYSCAPES {
-        ClassSet::cityscapes()?
+    let cityscapes = ClassSet::cityscapes()?;
+    let classes = if n == cityscapes.len() {
+        cityscapes
     } else {
         ClassSet::unnamed(n)?
     };
