@@ -226,6 +226,15 @@ report: (_need (out / "baseline/segments") judge_missing) (_need (out / run / "s
         --output {{ out }}/report/{{ run }}
     @echo "report: {{ out }}/report/{{ run }}/report.html"
 
+# what may be unknown in a folder of images without labels: `just detect FOLDER runs/retrained/meta/lost-and-found-test/model.json`
+[group('stages')]
+detect images meta="" weights=trained dir=(out / "detect"): (_need images "it is a folder of images") (_need weights trained_missing) build
+    {{ bin }}/seg-model infer --weights {{ quote(weights) }} {{ network }} --folder {{ quote(images) }} --output {{ dir }}/logits
+    {{ bin }}/segment-metrics --logits {{ dir }}/logits --output {{ dir }}/segments
+    {{ if meta == "" { "true" } else { bin + "/meta-clf apply --segments " + dir + "/segments --model " + quote(meta) + " --output " + dir + "/meta" } }}
+    {{ bin }}/ood-eval detect --segments {{ dir }}/segments --logits {{ dir }}/logits \
+        {{ if meta == "" { "" } else { "--meta " + dir + "/meta" } }} --output {{ dir }}/found
+
 # ends in one line if a file or folder is missing, before anything is built
 [no-exit-message]
 [private]

@@ -49,7 +49,7 @@ struct Row {
 }
 
 /// Stages in the order of the pipeline.
-const TABLE: [Row; 14] = [
+const TABLE: [Row; 15] = [
     Row {
         stage: "demo-data",
         arguments: "--scale small",
@@ -161,6 +161,14 @@ const TABLE: [Row; 14] = [
         changed: "--title Other",
         rule: Rule::Replaced,
         says: "--title Unknown objects in street scenes, asked for Other",
+    },
+    Row {
+        stage: "ood-eval",
+        arguments: "detect --segments DIR/run/segments/lost-and-found-test --logits DIR/run/logits/lost-and-found-test",
+        flag: "",
+        changed: "--report-images 1",
+        rule: Rule::Replaced,
+        says: "--report-images 100, asked for 1",
     },
 ];
 

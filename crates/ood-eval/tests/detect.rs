@@ -184,6 +184,22 @@ fn done_work_is_not_done_again_and_does_not_depend_on_threads() -> Result<()> {
 }
 
 #[test]
+fn segments_without_labels_cannot_be_evaluated() -> Result<()> {
+    let dir = world()?;
+    let root = dir.path();
+    fs::create_dir_all(root.join("run/segments"))?;
+    fs::rename(root.join("segments"), root.join("run/segments/lost"))?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ood-eval"));
+    command.current_dir(root);
+    command.args(["evaluate", "--run", "a=run", "--output", "eval"]);
+    fail(
+        &mut command,
+        &["run/segments/lost", "without labels", "`ood-eval detect`"],
+    )?;
+    Ok(())
+}
+
+#[test]
 fn tables_that_do_not_belong_together_are_refused() -> Result<()> {
     let dir = world()?;
     let root = dir.path();

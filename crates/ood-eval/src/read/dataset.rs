@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use artifacts::score::Score;
+use artifacts::tables::schema;
 use measures::pixel_counts::Histogram;
 
 use super::detections::{Decision, Detections};
@@ -40,6 +41,17 @@ impl RunDataset {
     /// # Errors
     /// Returns an error if a table is absent or damaged, or if the tables do not belong together.
     pub fn read(segments: &Path, meta: Option<&Path>, only_with_ood: bool) -> Result<Self> {
+        let of_truth = [
+            schema::objects(),
+            schema::overlaps(),
+            schema::pixel_counts(),
+        ];
+        let is_there = |table: &schema::Table| segments.join(table.file_name()).exists();
+        ensure!(
+            of_truth.iter().any(is_there),
+            "{} was made without labels, so nothing in it can be evaluated: make it with `segment-metrics --labels`, or look at what was found with `ood-eval detect`",
+            segments.display()
+        );
         let meta = meta.filter(|dir| dir.is_dir());
         let detections = Detections::read(segments)?;
         let decisions = meta.map(|dir| detections.read_decisions(dir)).transpose()?;
