@@ -8,12 +8,13 @@ use stage_cli::print_result;
 
 use crate::channel_flags::ChannelFlags;
 use crate::checkpoint::WeightsFile;
+use crate::hub;
 
 /// Arguments of `seg-model inspect`.
 #[derive(clap::Args, Debug)]
 #[allow(clippy::doc_markdown)] // the docs are the help, where backticks would be printed
 pub struct Args {
-    /// Weights file: safetensors, .pth or .bin of PyTorch, or the index.json of several such files.
+    /// Weights file: safetensors, .pth or .bin of PyTorch, the index.json of several such files, or a folder of Hugging Face.
     pub file: PathBuf,
     /// Which weights to list of a checkpoint that holds several, as for import.
     #[arg(long, value_name = "NAME")]
@@ -31,7 +32,8 @@ const SHOWN_AS_TABLE: [&str; 2] = ["classes", "channels"];
 /// # Errors
 /// Returns an error if the file is absent, damaged or of an unknown format.
 pub fn run(args: &Args) -> Result<()> {
-    let file = WeightsFile::open(&args.file, args.key.as_deref())?;
+    let path = hub::weights_in(&args.file).unwrap_or_else(|| args.file.clone());
+    let file = WeightsFile::open(&path, args.key.as_deref())?;
     print_result(format!("format: {}", file.format));
     if !file.key.is_empty() {
         print_result(format!("key: {}", file.key));

@@ -89,6 +89,8 @@ fn a_folder_says_its_classes_and_how_images_are_prepared() -> Result<()> {
             "{line:?} is not in: {said}"
         );
     }
+    let shown = succeed(seg_model().arg("inspect").arg(toy.path("hub")))?.stdout;
+    assert!(shown.contains("channel 0: floor #E62828"), "{shown}");
     let bytes = fs::read(toy.path("imported.safetensors"))?;
     let weights = imported(&toy)?;
     assert!(weights.classes().names().eq(["floor", "Wall", "door"]));
