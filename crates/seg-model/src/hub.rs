@@ -64,6 +64,13 @@ pub fn files_beside(weights: &Path) -> Vec<(&'static str, PathBuf)> {
         .collect()
 }
 
+/// Whether a `config.json` is one of Hugging Face: other programs have files of this name too, which may not even be JSON.
+fn names_a_model(file: &Path) -> Result<bool> {
+    let bytes = std::fs::read(file);
+    let bytes = bytes.with_context(|| format!("could not read {}", file.display()))?;
+    Ok(String::from_utf8_lossy(&bytes).contains("\"model_type\""))
+}
+
 impl Hub {
     /// What the files in the folder of `weights` say; nothing if there are none, or they are no configuration of a network.
     ///
@@ -72,10 +79,11 @@ impl Hub {
     pub fn beside(weights: &Path) -> Result<Self> {
         let mut hub = Self::default();
         for (name, file) in files_beside(weights) {
+            if name == "config" && !names_a_model(&file)? {
+                continue;
+            }
             let content: Value = read_json(&file)?;
             let read = match name {
-                // other programs have files of this name too
-                "config" if content.get("model_type").is_none() => Ok(()),
                 "config" => hub.read_config(&content),
                 _ => hub.read_preprocessor(content),
             };
