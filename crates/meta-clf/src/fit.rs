@@ -31,15 +31,17 @@ const MANY_FITS: usize = 500;
 pub fn run(args: &FitArgs, force: bool) -> Result<()> {
     args.check()?;
     let args = &args.resolved();
-    let fitting = Fitting {
-        args,
-        learner: args.classifier.learner(&args.seed),
-        rule: args.threshold.rule()?,
-    };
+    let rule = args.threshold.rule()?;
     let names = inputs::names(args.segments.len());
     let named = inputs::named(&names, &args.segments);
     let Some(dir) = stage_cli::open(&args.output, "meta-clf fit", args, &named, force)? else {
         return Ok(());
+    };
+    let fitting = Fitting {
+        args,
+        learner: args.classifier.learner(&args.seed),
+        rule,
+        n_images: inputs::count_images(&args.segments)?,
     };
     let other_thresholds = inputs::other_thresholds(&args.segments)?;
     let main = origin::read(&args.segments)?;
@@ -54,13 +56,10 @@ pub fn run(args: &FitArgs, force: bool) -> Result<()> {
         };
         fitting.fit(&folders, &origin, &output, args.results.without_masks())?;
     }
-    let n_images = inputs::count_images(&args.segments)?;
     dir.finish(&outcome.counts())?;
     summary::print("held out", &outcome);
-    if let (ThresholdRule::FalseAlarmsPerImage(rate), Outcome::Judged(scores)) =
-        (fitting.rule, &outcome)
-    {
-        summary::print_budget(rate, n_images, scores);
+    if let (ThresholdRule::FalseAlarmsPerImage(rate), Outcome::Judged(scores)) = (rule, &outcome) {
+        summary::print_budget(rate, fitting.n_images, scores);
     }
     Ok(())
 }
@@ -70,6 +69,8 @@ struct Fitting<'a> {
     args: &'a FitArgs,
     learner: Box<dyn Learner>,
     rule: ThresholdRule,
+    /// Number of images, those without segments included.
+    n_images: usize,
 }
 
 impl Fitting<'_> {
@@ -90,8 +91,7 @@ impl Fitting<'_> {
         let objects = DetectedObjects::read(folders, &segments)?;
         let folding = self.folding(&segments);
         let predictions = self.learner.held_out(&segments, &folding)?;
-        let n_images = inputs::count_images(folders)?;
-        let thresholds = self.thresholds(&segments, &objects, &predictions, n_images);
+        let thresholds = self.thresholds(&segments, &objects, &predictions);
         let decisions = Decisions::new(&segments, predictions, &thresholds);
 
         let scaler = Scaler::fit(segments.rows(), segments.names.len());
@@ -127,13 +127,12 @@ impl Fitting<'_> {
         segments: &Segments,
         objects: &DetectedObjects,
         predictions: &Predictions,
-        n_images: usize,
     ) -> Thresholds {
         self.rule.thresholds(HeldOut {
             sample_ids: &segments.sample_ids,
             probs: &predictions.probs,
             is_learned: &predictions.is_learned,
-            n_images,
+            n_images: self.n_images,
             is_false_positive: &segments.is_false_positive,
             objects: &objects.lowest_probs(predictions),
         })

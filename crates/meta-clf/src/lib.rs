@@ -2,7 +2,8 @@
 //!
 //! - `fit` reads `segments.parquet` of one or more outputs of `segment-metrics`. It writes `decisions.parquet` with held-out
 //!   probabilities, and `model.json` with the classifier that is fitted to all segments.
-//! - `apply` predicts other segments with such a model.
+//! - `apply` predicts other segments of the same classes with such a model. Their images need no labels: what only labels tell is
+//!   then absent from its output.
 //!
 //! Images are never opened, and component maps only for `--masks`: which objects are missed after rejection follows from
 //! `decisions` and the table `overlaps`. Segments at other thresholds (`segment-metrics --thresholds`) get a classifier of
