@@ -52,7 +52,7 @@ pub struct Target {
     #[command(flatten)]
     #[serde(flatten)]
     pub limit: Limit,
-    /// Turn the labels of one class set into those of another, for example those of CamVid to train a network of Cityscapes:
+    /// Turn the labels of one class set into those of another, for example to try a network of Cityscapes on other streets:
     /// one of camvid-to-cityscapes, idd-lite-to-cityscapes, idd-to-cityscapes, mapillary-vistas-to-cityscapes,
     /// streethazards-to-cityscapes, or a file in the form of those in data-manifests/class-maps. Classes without a counterpart
     /// become void.
