@@ -601,6 +601,56 @@ fn a_folder_of_images_is_enough() -> Result<()> {
     Ok(())
 }
 
+/// Logits files that another program wrote as `docs/ARTIFACTS.md` describes them say their classes and more.
+#[test]
+fn what_files_say_of_themselves_is_kept() -> Result<()> {
+    let toy = Toy::new()?;
+    let of = |classes: ClassSet, align_corners| {
+        let info = |sample_id: &str| LogitsInfo {
+            sample_id: sample_id.into(),
+            network: "theirs".into(),
+            output_height: 2 * SIZE.0,
+            output_width: 2 * SIZE.1,
+            align_corners,
+            classes: classes.clone(),
+        };
+        for (number, id) in SAMPLES.iter().enumerate() {
+            // void and an unused channel follow
+            let more = vec![0.5; 2 * SIZE.0 * SIZE.1];
+            let shape = [CLASSES + 2, SIZE.0, SIZE.1];
+            let logits = Logits::new(info(id), shape, [values(number), more].concat())?;
+            logits.write(&logits_path(&toy.path("from"), id), Precision::F16)?;
+        }
+        anyhow::Ok(())
+    };
+    let mut own = ClassSet::open("idd-lite")?;
+    own.name = "own".into();
+    own.classes[0].name = "mine".into();
+    of(own, true)?;
+    succeed(&mut toy.adopt("out", &[]))?;
+    let read = |id| fs::read(logits_path(&toy.path("from"), id));
+    for (id, found) in SAMPLES.into_iter().zip(toy.logits("out")?) {
+        assert!(found == read(id)?);
+    }
+    toy.check_fails(
+        &["--classes", "idd-lite"],
+        &["a.safetensors", "\"mine\" in \"own\""],
+    )?;
+    toy.check_fails(&["--void", "first"], &["void is the last channel"])?;
+    toy.check_fails(&["--layout", "hwc"], &["leave --layout out"])?;
+    of(ClassSet::open("idd-lite")?, false)?;
+    toy.check_fails(&["--align-corners"], &["leave --align-corners out"])?;
+    let named = ["--classes", "idd-lite", "--name", "ours"];
+    succeed(&mut toy.adopt("named", &named))?;
+    let found = Logits::read(&logits_path(&toy.path("named"), "a"))?;
+    assert_eq!(found.info.network, "ours");
+    let from = |id| logits_path(&toy.path("from"), id);
+    fs::rename(from("a"), from("c"))?;
+    fs::copy(from("c"), from("a"))?;
+    toy.check_fails(&[], &["c.safetensors", "of a, but its name is that of c"])?;
+    Ok(())
+}
+
 /// Scores of a sample, `[h, w]`, which f16 and 16-bit gray levels hold exactly.
 fn scores(number: usize) -> Vec<f32> {
     let n = SIZE.0 * SIZE.1;

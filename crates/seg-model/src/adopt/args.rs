@@ -86,8 +86,8 @@ pub struct MeaningArgs {
     /// front (a batch of one) is always left out.
     #[arg(long, value_enum)]
     pub layout: Option<Layout>,
-    /// Classes of the channels, in this order: the name of a class set, or a file that describes one. Default: the class set that
-    /// has as many classes as there are channels.
+    /// Classes of the channels, in this order: the name of a class set, or a file that describes one. Default: those in the file's
+    /// metadata (of logits files as the stages write them), or the class set that has as many classes as there are channels.
     #[arg(long, value_name = "NAME|FILE")]
     pub classes: Option<String>,
     /// Which channel is none of the classes: first, last, a number from 0 on, or none. It must be given if there
@@ -131,9 +131,9 @@ pub struct OutputArgs {
     /// Number format of the stored logits. Default: f16 for logits that are f16 in the file, f32 otherwise. Scores are f32.
     #[arg(long, value_enum)]
     pub precision: Option<StoredPrecision>,
-    /// Name of the network or method, recorded in every file.
-    #[arg(long, value_name = "NAME", default_value = "adopted")]
-    pub name: String,
+    /// Name of the network or method, recorded in every file. Default: the one in the file's metadata, or "adopted".
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
 }
 
 /// Number format of stored logits.

@@ -1,7 +1,7 @@
 //! What the axes of an array are.
 
 use anyhow::{Result, bail, ensure};
-use artifacts::classes::{ChannelTable, ClassSet, VoidChannel};
+use artifacts::classes::{Channel, ChannelTable, ClassSet, OtherChannel, VoidChannel};
 use artifacts::index::Sample;
 use artifacts::logits::check_order;
 use clap::ValueEnum;
@@ -64,6 +64,8 @@ pub(super) struct Said {
     pub(super) layout: Option<Layout>,
     pub(super) classes: Option<ClassSet>,
     pub(super) void: Option<VoidChannel>,
+    /// Whether the first channels are the classes and void follows them, as in logits files.
+    pub(super) classes_come_first: bool,
 }
 
 impl Said {
@@ -173,6 +175,9 @@ impl Said {
     }
 
     fn table(&self, channels: usize) -> Result<ChannelTable> {
+        if let Some(classes) = self.classes.as_ref().filter(|_| self.classes_come_first) {
+            return first_channels(classes, channels);
+        }
         if let Some(classes) = &self.classes {
             return ChannelTable::new(classes.clone(), channels, self.void);
         }
@@ -195,6 +200,23 @@ impl Said {
             ),
         }
     }
+}
+
+/// The table of `channels` of which the first ones are the classes.
+fn first_channels(classes: &ClassSet, channels: usize) -> Result<ChannelTable> {
+    let n = classes.len();
+    ensure!(
+        channels >= n,
+        "{channels} channels do not hold the {n} classes of {:?}",
+        classes.name
+    );
+    let void = OtherChannel::Void;
+    let others = std::iter::once(void).chain(std::iter::repeat(OtherChannel::Unused));
+    let others = others.map(Channel::Other).take(channels - n);
+    Ok(ChannelTable {
+        classes: classes.clone(),
+        channels: (0..n).map(Channel::Class).chain(others).collect(),
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `seg-model adopt`: outputs of any other program as a directory of logits, as `infer` writes it, or of score maps.
 //!
 //! [`args`] holds the flags, `run` goes from them to a complete directory. `samples` lists the samples, `matching` finds their
-//! files, `array` reads one of these in any format. What its axes are is found by `layout`, what its numbers are by `kind`, and
+//! files, `array` reads one of these in any format, `stated` what it says of itself. What its axes are is found by `layout`, what its numbers are by `kind`, and
 //! `convert` makes logits or a score map of them.
 
 pub mod args;
@@ -13,6 +13,7 @@ mod matching;
 mod pattern;
 mod run;
 mod samples;
+mod stated;
 
 pub use args::Args;
 pub use run::run;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail, ensure};
 use artifacts::folder;
 use artifacts::index::{Index, Sample};
 use artifacts::logits::logits_path;
@@ -12,17 +12,22 @@ use rayon::prelude::*;
 use stage_cli::{Common, Failures, Progress};
 
 use super::args::Args;
-use super::array;
+use super::array::{self, Array};
 use super::convert::{self, Record};
 use super::kind::Kind;
-use super::layout::Said;
+use super::layout::{Channels, Said};
 use super::matching::{self, Matches};
 use super::samples::Samples;
+use super::stated::Stated;
 
 /// Names of the inputs in the manifest.
 const FROM: &str = "from";
 const LABELS: &str = "labels";
 const CLASSES: &str = "classes";
+
+/// What is said about probabilities.
+const NOTE_ON_PROBABILITIES: &str = ": logits are their logarithms, which give the scores max_logit and energy other values than the network's own outputs would; the other scores are the same";
+const NOTE_ON_LOGARITHMS: &str = ": they are taken as logits, which gives the scores max_logit and energy other values than the network's own outputs would; the other scores are the same";
 
 /// A sample and its file.
 struct Job {
@@ -53,6 +58,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         layout: args.meaning.layout,
         classes: args.meaning.class_set()?,
         void: args.meaning.void,
+        classes_come_first: false,
     };
     said.kind = Some(find_kind(&jobs, &said, args, &failures)?);
     let request = request(args, &samples, &matches, common.force)?;
@@ -203,50 +209,42 @@ impl Adopted {
 
 /// Reads a file and makes logits or a score map of it.
 fn adopt(job: &Job, said: &Said, args: &Args) -> Result<Adopted> {
+    let name_file = || format!("{} cannot be adopted", job.file.display());
+    let stated = Stated::read(&job.file)?;
+    stated.check(&job.sample).with_context(name_file)?;
+    let said = stated.join(said).with_context(name_file)?;
     let accept = |shape: &[usize]| said.axes(shape, &job.sample).map(drop);
     let array = array::read(&job.file, args.input.array.as_deref(), &accept)?;
-    let adopted = adopt_array(&array, job, said, args);
-    adopted.with_context(|| format!("{} cannot be adopted", job.file.display()))
-}
-
-fn adopt_array(array: &array::Array, job: &Job, said: &Said, args: &Args) -> Result<Adopted> {
-    let axes = said.axes(&array.shape, &job.sample)?;
     let record = Record {
         sample: &job.sample,
-        name: &args.output.name,
-        align_corners: args.meaning.align_corners,
+        name: stated.name(args),
+        align_corners: stated.align_corners(args).with_context(name_file)?,
     };
+    adopt_array(&array, &said, record, args.meaning.negate).with_context(name_file)
+}
+
+fn adopt_array(array: &Array, said: &Said, record: Record, negate: bool) -> Result<Adopted> {
+    let axes = said.axes(&array.shape, record.sample)?;
     let number = array.number.name();
     let Some(channels) = &axes.channels else {
-        if said.kind.is_none() && array.number.is_integer() {
-            bail!(
-                "it has one whole number ({number}) for each pixel, which could be classes: pass --kind score if they are scores"
-            );
-        }
+        ensure!(
+            said.kind.is_some() || !array.number.is_integer(),
+            "it has one whole number ({number}) for each pixel, which could be classes: pass --kind score if they are scores"
+        );
+        let suspicious = if negate { "smaller" } else { "larger" };
         return Ok(Adopted {
-            values: Values::Scores(convert::score_map(
-                array,
-                &axes,
-                args.meaning.negate,
-                record,
-            )?),
+            values: Values::Scores(convert::score_map(array, &axes, negate, record)?),
             kind: Kind::Score,
             description: format!(
-                "the files hold one score for each pixel ({number}); {} is more suspicious",
-                if args.meaning.negate {
-                    "smaller"
-                } else {
-                    "larger"
-                }
+                "the files hold one score for each pixel ({number}); {suspicious} is more suspicious"
             ),
         });
     };
-    if args.meaning.negate {
-        return Err(anyhow!(
-            "--negate is for scores, and it holds {} channels",
-            channels.table.channels.len()
-        ));
-    }
+    ensure!(
+        !negate,
+        "--negate is for scores, and it holds {} channels",
+        channels.table.channels.len()
+    );
     let adopted = convert::logits(array, &axes, channels, said.kind, record)?;
     Ok(Adopted {
         kind: adopted.kind,
@@ -255,25 +253,21 @@ fn adopt_array(array: &array::Array, job: &Job, said: &Said, args: &Args) -> Res
     })
 }
 
-fn describe(
-    adopted: &convert::Adopted,
-    channels: &super::layout::Channels,
-    number: &str,
-) -> String {
+fn describe(adopted: &convert::Adopted, channels: &Channels, number: &str) -> String {
     let table = &channels.table;
-    let void = table.channels.len() - table.classes.len();
+    let n_others = table.channels.len() - table.classes.len();
+    let void = if n_others > 0 { " and void" } else { "" };
+    let note = match adopted.kind {
+        Kind::Probabilities => NOTE_ON_PROBABILITIES,
+        Kind::LogProbabilities => NOTE_ON_LOGARITHMS,
+        _ => "",
+    };
     format!(
-        "the files hold {} ({number}, {}) of the {} classes of {}{}{}",
+        "the files hold {} ({number}, {}) of the {} classes of {}{void}{note}",
         adopted.kind.name(),
         channels.layout.name(),
         table.classes.len(),
         table.classes.name,
-        if void > 0 { " and void" } else { "" },
-        if adopted.kind == Kind::Probabilities {
-            "; logits are their logarithms"
-        } else {
-            ""
-        }
     )
 }
 
