@@ -9,27 +9,25 @@ use artifacts::labels::IGNORE;
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/CLASSES.md");
 
 fn sets() -> Result<String> {
-    let mut text = "| name | classes | of | page |\n|---|---|---|---|\n".to_owned();
-    for set in ClassSet::shipped()? {
+    let head = "| name | classes | of | page |\n|---|---|---|---|\n".to_owned();
+    let sets = ClassSet::shipped()?;
+    let lines = sets.iter().map(|set| {
         let (name, n) = (&set.name, set.len());
-        text += &format!("| `{name}` | {n} | {} | <{}> |\n", set.title, set.url);
-    }
-    Ok(text)
+        format!("| `{name}` | {n} | {} | <{}> |\n", set.title, set.url)
+    });
+    Ok(head + &lines.collect::<String>())
 }
 
 fn maps() -> Result<String> {
-    let mut text = "| name | classes with a counterpart |\n|---|---|\n".to_owned();
-    for map in ClassMap::shipped()? {
+    let head = "| name | classes with a counterpart |\n|---|---|\n".to_owned();
+    let maps = ClassMap::shipped()?;
+    let lines = maps.iter().map(|map| {
         let (from, to) = (&map.from, &map.to);
         let n = map.train_ids.iter().filter(|&&id| id != IGNORE).count();
-        text += &format!(
-            "| `{}-to-{}` | {n} of {} |\n",
-            from.name,
-            to.name,
-            from.len()
-        );
-    }
-    Ok(text)
+        let names = format!("{}-to-{}", from.name, to.name);
+        format!("| `{names}` | {n} of {} |\n", from.len())
+    });
+    Ok(head + &lines.collect::<String>())
 }
 
 /// Replaces what is between the marks of the table `name`.

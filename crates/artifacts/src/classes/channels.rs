@@ -217,7 +217,10 @@ mod tests {
             assert_eq!(order[0], usize::from(at == 0));
             assert_eq!(table.canonical()?.channels[3], Channel::Class(3));
         }
-        assert_eq!(table(11, None)?.canonical_order()?, Vec::from_iter(0..11));
+        assert_eq!(
+            table(11, None)?.canonical_order()?,
+            (0..11).collect::<Vec<_>>()
+        );
         Ok(())
     }
 

@@ -375,7 +375,7 @@ mod tests {
         fails(a, "has 1 classes");
         fails(&format!("{a}, {a}"), "both called \"a\"");
         fails(
-            &format!(r##"{a}, {{ name = "b", color = "red" }}"##),
+            &format!(r#"{a}, {{ name = "b", color = "red" }}"#),
             "not a color",
         );
         fails(
