@@ -45,7 +45,7 @@ impl Results<'_> {
             ridge::write(dir, segments, predictions)?;
         }
         let outcome = if segments.has_truth {
-            Outcome::Judged(self.scores())
+            Outcome::Judged(Box::new(self.scores()))
         } else {
             Outcome::Counted(KeptCounts::of(self.decisions, self.model.threshold))
         };
@@ -81,7 +81,7 @@ impl Results<'_> {
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// How good they are: the truth is known.
-    Judged(Scores),
+    Judged(Box<Scores>),
     /// How many segments are kept: the truth is not known.
     Counted(KeptCounts),
 }

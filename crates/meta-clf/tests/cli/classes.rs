@@ -12,7 +12,7 @@ fn three(third: &str) -> Result<ClassSet> {
     let mut set = ClassSet::unnamed(3)?;
     set.name = format!("own_{third}");
     for (class, name) in set.classes.iter_mut().zip(["road", "sky", third]) {
-        class.name = name.to_owned();
+        name.clone_into(&mut class.name);
     }
     Ok(set)
 }

@@ -157,7 +157,7 @@ fn all_samples_have_the_same_classes_and_shards_too() -> Result<()> {
     let toy = toy()?;
     let set_classes = |id: &str, name: &str| -> Result<()> {
         let mut other = logits(id, HEIGHT, WIDTH)?;
-        other.info.classes.classes[1].name = name.to_owned();
+        name.clone_into(&mut other.info.classes.classes[1].name);
         other.write(&toy.logits(id), Precision::F32)?;
         toy.relist("logits")
     };
@@ -175,7 +175,7 @@ fn all_samples_have_the_same_classes_and_shards_too() -> Result<()> {
     }
     change_output(&toy.path("1"), |dir| {
         let mut other = ClassSet::unnamed(CLASSES)?;
-        other.classes[1].name = "sky".to_owned();
+        "sky".clone_into(&mut other.classes[1].name);
         other.write(dir)
     })?;
     let words = [
