@@ -132,9 +132,10 @@ fn below(dir: &Path, line: &str) -> String {
         let is_path = ["outputs", "labels/", "runs/"]
             .iter()
             .any(|p| word.starts_with(p));
-        match is_path {
-            true => dir.join(word).display().to_string(),
-            false => word.to_owned(),
+        if is_path {
+            dir.join(word).display().to_string()
+        } else {
+            word.to_owned()
         }
     });
     words.collect::<Vec<_>>().join(" ")
