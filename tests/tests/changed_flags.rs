@@ -164,11 +164,11 @@ const TABLE: [Row; 15] = [
     },
     Row {
         stage: "ood-eval",
-        arguments: "detect --segments DIR/run/segments/lost-and-found-test --logits DIR/run/logits/lost-and-found-test",
+        arguments: "detect --segments DIR/run/segments/lost-and-found-test --logits DIR/labels/lost-and-found-test",
         flag: "",
-        changed: "--report-images 1",
+        changed: "--title Other",
         rule: Rule::Replaced,
-        says: "--report-images 100, asked for 1",
+        says: "--title Unknown objects in images without labels, asked for Other",
     },
 ];
 

@@ -13,7 +13,7 @@ mod ranking;
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use artifacts::atomic::{write_atomic, write_bytes};
 use artifacts::index::{Index, Sample};
 use artifacts::mask::ComponentMap;
@@ -48,6 +48,12 @@ pub(crate) fn run(args: &DetectArgs, force: bool) -> Result<()> {
 
 fn write(args: &DetectArgs, dir: StageDir) -> Result<()> {
     let found = read_found(&args.segments, args.meta.as_deref())?;
+    let listing = args.logits.join(artifacts::index::FILE_NAME);
+    ensure!(
+        listing.exists(),
+        "{} does not exist, so nothing says where the images are: run `seg-model infer` again with --force, which writes it",
+        listing.display()
+    );
     let index = Index::read_alone(&args.logits)?;
     let samples = samples(&found, &index, &args.logits)?;
     dir.subdir(overlay::FOLDER)?;
