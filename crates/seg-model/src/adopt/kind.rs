@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_are_errors() -> Result<()> {
+    fn contradictions_are_errors() {
         let other = Found::OtherSums { pixel: 1, sum: 0.5 };
         let is = |said, found, kind| {
             let resolved = resolve(found, said, 1).ok();
@@ -209,6 +209,5 @@ mod tests {
         is(Some(Kind::Probabilities), Found::Logits, None);
         is(Some(Kind::Probabilities), other, None);
         is(Some(Kind::LogProbabilities), Found::Logits, None);
-        Ok(())
     }
 }
