@@ -17,6 +17,7 @@ pub mod channel_flags;
 pub mod checkpoint;
 pub mod cli;
 pub mod device;
+mod finish;
 pub mod hub;
 pub mod import;
 pub mod infer;

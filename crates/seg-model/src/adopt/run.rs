@@ -19,6 +19,7 @@ use super::layout::{Channels, Said};
 use super::matching::{self, Matches};
 use super::samples::Samples;
 use super::stated::Stated;
+use crate::finish::finish;
 
 /// Names of the inputs in the manifest.
 const FROM: &str = "from";
@@ -70,7 +71,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
         samples: jobs.into_iter().map(|job| job.sample).collect(),
         ..samples.index
     };
-    finish(dir, index, n_samples, &failures)
+    finish(dir, index, (n_samples, "samples can be adopted"), &failures)
 }
 
 /// Finds the files of all samples, and says how many there are.
@@ -269,19 +270,4 @@ fn describe(adopted: &convert::Adopted, channels: &Channels, number: &str) -> St
         table.classes.len(),
         table.classes.name,
     )
-}
-
-/// Completes the directory with the index of the samples that have a file in it.
-fn finish(dir: StageDir, mut index: Index, n_samples: usize, failures: &Failures) -> Result<()> {
-    let failed = failures.so_far();
-    index
-        .samples
-        .retain(|sample| !failed.contains_key(&sample.sample_id));
-    if let Some((id, error)) = failed.first_key_value()
-        && index.samples.is_empty()
-    {
-        bail!("none of the {n_samples} samples can be adopted; the first, {id}: {error}");
-    }
-    index.write(dir.path())?;
-    failures.finish(dir, &[("samples", index.samples.len() as u64)])
 }

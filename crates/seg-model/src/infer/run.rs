@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
-use artifacts::index::Index;
+use anyhow::Result;
 use artifacts::manifest::Input;
 use artifacts::reuse::{PerSample, reuse};
-use artifacts::stage_dir::{Replacing, Request, StageDir};
+use artifacts::stage_dir::{Replacing, Request};
 use stage_cli::{Common, Failures};
 
 use super::args::Args;
@@ -14,6 +13,7 @@ use super::images::{Images, LISTINGS, Selected};
 use super::model::Model;
 use super::output::Output;
 use super::pipeline;
+use crate::finish::finish;
 use crate::hub;
 
 /// Runs the network over all samples and writes their logits, and the index of their images.
@@ -52,7 +52,7 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     failed
         .keys()
         .try_for_each(|id| output.remove(dir.path(), id))?;
-    finish(dir, index, n_samples, &failures)
+    finish(dir, index, (n_samples, "images can be used"), &failures)
 }
 
 /// What is to be done, where to, and with which images: those of `index_file` or of `folder`.
@@ -74,19 +74,4 @@ fn request<'a>(
     request.replacing = Replacing::SameArguments;
     request.listings = &LISTINGS;
     Ok(request)
-}
-
-/// Completes the directory with the index of the images that have logits.
-fn finish(dir: StageDir, mut index: Index, n_samples: usize, failures: &Failures) -> Result<()> {
-    let failed = failures.so_far();
-    index
-        .samples
-        .retain(|sample| !failed.contains_key(&sample.sample_id));
-    if let Some((id, error)) = failed.first_key_value()
-        && index.samples.is_empty()
-    {
-        bail!("none of the {n_samples} images can be used; the first, {id}: {error}");
-    }
-    index.write(dir.path())?;
-    failures.finish(dir, &[("samples", index.samples.len() as u64)])
 }
