@@ -33,7 +33,7 @@ real_data := env("OODSEG_REAL_DATA", "../shared/real")
 # evaluation resolution (WxH) of prepared labels, empty for the images' own
 size := env("OODSEG_SIZE", "")
 
-# folder of the executables
+# folder of the executables; where it is set, nothing is built
 bin := env("OODSEG_BIN", "target/release")
 
 # Python with PyTorch, to compare with
@@ -42,7 +42,7 @@ pytorch := env("OODSEG_PYTORCH", "target/pytorch/bin/python")
 network := if model == "" { "" } else { "--network " + model }
 further := if thresholds == "" { "" } else { "--thresholds " + thresholds }
 # builds one executable; with the features of the whole workspace, so that dependencies built before are taken as they are
-build_bin := "cargo build --release --workspace --bin"
+build_bin := if env("OODSEG_BIN", "") == "" { "cargo build --release --workspace --bin" } else { "true" }
 # what to do where something is missing
 labels_missing := "`just labels` makes it"
 weights_missing := "OODSEG_WEIGHTS is a file of weights pretrained on Cityscapes, or `just pretrain` trains some"
@@ -51,15 +51,33 @@ judge_missing := "`just judge` makes it; run=NAME or OODSEG_RUN chooses the run"
 real_missing := "OODSEG_REAL_DATA is a folder of real samples: cityscapes, coco, ood, weights"
 just := quote(just_executable()) + " --justfile " + quote(justfile())
 
-# list the recipes
+# list the recipes and the variables
 [private]
 default:
     @{{ just }} --list
+    @echo
+    @{{ just }} variables
 
-# build all stages
+# the variables of these recipes: set them in the environment, in `.env`, or as in `just run=mine train`
+[group('develop')]
+variables:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    {{ just }} --evaluate | sed 's/ *:= /=/; s/"//g' | awk -F= -v file={{ quote(justfile()) }} '
+        BEGIN {
+            while ((getline line < file) > 0) {
+                if (line ~ /^# /) { text = substr(line, 3) }
+                else if (line ~ /^[a-z_]+ := env\(/) {
+                    split(line, part, "\""); name = line; sub(/ .*/, "", name); meaning[name] = text; variable[name] = part[2]
+                }
+            }
+        }
+        $1 in meaning { name = $1; sub(/^[^=]*=/, ""); printf "%-15s %-23s %s\n%-39s now: %s\n", name, variable[name], meaning[name], "", $0 == "" ? "empty" : $0 }'
+
+# build all stages; where OODSEG_BIN names a folder of executables, these are used as they are
 [group('develop')]
 build:
-    cargo build --release
+    @{{ if env("OODSEG_BIN", "") == "" { "cargo build --release" } else { "true" } }}
 
 # --- the main job on built-in data ---
 
@@ -117,6 +135,29 @@ real-recipe name *flags: (_need (real_data) real_missing) build
 [group('real')]
 real-best seed="0": (real-recipe ("best-s" + seed) "--ood-fraction 0 --paste 1 --paste-match-light --train-only decoder --learning-rate 5.5e-5 --schedule poly --distill 1 --steps 300 --accumulate 2 --seed" seed)
 
+# the pipeline with other classes, camvid (11) or idd-lite (7): from the Cityscapes network with a new head, after OoD training, and from nothing
+[group('real')]
+real-classes set="camvid" steps="400" dir=(out / "real-classes" / set): (_need (real_data) real_missing) build
+    {{ just }} _labels {{ dir }} {{ set }}-train {{ real_data }}/{{ replace(set, "-", "_") }}
+    {{ just }} _labels {{ dir }} {{ set }}-val {{ real_data }}/{{ replace(set, "-", "_") }}
+    {{ just }} size=1024x512 _labels {{ dir }} road-anomaly21 {{ real_data }}/ood/RoadAnomaly21
+    {{ bin }}/coco-proxy --annotations {{ real_data }}/coco/annotations/instances_train2017.json \
+        --images {{ real_data }}/coco/train2017 --preview 16 --output {{ dir }}/proxy
+    mkdir -p {{ dir }}/weights
+    {{ bin }}/seg-model import {{ real_data }}/weights/erfnet_dequant_city20.safetensors --classes cityscapes --void last --output {{ dir }}/weights/erfnet.safetensors
+    {{ bin }}/ood-train --init {{ dir }}/weights/erfnet.safetensors --reset-head --labels {{ dir }}/labels/{{ set }}-train \
+        --ood-weight 0 --crop 216 --batch-size 8 --steps {{ steps }} --learning-rate 5e-4 --schedule poly --output {{ dir }}/new-head/train
+    {{ bin }}/ood-train --network erfnet --labels {{ dir }}/labels/{{ set }}-train \
+        --ood-weight 0 --crop 216 --batch-size 8 --steps {{ steps }} --learning-rate 5e-4 --schedule poly --output {{ dir }}/from-nothing/train
+    {{ bin }}/ood-train --init {{ dir }}/new-head/train/weights.safetensors --labels {{ dir }}/labels/{{ set }}-train --proxy {{ dir }}/proxy \
+        --ood-fraction 0.25 --crop 216 --batch-size 8 --steps {{ steps }} --learning-rate 1e-5 --output {{ dir }}/new-head-ood/train
+    for run in new-head new-head-ood from-nothing; do \
+        {{ just }} _judge {{ dir }} $run {{ dir }}/$run/train/weights.safetensors road-anomaly21 "" {{ set }}-val; \
+    done
+    {{ bin }}/ood-eval report --run new-head={{ dir }}/new-head --run new-head-ood={{ dir }}/new-head-ood --run from-nothing={{ dir }}/from-nothing \
+        --labels {{ dir }}/labels --skip-without-ood --output {{ dir }}/report --title "oodseg with the classes of {{ set }}"
+    @echo "report: {{ dir }}/report/report.html"
+
 [private]
 _real-train dir:
     {{ just }} _real-data {{ dir }}
@@ -141,9 +182,9 @@ _real-data dir:
 
 # COCO images without Cityscapes classes become training masks (COCO_ROOT)
 [group('stages')]
-proxy: (_need (coco / "annotations/instances_train2017.json") "COCO_ROOT is the folder of COCO, with annotations and train2017") build
+proxy *flags: (_need (coco / "annotations/instances_train2017.json") "COCO_ROOT is the folder of COCO, with annotations and train2017") build
     {{ bin }}/coco-proxy --annotations {{ coco }}/annotations/instances_train2017.json --images {{ coco }}/train2017 \
-        --preview 24 --output {{ out }}/proxy
+        --preview 24 --output {{ out }}/proxy {{ flags }}
 
 # masks and index of Cityscapes (CITYSCAPES_DATASET) and of the data set to be evaluated (OODSEG_DATASET_ROOT)
 [group('stages')]
@@ -184,34 +225,62 @@ train *flags: (_need (weights) weights_missing) (_need (out / "labels/cityscapes
 [group('stages')]
 judge: (_need (weights) weights_missing) (_need (trained) trained_missing) (_need (out / "labels" / dataset) labels_missing) (_need (out / "labels/cityscapes-val") labels_missing) build (_judge out "baseline" weights dataset model) (_judge out run trained dataset model)
 
-# logits of one run on the data set
+# logits of one run on the data set; `just trained=FILE infer` takes other weights
 [group('stages')]
-infer run_weights=trained: (_need (run_weights) trained_missing) (_need (out / "labels" / dataset) labels_missing) build
-    {{ bin }}/seg-model infer --weights {{ run_weights }} {{ network }} --labels {{ out }}/labels/{{ dataset }} \
-        --output {{ out }}/{{ run }}/logits/{{ dataset }}
+infer *flags: (_need (trained) trained_missing) (_need (out / "labels" / dataset) labels_missing) build
+    {{ bin }}/seg-model infer --weights {{ trained }} {{ network }} --labels {{ out }}/labels/{{ dataset }} \
+        --output {{ out }}/{{ run }}/logits/{{ dataset }} {{ flags }}
 
-# segments and pixel histograms of one run on the data set
+# segments and pixel histograms of one run on the data set: `just metrics --entropy-threshold 0.5`
 [group('stages')]
-metrics: (_need (out / run / "logits" / dataset) "`just infer` makes it") (_need (out / "labels" / dataset) labels_missing) build
+metrics *flags: (_need (out / run / "logits" / dataset) "`just infer` makes it") (_need (out / "labels" / dataset) labels_missing) build
     {{ bin }}/segment-metrics {{ further }} --logits {{ out }}/{{ run }}/logits/{{ dataset }} \
-        --labels {{ out }}/labels/{{ dataset }} --output {{ out }}/{{ run }}/segments/{{ dataset }}
+        --labels {{ out }}/labels/{{ dataset }} --output {{ out }}/{{ run }}/segments/{{ dataset }} {{ flags }}
 
 # meta classification of one run on the data set
 [group('stages')]
-meta: (_need (out / run / "segments" / dataset) "`just metrics` makes it") build
+meta *flags: (_need (out / run / "segments" / dataset) "`just metrics` makes it") build
     {{ bin }}/meta-clf fit {{ if meta_threshold == "" { "" } else { "--threshold " + meta_threshold } }} --segments {{ out }}/{{ run }}/segments/{{ dataset }} \
-        --output {{ out }}/{{ run }}/meta/{{ dataset }}
+        --output {{ out }}/{{ run }}/meta/{{ dataset }} {{ flags }}
 
 # figures of the baseline and one run
 [group('stages')]
-eval: (_need (out / "baseline/segments") judge_missing) (_need (out / run / "segments") judge_missing) build
-    {{ bin }}/ood-eval evaluate --run baseline={{ out }}/baseline --run {{ run }}={{ out }}/{{ run }} --output {{ out }}/eval/{{ run }}
+eval *flags: (_need (out / "baseline/segments") judge_missing) (_need (out / run / "segments") judge_missing) build
+    {{ bin }}/ood-eval evaluate --run baseline={{ out }}/baseline --run {{ run }}={{ out }}/{{ run }} --output {{ out }}/eval/{{ run }} {{ flags }}
+
+# the same on a data set of your own, from its labels on: `just evaluate my-streets.toml /data/my-streets`
+[group('stages')]
+evaluate manifest root *flags: (_need manifest "it describes a data set, as the files of data-manifests do") (_need root "it is the folder of the data set") (_need weights weights_missing) (_need trained trained_missing) build
+    {{ bin }}/cityscapes-io prepare --manifest {{ quote(manifest) }} --root {{ quote(root) }} {{ if size == "" { "" } else { "--size " + size } }} \
+        --output {{ out }}/labels/{{ file_stem(manifest) }}
+    {{ just }} _judge {{ out }} baseline {{ weights }} {{ file_stem(manifest) }} "{{ model }}" ""
+    {{ just }} _judge {{ out }} {{ run }} {{ trained }} {{ file_stem(manifest) }} "{{ model }}" ""
+    {{ bin }}/ood-eval evaluate --run baseline={{ out }}/baseline --run {{ run }}={{ out }}/{{ run }} --output {{ out }}/eval/{{ run }} {{ flags }}
+
+# a training for each value of a flag and each seed, judged, and one report of all: `just sweep ood-weight 0.5,0.9 0,1,2`; further flags go to every training
+[group('stages')]
+sweep flag values seeds="0" *flags: (_need (weights) weights_missing) (_need (out / "labels" / dataset) labels_missing) build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    runs=(--run "baseline={{ out }}/baseline")
+    for value in $(tr , ' ' <<< {{ quote(values) }}); do
+        folders=
+        for seed in $(tr , ' ' <<< {{ quote(seeds) }}); do
+            name={{ quote(flag) }}-$value-s$seed
+            {{ just }} run="$name" train --{{ flag }} "$value" --seed "$seed" {{ flags }}
+            {{ just }} run="$name" judge
+            folders+=${folders:+,}{{ out }}/$name
+        done
+        runs+=(--run {{ quote(flag) }}-"$value=$folders")
+    done
+    {{ bin }}/ood-eval report "${runs[@]}" --labels {{ out }}/labels --output {{ out }}/report/sweep-{{ flag }}
+    echo "report: {{ out }}/report/sweep-{{ flag }}/report.html"
 
 # which differences of two runs on the same images are real: `just compare baseline retrained`
 [group('stages')]
-compare first second: (_need (out / first / "segments") judge_missing) (_need (out / second / "segments") judge_missing) build
+compare first second *flags: (_need (out / first / "segments") judge_missing) (_need (out / second / "segments") judge_missing) build
     {{ bin }}/ood-eval compare --run {{ first }}={{ out }}/{{ first }} --run {{ second }}={{ out }}/{{ second }} \
-        --output {{ out }}/compare/{{ first }}-{{ second }}
+        --output {{ out }}/compare/{{ first }}-{{ second }} {{ flags }}
 
 # score maps of one run on the data set for other tools: `just export` for the benchmark, `just export npy,overlay` and so on
 [group('stages')]
@@ -221,9 +290,9 @@ export formats="smiyc" *flags: (_need (out / run / "logits" / dataset) "`just in
 
 # figures, plots and pictures of the baseline and one run in one file
 [group('stages')]
-report: (_need (out / "baseline/segments") judge_missing) (_need (out / run / "segments") judge_missing) build
+report *flags: (_need (out / "baseline/segments") judge_missing) (_need (out / run / "segments") judge_missing) build
     {{ bin }}/ood-eval report --run baseline={{ out }}/baseline --run {{ run }}={{ out }}/{{ run }} --labels {{ out }}/labels \
-        --output {{ out }}/report/{{ run }}
+        --output {{ out }}/report/{{ run }} {{ flags }}
     @echo "report: {{ out }}/report/{{ run }}/report.html"
 
 # what may be unknown in a folder of images without labels: `just detect FOLDER runs/retrained/meta/lost-and-found-test/model.json`
@@ -246,15 +315,17 @@ _labels dir name root:
     {{ bin }}/cityscapes-io prepare --dataset {{ name }} --root {{ root }} {{ if size == "" { "" } else { "--size " + size } }} \
         --output {{ dir }}/labels/{{ name }}
 
-# everything that is done with one weights file
+# everything that is done with one weights file; the closed-set metrics are those on the data set `known`, if one is named
 [private]
-_judge dir run weights datasets network=model:
-    for dataset in cityscapes-val {{ datasets }}; do \
+_judge dir run weights datasets network=model known="cityscapes-val":
+    for dataset in {{ known }} {{ datasets }}; do \
         {{ bin }}/seg-model infer --weights {{ weights }} {{ if network == "" { "" } else { "--network " + network } }} --labels {{ dir }}/labels/$dataset \
             --output {{ dir }}/{{ run }}/logits/$dataset; \
     done
-    {{ bin }}/ood-eval closed-set --logits {{ dir }}/{{ run }}/logits/cityscapes-val --labels {{ dir }}/labels/cityscapes-val \
-        --output {{ dir }}/{{ run }}/closed_set/cityscapes-val
+    for dataset in {{ known }}; do \
+        {{ bin }}/ood-eval closed-set --logits {{ dir }}/{{ run }}/logits/$dataset --labels {{ dir }}/labels/$dataset \
+            --output {{ dir }}/{{ run }}/closed_set/$dataset; \
+    done
     for dataset in {{ datasets }}; do \
         {{ bin }}/segment-metrics {{ further }} --logits {{ dir }}/{{ run }}/logits/$dataset \
             --labels {{ dir }}/labels/$dataset --output {{ dir }}/{{ run }}/segments/$dataset; \
