@@ -3,7 +3,6 @@
 //! It is written last, so its presence means that the directory is complete.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -11,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::atomic::{read_json, write_json};
+use crate::file_hash::FileHash;
 use crate::index::check_inside;
 
 /// File name inside the stage's directory.
@@ -138,14 +138,11 @@ impl Input {
     }
 
     fn of_file(path: &Path) -> Result<Self> {
-        let mut hasher = blake3::Hasher::new();
-        let bytes = File::open(path)
-            .and_then(|f| std::io::copy(&mut std::io::BufReader::new(f), &mut hasher))
-            .with_context(|| format!("could not read {}", path.display()))?;
+        let FileHash { bytes, blake3 } = FileHash::of(path)?;
         Ok(Self {
             path: path.to_owned(),
             bytes,
-            blake3: hasher.finalize().to_hex().to_string(),
+            blake3,
         })
     }
 }
@@ -226,7 +223,7 @@ impl Manifest {
             if found.is_none() {
                 all.push((file.as_str(), "is gone".to_owned()));
             } else if !is_whole || modified(&path)? > written {
-                all.push((file.as_str(), Input::of_file(&path)?.blake3));
+                all.push((file.as_str(), FileHash::of(&path)?.blake3));
             }
         }
         Ok(all)

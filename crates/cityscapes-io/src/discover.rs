@@ -13,7 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use artifacts::index::{check_inside, check_sample_id, hash_file, plain_sample_id};
+use artifacts::file_hash::FileHash;
+use artifacts::index::{check_inside, check_sample_id, plain_sample_id};
 use artifacts::mask::Mask;
 use rayon::prelude::*;
 use walkdir::WalkDir;
@@ -353,7 +354,7 @@ impl SampleFiles {
         let labels = match &self.labels {
             None => "no labels".to_owned(),
             // the error is told where the labels are needed
-            Some(labels) => hash_file(&labels.path).unwrap_or_else(|_| "unreadable".to_owned()),
+            Some(labels) => FileHash::of(&labels.path).map_or_else(|_| "unreadable".to_owned(), |hash| hash.blake3),
         };
         format!("{} {} {labels}\n", self.image.display(), self.image_bytes)
     }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Error, Result, anyhow, ensure};
 use artifacts::classes::ClassMap;
-use artifacts::index::{Index, Sample, hash_file};
+use artifacts::file_hash::FileHash;
+use artifacts::index::{Index, Sample};
 use artifacts::labels::IGNORE;
 use artifacts::mask::Mask;
 use artifacts::picture::{self, Orientation};
@@ -277,7 +278,7 @@ impl Preparation<'_> {
             mask.write(&path)?;
         }
         if record.mask.is_some() {
-            record.mask_blake3 = Some(hash_file(&path)?);
+            record.mask_blake3 = Some(FileHash::of(&path)?.blake3);
         }
         Ok(Prepared::Used(Box::new(record)))
     }

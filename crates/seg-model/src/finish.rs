@@ -16,11 +16,8 @@ pub(crate) fn finish(
     (n_samples, goal): (usize, &str),
     failures: &Failures,
 ) -> Result<()> {
-    let failed = failures.so_far();
-    index
-        .samples
-        .retain(|sample| !failed.contains_key(&sample.sample_id));
-    if let Some((id, error)) = failed.first_key_value()
+    failures.leave_out(&mut index);
+    if let Some((id, error)) = failures.so_far().first_key_value()
         && index.samples.is_empty()
     {
         bail!("none of the {n_samples} {goal}; the first, {id}: {error}");

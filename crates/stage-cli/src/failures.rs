@@ -128,6 +128,13 @@ impl Failures {
         errors.clone()
     }
 
+    /// Leaves the samples that failed so far out of `index`.
+    pub fn leave_out(&self, index: &mut Index) {
+        let failed = self.so_far();
+        let samples = &mut index.samples;
+        samples.retain(|sample| !failed.contains_key(&sample.sample_id));
+    }
+
     /// Finishes the output as [`StageDir::finish`] does, with [`FAILED_CSV`] if there were failures.
     ///
     /// # Errors

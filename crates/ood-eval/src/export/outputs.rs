@@ -1,7 +1,6 @@
 //! Where the files of each format are written to: one output directory for each, so that a further format leaves the others as
 //! they are.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -114,7 +113,10 @@ impl Outputs {
         n_samples: u64,
     ) -> Result<()> {
         let failed = failures.so_far();
-        let exported = index.map(|index| without(index, &failed));
+        let mut exported = index.cloned();
+        if let Some(index) = &mut exported {
+            failures.leave_out(index);
+        }
         let mut some_failed = self.some_failed;
         for output in self.dirs {
             for id in failed.keys() {
@@ -130,13 +132,6 @@ impl Outputs {
         }
         some_failed
     }
-}
-
-/// The index of the samples that did not fail.
-fn without(index: &Index, failed: &BTreeMap<String, String>) -> Index {
-    let mut index = index.clone();
-    index.samples.retain(|s| !failed.contains_key(&s.sample_id));
-    index
 }
 
 /// The directory of one format.

@@ -1,7 +1,8 @@
 //! Tables of `ood-eval`.
 
 use super::segment_metrics::sample_pixels;
-use super::table::{Field, Table};
+use super::table::{Field, RANKED_IMAGES, Table};
+use crate::tables::columns::SAMPLE_ID;
 
 /// Pixels for each pair of true and predicted class, all pairs, sorted; tables of shards add up.
 pub fn confusion() -> Table {
@@ -51,5 +52,31 @@ pub fn images() -> Table {
         written_by: "ood-eval evaluate",
         rows: "One row for each run, data set, sample and score: runs in the order in which they were given, then sorted by `dataset`, `sample_id` and the order of the scores. The same rows are in images.csv.",
         columns,
+    }
+}
+
+/// Images by how likely they show an unknown object, the most suspicious first.
+pub fn ranked_images() -> Table {
+    Table {
+        name: RANKED_IMAGES,
+        written_by: "ood-eval detect",
+        rows: "One row for each image, sorted by `rank`. The same rows are in images.csv.",
+        columns: vec![
+            Field::u32(
+                "rank",
+                "place of the image by suspicion, then by the number of kept segments and by their pixels, from 1",
+            ),
+            Field::string(SAMPLE_ID, "sample"),
+            Field::string("image", "image file, relative to the folder of the images"),
+            Field::optional_f64(
+                "suspicion",
+                "highest score of the kept segments; missing if there is none",
+            ),
+            Field::u64("n_kept", "segments that are kept"),
+            Field::u64("n_rejected", "segments that the meta classifier rejects"),
+            Field::f64("flagged_pixels", "pixels of the image in kept segments"),
+            Field::f64("flagged_share", "share of the image in kept segments, in [0, 1]"),
+            Field::string("overlay", "picture of the segments, relative to the output"),
+        ],
     }
 }

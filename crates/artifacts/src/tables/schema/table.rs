@@ -2,10 +2,13 @@
 
 use polars::prelude::DataType;
 
+/// Name of the table of images by suspicion.
+pub(super) const RANKED_IMAGES: &str = "ranked_images";
+
 /// A table's schema.
 #[derive(Clone, Debug)]
 pub struct Table {
-    /// Name, which is also the stem of the file's name.
+    /// Name, which is also the stem of the file's name, but see [`Self::file_name`].
     pub name: &'static str,
     /// Command that writes the table, named by the error messages of its readers.
     pub written_by: &'static str,
@@ -127,9 +130,13 @@ impl Field {
 }
 
 impl Table {
-    /// File name, e.g. `segments.parquet`.
+    /// File name, e.g. `segments.parquet`. Two commands write an `images.parquet`, with other columns.
     pub fn file_name(&self) -> String {
-        format!("{}.parquet", self.name)
+        let stem = match self.name {
+            RANKED_IMAGES => "images",
+            name => name,
+        };
+        format!("{stem}.parquet")
     }
 
     /// The table of images without labels: what only labels tell is absent from it, not zero or missing.
