@@ -65,11 +65,11 @@ fn blocks(page: &str) -> Vec<&str> {
     blocks.filter_map(|rest| rest.split("```").next()).collect()
 }
 
-/// The lines of the page that call stages.
-fn stage_lines(page: &str) -> Vec<&str> {
+/// The lines of each block of the page that calls stages.
+fn stage_blocks(page: &str) -> Vec<Vec<&str>> {
     let shell = page.split("```sh\n").skip(1);
     let shell = shell.filter_map(|rest| rest.split("```").next());
-    shell.flat_map(str::lines).collect()
+    shell.map(|block| block.lines().collect()).collect()
 }
 
 fn has(python: &Path, modules: &str) -> bool {
@@ -129,11 +129,15 @@ fn run_python(python: &Path, dir: &Path, code: &[&str]) -> Result<String> {
 /// Makes paths of the page's command lines absolute below `dir`.
 fn below(dir: &Path, line: &str) -> String {
     let words = line.split_whitespace().skip(1).map(|word| {
-        let is_path = ["outputs", "labels/", "runs/"]
+        let (name, path) = match word.split_once('=') {
+            Some((name, path)) => (format!("{name}="), path),
+            None => (String::new(), word),
+        };
+        let is_path = ["outputs", "scores", "labels/", "runs/"]
             .iter()
-            .any(|p| word.starts_with(p));
+            .any(|p| path.starts_with(p));
         if is_path {
-            dir.join(word).display().to_string()
+            format!("{name}{}", dir.join(path).display())
         } else {
             word.to_owned()
         }
@@ -141,18 +145,23 @@ fn below(dir: &Path, line: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-fn run_stages(dir: &Path, page: &str) -> Result<()> {
-    let lines = stage_lines(page);
-    ensure!(lines.len() == 3, "{lines:?} are not three calls");
+fn run_stages(dir: &Path, lines: &[&str]) -> Result<()> {
     for line in lines {
         let arguments = below(dir, line);
         match line.split_whitespace().next() {
             Some("seg-model") => stage!(seg_model & arguments),
             Some("segment-metrics") => stage!(segment_metrics & arguments),
-            _ => stage!(meta_clf & arguments),
+            Some("meta-clf") => stage!(meta_clf & arguments),
+            _ => stage!(ood_eval & arguments),
         }
     }
     Ok(())
+}
+
+/// A method whose score is highest where there is no red, with the `block` of the page that writes it.
+fn scores(block: &str) -> String {
+    let method = "for sample_id, image in images:\n    score = 1 - image[1]\n";
+    block.lines().fold(method.to_owned(), |code, line| code + "    " + line + "\n")
 }
 
 #[test]
@@ -162,8 +171,12 @@ fn the_code_of_the_page_runs() -> Result<()> {
     };
     let page = fs::read_to_string(Path::new(ROOT).join("docs/PYTORCH.md"))?;
     let blocks = blocks(&page);
-    let [write, torch, save, pandas] = blocks[..] else {
-        anyhow::bail!("the page has {} blocks of Python, not four", blocks.len());
+    let [write, torch, save, save_scores, pandas] = blocks[..] else {
+        anyhow::bail!("the page has {} blocks of Python, not five", blocks.len());
+    };
+    let stages = stage_blocks(&page);
+    let [of_logits, of_scores] = &stages[..] else {
+        anyhow::bail!("the page has {} blocks of stages, not two", stages.len());
     };
     let dir = tempfile::tempdir()?;
     let at = dir.path();
@@ -182,7 +195,12 @@ fn the_code_of_the_page_runs() -> Result<()> {
     assert_eq!((logits.info.output_width, logits.info.output_height), SIZE);
 
     write_labels(&at.join("labels/road-anomaly21"))?;
-    run_stages(at, &page)?;
+    run_stages(at, of_logits)?;
+    run_python(&python, at, &[write, IMAGES, &scores(save_scores)])?;
+    run_stages(at, of_scores)?;
+    let report = fs::read_to_string(at.join("runs/rba/report/results.md"))?;
+    // the score tells the unknown objects from everything but the false alarms
+    assert!(report.contains("| RbA + meta, RbA |"), "{report}");
     let adopted = Logits::read(&at.join("runs/mine/logits/road-anomaly21/a.safetensors"))?;
     let (mut ours, mut theirs) = (vec![0.0; 11 * SIZE.0], vec![0.0; 11 * SIZE.0]);
     for y in 0..SIZE.1 {

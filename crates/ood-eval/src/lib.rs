@@ -24,6 +24,7 @@ pub mod detect;
 mod evaluate;
 pub mod export;
 pub mod metrics;
+mod page;
 mod pictures;
 pub mod read;
 mod report;

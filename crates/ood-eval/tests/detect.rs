@@ -7,7 +7,9 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use artifacts::tables::{read_table, schema};
 use hotcoco::mask::{area, fr_polys, to_bbox};
+use polars::prelude::{DataFrame, DataType};
 use serde_json::Value;
 use stage_testing::command::{fail, succeed};
 use stage_testing::folder::files;
@@ -82,14 +84,33 @@ fn images_are_ranked_by_their_most_suspicious_segment() -> Result<()> {
             "0",
             "1020",
         ],
-        ["3", "lost_000003", "lost_000003.png", "0", "0", "1", "0"],
+        ["3", "lost_000003", "lost_000003.png", "", "0", "1", "0"],
     ];
     assert_eq!(found, expected);
     for row in &rows[1..] {
         let overlay = image::open(root.join("found").join(row[8]))?;
         assert_eq!((overlay.width(), overlay.height()), (384, 192));
     }
+    let table = schema::ranked_images();
+    let frame = read_table(&root.join("found/images.parquet"), &table)?;
+    assert_eq!(cells(&frame)?, rows[1..]);
+    let names = table.columns.iter().map(|field| &*field.name);
+    assert_eq!(names.collect::<Vec<_>>(), rows[0]);
     Ok(())
+}
+
+/// The rows of a table as texts, with numbers as CSV files have them; those of missing values are empty.
+fn cells(frame: &DataFrame) -> Result<Vec<Vec<String>>> {
+    let mut rows = vec![Vec::new(); frame.height()];
+    for column in frame.columns() {
+        let texts = column.cast(&DataType::String)?;
+        for (row, text) in rows.iter_mut().zip(texts.str()?) {
+            let text = text.unwrap_or_default();
+            let number = text.parse::<f64>().map(|number| number.to_string());
+            row.push(number.unwrap_or(text.to_owned()));
+        }
+    }
+    Ok(rows)
 }
 
 #[test]
@@ -160,6 +181,31 @@ fn without_a_meta_classifier_all_segments_are_kept() -> Result<()> {
     assert!(page.contains("No meta classifier was used") && page.contains("mean entropy"));
     assert_eq!(page.matches("<article").count(), 1);
     assert!(page.contains("the first 1 are shown"), "{page}");
+    Ok(())
+}
+
+#[test]
+fn segments_of_score_maps_are_rated_by_their_mean_score() -> Result<()> {
+    let dir = world()?;
+    let root = dir.path();
+    common::write_unlabeled_scores(root, &common::retrained())?;
+    succeed(&mut detect(root, &[]))?;
+    let csv = read(root, "images.csv")?;
+    // the probabilities of a false alarm of the toy world are 0.95, 0.8 and 0.1 at the most
+    let ranked: Vec<_> = csv.lines().skip(1).map(|l| l.split(',').collect()).collect();
+    let suspicions = ranked.iter().map(|row: &Vec<_>| row[3].parse::<f64>());
+    let expected = [4.0 * 0.95 - 5.0, 4.0 * 0.8 - 5.0, 4.0 * 0.1 - 5.0];
+    assert_eq!(suspicions.collect::<Result<Vec<_>, _>>()?, expected);
+    let page = read(root, "report.html")?;
+    assert!(page.contains("the mean of the score RbA over its pixels"));
+    let all = json(root, "detections.json")?;
+    assert_eq!(all["score"].as_str().map(|s| s.contains("RbA")), Some(true));
+    let coco = json(root, "detections_coco.json")?;
+    assert_eq!(list(&coco, "annotations")?.len(), 5);
+    // with a meta classifier, the score is that of its probability
+    succeed(&mut detect(root, &META))?;
+    let csv = read(root, "images.csv")?;
+    assert!(csv.contains("1,lost_000001,lost_000001.png,0.95,2,1,"), "{csv}");
     Ok(())
 }
 

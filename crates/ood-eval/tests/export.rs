@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use artifacts::index::Index;
 use artifacts::logits::{Logits, logits_path};
 use artifacts::score::Score;
+use artifacts::score_map::ScoreMap;
 use common::{HEIGHT, WIDTH};
 use half::f16;
 use image::DynamicImage;
@@ -18,7 +19,7 @@ use ood_eval::export::score_map;
 use stage_testing::command::{fail, succeed};
 use stage_testing::folder::files;
 use stage_testing::npy::Npy;
-use stage_testing::toy::change_output;
+use stage_testing::toy::{change_output, stage_output_of};
 use tiff::decoder::{Decoder, DecodingResult};
 
 fn export(root: &Path, args: &[&str]) -> Command {
@@ -42,7 +43,7 @@ fn floats_are_the_scores() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let root = dir.path();
     common::write_world(root)?;
-    for score in Score::ALL {
+    for score in Score::OF_LOGITS {
         let out = format!("out/{}", score.name());
         let args = ["--score", score.name(), "--format", "tiff,npy,npy"];
         succeed(&mut export(
@@ -211,6 +212,83 @@ fn overlays_show_image_and_score() -> Result<()> {
             assert!(low < Some(250) && high > Some(350), "{low:?} {high:?}");
         }
     }
+    Ok(())
+}
+
+/// Writes score maps of the toy world, a slope from 0 to `highest`, and exports them.
+fn export_scores(root: &Path, highest: f32, args: &[&str]) -> Result<Command> {
+    let adopted = serde_json::json!({"name": highest.to_string()});
+    let dir = root.join("scores/lost");
+    stage_output_of(&dir, "seg-model adopt", &adopted, &[], |dir| {
+        for scene in common::scenes() {
+            let map = ScoreMap {
+                sample_id: scene.id.to_owned(),
+                method: "RbA".to_owned(),
+                output_height: HEIGHT,
+                output_width: WIDTH,
+                align_corners: true,
+                height: 1,
+                width: 2,
+                values: vec![0.0, highest],
+            };
+            map.write(&logits_path(dir, scene.id))?;
+        }
+        Ok(())
+    })?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ood-eval"));
+    let scores = ["export", "--scores", "scores/lost", "--output", "out"];
+    command.current_dir(root).args(scores).args(args);
+    Ok(command)
+}
+
+#[test]
+fn score_maps_of_other_methods_are_exported_too() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let labels = ["--labels", "labels/lost", "--format", "npy,overlay"];
+    succeed(&mut export_scores(root, -3.0, &labels)?)?;
+    let array = Npy::read(&root.join("out/npy/lost_000001.npy"), "<f4")?;
+    assert_eq!(array.shape, [HEIGHT, WIDTH]);
+    let scores = array.floats();
+    let expected = |x: usize| -3.0 * x as f32 / (WIDTH as f32 - 1.0);
+    let is_slope = |(at, score): (usize, &f32)| (score - expected(at % WIDTH)).abs() < 1e-5;
+    assert!(scores.iter().enumerate().all(is_slope), "{scores:?}");
+    let shown = image::open(root.join("out/overlay/lost_000001.png"))?.into_rgb8();
+    let sum = |x: u32| shown.get_pixel(x, 5).0.map(u32::from).iter().sum::<u32>();
+    // the largest score is bright, although all are below 0
+    assert!(sum(0) > sum(WIDTH as u32 - 1) + 150);
+
+    let png = ["--format", "png"];
+    succeed(&mut export_scores(root, 1.0, &png)?)?;
+    let picture = image::open(root.join("out/png/lost_000002.png"))?.into_luma16();
+    assert_eq!(picture.get_pixel(WIDTH as u32 - 1, 0).0, [65535]);
+    let wanted = ["lost_000001", "row 0, column", "is not in [0, 1]", "npy or tiff"];
+    fail(&mut export_scores(root, 1.5, &[&png[..], &["--force"]].concat())?, &wanted)?;
+    Ok(())
+}
+
+#[test]
+fn either_logits_or_scores_are_exported() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    for (more, wanted) in [
+        (&["--score", "entropy"][..], "'--score <SCORE>'"),
+        (&["--logits", "base/logits/lost"], "'--logits <LOGITS>'"),
+    ] {
+        let args = [&["--format", "npy"][..], more].concat();
+        let output = export_scores(root, 1.0, &args)?.output()?;
+        let text = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains("--scores") && text.contains(wanted), "{text}");
+    }
+    std::fs::remove_file(root.join("scores/lost/lost_000002.safetensors"))?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ood-eval"));
+    let args = ["export", "--scores", "scores/lost", "--labels", "labels/lost"];
+    command.current_dir(root).args(args);
+    command.args(["--format", "npy", "--output", "out"]);
+    fail(&mut command, &["lost_000002", "run `seg-model adopt --kind score`"])?;
     Ok(())
 }
 

@@ -12,13 +12,13 @@ pub struct DetectArgs {
     #[serde(skip)]
     pub segments: PathBuf,
     /// What a meta classifier says of these segments, an output of `meta-clf apply`. Without it all segments are kept, and their
-    /// score is their mean entropy.
+    /// score is the mean entropy of their pixels, or the mean of the score map that they were made from.
     #[arg(long)]
     #[serde(skip)]
     pub meta: Option<PathBuf>,
-    /// Logits or scores from which the segments were made, an output of `seg-model infer` or `seg-model adopt`: its `index.json`
+    /// Logits or score maps from which the segments were made, an output of `seg-model infer` or `seg-model adopt`: its `index.json`
     /// says where the images are.
-    #[arg(long)]
+    #[arg(long, alias = "scores")]
     #[serde(skip)]
     pub logits: PathBuf,
     /// Directory to write overlays, tables and `report.html` to.
@@ -31,14 +31,4 @@ pub struct DetectArgs {
     /// Title of the page.
     #[arg(long, default_value = "Unknown objects in images without labels")]
     pub title: String,
-}
-
-impl DetectArgs {
-    /// What the score of a segment is.
-    pub(super) fn score_meaning(&self) -> &'static str {
-        match self.meta {
-            Some(_) => "1 minus the probability of a false alarm that the meta classifier gives",
-            None => "the mean entropy of its pixels, because there is no meta classifier",
-        }
-    }
 }

@@ -3,13 +3,13 @@
 use anyhow::{Context, Result, ensure};
 use artifacts::index::Sample;
 use artifacts::mask::ComponentMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::outline::{Part, Point, Region};
 use crate::read::found::{FoundSample, FoundSegment};
 
 /// Everything that was found in an image.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct FoundImage {
     pub(super) sample_id: String,
     /// The image file, relative to the folder of the images.
@@ -22,13 +22,13 @@ pub(super) struct FoundImage {
 }
 
 /// A segment as box and polygons.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Detection {
     /// Number in the component map and in the table of segments.
     pub(super) segment_id: u32,
     /// Whether the meta classifier keeps it.
     pub(super) is_kept: bool,
-    /// How likely it is an unknown object, in [0, 1].
+    /// How suspicious it is; [`SegmentScore`](crate::read::found::SegmentScore) says what the number is.
     pub(super) score: f64,
     pub(super) false_positive_prob: Option<f64>,
     /// Left, top, width and height.
@@ -43,7 +43,8 @@ pub(super) struct Detection {
 }
 
 /// A length or an area in pixels, written as an integer if it is one.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(transparent)]
 pub(super) struct Length(pub(super) f64);
 
 impl Length {

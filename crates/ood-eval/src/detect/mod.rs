@@ -1,20 +1,22 @@
 //! `ood-eval detect`: what was found in images, which need no labels.
 //!
 //! Reads segments, and what a meta classifier says of them. Coordinates in its files are pixels of the image files, also if the
-//! network saw the images at another size; `docs/ARTIFACTS.md` describes the files.
+//! network saw the images at another size; `docs/ARTIFACTS.md` describes the files. Each image is traced and painted by itself
+//! ([`FoundInSample`]), and [`write_results`] makes the tables and the page of all of them.
 
 mod args;
 mod detection;
 mod files;
+mod found_in_sample;
 mod outline;
 mod overlay;
 mod page;
 mod ranking;
+mod results;
 
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use artifacts::atomic::{write_atomic, write_bytes};
 use artifacts::index::{Index, Sample};
 use artifacts::mask::ComponentMap;
 use artifacts::stage_dir::StageDir;
@@ -23,10 +25,11 @@ use stage_cli::{Progress, print_result};
 
 pub use self::args::DetectArgs;
 use self::detection::FoundImage;
-use self::files::{Files, coco_image};
+pub use self::found_in_sample::FoundInSample;
+pub use self::overlay::FOLDER as OVERLAYS;
 use self::overlay::Overlay;
-use self::page::PAGE;
-use self::ranking::{RankedImage, images_csv, rank};
+pub use self::page::{PAGE, PageOptions};
+pub use self::results::{Counts, write_results};
 use crate::read::found::{FoundSample, read_found};
 
 /// Images that are in memory at the same time.
@@ -55,24 +58,26 @@ fn write(args: &DetectArgs, dir: StageDir) -> Result<()> {
         listing.display()
     );
     let index = Index::read_alone(&args.logits)?;
-    let samples = samples(&found, &index, &args.logits)?;
-    dir.subdir(overlay::FOLDER)?;
-    let mut images = write_segments(args, dir.path(), &found, (&index, &samples))?;
-    rank(&mut images);
-    write_bytes(
-        &dir.path().join("images.csv"),
-        images_csv(&images).as_bytes(),
-    )?;
-    let html = page::render(args, dir.path(), &images)?;
-    write_bytes(&dir.path().join(PAGE), html.as_bytes())?;
-    let n_kept = images.iter().map(|image| image.n_kept).sum();
-    let n_rejected = images.iter().map(|image| image.n_rejected).sum();
-    let counts = [
-        ("samples", images.len() as u64),
-        ("kept_segments", n_kept),
-        ("rejected_segments", n_rejected),
-    ];
-    dir.finish(&counts)?;
+    let samples = samples(&found.samples, &index, &args.logits)?;
+    dir.subdir(OVERLAYS)?;
+    let progress = Progress::new("detect", samples.len() as u64, "images");
+    let some = found.samples.chunks(AT_ONCE).zip(samples.chunks(AT_ONCE));
+    let traced = some.flat_map(|(found, samples)| {
+        let images = found.par_iter().zip(samples).map(|(found, sample)| {
+            let image = detect(&args.segments, dir.path(), found, (&index, sample));
+            progress.advance(1);
+            image.with_context(|| format!("sample {}", found.sample_id))
+        });
+        images.collect::<Vec<_>>()
+    });
+    let options = PageOptions {
+        title: &args.title,
+        report_images: args.report_images,
+        score: &found.score,
+    };
+    let counts = write_results(dir.path(), options, &samples, traced)?;
+    progress.finish();
+    dir.finish(&counts.named())?;
     Ok(())
 }
 
@@ -92,52 +97,13 @@ fn samples<'a>(found: &[FoundSample], index: &'a Index, dir: &Path) -> Result<Ve
     found.iter().map(sample).collect()
 }
 
-/// Writes overlays and the files of segments, some images at a time.
-fn write_segments(
-    args: &DetectArgs,
-    output: &Path,
-    found: &[FoundSample],
-    (index, samples): (&Index, &[&Sample]),
-) -> Result<Vec<RankedImage>> {
-    let described = (1..).zip(samples).map(|(number, sample)| {
-        let size = (sample.image_width, sample.image_height);
-        let file = sample.image.display().to_string();
-        coco_image(number, &file, size, &sample.sample_id)
-    });
-    let described: Vec<_> = described.collect();
-    let progress = Progress::new("detect", found.len() as u64, "images");
-    let mut ranked = Vec::with_capacity(found.len());
-    let (csv, json) = ("detections.csv", "detections.json");
-    write_atomic(&output.join(csv), |csv| {
-        write_atomic(&output.join(json), |json| {
-            write_atomic(&output.join("detections_coco.json"), |coco| {
-                let mut files = Files::begin([csv, json, coco], args.score_meaning(), &described)?;
-                for (found, samples) in found.chunks(AT_ONCE).zip(samples.chunks(AT_ONCE)) {
-                    let images = found.par_iter().zip(samples).map(|(found, sample)| {
-                        let image = detect(&args.segments, output, found, (index, sample));
-                        progress.advance(1);
-                        image.with_context(|| format!("sample {}", found.sample_id))
-                    });
-                    for (image, overlay) in images.collect::<Result<Vec<_>>>()? {
-                        files.add(&image)?;
-                        ranked.push(RankedImage::new(&image, overlay));
-                    }
-                }
-                files.end()
-            })
-        })
-    })?;
-    progress.finish();
-    Ok(ranked)
-}
-
 /// Traces the segments of a sample and paints its overlay.
 fn detect(
     segments: &Path,
     output: &Path,
     found: &FoundSample,
     (index, sample): (&Index, &Sample),
-) -> Result<(FoundImage, Overlay)> {
+) -> Result<FoundInSample> {
     let path = segments
         .join("components")
         .join(format!("{}.png", found.sample_id));
@@ -150,5 +116,5 @@ fn detect(
     })?;
     let photo = index.read_image(sample)?;
     let overlay = Overlay::write(output, found, &map, &photo)?;
-    Ok((image, overlay))
+    Ok(FoundInSample { image, overlay })
 }

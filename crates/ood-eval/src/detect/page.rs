@@ -3,20 +3,31 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use minijinja::{Environment, value::Serde};
 use serde::Serialize;
 
-use super::args::DetectArgs;
 use super::ranking::{ListedSegment, RankedImage};
+use crate::page;
 use crate::pictures::data_url;
+use crate::read::found::SegmentScore;
+use crate::tables::text::UNDEFINED;
 
 /// Name of the page.
-pub(super) const PAGE: &str = "report.html";
+pub const PAGE: &str = "report.html";
 
 const TEMPLATE: &str = include_str!("detect.html");
-const STYLE: &str = include_str!("../report/report.css");
 const OWN_STYLE: &str = include_str!("detect.css");
 const SCRIPT: &str = include_str!("detect.js");
+
+/// What the page shows.
+#[derive(Clone, Copy, Debug)]
+pub struct PageOptions<'a> {
+    /// Title of the page.
+    pub title: &'a str,
+    /// Most images in the page.
+    pub report_images: usize,
+    /// What the scores of segments are.
+    pub score: &'a SegmentScore,
+}
 
 /// What the template shows.
 #[derive(Serialize)]
@@ -25,7 +36,7 @@ struct Page<'a> {
     style: String,
     script: &'a str,
     version: &'a str,
-    score: &'a str,
+    score: String,
     has_meta: bool,
     n_images: usize,
     n_suspicious: usize,
@@ -67,19 +78,19 @@ struct SegmentView {
 ///
 /// # Errors
 /// Returns an error if a picture cannot be read.
-pub(super) fn render(args: &DetectArgs, output: &Path, images: &[RankedImage]) -> Result<String> {
-    let mut environment = Environment::new();
-    // values are escaped because the name ends in .html
-    environment.add_template("detect.html", TEMPLATE)?;
-    let template = environment.get_template("detect.html")?;
-    let shown = images.iter().take(args.report_images);
-    let page = Page {
-        title: &args.title,
-        style: format!("{STYLE}{OWN_STYLE}"),
+pub(super) fn render(
+    options: PageOptions<'_>,
+    output: &Path,
+    images: &[RankedImage],
+) -> Result<String> {
+    let shown = images.iter().take(options.report_images);
+    let view = Page {
+        title: options.title,
+        style: format!("{}{OWN_STYLE}", page::STYLE),
         script: SCRIPT,
         version: env!("CARGO_PKG_VERSION"),
-        score: args.score_meaning(),
-        has_meta: args.meta.is_some(),
+        score: options.score.meaning(),
+        has_meta: *options.score == SegmentScore::Probability,
         n_images: images.len(),
         n_suspicious: images.iter().filter(|image| image.n_kept > 0).count(),
         n_kept: images.iter().map(|image| image.n_kept).sum(),
@@ -88,9 +99,7 @@ pub(super) fn render(args: &DetectArgs, output: &Path, images: &[RankedImage]) -
             .map(|image| view(output, image))
             .collect::<Result<_>>()?,
     };
-    template
-        .render(Serde(&page))
-        .context("could not render the page")
+    page::render("detect.html", TEMPLATE, &view)
 }
 
 fn view(output: &Path, image: &RankedImage) -> Result<ImageView> {
@@ -102,7 +111,7 @@ fn view(output: &Path, image: &RankedImage) -> Result<ImageView> {
         .map(|segment| segment_view(image, segment));
     Ok(ImageView {
         sample_id: image.sample_id.clone(),
-        suspicion: format!("{:.3}", image.suspicion),
+        suspicion: image.suspicion.map_or(UNDEFINED.to_owned(), score_text),
         n_kept: image.n_kept,
         n_rejected: image.n_rejected,
         flagged: format!("{:.0}", image.flagged_pixels),
@@ -114,13 +123,23 @@ fn view(output: &Path, image: &RankedImage) -> Result<ImageView> {
     })
 }
 
+/// A score with three decimals; those of other methods may be very large or very small.
+fn score_text(score: f64) -> String {
+    let is_usual = score == 0.0 || (1e-3..1e4).contains(&score.abs());
+    if is_usual || (0.0..1.0).contains(&score) {
+        format!("{score:.3}")
+    } else {
+        format!("{score:.2e}")
+    }
+}
+
 fn segment_view(image: &RankedImage, segment: &ListedSegment) -> SegmentView {
     let [left, top, ..] = segment.bbox;
     let percent = |at: f64, of: u32| format!("{:.2}", 100.0 * at / f64::from(of));
     SegmentView {
         id: segment.segment_id,
         is_kept: segment.is_kept,
-        score: format!("{:.3}", segment.score),
+        score: score_text(segment.score),
         area: format!("{:.0}", segment.area),
         place: segment.bbox.map(|length| format!("{length:.0}")),
         at: [percent(left, image.size.0), percent(top, image.size.1)],

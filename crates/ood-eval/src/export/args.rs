@@ -1,6 +1,6 @@
 //! Arguments of `ood-eval export`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use artifacts::index::check_sample_id;
@@ -18,9 +18,13 @@ const BENCHMARK: &str = "Folders of the benchmark";
 pub struct ExportArgs {
     /// Logits, an output of `seg-model infer`. Without --labels and --folder all of them are exported, and their images are those
     /// that the network saw.
-    #[arg(long, help_heading = INPUT)]
+    #[arg(long, required_unless_present = "scores", help_heading = INPUT)]
     #[serde(skip)]
-    pub logits: PathBuf,
+    pub logits: Option<PathBuf>,
+    /// Score maps of another method, an output of `seg-model adopt --kind score`, instead of --logits.
+    #[arg(long, conflicts_with_all = ["logits", "score"], help_heading = INPUT)]
+    #[serde(skip)]
+    pub scores: Option<PathBuf>,
     /// Labels of the same samples, an output of `cityscapes-io prepare`: its index names samples and images.
     #[arg(long, help_heading = INPUT)]
     #[serde(skip)]
@@ -33,8 +37,8 @@ pub struct ExportArgs {
     #[arg(long, help_heading = OUTPUT)]
     #[serde(skip)]
     pub output: PathBuf,
-    /// Score of each pixel: the higher, the more likely the pixel is out-of-distribution.
-    #[arg(long, default_value = "entropy", value_parser = one_of(&Score::ALL, Score::name), help_heading = OUTPUT)]
+    /// Score of each pixel that is computed from logits: the higher, the more likely the pixel is out-of-distribution.
+    #[arg(long, default_value = "entropy", value_parser = one_of(&Score::OF_LOGITS, Score::name), help_heading = OUTPUT)]
     pub score: Score,
     /// Formats, separated by commas.
     #[arg(long, value_enum, value_delimiter = ',', required = true, help_heading = OUTPUT)]
@@ -60,6 +64,47 @@ pub struct ExportArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub keep_going: KeepGoing,
+}
+
+/// The folder of what is exported: logits, or score maps of another method.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source<'a> {
+    /// The folder.
+    pub(super) dir: &'a Path,
+    /// What it holds, which is also the name of its flag.
+    pub(super) content: &'static str,
+    /// The command that writes it.
+    pub(super) stage: &'static str,
+}
+
+impl ExportArgs {
+    /// The same, where the score of maps that are given is [`Score::Adopted`].
+    pub(super) fn resolved(&self) -> Self {
+        let mut args = self.clone();
+        if args.scores.is_some() {
+            args.score = Score::Adopted;
+        }
+        args.format.sort_unstable();
+        args.format.dedup();
+        args
+    }
+
+    /// What is exported.
+    pub(super) fn source(&self) -> Source<'_> {
+        match &self.scores {
+            Some(dir) => Source {
+                dir,
+                content: "scores",
+                stage: "seg-model adopt --kind score",
+            },
+            None => Source {
+                // the parser asks for one of the two
+                dir: self.logits.as_deref().unwrap_or(Path::new("")),
+                content: "logits",
+                stage: "seg-model infer",
+            },
+        }
+    }
 }
 
 /// The file format of a score map.

@@ -15,12 +15,12 @@ use stage_cli::{Failures, SomeFailed};
 use super::args::{ExportArgs, Format};
 
 /// Inputs in the manifest that list samples. If nothing else changed, the files of samples that are still the same are kept.
-const LISTINGS: [&str; 3] = ["logits", "labels", FOLDER];
+const LISTINGS: [&str; 4] = ["logits", "scores", "labels", FOLDER];
 
 /// Name of the folder of images among the inputs in the manifest.
 const FOLDER: &str = "folder";
 
-/// Name of what all logits have in common among the inputs in the manifest.
+/// Name of what all logits or scores have in common among the inputs in the manifest.
 const NETWORK: &str = "network";
 
 /// The directories of the formats that are not up to date.
@@ -69,7 +69,7 @@ impl Outputs {
                 Ok(dir) => outputs.dirs.extend(dir.map(|dir| FormatDir {
                     format,
                     dir,
-                    logits: args.logits.clone(),
+                    source: args.source().dir.to_owned(),
                 })),
                 Err(error) if error.is::<SomeFailed>() => outputs.some_failed = Err(error),
                 Err(error) => return Err(error),
@@ -138,8 +138,8 @@ impl Outputs {
 struct FormatDir {
     format: Format,
     dir: StageDir,
-    /// Folder of the logits.
-    logits: PathBuf,
+    /// Folder of the logits or scores.
+    source: PathBuf,
 }
 
 impl FormatDir {
@@ -155,7 +155,8 @@ impl PerSample for FormatDir {
 
     fn sources(&self, index: &Index, sample: &Sample) -> Vec<PathBuf> {
         let image = index.image_root.join(&sample.image);
-        vec![logits_path(&self.logits, &sample.sample_id), image]
+        // score maps are named as logits are
+        vec![logits_path(&self.source, &sample.sample_id), image]
     }
 }
 
@@ -168,7 +169,8 @@ fn request<'a>(
     force: bool,
 ) -> Result<Request<'a>> {
     let labels = args.labels.as_ref().map(|dir| dir.join(index::FILE_NAME));
-    let mut inputs = vec![("logits", args.logits.as_path())];
+    let source = args.source();
+    let mut inputs = vec![(source.content, source.dir)];
     inputs.extend(labels.as_ref().map(|path| ("labels", path.as_path())));
     let arguments = ManifestArguments { format, args };
     let stage = "ood-eval export";
@@ -184,7 +186,7 @@ fn request<'a>(
         request.work.inputs.extend([input]);
     }
     if listed.index.is_some() {
-        let network = Input::of_work(&args.logits, &LISTINGS)?;
+        let network = Input::of_work(source.dir, &LISTINGS)?;
         request.work.inputs.extend([(NETWORK.to_owned(), network)]);
         request.listings = &LISTINGS;
     }

@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use anyhow::{Context, Result, bail, ensure};
 use artifacts::index::Index;
 use artifacts::logits::Logits;
+use artifacts::score::Score;
+use artifacts::score_map;
 use rayon::prelude::*;
 use stage_cli::{Failures, Progress, print_result};
 
@@ -16,15 +18,15 @@ use super::score_map::ScoreMap;
 
 /// Exports all samples, or does nothing if the output is up to date.
 pub(crate) fn run(args: &ExportArgs, force: bool) -> Result<()> {
+    let args = args.resolved();
     let is_png = args.format.contains(&Format::Png);
+    // whether scores of other methods are in [0, 1] is seen when they are written
+    let has_bounds = !args.score.is_signed() || args.score == Score::Adopted;
     ensure!(
-        !(is_png && args.score.is_signed()),
+        has_bounds || !is_png,
         "png holds scores in [0, 1], and {} has no bounds: choose --format npy or tiff",
         args.score.name()
     );
-    let mut args = args.clone();
-    args.format.sort_unstable();
-    args.format.dedup();
     let failures = Failures::new(args.keep_going);
     let Samples {
         found,
@@ -87,17 +89,30 @@ fn export(sample: &ExportSample, args: &ExportArgs, outputs: &Outputs) -> Result
     if missing.is_empty() {
         return Ok(());
     }
-    let mut logits = Logits::read_sample(&args.logits, &sample.sample_id, sample.size)?;
-    if let Some(image) = sample.image.as_ref().filter(|_| args.image_size) {
-        (logits.info.output_width, logits.info.output_height) = image.size;
-    }
-    let map = ScoreMap::of(&logits, args.score);
-    drop(logits);
+    let map = read(sample, args)?;
     for (format, path) in missing {
         formats::write(format, &path, &map, sample.image.as_ref())
             .with_context(|| format!("sample {}", sample.sample_id))?;
     }
     Ok(())
+}
+
+/// The scores of a sample in the size in which they are written.
+fn read(sample: &ExportSample, args: &ExportArgs) -> Result<ScoreMap> {
+    let (dir, id) = (args.source().dir, &sample.sample_id);
+    let image = sample.image.as_ref().filter(|_| args.image_size);
+    let image_size = image.map(|image| image.size);
+    if args.score == Score::Adopted {
+        let mut map = score_map::ScoreMap::read_sample(dir, id, sample.size)?;
+        (map.output_width, map.output_height) =
+            image_size.unwrap_or((map.output_width, map.output_height));
+        return Ok(ScoreMap::of_adopted(&map));
+    }
+    let mut logits = Logits::read_sample(dir, id, sample.size)?;
+    let info = &mut logits.info;
+    (info.output_width, info.output_height) =
+        image_size.unwrap_or((info.output_width, info.output_height));
+    Ok(ScoreMap::of(&logits, args.score))
 }
 
 /// Completes the output.

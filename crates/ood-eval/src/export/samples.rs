@@ -1,6 +1,6 @@
-//! Which samples are exported: those of an index, those of a folder of images, or all that have logits.
+//! Which samples are exported: those of an index, those of a folder of images, or all that have logits or scores.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use artifacts::folder;
@@ -10,12 +10,12 @@ use artifacts::manifest::Input;
 use artifacts::picture::{self, Orientation};
 use artifacts::reuse::without_labels;
 
-use super::args::{ExportArgs, Format};
+use super::args::{ExportArgs, Format, Source};
 
 /// A sample that is exported.
 pub(super) struct ExportSample {
     pub(super) sample_id: String,
-    /// Columns and rows that the logits must have, if there is an index.
+    /// Columns and rows that the logits or scores must have, if there is an index.
     pub(super) size: Option<(usize, usize)>,
     /// The image, if there is an index.
     pub(super) image: Option<ImageFile>,
@@ -44,15 +44,15 @@ pub(super) struct Samples {
 }
 
 impl Samples {
-    /// The samples of the labels, of the folder of images, or of the logits.
+    /// The samples of the labels, of the folder of images, or of the logits or scores.
     ///
     /// # Errors
-    /// Returns an error if the index of the labels is absent or damaged, the folder cannot be read, or there are no logits.
+    /// Returns an error if the index of the labels is absent or damaged, the folder cannot be read, or there are no logits or scores.
     pub(super) fn list(args: &ExportArgs) -> Result<Self> {
         match (&args.labels, &args.folder) {
             (Some(labels), _) => args.keep_going.read_index(labels).map(Self::of),
             (None, Some(images)) => {
-                let folder = folder::read(images, &[&args.output, &args.logits])?;
+                let folder = folder::read(images, &[&args.output, args.source().dir])?;
                 let mut listed = Self::of(folder.index);
                 let broken = folder.broken.into_iter();
                 listed
@@ -62,12 +62,12 @@ impl Samples {
                 listed.folder = Some(folder.input);
                 Ok(listed)
             }
-            // `seg-model infer` says of which images the logits are
-            (None, None) if args.logits.join(index::FILE_NAME).exists() => {
-                Index::read_alone(&args.logits).map(Self::of)
+            // `seg-model` says of which images the logits or scores are
+            (None, None) if args.source().dir.join(index::FILE_NAME).exists() => {
+                Index::read_alone(args.source().dir).map(Self::of)
             }
             (None, None) => {
-                let ids = list_logits(&args.logits)?.into_iter();
+                let ids = list_files(args.source())?.into_iter();
                 let samples = ids.map(|id| (id.clone(), Ok(ExportSample::without_index(id))));
                 Ok(Self {
                     found: samples.collect(),
@@ -91,7 +91,8 @@ impl Samples {
 }
 
 /// The ids of all samples that have a file in the folder `dir`, sorted.
-fn list_logits(dir: &Path) -> Result<Vec<String>> {
+fn list_files(source: Source<'_>) -> Result<Vec<String>> {
+    let dir = source.dir;
     let context = || format!("could not list {}", dir.display());
     let mut ids = Vec::new();
     for entry in std::fs::read_dir(dir).with_context(context)? {
@@ -102,8 +103,10 @@ fn list_logits(dir: &Path) -> Result<Vec<String>> {
     }
     ensure!(
         !ids.is_empty(),
-        "{} has no logits: run `seg-model infer` with --output {} first",
+        "{} has no {}: run `{}` with --output {} first",
         dir.display(),
+        source.content,
+        source.stage,
         dir.display()
     );
     ids.sort_unstable();
@@ -156,12 +159,15 @@ impl ExportSample {
     /// # Errors
     /// Returns an error that says what is missing.
     pub(super) fn check(&self, args: &ExportArgs) -> Result<()> {
-        let path = logits_path(&args.logits, &self.sample_id);
+        let source = args.source();
+        // score maps are named as logits are
+        let path = logits_path(source.dir, &self.sample_id);
         ensure!(
             path.exists(),
-            "{} does not exist: run `seg-model infer` with --output {} on the same images first",
+            "{} does not exist: run `{}` with --output {} on the same images first",
             path.display(),
-            args.logits.display()
+            source.stage,
+            source.dir.display()
         );
         let needs_image = args.image_size || args.format.contains(&Format::Overlay);
         let Some((image, size)) = self.image.as_ref().zip(self.size) else {

@@ -1,4 +1,4 @@
-//! The score of each pixel of an image, from logits.
+//! The score of each pixel of an image, from logits or from the map of another method.
 
 use artifacts::logits::Logits;
 use artifacts::score::Score;
@@ -23,6 +23,22 @@ impl ScoreMap {
             width: logits.info.output_width,
             height: logits.info.output_height,
             values: score_map(logits, score),
+        }
+    }
+
+    /// The map of another method at its output size.
+    pub(super) fn of_adopted(map: &artifacts::score_map::ScoreMap) -> Self {
+        let (width, height) = (map.output_width, map.output_height);
+        let mut reader = map.row_reader();
+        let mut values = vec![0.0; width * height];
+        for (y, row) in values.chunks_exact_mut(width).enumerate() {
+            reader.read(y, row);
+        }
+        Self {
+            score: Score::Adopted,
+            width,
+            height,
+            values,
         }
     }
 }

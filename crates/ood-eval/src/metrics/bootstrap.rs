@@ -102,10 +102,7 @@ pub(super) fn images_of<'a>(
     score: Score,
     weights: &[u8],
 ) -> Option<Vec<Image<'a>>> {
-    // every score of an image, then every score of the next one
-    let samples = data.samples.as_ref()?.iter();
-    let of_score = samples.skip(score as usize).step_by(Score::ALL.len());
-    let images = of_score.zip(weights);
+    let images = data.samples.as_ref()?.of_score(score)?.zip(weights);
     let images = images.map(|(pixels, &times)| Image { pixels, times });
     let is_used = |i: &Image<'_>| i.times > 0 && (i.pixels.n_out > 0 || !data.only_with_ood);
     Some(images.filter(is_used).collect())
@@ -182,12 +179,11 @@ mod tests {
         };
         let histograms = [[(5, 1), (2, 3), (0, 4)], [(7, 0), (3, 0), (1, 0)]];
         let roc = Metric::of_score(&AUROC, Score::Energy);
-        let score = Score::ALL.iter().position(|&s| Some(s) == roc.score);
         let mut sums = WeightedSums::new(2, bootstrap);
         for (image, counts) in histograms.into_iter().enumerate() {
             let histogram = ImageHistogram {
                 image,
-                score: score.unwrap_or(0),
+                score: Score::Energy,
                 histogram: bins(counts),
             };
             sums.add(&[&histogram]).expect("the bins exist");

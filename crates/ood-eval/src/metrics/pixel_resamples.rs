@@ -34,13 +34,13 @@ impl PixelResamples {
     pub fn read(data: &RunDataset, bootstrap: Bootstrap) -> Result<Option<Self>> {
         let sample_ids = &data.detections.sample_ids;
         let mut sums = WeightedSums::new(sample_ids.len(), bootstrap);
-        let exists = for_each_part(&data.dir, sample_ids, |part| {
+        let scores = for_each_part(&data.dir, sample_ids, |part| {
             let used = part
                 .iter()
                 .filter(|(s, _)| s.n_out > 0 || !data.only_with_ood);
             sums.add(&used.map(|(_, histogram)| histogram).collect::<Vec<_>>())
         })?;
-        Ok(exists.then(|| sums.metrics()))
+        Ok(scores.map(|_| sums.metrics()))
     }
 
     /// A metric of all images; `None` also if it is not one of pixels.
@@ -88,7 +88,7 @@ impl WeightedSums {
         sums.try_for_each(|(counts, weights)| {
             for h in histograms.iter().filter(|h| weights[h.image] > 0) {
                 let weight = u64::from(weights[h.image]);
-                let counts = &mut counts[h.score];
+                let counts = &mut counts[h.score as usize];
                 for &bin in &h.histogram {
                     counts.add_bin(bin, weight)?;
                 }
@@ -140,7 +140,7 @@ mod tests {
             let histogram: Histogram = bins
                 .map(|(bin, (n_in, n_out))| BinCount { bin, n_in, n_out })
                 .collect();
-            (0..Score::ALL.len()).map(move |score| ImageHistogram {
+            Score::ALL.into_iter().map(move |score| ImageHistogram {
                 image,
                 score,
                 histogram: histogram.clone(),

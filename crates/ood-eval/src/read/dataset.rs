@@ -9,26 +9,29 @@ use artifacts::tables::schema;
 use measures::pixel_counts::Histogram;
 
 use super::detections::{Decision, Detections};
+use super::own_score::OwnScore;
 use super::pixel_counts::read_histograms;
-use super::sample_pixels::{SamplePixels, read_sample_pixels};
+use super::sample_pixels::{ImagePixels, read_sample_pixels};
 use super::thresholds::{AtThreshold, read_thresholds};
 
 /// Tables of one data set of a run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RunDataset {
     /// Output of `segment-metrics`.
     pub dir: PathBuf,
     /// Whether images without out-of-distribution pixels are left out of the pixel metrics.
     pub only_with_ood: bool,
+    /// The score whose threshold gave the segments.
+    pub own: OwnScore,
     /// Segments and objects.
     pub detections: Detections,
     /// The meta classifier's decisions, one per segment, if it was run.
     pub decisions: Option<Vec<Decision>>,
     /// Histogram of each score over the pixels of all images.
     pub pixels: BTreeMap<Score, Histogram>,
-    /// What is known of the pixels of each image, in the order of the detections' samples: every score of the first image, then
-    /// every score of the second ...; `None` if `sample_pixels.parquet` does not exist.
-    pub samples: Option<Vec<SamplePixels>>,
+    /// What is known of the pixels of each image, in the order of the detections' samples; `None` if `sample_pixels.parquet` does not
+    /// exist.
+    pub samples: Option<ImagePixels>,
     /// Segments at each threshold of the score, by ascending threshold; empty if there is only the main threshold.
     pub thresholds: Vec<AtThreshold>,
 }
@@ -58,6 +61,7 @@ impl RunDataset {
         Ok(Self {
             dir: segments.to_owned(),
             only_with_ood,
+            own: OwnScore::read(segments)?,
             thresholds: read_thresholds(segments, meta, (&detections, decisions.as_deref()))?,
             pixels: read_histograms(segments, only_with_ood)?,
             samples: read_sample_pixels(segments, &detections.sample_ids)?,

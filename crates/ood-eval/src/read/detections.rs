@@ -3,11 +3,21 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use artifacts::tables::{read_table_parts, schema};
+use artifacts::basis::Basis;
+use artifacts::tables::read_table_parts;
+use artifacts::tables::schema::{self, Table};
 use polars::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
 
 use super::checks::{in_unit_interval, same_lengths};
+
+/// The columns that every table of segments has, whatever it was measured from.
+pub(super) fn common_segments() -> Table {
+    schema::segments_of(Basis {
+        num_classes: None,
+        has_adopted: false,
+    })
+}
 
 /// Everything that `segment-metrics` wrote about segments and objects; indices take the place of keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,8 +141,7 @@ impl Detections {
         for_each_part(dir, &schema::samples(), |part| {
             self.read_samples(part, &mut sizes)
         })?;
-        // the columns of classes are not needed, so any number of classes will do
-        for_each_part(dir, &schema::segments(0), |part| {
+        for_each_part(dir, &common_segments(), |part| {
             self.read_segments(part, &sizes)
         })?;
         for_each_part(dir, &schema::objects(), |part| {

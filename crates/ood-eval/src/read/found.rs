@@ -3,18 +3,91 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use artifacts::basis::Basis;
+use artifacts::score::Score;
 use artifacts::tables::columns::{IS_REJECTED, SAMPLE_ID, SEGMENT_ID};
 use artifacts::tables::schema::{self, Table};
 use polars::prelude::DataFrame;
 
 use super::checks::in_unit_interval;
-use super::detections::{bools, for_each_part, strings};
-
-/// Score of segments that no meta classifier saw.
-const MEAN_ENTROPY: &str = "entropy_mean";
+use super::detections::{bools, common_segments, for_each_part, strings};
+use super::own_score::OwnScore;
 
 /// Probability that a segment is a false alarm.
 const PROBABILITY: &str = "false_positive_prob";
+
+/// What was found in all samples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// What the scores of segments are.
+    pub score: SegmentScore,
+    /// Sorted by id, also those without segments.
+    pub samples: Vec<FoundSample>,
+}
+
+/// What the score of a segment is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SegmentScore {
+    /// 1 minus the probability of a false alarm that a meta classifier gives, in [0, 1].
+    Probability,
+    /// The mean entropy of its pixels, in [0, 1].
+    MeanEntropy,
+    /// The mean of another method's score over its pixels, any number; with the name of the method, if it is known.
+    MeanAdopted(Option<String>),
+}
+
+impl SegmentScore {
+    /// The score of segments of this `own` score, with or without a meta classifier.
+    pub fn of(own: OwnScore, has_meta: bool) -> Self {
+        match own.score {
+            _ if has_meta => Self::Probability,
+            Score::Adopted => Self::MeanAdopted(own.method),
+            _ => Self::MeanEntropy,
+        }
+    }
+
+    /// The same in words, to follow "is".
+    pub fn meaning(&self) -> String {
+        let mean = match self {
+            Self::Probability => {
+                return "1 minus the probability of a false alarm that the meta classifier gives"
+                    .to_owned();
+            }
+            Self::MeanEntropy => "the mean entropy of its pixels".to_owned(),
+            Self::MeanAdopted(None) => "the mean score of its pixels".to_owned(),
+            Self::MeanAdopted(Some(method)) => {
+                format!("the mean of the score {method} over its pixels")
+            }
+        };
+        format!("{mean}, because there is no meta classifier")
+    }
+
+    /// Whether it is in [0, 1].
+    pub fn has_bounds(&self) -> bool {
+        !matches!(self, Self::MeanAdopted(_))
+    }
+
+    /// The column of the table of segments that holds it, if it is not in a table of decisions.
+    pub fn column(&self) -> Option<&'static str> {
+        match self {
+            Self::Probability => None,
+            Self::MeanEntropy => Some("entropy_mean"),
+            Self::MeanAdopted(_) => Some("adopted_mean"),
+        }
+    }
+
+    /// The schema of the columns of segments that are read.
+    fn table(&self) -> Table {
+        let mut names = vec![SAMPLE_ID, SEGMENT_ID, "size"];
+        names.extend(self.column());
+        let table = match self {
+            Self::Probability => common_segments(),
+            Self::MeanEntropy => schema::segments(0),
+            Self::MeanAdopted(_) => schema::segments_of(Basis::adopted()),
+        };
+        with_columns(table, &names)
+    }
+}
 
 /// The segments of a sample.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,8 +109,7 @@ pub struct FoundSegment {
     pub id: u32,
     /// Number of pixels.
     pub size: u64,
-    /// How likely it is an unknown object, in [0, 1]: 1 minus the probability of a false alarm, or the mean entropy if there is no
-    /// meta classifier.
+    /// How suspicious it is; [`SegmentScore`] says what the number is.
     pub score: f64,
     /// Probability of a false alarm, in [0, 1], if there is a meta classifier.
     pub false_positive_prob: Option<f64>,
@@ -46,14 +118,15 @@ pub struct FoundSegment {
 }
 
 /// Reads the tables of `segments`, an output of `segment-metrics`, and of `meta`, an output of `meta-clf`. Columns of the truth are
-/// not looked at. Samples are sorted by their ids, also those without segments.
+/// not looked at.
 ///
 /// # Errors
 /// Returns an error if a table is absent, damaged or unsorted, or the tables do not belong together.
-pub fn read_found(segments: &Path, meta: Option<&Path>) -> Result<Vec<FoundSample>> {
+pub fn read_found(segments: &Path, meta: Option<&Path>) -> Result<Found> {
+    let score = SegmentScore::of(OwnScore::read(segments)?, meta.is_some());
     let mut all = Vec::new();
-    let read = read_samples(segments, &mut all)
-        .and_then(|()| read_segments(segments, &mut all, meta.is_none()));
+    let read =
+        read_samples(segments, &mut all).and_then(|()| read_segments(segments, &mut all, &score));
     read.with_context(|| {
         format!(
             "the tables in {} cannot be used (if they do not fit together, run `segment-metrics` again with --force)",
@@ -68,7 +141,10 @@ pub fn read_found(segments: &Path, meta: Option<&Path>) -> Result<Vec<FoundSampl
             )
         })?;
     }
-    Ok(all)
+    Ok(Found {
+        score,
+        samples: all,
+    })
 }
 
 /// The table with some of its columns only.
@@ -99,24 +175,11 @@ fn read_samples(dir: &Path, all: &mut Vec<FoundSample>) -> Result<()> {
     })
 }
 
-/// Adds the segments, kept and scored by their mean entropy if there is no meta classifier.
-fn read_segments(dir: &Path, all: &mut [FoundSample], without_meta: bool) -> Result<()> {
-    let mut names = vec![SAMPLE_ID, SEGMENT_ID, "size"];
-    if without_meta {
-        names.push(MEAN_ENTROPY);
-    }
-    let table = with_columns(schema::segments(0), &names);
-    for_each_part(dir, &table, |part| {
+/// Adds the segments, all of them kept, with the scores of this table.
+fn read_segments(dir: &Path, all: &mut [FoundSample], score: &SegmentScore) -> Result<()> {
+    for_each_part(dir, &score.table(), |part| {
         let sizes = part.column("size")?.f64()?.into_no_null_iter();
-        let mut scores = vec![0.0; part.height()];
-        if without_meta {
-            in_unit_interval(part, &[MEAN_ENTROPY])?;
-            scores = part
-                .column(MEAN_ENTROPY)?
-                .f64()?
-                .into_no_null_iter()
-                .collect();
-        }
+        let scores = read_scores(part, score)?;
         for ((key, size), score) in keys(part)?.into_iter().zip(sizes).zip(scores) {
             let sample = of_sample(all, key.0)?;
             ensure!(
@@ -133,6 +196,22 @@ fn read_segments(dir: &Path, all: &mut [FoundSample], without_meta: bool) -> Res
         }
         Ok(())
     })
+}
+
+/// The score of each segment; 0 if decisions, which are read later, have it.
+fn read_scores(part: &DataFrame, score: &SegmentScore) -> Result<Vec<f64>> {
+    let Some(column) = score.column() else {
+        return Ok(vec![0.0; part.height()]);
+    };
+    if score.has_bounds() {
+        in_unit_interval(part, &[column])?;
+    }
+    let scores: Vec<f64> = part.column(column)?.f64()?.into_no_null_iter().collect();
+    ensure!(
+        scores.iter().all(|score| score.is_finite()),
+        "{column} has a number that is not finite"
+    );
+    Ok(scores)
 }
 
 fn read_decisions(dir: &Path, all: &mut [FoundSample]) -> Result<()> {

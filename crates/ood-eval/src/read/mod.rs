@@ -6,6 +6,7 @@ pub mod dataset;
 pub mod detections;
 pub mod found;
 pub mod known_classes;
+pub mod own_score;
 pub mod pixel_counts;
 pub mod runs;
 pub mod sample_pixels;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use artifacts::basis::Basis;
 use artifacts::score::Score;
 use artifacts::tables::{read_table_parts, schema};
 use measures::pixel_counts::{BinCount, Histogram, totals};
@@ -55,30 +56,51 @@ impl SamplePixels {
 pub struct ImageHistogram {
     /// Index of the image.
     pub image: usize,
-    /// Index in [`Score::ALL`].
-    pub score: usize,
+    /// The score.
+    pub score: Score,
     /// Coarse bins that have pixels.
     pub histogram: Histogram,
 }
 
-/// Reads the numbers of each image of `sample_ids` in `dir`, an output of `segment-metrics`: those of all scores of the first
-/// image, then those of the second ...
+/// What is known of the pixels of all images.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImagePixels {
+    /// The scores of each image, in the order of [`Score::ALL`].
+    scores: Vec<Score>,
+    /// All scores of the first image, then those of the second ...
+    rows: Vec<SamplePixels>,
+}
+
+impl ImagePixels {
+    /// All scores of each image.
+    pub fn by_image(&self) -> impl Iterator<Item = &[SamplePixels]> {
+        self.rows.chunks(self.scores.len().max(1))
+    }
+
+    /// One score of each image; `None` if the images do not have it.
+    pub fn of_score(&self, score: Score) -> Option<impl Iterator<Item = &SamplePixels>> {
+        let at = self.scores.iter().position(|&s| s == score)?;
+        Some(self.rows.iter().skip(at).step_by(self.scores.len()))
+    }
+}
+
+/// Reads the numbers of each image of `sample_ids` in `dir`, an output of `segment-metrics`.
 ///
 /// Returns `None` if the table does not exist: older directories lack it.
 ///
 /// # Errors
 /// Returns an error if the table is damaged, or does not have every image with every score.
-pub fn read_sample_pixels(dir: &Path, sample_ids: &[String]) -> Result<Option<Vec<SamplePixels>>> {
-    let mut samples = Vec::new();
-    let exists = for_each_part(dir, sample_ids, |part| {
-        samples.extend(part.iter().map(|(numbers, _)| *numbers));
+pub fn read_sample_pixels(dir: &Path, sample_ids: &[String]) -> Result<Option<ImagePixels>> {
+    let mut rows = Vec::new();
+    let scores = for_each_part(dir, sample_ids, |part| {
+        rows.extend(part.iter().map(|(numbers, _)| *numbers));
         Ok(())
     })?;
-    Ok(exists.then_some(samples))
+    Ok(scores.map(|scores| ImagePixels { scores, rows }))
 }
 
-/// Calls `visit` with some rows at a time, in the order of [`read_sample_pixels`], so that the histograms of all images are never in
-/// memory together. Returns whether the table exists.
+/// Calls `visit` with some rows at a time, all scores of the first image first, so that the histograms of all images are never in
+/// memory together. Returns the scores; `None` if the table does not exist.
 ///
 /// # Errors
 /// Returns an error if the table is damaged, does not have every image with every score, or if `visit` fails.
@@ -86,24 +108,74 @@ pub fn for_each_part(
     dir: &Path,
     sample_ids: &[String],
     mut visit: impl FnMut(&[(SamplePixels, ImageHistogram)]) -> Result<()>,
-) -> Result<bool> {
+) -> Result<Option<Vec<Score>>> {
     let table = schema::sample_pixels();
     let path = dir.join(table.file_name());
     if !path.exists() {
-        return Ok(false);
+        return Ok(None);
     }
-    let mut n_rows = 0;
+    let mut keys = Keys::new(sample_ids);
     for part in read_table_parts(&path, &table)? {
-        let rows = read_part(&part?, sample_ids, n_rows).with_context(|| unusable(&path))?;
-        n_rows += rows.len();
+        let rows = read_part(&part?, &mut keys).with_context(|| unusable(&path))?;
         visit(&rows)?;
     }
-    ensure!(
-        n_rows == sample_ids.len() * Score::ALL.len(),
-        "{}: it has too few rows",
-        unusable(&path)
-    );
-    Ok(true)
+    keys.finish().with_context(|| unusable(&path)).map(Some)
+}
+
+/// The keys of the rows that were read: every sample has the same scores in the same order.
+struct Keys<'a> {
+    sample_ids: &'a [String],
+    /// The scores of the first sample.
+    scores: Vec<Score>,
+    n_rows: usize,
+}
+
+impl<'a> Keys<'a> {
+    fn new(sample_ids: &'a [String]) -> Self {
+        Self {
+            sample_ids,
+            scores: Vec::new(),
+            n_rows: 0,
+        }
+    }
+
+    /// Index of the image and score of the next row.
+    fn next(&mut self, sample_id: &str, score: &str) -> Result<(usize, Score)> {
+        let score =
+            Score::of_name(score).with_context(|| format!("score {score:?} is not known"))?;
+        if self.sample_ids.first().is_some_and(|id| id == sample_id) {
+            self.scores.push(score);
+        }
+        let n_scores = self.scores.len().max(1);
+        let at = self.n_rows;
+        self.n_rows += 1;
+        let (image, place) = (at / n_scores, at % n_scores);
+        let expected = self.sample_ids.get(image).zip(self.scores.get(place));
+        ensure!(
+            expected.is_some_and(|(id, &s)| id == sample_id && s == score),
+            "it does not have every sample with every score"
+        );
+        Ok((image, score))
+    }
+
+    /// The scores of all samples.
+    fn finish(self) -> Result<Vec<Score>> {
+        let bases = [
+            Basis::logits(1),
+            Basis::adopted(),
+            Basis {
+                has_adopted: true,
+                ..Basis::logits(1)
+            },
+        ];
+        let is_known = bases.iter().any(|basis| *basis.scores() == *self.scores);
+        ensure!(
+            self.n_rows == self.sample_ids.len() * self.scores.len()
+                && (is_known || self.sample_ids.is_empty()),
+            "it does not have every sample with every score"
+        );
+        Ok(self.scores)
+    }
 }
 
 fn unusable(path: &Path) -> String {
@@ -113,30 +185,20 @@ fn unusable(path: &Path) -> String {
     )
 }
 
-/// Rows of `part`, whose first row has number `from` in the table.
-fn read_part(
-    part: &DataFrame,
-    sample_ids: &[String],
-    from: usize,
-) -> Result<Vec<(SamplePixels, ImageHistogram)>> {
+/// Rows of `part`, which come after those that `keys` has seen.
+fn read_part(part: &DataFrame, keys: &mut Keys<'_>) -> Result<Vec<(SamplePixels, ImageHistogram)>> {
     same_lengths(part)?;
     in_unit_interval(part, &["auroc", "auprc", "fpr95"])?;
-    let keys = strings(part, "sample_id")?.zip(strings(part, "score")?);
+    let names = strings(part, "sample_id")?.zip(strings(part, "score")?);
     let mut rows = Vec::new();
-    for (at, key) in keys.enumerate() {
-        let image = (from + at) / Score::ALL.len();
-        let score = (from + at) % Score::ALL.len();
-        let sample_id = sample_ids.get(image).map(String::as_str);
-        ensure!(
-            sample_id.map(|id| (id, Score::ALL[score].name())) == Some(key),
-            "it does not have every sample with every score"
-        );
+    for (at, (sample_id, score)) in names.enumerate() {
+        let (image, score) = keys.next(sample_id, score)?;
         let histogram = ImageHistogram {
             image,
             score,
             histogram: read_histogram(part, at)?,
         };
-        let numbers = read_numbers(part, Score::ALL[score], at)?;
+        let numbers = read_numbers(part, score, at)?;
         ensure!(
             [numbers.max_score, numbers.mean_score]
                 .into_iter()
@@ -194,4 +256,45 @@ fn read_histogram(frame: &DataFrame, at: usize) -> Result<Histogram> {
         "the bins of row {at} are not sorted, or do not exist"
     );
     Ok(histogram)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The scores of rows with these samples and scores, which are of the samples a and b.
+    fn scores(rows: &[(&str, Score)]) -> Result<Vec<Score>> {
+        let ids = ["a", "b"].map(str::to_owned);
+        let mut keys = Keys::new(&ids);
+        for (id, score) in rows {
+            let (image, found) = keys.next(id, score.name())?;
+            assert_eq!((ids[image].as_str(), found), (*id, *score));
+        }
+        keys.finish()
+    }
+
+    fn rows(scores: &[Score]) -> Vec<(&str, Score)> {
+        let of_sample = |id| scores.iter().map(move |&score| (id, score));
+        of_sample("a").chain(of_sample("b")).collect()
+    }
+
+    #[test]
+    fn every_sample_has_the_scores_of_the_first() -> Result<()> {
+        for all in [&Score::ALL[..], &Score::OF_LOGITS, &[Score::Adopted]] {
+            assert_eq!(scores(&rows(all))?, all);
+            let whole = rows(all);
+            // a row less, at the end, at the beginning and in between; samples exchanged
+            assert!(scores(&whole[..whole.len() - 1]).is_err());
+            assert!(scores(&whole[1..]).is_err());
+            assert!(scores(&whole[..all.len()]).is_err());
+            let (first, second) = whole.split_at(all.len());
+            let exchanged = [second, first].concat();
+            assert!(scores(&exchanged).is_err());
+        }
+        assert!(scores(&rows(&[Score::Entropy, Score::MaxSoftmax])).is_err());
+        assert!(scores(&rows(&[Score::Adopted, Score::Adopted])).is_err());
+        assert!(scores(&[]).is_err());
+        assert!(Keys::new(&[]).finish()?.is_empty());
+        Ok(())
+    }
 }

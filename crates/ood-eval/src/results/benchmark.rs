@@ -35,6 +35,9 @@ pub struct BenchmarkResults {
     pub dataset: String,
     /// Name of the run.
     pub run: String,
+    /// Name of the method whose score maps were evaluated, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
     /// The benchmark's metrics.
     #[serde(rename = "figures")]
     pub metrics: Benchmark,
@@ -83,6 +86,7 @@ pub(super) fn benchmark_results(
             all.push(BenchmarkResults {
                 dataset: dataset.clone(),
                 run: run.name.clone(),
+                method: benchmark.data.own.method.clone(),
                 metrics: Benchmark::of(benchmark, bootstrap)?,
             });
         }

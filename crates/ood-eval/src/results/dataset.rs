@@ -1,9 +1,6 @@
 //! Results of one run on one data set.
 
-use std::path::Path;
-
-use anyhow::{Context, Result};
-use artifacts::manifest::Manifest;
+use anyhow::Result;
 use artifacts::score::Score;
 use measures::pixel_counts::totals;
 use measures::reference_curves::ReferenceFigures;
@@ -30,6 +27,9 @@ pub struct RowResults {
     /// Score whose threshold gave the segments. Files lack the entropy, the default.
     #[serde(default = "entropy", skip_serializing_if = "is_entropy")]
     pub score: Score,
+    /// Name of the method whose score maps were evaluated, if there are any: that of the score `adopted`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
     /// In-distribution pixels that were evaluated.
     pub n_in: u64,
     /// Out-of-distribution pixels that were evaluated.
@@ -83,7 +83,8 @@ impl RowResults {
         Ok(Self {
             run: run.to_owned(),
             with_meta: false,
-            score: score_of_segments(&data.dir)?,
+            score: data.own.score,
+            method: data.own.method.clone(),
             n_in,
             n_out,
             pixels: ScoreMetrics::of_all(data),
@@ -122,17 +123,6 @@ fn entropy() -> Score {
 )]
 fn is_entropy(score: &Score) -> bool {
     *score == Score::Entropy
-}
-
-/// The score whose threshold gave the segments in `dir`, an output of `segment-metrics`; the entropy if its manifest names none.
-fn score_of_segments(dir: &Path) -> Result<Score> {
-    let manifest = Manifest::read(dir)?;
-    let score = manifest.arguments.get("score");
-    let score = score.map(|score| serde_json::from_value(score.clone()));
-    let score = score.transpose();
-    Ok(score
-        .with_context(|| format!("the manifest of {} names no known score", dir.display()))?
-        .unwrap_or(Score::Entropy))
 }
 
 /// Name of a run in tables, with its meta classifier if it is used.

@@ -1,11 +1,9 @@
 //! Tables of the metrics by the rules of `SegmentMeIfYouCan`.
 
-use artifacts::track::Threshold;
-
 use super::columns::{Column, build, group_rows, named};
 use super::dataset::intervals_of;
 use super::table::{Cell, Table};
-use super::text::{UNDEFINED, score_label};
+use super::text::{UNDEFINED, score_name};
 use crate::results::{Benchmark, BenchmarkResults, Group, Results};
 
 /// Tables of the metrics and of their intervals, of each data set that has them.
@@ -34,10 +32,10 @@ fn benchmark_table(title: &str, groups: &[Group], rows: &[&BenchmarkResults]) ->
         let name = format!("{}, mean of {n}", group.name);
         table.rows.push(named(name, cells));
     }
-    let thresholds = rows.iter().map(|b| Some(&b.metrics.threshold));
+    let thresholds = rows.iter().map(|b| Some(*b));
     let thresholds = thresholds.chain(std::iter::repeat(None));
-    for (cells, threshold) in table.rows.iter_mut().zip(thresholds) {
-        cells.splice(1..1, threshold_cells(threshold));
+    for (cells, row) in table.rows.iter_mut().zip(thresholds) {
+        cells.splice(1..1, threshold_cells(row));
     }
     let titles = ["track", "threshold"].map(str::to_owned);
     table.columns.splice(1..1, titles);
@@ -45,9 +43,10 @@ fn benchmark_table(title: &str, groups: &[Group], rows: &[&BenchmarkResults]) ->
 }
 
 /// Track and threshold; a mean of runs has neither.
-fn threshold_cells(threshold: Option<&Threshold>) -> [Cell; 2] {
-    let texts = threshold.map(|t| {
-        let score = score_label(t.score);
+fn threshold_cells(row: Option<&BenchmarkResults>) -> [Cell; 2] {
+    let texts = row.map(|row| {
+        let t = &row.metrics.threshold;
+        let score = score_name(t.score, row.method.as_deref());
         [
             t.track.name().to_owned(),
             format!("{score} ≥ {:.4}", t.threshold),

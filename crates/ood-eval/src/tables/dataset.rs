@@ -5,7 +5,7 @@ use measures::resampling::Interval;
 
 use super::columns::{Column, build, group_rows, named};
 use super::table::{Cell, Table};
-use super::text::{interval_text, score_label};
+use super::text::{interval_text, score_name};
 use crate::metrics::metric::{Better, Definition, METRICS, Metric, of_scores};
 use crate::results::{ClosedSetResults, DatasetResults, Group, Results, RowResults, row_name};
 
@@ -37,7 +37,7 @@ fn scored_name(row: &RowResults) -> String {
     let name = row_name(&row.run, row.with_meta);
     match row.score {
         Score::Entropy => name,
-        score => format!("{name}, {}", score_label(score)),
+        score => format!("{name}, {}", score_name(score, row.method.as_deref())),
     }
 }
 
@@ -130,7 +130,7 @@ pub fn score_table(dataset: &DatasetResults) -> Table {
     let columns: Vec<_> = of_scores().map(column).collect();
     let names = rows
         .iter()
-        .map(|(r, p)| format!("{}, {}", r.run, score_label(p.score)));
+        .map(|(r, p)| format!("{}, {}", r.run, score_name(p.score, r.method.as_deref())));
     let title = format!("{}: all scores", dataset.dataset);
     build(&title, "run, score", names, &columns)
 }

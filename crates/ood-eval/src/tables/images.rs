@@ -1,12 +1,11 @@
 //! `images.parquet` and `images.csv`: the numbers of every image, score, data set and run.
 
 use anyhow::Result;
-use artifacts::score::Score;
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 
 use super::csv::{csv_line, csv_number, csv_text};
 use crate::read::runs::Run;
-use crate::read::sample_pixels::SamplePixels;
+use crate::read::sample_pixels::{ImagePixels, SamplePixels};
 
 /// An image with one score of one run.
 pub struct ImageRow<'a> {
@@ -21,8 +20,7 @@ pub fn image_rows(runs: &[Run]) -> Vec<ImageRow<'_>> {
     let mut rows = Vec::new();
     for run in runs {
         for (dataset, data) in &run.datasets {
-            let samples = data.samples.iter();
-            let scores = samples.flat_map(|all| all.chunks(Score::ALL.len()));
+            let scores = data.samples.iter().flat_map(ImagePixels::by_image);
             for (sample_id, scores) in data.detections.sample_ids.iter().zip(scores) {
                 rows.extend(scores.iter().map(|pixels| ImageRow {
                     run: &run.name,

@@ -1,5 +1,7 @@
 //! `results.csv`: one line per data set, run, meta classifier and score; a metric that is not defined is empty.
 
+use artifacts::score::Score;
+
 use super::csv::{csv_line, csv_number, csv_text};
 use crate::metrics::intervals::ScoreMetrics;
 use crate::metrics::metric::{columns, of_scores, of_segments};
@@ -32,7 +34,8 @@ fn header() -> String {
     let track = ["track", "score", "threshold"].into_iter();
     let benchmark = track.chain(Benchmark::METRICS.map(|d| d.name));
     let benchmark = benchmark.map(|name| format!("benchmark_{name}"));
-    csv_line(names.into_iter().map(str::to_owned).chain(benchmark))
+    let names = names.into_iter().map(str::to_owned).chain(benchmark);
+    csv_line(names.chain(["method".to_owned()]))
 }
 
 fn fields(results: &Results, dataset: &str, row: &RowResults, score: &ScoreMetrics) -> Vec<String> {
@@ -55,6 +58,9 @@ fn fields(results: &Results, dataset: &str, row: &RowResults, score: &ScoreMetri
         csv_number(closed.and_then(|c| c.calibration_error)),
     ]);
     fields.extend(benchmark_fields(results, dataset, row));
+    let method = row.method.as_deref();
+    let method = method.filter(|_| score.score == Score::Adopted);
+    fields.push(csv_text(method.unwrap_or_default()));
     fields
 }
 

@@ -25,7 +25,7 @@ pub fn interval_text(interval: Option<Interval>, unit: Unit) -> String {
     })
 }
 
-/// Name of a score in tables.
+/// Name of a score in tables. [`score_name`] has the name of another method.
 pub fn score_label(score: Score) -> &'static str {
     match score {
         Score::Entropy => "entropy",
@@ -33,5 +33,12 @@ pub fn score_label(score: Score) -> &'static str {
         Score::MaxLogit => "max logit",
         Score::Energy => "energy",
         Score::Margin => "margin",
+        Score::Adopted => "adopted score",
     }
+}
+
+/// Name of a score in tables: that of the `method`, if it is known, for the score of another method.
+pub fn score_name(score: Score, method: Option<&str>) -> &str {
+    let method = method.filter(|_| score == Score::Adopted);
+    method.unwrap_or(score_label(score))
 }

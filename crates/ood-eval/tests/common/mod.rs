@@ -24,7 +24,7 @@ pub(crate) use labels::write_labels;
 pub(crate) use runs::{write_benchmark, write_run};
 pub(crate) use scenes::{CLASSES, HEIGHT, Scene, WIDTH, area, baseline, retrained, scenes};
 pub(crate) use segments::component_map;
-pub(crate) use unlabeled::write_unlabeled;
+pub(crate) use unlabeled::{write_unlabeled, write_unlabeled_scores};
 
 /// Writes labels, and the runs `base` without and `retrained` with a meta classifier.
 pub(crate) fn write_world(root: &Path) -> Result<()> {

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
+use artifacts::basis::Basis;
 use artifacts::index::Index;
 use artifacts::tables::schema::{self, Table};
-use stage_testing::toy::stage_output;
+use stage_testing::toy::{stage_output, stage_output_of};
 
 use super::columns::Columns;
 use super::scenes::{CLASSES, HEIGHT, PredictedSegment, WIDTH, area, scenes};
@@ -33,7 +34,7 @@ pub(crate) fn write_unlabeled(root: &Path, predicted: &[Vec<PredictedSegment>]) 
     })?;
     let segments = root.join("segments");
     stage_output(&segments, "segment-metrics", |dir| {
-        write_segments(dir, predicted)
+        write_segments(dir, predicted, &schema::segments(CLASSES))
     })?;
     stage_output(&root.join("meta"), "meta-clf apply", |dir| {
         let mut decisions = Columns::default();
@@ -47,7 +48,24 @@ pub(crate) fn write_unlabeled(root: &Path, predicted: &[Vec<PredictedSegment>]) 
     })
 }
 
-fn write_segments(dir: &Path, predicted: &[Vec<PredictedSegment>]) -> Result<()> {
+/// Replaces `segments` in `root` by segments of the score maps of RbA, which are between −5 and −1.
+pub(crate) fn write_unlabeled_scores(
+    root: &Path,
+    predicted: &[Vec<PredictedSegment>],
+) -> Result<()> {
+    let arguments = serde_json::json!({"score": "adopted", "method": "RbA"});
+    let table = schema::segments_of(Basis::adopted());
+    stage_output_of(
+        &root.join("segments"),
+        "segment-metrics",
+        &arguments,
+        &[],
+        |dir| write_segments(dir, predicted, &table),
+    )
+}
+
+/// Writes the segments into a table of the columns of `segments`.
+fn write_segments(dir: &Path, predicted: &[Vec<PredictedSegment>], table: &Table) -> Result<()> {
     fs::create_dir_all(dir.join("components"))?;
     let (mut segments, mut samples) = (Columns::default(), Columns::default());
     for_each_segment(predicted, |id, number, segment| {
@@ -55,6 +73,7 @@ fn write_segments(dir: &Path, predicted: &[Vec<PredictedSegment>]) -> Result<()>
         segments.u32("segment_id", number);
         segments.f64("size", area(segment.rect) as f64);
         segments.f64("entropy_mean", segment.false_positive_prob / 2.0);
+        segments.f64("adopted_mean", 4.0 * segment.false_positive_prob - 5.0);
     });
     for (scene, predicted) in scenes().iter().zip(predicted) {
         samples.text("sample_id", scene.id);
@@ -64,7 +83,7 @@ fn write_segments(dir: &Path, predicted: &[Vec<PredictedSegment>]) -> Result<()>
         let path = dir.join(format!("components/{}.png", scene.id));
         component_map(predicted).write(&path)?;
     }
-    segments.write(dir, &without_truth(schema::segments(CLASSES)))?;
+    segments.write(dir, &without_truth(table.clone()))?;
     samples.write(dir, &without_truth(schema::samples()))
 }
 

@@ -36,7 +36,7 @@ pub(super) fn encode(map: &ScoreMap) -> Result<Vec<u8>> {
         let half = f16::from_f32(value);
         ensure!(
             half.is_finite(),
-            "score {value} exceeds 16-bit floats: choose another --score or --format npy"
+            "score {value} exceeds 16-bit floats: choose --format npy, or another --score of logits"
         );
         bytes.extend(half.to_le_bytes());
     }

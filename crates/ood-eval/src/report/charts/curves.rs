@@ -1,9 +1,8 @@
-//! ROC and precision-recall curves of the entropy.
+//! ROC and precision-recall curves of the score that each run is evaluated with.
 
 use anyhow::Result;
-use artifacts::score::Score;
 use measures::curves::{CurvePoint, points};
-use measures::pixel_counts::totals;
+use measures::pixel_counts::{Histogram, totals};
 
 use crate::colors::{is_dashed, run_color};
 use crate::metrics::metric::{AUPRC, AUROC, Definition};
@@ -12,6 +11,7 @@ use crate::report::drawing::lines::{self, Dot, Line, LineChart, Point};
 use crate::report::member::Member;
 use crate::report::text::{percent, share, shortened};
 use crate::results::DatasetResults;
+use crate::tables::text::score_name;
 
 /// Both charts; none if no run has in- and out-of-distribution pixels.
 pub(super) fn charts(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Vec<Chart>> {
@@ -27,10 +27,16 @@ pub(super) fn charts(dataset: &DatasetResults, members: &[Member<'_>]) -> Result
 fn roc(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Chart> {
     let mut lines = vec![Line::reference((0.0, 0.0), (1.0, 1.0))];
     let mut dots = Vec::new();
+    let names_score = scores_differ(members);
     for member in members {
         let curve = curve_points(member);
         let corners = std::iter::once((0.0, 0.0)).chain(curve.iter().map(roc_point));
-        lines.push(run_line(dataset, member, &AUROC, thinned(corners)));
+        lines.push(run_line(
+            dataset,
+            (member, names_score),
+            &AUROC,
+            thinned(corners),
+        ));
         let marked = curve.iter().find(|p| p.true_positive_rate >= 0.95);
         dots.extend(marked.map(|p| Dot {
             at: roc_point(p),
@@ -44,17 +50,26 @@ fn roc(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Chart> {
     Ok(Chart {
         file: "roc".into(),
         title: "ROC curve".into(),
-        caption: "True positive rate (the share of unknown pixels that are flagged) over false positive rate (the share of known pixels that are flagged), for every threshold of the entropy. The legend gives the area under the curve (AUROC). A dot marks where 95 % of the unknown pixels are flagged (FPR95). The dashed diagonal is random guessing.".into(),
+        caption: format!(
+            "True positive rate (the share of unknown pixels that are flagged) over false positive rate (the share of known pixels that are flagged), for every threshold of {}. The legend gives the area under the curve (AUROC). A dot marks where 95 % of the unknown pixels are flagged (FPR95). The dashed diagonal is random guessing.",
+            scores_of(members)
+        ),
         svg: lines::draw(&chart)?,
     })
 }
 
 fn precision_recall(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Chart> {
     let mut lines = Vec::new();
+    let names_score = scores_differ(members);
     for member in members {
         let curve = curve_points(member);
         let corners = curve.iter().map(|p| (p.true_positive_rate, p.precision));
-        lines.push(run_line(dataset, member, &AUPRC, thinned(corners)));
+        lines.push(run_line(
+            dataset,
+            (member, names_score),
+            &AUPRC,
+            thinned(corners),
+        ));
     }
     let guessing = members.iter().map(unknown_share).fold(0.0, f64::max);
     lines.push(Line::reference((0.0, guessing), (1.0, guessing)));
@@ -62,16 +77,42 @@ fn precision_recall(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<
         file: "precision_recall".into(),
         title: "Precision and recall".into(),
         caption: format!(
-            "Precision (the share of flagged pixels that are unknown) over recall (the share of unknown pixels that are flagged), for every threshold of the entropy. The legend gives the area under the curve as average precision (AUPRC). The dashed line is random guessing: {} of the evaluated pixels are unknown.",
+            "Precision (the share of flagged pixels that are unknown) over recall (the share of unknown pixels that are flagged), for every threshold of {}. The legend gives the area under the curve as average precision (AUPRC). The dashed line is random guessing: {} of the evaluated pixels are unknown.",
+            scores_of(members),
             share(guessing)
         ),
         svg: lines::draw(&LineChart::of_rates("recall", "precision", lines))?,
     })
 }
 
+/// The pixels of a run by the score that it is evaluated with.
+fn histogram<'a>(member: &'a Member<'_>) -> Option<&'a Histogram> {
+    member.data.pixels.get(&member.data.own.score)
+}
+
 fn curve_points(member: &Member<'_>) -> Vec<CurvePoint> {
-    let histogram = member.data.pixels.get(&Score::Entropy);
-    histogram.map(|h| points(h)).unwrap_or_default()
+    histogram(member).map(|h| points(h)).unwrap_or_default()
+}
+
+/// Name of the score that a run is evaluated with.
+fn label<'a>(member: &'a Member<'_>) -> &'a str {
+    score_name(member.data.own.score, member.data.own.method.as_deref())
+}
+
+/// Whether the runs are evaluated with different scores, so that the legend names them.
+fn scores_differ(members: &[Member<'_>]) -> bool {
+    members
+        .windows(2)
+        .any(|pair| label(&pair[0]) != label(&pair[1]))
+}
+
+/// What the thresholds in the captions are of.
+fn scores_of(members: &[Member<'_>]) -> String {
+    match members.first().map(label) {
+        _ if scores_differ(members) => "the score that the legend names".to_owned(),
+        None | Some("entropy") => "the entropy".to_owned(),
+        Some(name) => format!("the score {name}"),
+    }
 }
 
 fn roc_point(p: &CurvePoint) -> Point {
@@ -80,22 +121,24 @@ fn roc_point(p: &CurvePoint) -> Point {
 
 /// Share of out-of-distribution pixels among all evaluated ones, in [0, 1].
 fn unknown_share(member: &Member<'_>) -> f64 {
-    let histogram = member.data.pixels.get(&Score::Entropy);
-    let (n_in, n_out) = histogram.map_or((0, 0), |h| totals(h));
+    let (n_in, n_out) = histogram(member).map_or((0, 0), |h| totals(h));
     n_out as f64 / (n_in + n_out).max(1) as f64
 }
 
-/// The curve of a run, with the value of the metric `definition` in the legend.
+/// The curve of a run, with the value of the metric `definition` in the legend, and the score if `names_score`.
 fn run_line(
     dataset: &DatasetResults,
-    member: &Member<'_>,
-    definition: &Definition,
+    (member, names_score): (&Member<'_>, bool),
+    definition: &'static Definition,
     points: Vec<Point>,
 ) -> Line {
     let row = dataset.rows.iter().find(|r| r.run == member.run.name);
-    let metrics = row.and_then(|r| r.pixels_of(Score::Entropy));
-    let value = metrics.and_then(|m| m.values.get(definition));
-    let name = format!("{}  {}", shortened(&member.run.name), percent(value, 1));
+    let value = row.and_then(|r| r.main_value(definition));
+    let mut name = shortened(&member.run.name);
+    if names_score {
+        name = format!("{name}, {}", shortened(label(member)));
+    }
+    let name = format!("{name}  {}", percent(value, 1));
     Line::new(name, run_color(member.index), points).dashed_if(is_dashed(member.index))
 }
 
