@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use artifacts::label_picture::decode_labels;
-use coco_proxy::objects::Objects;
-use coco_proxy::{dataset, mask_png, rasterize};
+use coco_format::objects::Objects;
+use coco_format::{dataset, rasterize};
+use coco_proxy::mask_png;
 use libfuzzer_sys::fuzz_target;
 
 /// The annotation file: in memory, where the system has a folder for that.

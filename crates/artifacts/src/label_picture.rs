@@ -1,13 +1,14 @@
-//! Label images: PNG files whose pixels are numbers, not colors.
+//! Label images: PNG files whose pixels are numbers, and those whose pixels are colors.
 //!
 //! Reading gives the numbers that are stored, as Pillow with `NumPy` does: the indices of a palette, not its colors. The
-//! common kind of PNG is decoded by the faster reader in `label_png`, all others by the `png` library here.
+//! common kind of PNG is decoded by the faster reader in `label_png`, all others by the `png` library here. Color-coded masks are
+//! read by [`read_colors`], which gives the colors of a palette, not its indices.
 
 use std::io::Cursor;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use image::ImageFormat;
+use image::{ImageFormat, RgbImage};
 use png::{BitDepth, ColorType};
 
 use crate::label_png;
@@ -81,12 +82,81 @@ pub fn decode_labels(bytes: &[u8]) -> Result<Mask> {
     }
 }
 
-fn png_labels(bytes: &[u8]) -> Result<Mask> {
+/// Decodes a color-coded mask: one color for each pixel, that of the palette in indexed PNGs.
+///
+/// # Errors
+/// Returns an error if the file cannot be read, is damaged or cut off, is a JPEG (which mixes colors at their borders), has 16 bits
+/// for each channel, or has pixels that are not opaque, naming the first.
+pub fn read_colors(path: &Path) -> Result<RgbImage> {
+    read_bytes(path)
+        .and_then(|bytes| decode_colors(&bytes))
+        .with_context(|| format!("{} cannot be used as color-coded labels", path.display()))
+}
+
+/// Decodes the bytes of a color-coded mask as [`read_colors`] does.
+///
+/// # Errors
+/// Returns the errors of [`read_colors`].
+pub fn decode_colors(bytes: &[u8]) -> Result<RgbImage> {
+    match image::guess_format(bytes).context("it is damaged or not an image")? {
+        ImageFormat::Png => png_colors(bytes),
+        ImageFormat::Jpeg => {
+            bail!("it is a JPEG, which mixes colors at their borders: get the PNG")
+        }
+        _ => decode_rgb(bytes, Orientation::Stored),
+    }
+}
+
+fn png_colors(bytes: &[u8]) -> Result<RgbImage> {
+    let Decoded {
+        width,
+        height,
+        color,
+        depth,
+        samples,
+        ..
+    } = decode_png(bytes, png::Transformations::EXPAND)?;
+    if depth != BitDepth::Eight {
+        bail!("it has 16 bits for each channel, so that its colors are no #RRGGBB");
+    }
+    let channels = color.samples();
+    let has_alpha = matches!(color, ColorType::GrayscaleAlpha | ColorType::Rgba);
+    let pixels = samples.chunks_exact(channels);
+    let is_clear = |pixel: &[u8]| has_alpha && pixel[channels - 1] != u8::MAX;
+    if let Some(at) = pixels.clone().position(is_clear) {
+        bail!(
+            "it is not opaque at row {}, column {}, so that its color there is not certain: save it without transparency",
+            at / width,
+            at % width
+        );
+    }
+    let colors = pixels.flat_map(|p| {
+        if channels < 3 {
+            [p[0]; 3]
+        } else {
+            [p[0], p[1], p[2]]
+        }
+    });
+    RgbImage::from_raw(width as u32, height as u32, colors.collect()).context("it is damaged")
+}
+
+/// What a PNG holds.
+struct Decoded {
+    width: usize,
+    height: usize,
+    color: ColorType,
+    depth: BitDepth,
+    /// Bytes in a row.
+    stride: usize,
+    samples: Vec<u8>,
+}
+
+fn decode_png(bytes: &[u8], transformations: png::Transformations) -> Result<Decoded> {
     let limits = png::Limits {
         bytes: 1 << 30, // 16-bit RGBA of as many pixels as are read is half of that
     };
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
-    decoder.set_transformations(png::Transformations::IDENTITY);
+    decoder.set_transformations(transformations);
     let mut reader = decoder.read_info().context("it is a damaged PNG")?;
     let (width, height) = reader.info().size();
     ensure_pixels((width, height))?;
@@ -100,7 +170,25 @@ fn png_labels(bytes: &[u8]) -> Result<Mask> {
         .context("it is a damaged PNG")?;
     // the chunks after the pixels show whether the file was cut off
     reader.finish().context("it is a damaged PNG")?;
-    let (width, height) = (width as usize, height as usize);
+    Ok(Decoded {
+        width: width as usize,
+        height: height as usize,
+        color,
+        depth,
+        stride,
+        samples,
+    })
+}
+
+fn png_labels(bytes: &[u8]) -> Result<Mask> {
+    let Decoded {
+        width,
+        height,
+        color,
+        depth,
+        stride,
+        samples,
+    } = decode_png(bytes, png::Transformations::IDENTITY)?;
     let labels = match (color, depth) {
         (ColorType::Grayscale | ColorType::Indexed, BitDepth::Eight) => samples,
         (ColorType::Grayscale, BitDepth::Sixteen) => narrow(&samples, width)?,
@@ -156,7 +244,7 @@ fn gray_of_colors(samples: &[u8], width: usize, height: usize, channels: usize) 
     let mut pixels = samples.chunks_exact(channels).map(|p| &p[..colors]);
     if let Some(at) = pixels.position(|p| p.iter().any(|&v| v != p[0])) {
         bail!(
-            "it has the color {:?} at row {}, column {}: a color image is not a label image, get the label file",
+            "it has the color {:?} at row {}, column {}: a color image is not a label image, get the label file, or say what its colors mean",
             &samples[at * channels..][..3],
             at / width,
             at % width
@@ -222,6 +310,43 @@ pub(crate) mod tests {
             let error = decode_labels(&png((1, 2), color, depth, data)?);
             let text = format!("{:#}", error.expect_err(reason));
             assert!(text.contains(reason), "{text}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn colors_are_those_of_the_palette_or_of_the_pixels() -> Result<()> {
+        use BitDepth::{Eight, Four, Sixteen};
+        use ColorType::{Grayscale, Indexed, Rgb, Rgba};
+        let cases: [(ColorType, BitDepth, &[u8], [u8; 6]); 5] = [
+            (Indexed, Eight, &[1, 15], [3, 4, 5, 45, 46, 47]),
+            (Indexed, Four, &[0x1F], [3, 4, 5, 45, 46, 47]),
+            (Grayscale, Eight, &[0, 7], [0, 0, 0, 7, 7, 7]),
+            (Rgb, Eight, &[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6]),
+            (
+                Rgba,
+                Eight,
+                &[1, 2, 3, 255, 4, 5, 6, 255],
+                [1, 2, 3, 4, 5, 6],
+            ),
+        ];
+        for (color, depth, data, expected) in cases {
+            let colors = decode_colors(&png((2, 1), color, depth, data)?)?;
+            assert_eq!(colors.as_raw()[..], expected, "{color:?} {depth:?}");
+        }
+        let mut jpeg = Vec::new();
+        let encoder = image::codecs::jpeg::JpegEncoder::new(&mut jpeg);
+        RgbImage::new(2, 1).write_with_encoder(encoder)?;
+        let clear = png((2, 1), Rgba, Eight, &[1, 2, 3, 255, 4, 5, 6, 254])?;
+        let deep = png((2, 1), Rgb, Sixteen, &[0; 12])?;
+        for (bytes, reason) in [
+            (&jpeg, "it is a JPEG, which mixes colors"),
+            (&clear, "not opaque at row 0, column 1"),
+            (&deep, "16 bits"),
+            (&clear[..clear.len() - 5].to_vec(), "damaged"),
+        ] {
+            let error = decode_colors(bytes).expect_err(reason);
+            assert!(format!("{error:#}").contains(reason), "{error:#}");
         }
         Ok(())
     }

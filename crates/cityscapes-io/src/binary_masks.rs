@@ -8,7 +8,8 @@ use artifacts::labels::{IGNORE, MaskKind, OOD_PROXY};
 use artifacts::mask::Mask;
 use rayon::prelude::*;
 
-use crate::discover::{LabelSource, discover};
+use crate::discover::discover;
+use crate::label_reader::LabelSource;
 use crate::manifest::DatasetManifest;
 
 /// Refuses masks that have no values but 0 and 255, if nobody said what 255 means.
@@ -54,6 +55,7 @@ pub(crate) fn message(root: &Path, kind: MaskKind) -> String {
     let (unknown, object) = match kind {
         MaskKind::TrainId => ("class other than 0", 1),
         MaskKind::Proxy => ("object", OOD_PROXY),
+        MaskKind::Object => ("object", 1),
         MaskKind::Eval => ("unknown object", 1),
     };
     format!(

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use anyhow::{Result, bail};
 use artifacts::picture::{self, Orientation};
@@ -16,6 +17,7 @@ use crate::fault_groups::grouped;
 use crate::legend::value_name;
 use crate::manifest::DatasetManifest;
 use crate::source::Source;
+use crate::without_meaning::{ADVICE, WithoutMeaning};
 
 /// Number of image sizes that are listed separately.
 const SIZES_SHOWN: usize = 5;
@@ -47,6 +49,20 @@ struct Contents {
     n_void: usize,
     /// One line for each sample that cannot be used, in the order of samples.
     faults: Vec<String>,
+    /// Labels without a meaning, by what they are (`color`) and the label itself.
+    unknown: BTreeMap<(&'static str, String), Unknown>,
+    /// Number of samples that have such labels.
+    n_unknown: usize,
+}
+
+/// A label without a meaning in one or several files.
+struct Unknown {
+    /// What is counted: pixels, or shapes.
+    unit: &'static str,
+    count: u64,
+    n_images: u64,
+    /// Where the first one is.
+    first: String,
 }
 
 /// Decodes every image and every label file; prints one line for each kind of fault (with `-v` for each fault), then a summary.
@@ -74,7 +90,8 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     };
     let n_found = found.samples.len() - n_void;
     let mut faults = file_faults(args, &found, &contents);
-    let n_broken = faults.len();
+    let n_broken = faults.len() + contents.n_unknown;
+    faults.extend(contents.unknown_labels());
     faults.extend(other_faults(args, &manifest, n_found, &contents));
     let lines = if common.verbose > 0 {
         faults.clone()
@@ -148,7 +165,10 @@ fn read_sample(args: &Args, found: &Discovered, sample: &SampleFiles) -> Content
         return contents;
     };
     match found.read_labels(labels, &image, size) {
-        Err(error) => contents.faults.push(format!("{error:#}")),
+        Err(error) => match error.downcast_ref::<WithoutMeaning>() {
+            Some(unknown) => contents.add_unknown(unknown),
+            None => contents.faults.push(format!("{error:#}")),
+        },
         Ok(mask) => {
             let mut counts = [0u64; 256];
             for &value in &mask.labels {
@@ -204,10 +224,50 @@ impl Contents {
             let total = self.values.entry(value).or_default();
             *total = (total.0 + pixels, total.1 + images);
         }
+        for (label, unknown) in other.unknown {
+            match self.unknown.entry(label) {
+                Entry::Vacant(place) => _ = place.insert(unknown),
+                Entry::Occupied(mut known) => {
+                    known.get_mut().count += unknown.count;
+                    known.get_mut().n_images += unknown.n_images;
+                }
+            }
+        }
+        self.n_unknown += other.n_unknown;
         self.n_unlabeled += other.n_unlabeled;
         self.n_void += other.n_void;
         self.faults.extend(other.faults);
         self
+    }
+
+    /// Adds the labels without a meaning of one sample.
+    fn add_unknown(&mut self, found: &WithoutMeaning) {
+        self.n_unknown = 1;
+        for label in &found.labels {
+            let unknown = Unknown {
+                unit: found.unit,
+                count: label.count,
+                n_images: 1,
+                first: format!("{} of {}", label.first, found.path.display()),
+            };
+            self.unknown
+                .insert((found.noun, label.name.clone()), unknown);
+        }
+    }
+
+    /// One line for each label without a meaning.
+    fn unknown_labels(&self) -> impl Iterator<Item = String> {
+        self.unknown.iter().map(|((noun, name), unknown)| {
+            let Unknown {
+                unit,
+                count,
+                n_images,
+                first,
+            } = unknown;
+            format!(
+                "the {noun} {name} has no meaning: {count} {unit} in {n_images} images, the first at {first}; {ADVICE}"
+            )
+        })
     }
 
     /// Image sizes and labels with their frequencies.

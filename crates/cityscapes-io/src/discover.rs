@@ -5,7 +5,7 @@
 //! sample's id and, filled into the other patterns, the paths of its other files. The folders are then searched for label
 //! files without an image, since these mean that a part of the data set is missing.
 //!
-//! Nothing is opened here. Everything that is wrong becomes a line among the [faults](Discovered::faults), so that `check` can
+//! No image and no label file of a single image is opened here. Everything that is wrong becomes a line among the [faults](Discovered::faults), so that `check` can
 //! list all of them; `prepare` stops at the first one. Results do not depend on the order in which the file system lists
 //! files: samples and faults are sorted.
 
@@ -19,10 +19,9 @@ use artifacts::mask::Mask;
 use rayon::prelude::*;
 use walkdir::WalkDir;
 
+use crate::label_reader::{Documents, LabelReader, LabelSource};
 use crate::manifest::{DatasetManifest, Layout};
 use crate::pattern::{Captures, Pattern, slashes};
-use crate::polygon_file::read_label_ids;
-use crate::remap::Remap;
 use crate::wrong_root;
 
 /// The files of one sample, not opened yet.
@@ -34,20 +33,11 @@ pub struct SampleFiles {
     pub image: PathBuf,
     /// Size of the image file in bytes.
     pub image_bytes: u64,
-    /// Label file, if there is one.
+    /// Where its labels are, if it has any.
     pub labels: Option<LabelSource>,
     /// Part of the data set that the sample belongs to (a city, for example), if the manifest says how many samples each
     /// part has.
     pub group: Option<String>,
-}
-
-/// A label image or a polygon file.
-#[derive(Clone, Debug)]
-pub struct LabelSource {
-    /// Path of the file.
-    pub path: PathBuf,
-    /// Position in [`Discovered::remaps`] of the meaning of the file's values.
-    pub remap: usize,
 }
 
 /// A file that excludes a sample.
@@ -60,12 +50,14 @@ pub struct Fault {
 }
 
 /// The samples in a data set's folder, and what is wrong with its files.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Discovered {
     /// Samples, sorted by their ids.
     pub samples: Vec<SampleFiles>,
-    /// Meaning of the values in label files, one for each kind of label file that the layout has.
-    pub remaps: Vec<Remap>,
+    /// How label files are read, one reader for each kind of label file that the layout has.
+    readers: Vec<LabelReader>,
+    /// Files that belong to the labels of several samples.
+    documents: Documents,
     /// Faults that exclude a file from the samples, sorted.
     pub faults: Vec<Fault>,
     /// Label files without an image, one line each, sorted by sample id: a sign that images are missing.
@@ -88,10 +80,13 @@ pub fn discover(manifest: &DatasetManifest, root: &Path) -> Result<Discovered> {
         manifest.url
     );
     for layout in &manifest.layouts {
+        let readers = layout.masks.iter().map(|file| manifest.reader(file));
         let mut search = Search {
             manifest,
             layout,
             root,
+            readers: readers.collect::<Result<_>>()?,
+            documents: Documents::default(),
             samples: BTreeMap::new(),
             faults: Vec::new(),
         };
@@ -101,11 +96,10 @@ pub fn discover(manifest: &DatasetManifest, root: &Path) -> Result<Discovered> {
         }
         let labels_without_image = search.labels_without_image()?;
         search.faults.sort();
-        let remaps = layout.masks.iter();
-        let remaps = remaps.map(|m| manifest.remap(&m.values));
         return Ok(Discovered {
             samples: search.samples.into_values().collect(),
-            remaps: remaps.collect::<Result<_>>()?,
+            readers: search.readers,
+            documents: search.documents,
             faults: search.faults,
             labels_without_image,
         });
@@ -126,6 +120,8 @@ struct Search<'a> {
     manifest: &'a DatasetManifest,
     layout: &'a Layout,
     root: &'a Path,
+    readers: Vec<LabelReader>,
+    documents: Documents,
     /// By sample id.
     samples: BTreeMap<String, SampleFiles>,
     faults: Vec<Fault>,
@@ -134,10 +130,13 @@ struct Search<'a> {
 impl Search<'_> {
     fn find_samples(&mut self) -> Result<()> {
         let sample_id = Pattern::parse(&self.layout.sample_id)?;
+        let mut listed_ids = self.listed_ids()?;
         for listing in self.layout.listing() {
             for (listed, captures) in self.walk(listing)? {
-                let id = plain_sample_id(&sample_id.fill(&captures)?);
-                if self.is_excluded(&id) {
+                let id = sample_id.fill(&captures)?;
+                let is_listed = listed_ids.as_mut().is_none_or(|ids| ids.remove(&id));
+                let id = plain_sample_id(&id);
+                if !is_listed || self.is_excluded(&id) || self.is_labels(&listed) {
                     continue;
                 }
                 match self.sample_files(&id, &listed, &captures) {
@@ -146,7 +145,56 @@ impl Search<'_> {
                 }
             }
         }
+        for id in listed_ids.unwrap_or_default() {
+            let ids = self.layout.ids.as_deref().unwrap_or_default();
+            let images = self.layout.images.join(" or ");
+            let text = format!(
+                "{} lists {id}, which is not among {images}: download it as well",
+                self.root.join(ids).display()
+            );
+            self.fault(Path::new(&id), text);
+        }
         Ok(())
+    }
+
+    /// The ids in the text file that lists the samples, if the layout has one.
+    fn listed_ids(&self) -> Result<Option<BTreeSet<String>>> {
+        let Some(ids) = &self.layout.ids else {
+            return Ok(None);
+        };
+        let path = self.root.join(ids);
+        if !path.is_file() {
+            let has_images = self.has_image_folder()?;
+            ensure!(
+                !has_images,
+                "{} does not exist, which lists the samples: get it as well",
+                path.display()
+            );
+            return Ok(Some(BTreeSet::new())); // the wrong folder
+        }
+        let text = std::fs::read_to_string(&path);
+        let text = text.with_context(|| format!("could not read {}", path.display()))?;
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        Ok(Some(lines.map(str::to_owned).collect()))
+    }
+
+    /// Whether any of the folders of the images exists.
+    fn has_image_folder(&self) -> Result<bool> {
+        for images in &self.layout.images {
+            let folder = Pattern::parse(images)?.folder().to_owned();
+            if folder.iter().count() > 0 && self.root.join(folder).is_dir() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a file is one of labels that matches the pattern of images, as where JSON files are beside images.
+    fn is_labels(&self, listed: &Path) -> bool {
+        self.layout.list.is_none()
+            && listed
+                .extension()
+                .is_some_and(|e| e.eq_ignore_ascii_case("json"))
     }
 
     fn fault(&mut self, file: &Path, text: String) {
@@ -174,7 +222,12 @@ impl Search<'_> {
     }
 
     /// The files of the sample `id`, from the file `listed`, whose path gave `captures`.
-    fn sample_files(&self, id: &str, listed: &Path, captures: &Captures) -> Result<SampleFiles> {
+    fn sample_files(
+        &mut self,
+        id: &str,
+        listed: &Path,
+        captures: &Captures,
+    ) -> Result<SampleFiles> {
         check_sample_id(id).with_context(|| self.root.join(listed).display().to_string())?;
         let image = if self.layout.list.is_some() {
             let images = self.layout.images.iter();
@@ -186,10 +239,7 @@ impl Search<'_> {
         };
         let labels = self.first_file(self.layout.masks.iter().map(|m| &m.path), captures)?;
         let labels = match labels {
-            Ok((remap, path)) => Some(LabelSource {
-                path: self.root.join(path),
-                remap,
-            }),
+            Ok((at, path)) => self.label_source(at, &path, &image, captures)?,
             Err(_) if self.layout.labels_optional || self.layout.masks.is_empty() => None,
             Err(tried) => return Err(self.missing(&image, "labels", &tried)),
         };
@@ -201,6 +251,48 @@ impl Search<'_> {
             labels,
             group: by.and_then(|by| captures.get(&by.placeholder).cloned()),
         })
+    }
+
+    /// Where the labels of `image` are: in the file `path` that matches the label files in position `at`, and in the document that
+    /// belongs to it. `None` if the document does not list the image, and labels are optional.
+    fn label_source(
+        &mut self,
+        at: usize,
+        path: &Path,
+        image: &Path,
+        captures: &Captures,
+    ) -> Result<Option<LabelSource>> {
+        let file = &self.layout.masks[at];
+        let mut source = LabelSource {
+            path: self.root.join(path),
+            reader: at,
+            document: None,
+            place: 0,
+        };
+        let document = match &file.legend {
+            Some(legend) => {
+                let found = self.first_file(std::iter::once(legend), captures)?;
+                let found = found.map_err(|tried| self.missing(path, "legend", &tried));
+                self.root.join(found?.1)
+            }
+            None if file.format.is_collective() => source.path.clone(),
+            None => return Ok(Some(source)),
+        };
+        let name = slashes(image).unwrap_or_default();
+        let place = self
+            .documents
+            .place_of(at, &self.readers[at], &document, &name)?;
+        let Some(place) = place else {
+            ensure!(
+                self.layout.labels_optional,
+                "{} is not among the images of {}: add its labels, or remove the image",
+                self.root.join(image).display(),
+                document.display()
+            );
+            return Ok(None);
+        };
+        (source.place, source.document) = (place, Some(document));
+        Ok(Some(source))
     }
 
     /// Position of the first pattern whose file exists and path of that file, or else the paths that do not exist.
@@ -241,12 +333,16 @@ impl Search<'_> {
         let sample_id = Pattern::parse(&self.layout.sample_id)?;
         let used = self.samples.values().filter_map(|s| s.labels.as_ref());
         let used: BTreeSet<PathBuf> = used.map(|l| l.path.clone()).collect();
+        let listed_ids = self.listed_ids()?;
         let mut orphans = BTreeMap::new();
         for mask in &self.layout.masks {
             for (path, captures) in self.walk(&mask.path)? {
                 let Ok(id) = sample_id.fill(&captures) else {
                     continue; // the id has a placeholder that labels do not have
                 };
+                if listed_ids.as_ref().is_some_and(|ids| !ids.contains(&id)) {
+                    continue; // of another split
+                }
                 let id = plain_sample_id(&id);
                 let is_known = self.samples.contains_key(&id) || self.is_excluded(&id);
                 let path = self.root.join(path);
@@ -256,7 +352,10 @@ impl Search<'_> {
             }
         }
         let orphans = orphans.into_iter();
-        Ok(orphans.map(|(id, path)| self.orphan(&id, &path)).collect())
+        let orphans = orphans.map(|(id, path)| self.orphan(&id, &path));
+        let labels = self.samples.values().filter_map(|s| s.labels.as_ref());
+        let of_documents = self.documents.images_without_sample(labels);
+        Ok(orphans.chain(of_documents).collect())
     }
 
     fn orphan(&self, id: &str, labels: &Path) -> String {
@@ -349,12 +448,15 @@ pub(crate) fn describe_folder(folder: &Path) -> Result<String> {
 }
 
 impl SampleFiles {
-    /// One line with the image, its size and the hash of the labels.
-    fn fingerprint(&self) -> String {
-        let labels = match &self.labels {
-            None => "no labels".to_owned(),
-            // the error is told where the labels are needed
-            Some(labels) => FileHash::of(&labels.path).map_or_else(|_| "unreadable".to_owned(), |hash| hash.blake3),
+    /// One line with the image, its size and the hashes of the files with its labels, which `hashes` has.
+    fn fingerprint(&self, hashes: &BTreeMap<&Path, String>) -> String {
+        let files = self.labels.iter().flat_map(LabelSource::files);
+        let files: Vec<&str> = files
+            .filter_map(|path| hashes.get(path).map(String::as_str))
+            .collect();
+        let labels = match files.as_slice() {
+            [] => "no labels".to_owned(),
+            files => files.join(" "),
         };
         format!("{} {} {labels}\n", self.image.display(), self.image_bytes)
     }
@@ -372,17 +474,11 @@ impl Discovered {
         (width, height): (u32, u32),
     ) -> Result<Mask> {
         let path = &labels.path;
-        let is_polygons = path
-            .extension()
-            .is_some_and(|e| e.eq_ignore_ascii_case("json"));
-        let mut mask = if is_polygons {
-            read_label_ids(path)?
-        } else {
-            Mask::read_raw(path)?
-        };
-        self.remaps[labels.remap].apply(&mut mask, path)?;
+        let reader = &self.readers[labels.reader];
+        let size = (width as usize, height as usize);
+        let mask = self.documents.read(reader, labels, size)?;
         ensure!(
-            (mask.width, mask.height) == (width as usize, height as usize),
+            (mask.width, mask.height) == size,
             "{} is {}x{}, but its image {} is {width}x{height}: download both files again",
             path.display(),
             mask.width,
@@ -395,7 +491,14 @@ impl Discovered {
     /// Hash of the names of the images, their sizes in bytes and the contents of their label files, by which a later change
     /// is detected.
     pub fn fingerprint(&self) -> String {
-        let lines = self.samples.par_iter().map(SampleFiles::fingerprint);
+        let labels = self.samples.iter().filter_map(|s| s.labels.as_ref());
+        let files: BTreeSet<&Path> = labels.flat_map(LabelSource::files).collect();
+        // the error is told where the labels are needed
+        let unreadable = || "unreadable".to_owned();
+        let hash = |path| FileHash::of(path).map_or_else(|_| unreadable(), |hash| hash.blake3);
+        let hashes = files.into_par_iter().map(|path| (path, hash(path)));
+        let hashes: BTreeMap<&Path, String> = hashes.collect();
+        let lines = self.samples.iter().map(|s| s.fingerprint(&hashes));
         let text: String = lines.collect();
         blake3::hash(text.as_bytes()).to_hex().to_string()
     }

@@ -68,7 +68,7 @@ fn is_path(word: &str) -> bool {
     let word = word.trim_end_matches([':', ',', ';', ')']);
     let extension = Path::new(word).extension().unwrap_or_default();
     word.contains(['/', '\\'])
-        || ["png", "jpg", "jpeg", "webp", "json"]
+        || ["png", "jpg", "jpeg", "webp", "json", "xml", "csv", "txt"]
             .iter()
             .any(|known| extension.eq_ignore_ascii_case(known))
 }

@@ -13,8 +13,8 @@ pub(crate) fn value_name(kind: MaskKind, classes: Option<&ClassSet>, value: u8) 
         (MaskKind::Eval, 0) => "in",
         (MaskKind::Eval, 1) => "out",
         (MaskKind::Eval, _) => "unrated",
-        (MaskKind::Proxy, 0) => "background",
-        (MaskKind::Proxy, _) => "object",
+        (MaskKind::Proxy | MaskKind::Object, 0) => "background",
+        (MaskKind::Proxy | MaskKind::Object, _) => "object",
     }
 }
 
@@ -26,8 +26,8 @@ pub(crate) fn color(kind: MaskKind, classes: Option<&ClassSet>, value: u8) -> [u
             .and_then(|set| set.color(usize::from(id)))
             .unwrap_or_default(),
         (MaskKind::Eval, 0) => [144, 238, 144],
-        (MaskKind::Eval, 1) | (MaskKind::Proxy, 254) => [255, 64, 64],
+        (MaskKind::Eval, 1) | (MaskKind::Proxy, 254) | (MaskKind::Object, 1..) => [255, 64, 64],
         (MaskKind::Eval, _) => [96, 96, 192],
-        (MaskKind::Proxy, _) => [128, 64, 128],
+        (MaskKind::Proxy | MaskKind::Object, _) => [128, 64, 128],
     }
 }

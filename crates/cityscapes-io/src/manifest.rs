@@ -11,10 +11,11 @@ use artifacts::classes::{ClassMap, ClassSet};
 use artifacts::index::check_inside;
 use artifacts::labels::MaskKind;
 use artifacts::toml_file;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
+use crate::label_file::{LabelFile, one_or_many};
+use crate::label_reader::LabelReader;
 use crate::pattern::{Captures, Pattern};
-use crate::remap::{Remap, Values};
 
 macro_rules! shipped {
     ($name:literal) => {
@@ -31,7 +32,7 @@ macro_rules! shipped {
 }
 
 /// Names and texts of the manifests that are compiled into the executable.
-pub const SHIPPED: [(&str, &str); 27] = [
+pub const SHIPPED: [(&str, &str); 31] = [
     shipped!("bdd100k-train"),
     shipped!("bdd100k-val"),
     shipped!("camvid-test"),
@@ -43,6 +44,8 @@ pub const SHIPPED: [(&str, &str); 27] = [
     shipped!("cityscapes-test"),
     shipped!("cityscapes-train"),
     shipped!("cityscapes-val"),
+    shipped!("coco-panoptic-train2017"),
+    shipped!("coco-panoptic-val2017"),
     shipped!("coco-train2017"),
     shipped!("coco-val2017"),
     shipped!("fishyscapes-laf"),
@@ -53,6 +56,8 @@ pub const SHIPPED: [(&str, &str); 27] = [
     shipped!("lost-and-found-test"),
     shipped!("lost-and-found-test-no-known"),
     shipped!("lost-and-found-train"),
+    shipped!("pascal-voc-2012-train"),
+    shipped!("pascal-voc-2012-val"),
     shipped!("road-anomaly"),
     shipped!("road-anomaly21"),
     shipped!("road-anomaly21-test"),
@@ -140,6 +145,9 @@ pub struct Download {
 pub struct Layout {
     /// Files that determine which samples exist, if it is not the images that do (e.g. because only some are labeled).
     pub list: Option<String>,
+    /// Text file with the ids of the samples, one in each line, if not all images belong to the data set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<String>,
     /// Images, relative to the data set's folder. With `list`, the patterns have its placeholders, and the first image that
     /// exists is taken.
     #[serde(deserialize_with = "one_or_many")]
@@ -161,29 +169,6 @@ impl Layout {
             .as_ref()
             .map_or(&self.images, std::slice::from_ref)
     }
-}
-
-fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum OneOrMany {
-        One(String),
-        Many(Vec<String>),
-    }
-    Ok(match OneOrMany::deserialize(deserializer)? {
-        OneOrMany::One(one) => vec![one],
-        OneOrMany::Many(many) => many,
-    })
-}
-
-/// Where label files are and what their values mean.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LabelFile {
-    /// Path relative to the data set's folder: a label image, or a `.json` file with polygons of Cityscapes.
-    pub path: String,
-    /// Meaning of the values in the file.
-    pub values: Values,
 }
 
 impl DatasetManifest {
@@ -237,16 +222,13 @@ impl DatasetManifest {
         mapped.or(self.class_set.as_ref())
     }
 
-    /// The table from values in a label file to those in a mask.
+    /// The reader of the label files that `file` describes.
     ///
     /// # Errors
-    /// Returns the errors of [`Remap::new`].
-    pub fn remap(&self, values: &Values) -> Result<Remap> {
-        let remap = Remap::new(values, self.mask_kind, self.class_set.as_ref())?;
-        Ok(match &self.class_map {
-            Some(map) => remap.then(map),
-            None => remap,
-        })
+    /// Returns the errors of [`LabelReader::new`].
+    pub fn reader(&self, file: &LabelFile) -> Result<LabelReader> {
+        let (classes, map) = (self.class_set.as_ref(), self.class_map.as_ref());
+        LabelReader::new(file, self.mask_kind, classes, map)
     }
 
     /// Reads the manifest in `file`, or the shipped one called `name`.
@@ -296,8 +278,10 @@ impl DatasetManifest {
                 .names()
                 .map(|name| (name.to_owned(), "x".to_owned()))
                 .collect();
-            let masks = layout.masks.iter().map(|m| &m.path);
-            for text in masks.chain(&layout.images).chain([&layout.sample_id]) {
+            let masks = layout.masks.iter();
+            let masks = masks.flat_map(|m| std::iter::once(&m.path).chain(&m.legend));
+            let others = layout.ids.iter().chain([&layout.sample_id]);
+            for text in masks.chain(&layout.images).chain(others) {
                 let path = Pattern::parse(text)?
                     .fill(&placeholders)
                     .with_context(|| format!("{text:?} cannot be filled in"))?;
@@ -312,7 +296,7 @@ impl DatasetManifest {
             }
         }
         for mask in &layout.masks {
-            self.remap(&mask.values)
+            self.reader(mask)
                 .with_context(|| format!("the values of {:?} cannot be used", mask.path))?;
         }
         Ok(())

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use artifacts::atomic::json_error_byte;
 use artifacts::cityscapes::label_of_name;
 use artifacts::mask::Mask;
 use artifacts::picture::MAX_PIXELS;
 use serde::Deserialize;
 
+use crate::json_file;
 use crate::pillow_polygon::fill_polygon;
 
 /// The fields of an annotation file that are needed to rasterize it.
@@ -46,42 +46,8 @@ impl Object {
 /// Returns an error if the file is damaged, its size is not one that an image could have, or an object has an unknown label
 /// or fewer than two corners.
 pub fn read_label_ids(path: &Path) -> Result<Mask> {
-    let bytes =
-        std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
-    let annotation = parse(&bytes, path)?;
-    rasterize(&annotation).with_context(|| unusable(path))
-}
-
-fn unusable(path: &Path) -> String {
-    format!("{} cannot be used", path.display())
-}
-
-/// Parses an annotation file. Tools for Windows begin files with a byte order mark, and some write UTF-16.
-fn parse(bytes: &[u8], path: &Path) -> Result<Annotation> {
-    const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
-    let utf16;
-    let (bytes, n_before) = if let Some(rest) = bytes.strip_prefix(UTF8_MARK) {
-        (rest, UTF8_MARK.len())
-    } else if let Some(rest) = bytes.strip_prefix(b"\xFF\xFE") {
-        utf16 = decode_utf16(rest, u16::from_le_bytes).with_context(|| unusable(path))?;
-        (utf16.as_bytes(), 0)
-    } else if let Some(rest) = bytes.strip_prefix(b"\xFE\xFF") {
-        utf16 = decode_utf16(rest, u16::from_be_bytes).with_context(|| unusable(path))?;
-        (utf16.as_bytes(), 0)
-    } else {
-        (bytes, 0)
-    };
-    serde_json::from_slice(bytes).map_err(|error| {
-        let byte = n_before + json_error_byte(bytes, &error);
-        anyhow::Error::new(error).context(format!("{} is damaged at byte {byte}", path.display()))
-    })
-}
-
-fn decode_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String> {
-    let (units, rest) = bytes.as_chunks::<2>();
-    ensure!(rest.is_empty(), "it was cut off: get the file again");
-    let units: Vec<u16> = units.iter().map(|&u| unit(u)).collect();
-    String::from_utf16(&units).context("it is damaged: its text is not UTF-16")
+    let annotation: Annotation = json_file::read(path)?;
+    rasterize(&annotation).with_context(|| json_file::unusable(path))
 }
 
 fn rasterize(annotation: &Annotation) -> Result<Mask> {
@@ -145,30 +111,6 @@ mod tests {
         assert!(error.to_string().contains("object 1"), "{error}");
         assert!(read(r#"{"imgWidth":0,"imgHeight":1,"objects":[]}"#).is_err());
         assert!(read(r#"{"imgWidth":1e9,"imgHeight":1,"objects":[]}"#).is_err());
-        Ok(())
-    }
-
-    #[test]
-    fn byte_order_marks_are_no_damage() -> Result<()> {
-        let text = r#"{"imgWidth":2,"imgHeight":1,"objects":[]}"#;
-        let units = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect();
-        let little: Vec<u8> = units(u16::to_le_bytes);
-        let big: Vec<u8> = units(u16::to_be_bytes);
-        for (mark, bytes) in [
-            (&b""[..], text.as_bytes()),
-            (b"\xEF\xBB\xBF", text.as_bytes()),
-            (b"\xFF\xFE", &little),
-            (b"\xFE\xFF", &big),
-        ] {
-            let annotation = parse(&[mark, bytes].concat(), Path::new("a.json"))?;
-            assert_eq!((annotation.img_width, annotation.img_height), (2, 1));
-        }
-        let error = parse(b"\xEF\xBB\xBF{", Path::new("a.json")).err();
-        let error = error.context("is damaged")?;
-        assert!(
-            format!("{error:#}").contains("a.json is damaged at byte 4"),
-            "{error:#}"
-        );
         Ok(())
     }
 

@@ -54,7 +54,7 @@ pub struct Target {
     #[serde(flatten)]
     pub limit: Limit,
     /// Turn the labels of one class set into those of another, for example to try a network of Cityscapes on other streets:
-    /// one of camvid-to-cityscapes, idd-lite-to-cityscapes, idd-to-cityscapes, mapillary-vistas-to-cityscapes,
+    /// one of camvid-to-cityscapes, coco-panoptic-to-cityscapes, idd-lite-to-cityscapes, idd-to-cityscapes, mapillary-vistas-to-cityscapes,
     /// streethazards-to-cityscapes, or a file in the form of those in data-manifests/class-maps. Classes without a counterpart
     /// become void.
     #[arg(long, value_name = "NAME|FILE")]

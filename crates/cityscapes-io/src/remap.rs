@@ -1,6 +1,5 @@
 //! From the values in a label file to the values in a mask.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -9,7 +8,9 @@ use artifacts::cityscapes::train_id;
 use artifacts::classes::{ClassMap, ClassSet};
 use artifacts::labels::{IGNORE, MaskKind};
 use artifacts::mask::Mask;
-use serde::{Deserialize, Serialize};
+
+use crate::label_file::Values;
+use crate::table::{CLASS_COLORS, CLASS_NAMES};
 
 /// Name in manifests of the table of Cityscapes label ids, [`train_id`].
 const CITYSCAPES_LABEL_IDS: &str = "cityscapes-label-ids";
@@ -20,68 +21,82 @@ const CLASS_IDS: &str = "class-ids";
 /// Name in manifests of the table that keeps the values of the mask's kind as they are.
 pub const UNCHANGED: &str = "unchanged";
 
-/// Meaning of the values in a label file, as manifests write it; a value without a meaning is an error.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Values {
-    /// A table in the code: `cityscapes-label-ids`, `class-ids` for the `id`s and `void_ids` of the class set, or `unchanged` for
-    /// masks that have this project's values already.
-    Table(String),
-    /// Value or range of values in the file (`"7"`, `"2-30"`) to the value in the mask.
-    Map(BTreeMap<String, u8>),
-}
-
 /// The value in the mask for each of the 256 values in a label file, `None` for values that may not occur.
 #[derive(Clone, Debug)]
 pub struct Remap([Option<u8>; 256]);
+
+impl Default for Remap {
+    /// A table in which no value may occur.
+    fn default() -> Self {
+        Self([None; 256])
+    }
+}
 
 impl Remap {
     /// The table that `values` describe, for masks of `kind`, whose train ids are those of `classes`.
     ///
     /// # Errors
-    /// Returns an error for an unknown table, an invalid range, a value that is given twice, and a new value that masks of
-    /// `kind` do not have.
+    /// Returns an error for an unknown table, an invalid range, a value that is given twice, and a name that `classes` do not
+    /// have.
     pub fn new(values: &Values, kind: MaskKind, classes: Option<&ClassSet>) -> Result<Self> {
         let num_classes = classes.map_or(0, ClassSet::len);
-        let mut table = [None; 256];
+        let mut table = Self::default();
         match values {
             Values::Table(name) if name == CITYSCAPES_LABEL_IDS => {
                 for id in 0..=u8::MAX {
-                    table[usize::from(id)] = train_id(id);
+                    table.0[usize::from(id)] = train_id(id);
                 }
             }
             Values::Table(name) if name == CLASS_IDS => {
                 let classes = classes.context("\"class-ids\" belong to masks of train ids")?;
-                table = classes.train_ids_of_values();
+                table.0 = classes.train_ids_of_values();
             }
             Values::Table(name) if name == UNCHANGED => {
                 for value in (0..=u8::MAX).filter(|&v| kind.allows(v, num_classes)) {
-                    table[usize::from(value)] = Some(value);
+                    table.0[usize::from(value)] = Some(value);
                 }
             }
             Values::Table(name) => {
                 bail!(
-                    "there is no table {name:?}, only {CITYSCAPES_LABEL_IDS:?}, {CLASS_IDS:?} and {UNCHANGED:?}"
+                    "there is no table {name:?}, only {CITYSCAPES_LABEL_IDS:?}, {CLASS_IDS:?}, {CLASS_COLORS:?}, \
+                     {CLASS_NAMES:?} and {UNCHANGED:?}"
                 )
             }
             Values::Map(map) => {
-                for (range, &to) in map {
-                    for from in parse_range(range)? {
-                        let slot = &mut table[usize::from(from)];
-                        ensure!(slot.is_none(), "value {from} is given twice");
-                        *slot = Some(to);
-                    }
+                for (range, to) in map {
+                    table.add(range, to.resolve(kind, classes)?)?;
                 }
             }
         }
-        if let Some(bad) = table
-            .iter()
-            .flatten()
-            .find(|&&to| !kind.allows(to, num_classes))
-        {
-            bail!("the value {bad} does not exist in {kind:?} masks");
+        Ok(table)
+    }
+
+    /// Adds a value or range of values, which become `to`.
+    ///
+    /// # Errors
+    /// Returns an error if it is not one, or one of the values is there already and becomes something else.
+    pub(crate) fn add(&mut self, range: &str, to: u8) -> Result<()> {
+        for from in parse_range(range)? {
+            let slot = &mut self.0[usize::from(from)];
+            ensure!(
+                slot.is_none_or(|value| value == to),
+                "value {from} is given twice"
+            );
+            *slot = Some(to);
         }
-        Ok(Self(table))
+        Ok(())
+    }
+
+    /// Makes all values void that have no other meaning.
+    pub(crate) fn others_are_void(&mut self) {
+        for slot in &mut self.0 {
+            slot.get_or_insert(IGNORE);
+        }
+    }
+
+    /// The values to which the table leads.
+    pub(crate) fn values(&self) -> impl Iterator<Item = u8> {
+        self.0.iter().flatten().copied()
     }
 
     /// The same table, followed by a map of its train ids.
@@ -149,6 +164,7 @@ fn parse_range(text: &str) -> Result<RangeInclusive<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meaning::Meaning;
 
     fn mask(labels: &[u8]) -> Mask {
         Mask {
@@ -159,7 +175,10 @@ mod tests {
     }
 
     fn remap(pairs: &[(&str, u8)]) -> Result<Remap> {
-        let map = pairs.iter().map(|&(k, v)| (k.to_owned(), v)).collect();
+        let pairs = pairs
+            .iter()
+            .map(|&(k, v)| (k.to_owned(), Meaning::Value(v)));
+        let map = pairs.collect();
         Remap::new(&Values::Map(map), MaskKind::Eval, None)
     }
 

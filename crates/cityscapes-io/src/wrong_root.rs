@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use crate::discover::{describe_folder, is_sample_file};
-use crate::manifest::{DatasetManifest, LabelFile, Layout};
+use crate::label_file::LabelFile;
+use crate::manifest::{DatasetManifest, Layout};
 use crate::pattern::{Pattern, slashes};
 
 /// Files and folders that are looked at at most. The search is for a message only.

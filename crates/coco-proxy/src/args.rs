@@ -20,6 +20,12 @@ const PAPER_EXCLUDE: [&str; 8] = [
     "stop sign",
 ];
 
+/// Smallest width and height of a proxy in pixels: the paper's training crop. Objects are cut out of images of any size.
+const PROXY_MIN_SIDE: u32 = 480;
+
+/// Smallest object that is cut out in pixels: smaller ones are blurred when they are enlarged.
+const OBJECT_MIN_AREA: u64 = 2_500;
+
 /// Another Cityscapes class, which is missing from the paper's list.
 const TRAIN: &str = "train";
 
@@ -104,9 +110,22 @@ pub struct MaskArgs {
     #[arg(long, value_name = "DIR", required_unless_present = "check")]
     #[serde(skip)]
     pub output: Option<PathBuf>,
-    /// Smallest width and height of an image in pixels; 480 is the paper's training crop.
-    #[arg(long, value_name = "PIXELS", default_value_t = 480)]
-    pub min_side: u32,
+    /// Smallest width and height of an image in pixels [default: 480, the paper's training crop; 1 with --objects].
+    #[arg(long, value_name = "PIXELS")]
+    pub min_side: Option<u32>,
+    /// Write objects for pasting (`ood-train --objects`, `blend-objects --objects`) in place of proxies. They come from all
+    /// images: objects of excluded categories are not cut out, their pixels are not part of objects that they overlap, and
+    /// crowds are left out.
+    #[arg(long, conflicts_with_all = ["compat", "background"])]
+    pub objects: bool,
+    /// Smallest object in pixels of its image, with --objects [default: 2500].
+    #[arg(long, value_name = "PIXELS", requires = "objects")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_area: Option<u64>,
+    /// Categories to be kept for a development set, separated by commas: they are in no proxy and no object, as those of
+    /// `--exclude`, and the index names them for `blend-objects --held-out-of` [default: none].
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub hold_out: Vec<String>,
     /// Categories that no image may contain, separated by commas; case, separators, plurals and usual synonyms do not
     /// matter (`motorbike`, `Traffic_Light`, `car_(automobile)`) [default: the paper's eight (person, bicycle,
     /// car, motorcycle, bus, truck, traffic light, stop sign) and train].
@@ -145,15 +164,19 @@ fn background(text: &str) -> Result<u8, String> {
 }
 
 impl MaskArgs {
-    /// The arguments with the defaults filled in that depend on `--compat`: `exclude` and `background` are `Some`.
+    /// The arguments with the defaults filled in that depend on others: `exclude`, `background` and `min_side` are `Some`, and with
+    /// `--objects` so is `min_area`.
     pub(crate) fn resolved(&self) -> Self {
         let exclude = match &self.exclude {
             // `--exclude ""` excludes nothing
             Some(names) => names.iter().filter(|n| !n.is_empty()).cloned().collect(),
             None => default_exclude(self.compat),
         };
+        let min_side = if self.objects { 1 } else { PROXY_MIN_SIDE };
         Self {
             exclude: Some(exclude),
+            min_side: Some(self.min_side.unwrap_or(min_side)),
+            min_area: (self.objects).then(|| self.min_area.unwrap_or(OBJECT_MIN_AREA)),
             background: Some(if self.compat {
                 0
             } else {

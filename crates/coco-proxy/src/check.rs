@@ -7,13 +7,15 @@ use anyhow::{Result, bail};
 use rayon::prelude::*;
 use stage_cli::{Progress, print_result};
 
+use coco_format::dataset::{Annotation, Dataset, Image, check_image_file, check_record};
+use coco_format::faults::{self, Fault};
+use coco_format::id::Id;
+use coco_format::image_folder::{ImageFolder, Missing};
+use coco_format::lookup::{repeated_categories, unlisted_category};
+use coco_format::{rasterize, shape};
+
+use crate::annotations;
 use crate::args::Source;
-use crate::dataset::{Annotation, Dataset, Image, check_image_file, check_record};
-use crate::faults::{self, Fault};
-use crate::id::Id;
-use crate::image_folder::{ImageFolder, Missing};
-use crate::select::unlisted_category;
-use crate::{dataset, excluded, rasterize, shape};
 
 /// Prints one line for each kind of fault, then a summary.
 ///
@@ -26,7 +28,7 @@ use crate::{dataset, excluded, rasterize, shape};
 pub fn run(source: &Source) -> Result<()> {
     let annotations = source.annotations()?;
     let file = annotations.display();
-    let dataset = dataset::read(annotations)?;
+    let dataset = annotations::read(annotations)?;
     let folder = ImageFolder::new(annotations, source.images(), &dataset.images)?;
     let image_faults = image_faults(&dataset, &folder);
     let mut annotation_faults = dataset.faults.clone();
@@ -105,7 +107,7 @@ fn annotation_faults_of(dataset: &Dataset, folder: &ImageFolder) -> Vec<Fault> {
     let faults = annotations.filter_map(|(annotation, is_repeated)| {
         annotation_fault(dataset, annotation, is_repeated, &records)
     });
-    let mut all = excluded::repeated_categories(&dataset.categories);
+    let mut all = repeated_categories(&dataset.categories);
     all.par_extend(faults);
     all
 }

@@ -4,17 +4,21 @@ use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Result, bail};
 
-use crate::dataset::{Annotation, Category};
-use crate::faults::Fault;
-use crate::id::Id;
+use coco_format::dataset::{Annotation, Category};
+use coco_format::faults::Fault;
+use coco_format::id::Id;
+use coco_format::lookup::unlisted_category;
+
 use crate::names::{is_same, is_similar};
-use crate::select::{Rules, unlisted_category};
+use crate::select::{Instance, Rules};
 
 /// Names of the categories, and which of them are excluded.
 #[derive(Debug)]
 pub(crate) struct Names<'a> {
     by_id: HashMap<&'a Id, &'a str>,
+    /// All categories that may not be shown, those that are held out among them.
     excluded: BTreeSet<&'a str>,
+    held_out: BTreeSet<&'a str>,
 }
 
 impl<'a> Names<'a> {
@@ -40,7 +44,39 @@ impl<'a> Names<'a> {
         let others: Vec<&str> = known.difference(&excluded).copied().collect();
         check_missing(&missing, &others, &known, rules)?;
         report(&excluded, &others, rules);
-        Ok(Self { by_id, excluded })
+        let held_out = held_out(&rules.hold_out, &known, &excluded)?;
+        excluded.extend(&held_out);
+        Ok(Self {
+            by_id,
+            excluded,
+            held_out,
+        })
+    }
+
+    /// Names of the categories that are held out, sorted.
+    pub(crate) fn held_out(&self) -> Vec<String> {
+        self.held_out.iter().map(ToString::to_string).collect()
+    }
+
+    /// The annotations of an image that are objects to be cut out, and those whose pixels may not be shown. Crowds are neither,
+    /// unless their category may not be shown; a category that is not listed is left out.
+    pub(crate) fn tell_apart(
+        &self,
+        annotations: &[&'a Annotation],
+    ) -> (Vec<Instance<'a>>, Vec<&'a Annotation>) {
+        let (mut instances, mut known) = (Vec::new(), Vec::new());
+        for (position, &annotation) in annotations.iter().enumerate() {
+            match self.by_id.get(&annotation.category_id) {
+                Some(name) if self.is_excluded(name) => known.push(annotation),
+                Some(name) if !annotation.is_crowd => instances.push(Instance {
+                    annotation,
+                    position,
+                    category: (*name).to_owned(),
+                }),
+                _ => {}
+            }
+        }
+        (instances, known)
     }
 
     /// Whether images with the category `name` are left out.
@@ -65,17 +101,34 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Ids that two categories of different names have, so that nobody knows which one annotations mean.
-pub(crate) fn repeated_categories(categories: &[Category]) -> Vec<Fault> {
-    let mut names: HashMap<&Id, &str> = HashMap::new();
-    let mut faults = Vec::new();
-    for Category { id, name } in categories {
-        if let Some(other) = names.insert(id, name).filter(|other| other != name) {
-            let predicate = format!("is that of {other:?} and {name:?}: give each its own");
-            faults.push(Fault::new(format!("category id {id}"), predicate));
+/// The categories `known` that `--hold-out` names.
+///
+/// # Errors
+/// Returns an error if a name is not that of a category, or the category is excluded already.
+fn held_out<'a>(
+    wanted: &[String],
+    known: &BTreeSet<&'a str>,
+    excluded: &BTreeSet<&str>,
+) -> Result<BTreeSet<&'a str>> {
+    let mut held_out = BTreeSet::new();
+    for name in wanted {
+        let same = known.iter().copied().filter(|c| is_same(c, name));
+        let found: Vec<&str> = same.collect();
+        if found.is_empty() {
+            let known: Vec<&str> = known.iter().copied().collect();
+            bail!(
+                "--hold-out names {name:?}, which no category is called; the file has {}",
+                known.join(", ")
+            );
         }
+        if let Some(both) = found.iter().find(|found| excluded.contains(**found)) {
+            bail!(
+                "--hold-out names {both}, which --exclude names too: a known class is no unknown object"
+            );
+        }
+        held_out.extend(found);
     }
-    faults
+    Ok(held_out)
 }
 
 /// Says which categories are excluded under another spelling, and which `others` are similar to excluded ones.

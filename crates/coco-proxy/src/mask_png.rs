@@ -20,7 +20,7 @@ use artifacts::labels::OOD_PROXY;
 use png::{BitDepth, ColorType, Encoder, chunk};
 
 use crate::deflate::Deflate;
-use crate::objects::Objects;
+use coco_format::objects::Objects;
 
 /// PNG's filter type *None*: the row follows as it is.
 const FILTER_NONE: u8 = 0;

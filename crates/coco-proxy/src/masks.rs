@@ -7,14 +7,14 @@ use anyhow::{Context, Result, ensure};
 use artifacts::index::{ProxyInfo, Sample};
 use artifacts::label_picture::decode_labels;
 use artifacts::labels::{IGNORE, MaskKind, OOD_PROXY};
+use coco_format::objects::Objects;
+use coco_format::shape;
 use rayon::prelude::*;
 use stage_cli::Progress;
 
 use crate::args::MaskArgs;
 use crate::mask_png;
-use crate::objects::Objects;
 use crate::select::Candidate;
-use crate::shape;
 
 /// Writes the masks of `candidates` into `folder` and returns their records for the index, in the same order. Candidates
 /// whose shapes cover no pixel are left out, except with `--compat`.
@@ -99,19 +99,14 @@ fn sample(
 ) -> Sample {
     let n_pixels = f64::from(candidate.width()) * f64::from(candidate.height());
     Sample {
-        sample_id: candidate.sample_id(),
-        image: candidate.file.clone(),
-        image_bytes: candidate.image_bytes,
-        image_width: candidate.width(),
-        image_height: candidate.height(),
         mask: Some(Path::new("masks").join(mask_name)),
         mask_blake3: Some(hash.to_hex().to_string()),
-        width: candidate.width(),
-        height: candidate.height(),
         proxy: Some(ProxyInfo {
             ood_fraction: n_object_pixels as f64 / n_pixels,
             categories: candidate.categories.clone(),
             license: candidate.image.license,
+            objects: Vec::new(),
         }),
+        ..candidate.sample()
     }
 }

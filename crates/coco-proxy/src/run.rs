@@ -6,15 +6,16 @@ use anyhow::{Context, Error, Result, ensure};
 use artifacts::index::{Index, Sample};
 use artifacts::labels::MaskKind;
 use artifacts::stage_dir::Request;
+use coco_format::faults::{self, Fault};
+use coco_format::image_folder::{ImageFolder, Missing};
+use coco_format::shape;
 use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{Common, Failures, KeepGoing, SomeFailed, print_result};
 
 use crate::args::{Args, Command, MaskArgs};
-use crate::faults::Fault;
-use crate::image_folder::{ImageFolder, Missing};
-use crate::select::{Candidate, Review, Rules, Selection, Skipped, select};
-use crate::{check, dataset, faults, masks, preview, shape};
+use crate::select::{Candidate, Purpose, Review, Rules, Selection, Skipped, select};
+use crate::{annotations, check, cutouts, masks, preview};
 
 /// Runs `coco-proxy` as the command line asks.
 ///
@@ -48,7 +49,7 @@ fn make_masks(args: &MaskArgs, common: &Common) -> Result<()> {
     let annotations = args.source.annotations()?;
     let names_given = args.exclude.is_some();
     let args = args.resolved();
-    let dataset = dataset::read(annotations)?;
+    let dataset = annotations::read(annotations)?;
     let folder = ImageFolder::new(annotations, args.source.images(), &dataset.images)?;
     let file = || annotations.display().to_string();
     let rules = rules(&args, names_given);
@@ -58,6 +59,7 @@ fn make_masks(args: &MaskArgs, common: &Common) -> Result<()> {
     let Selection {
         candidates,
         skipped,
+        held_out,
         ..
     } = selection;
     let candidates = args.subset.select(candidates);
@@ -73,10 +75,27 @@ fn make_masks(args: &MaskArgs, common: &Common) -> Result<()> {
     };
     let failures = Failures::new(args.keep_going);
     let candidates = usable(candidates, args.keep_going, &failures).with_context(file)?;
-    let samples = masks::write(&dir.subdir("masks")?, &candidates, &args)?;
+    let masks = dir.subdir("masks")?;
+    let samples = match args.min_area {
+        Some(min_area) => cutouts::write(&masks, &candidates, min_area)?,
+        None => masks::write(&masks, &candidates, &args)?,
+    };
     let n_pixelless = candidates.len().saturating_sub(samples.len()) as u64;
-    let index = write_index(dir.path(), &folder, samples, args.preview)?;
-    let counts = [
+    let mut index = Index {
+        held_out,
+        ..Index::new("coco", &folder.split, kind(&args), &folder.path, samples)?
+    };
+    write_index(dir.path(), &folder, &mut index, args.preview, &failures)?;
+    let finished = failures.finish(dir, &counts(&index, skipped, n_pixelless));
+    if finished.as_ref().err().is_none_or(Error::is::<SomeFailed>) {
+        print_summary(&index, skipped, n_pixelless, output);
+    }
+    finished
+}
+
+/// What the manifest counts.
+fn counts(index: &Index, skipped: Skipped, n_pixelless: u64) -> Vec<(&'static str, u64)> {
+    let mut counts = vec![
         ("samples", index.samples.len() as u64),
         ("skipped_excluded", skipped.excluded),
         ("skipped_small", skipped.small),
@@ -84,32 +103,51 @@ fn make_masks(args: &MaskArgs, common: &Common) -> Result<()> {
         ("skipped_absent", skipped.absent),
         ("skipped_pixelless", n_pixelless),
     ];
-    let finished = failures.finish(dir, &counts);
-    if finished.as_ref().err().is_none_or(Error::is::<SomeFailed>) {
-        print_summary(&index, skipped, n_pixelless, output);
+    if index.mask_kind == MaskKind::Object {
+        counts.push(("objects", n_objects(index)));
     }
-    finished
+    counts
 }
 
-/// Writes the index of `samples`, and a preview if images are read.
+/// What the masks hold.
+fn kind(args: &MaskArgs) -> MaskKind {
+    if args.objects {
+        MaskKind::Object
+    } else {
+        MaskKind::Proxy
+    }
+}
+
+/// Number of objects for pasting.
+fn n_objects(index: &Index) -> u64 {
+    let proxies = index.samples.iter().filter_map(|s| s.proxy.as_ref());
+    proxies.map(|proxy| proxy.objects.len() as u64).sum()
+}
+
+/// Writes the index, and a preview if images are read. Images whose pixels turn out to be damaged there are left out.
 fn write_index(
     dir: &Path,
     folder: &ImageFolder,
-    samples: Vec<Sample>,
+    index: &mut Index,
     n_previewed: u16,
-) -> Result<Index> {
-    let (kind, root) = (MaskKind::Proxy, &folder.path);
-    let index = Index::new("coco", &folder.split, kind, root, samples)?;
-    index.write(dir)?;
+    failures: &Failures,
+) -> Result<()> {
     if folder.missing == Missing::NotRead {
         tracing::warn!(
             "{} does not exist: the sizes of the images were not compared with their records",
-            root.display()
+            folder.path.display()
         );
     } else if n_previewed > 0 {
-        preview::write(dir, &index, usize::from(n_previewed))?;
+        preview::write(dir, index, usize::from(n_previewed), failures)?;
+        let failed = failures.so_far();
+        let is_usable = |sample: &Sample| !failed.contains_key(&*sample.image.to_string_lossy());
+        index.samples.retain(is_usable);
+        ensure!(
+            !index.samples.is_empty(),
+            "no image that qualifies can be used, see the warnings above"
+        );
     }
-    Ok(index)
+    index.write(dir)
 }
 
 /// The rules that the resolved arguments amount to. `names_given`: whether the user named the excluded categories.
@@ -118,8 +156,14 @@ fn rules(args: &MaskArgs, names_given: bool) -> Rules {
         exclude: args.exclude.clone().unwrap_or_default(),
         must_know_names: names_given,
         allow_missing: args.allow_missing_categories,
-        min_side: args.min_side,
+        min_side: args.min_side.unwrap_or_default(),
         keep_empty: args.compat,
+        hold_out: args.hold_out.clone(),
+        purpose: if args.objects {
+            Purpose::Objects
+        } else {
+            Purpose::Proxies
+        },
     }
 }
 
@@ -193,14 +237,23 @@ fn print_summary(index: &Index, skipped: Skipped, n_pixelless: u64, output: &Pat
     let n = index.samples.len();
     let fractions = index.samples.iter().filter_map(|s| s.proxy.as_ref());
     let sum: f64 = fractions.map(|p| p.ood_fraction).sum();
+    let output = output.display();
+    let share = 100.0 * sum / n.max(1) as f64;
+    let (what, excluded, pixelless) = match index.mask_kind {
+        MaskKind::Object => (
+            format!("{} objects of {n} images", n_objects(index)),
+            "without other than excluded categories and crowds",
+            "whose objects are too small",
+        ),
+        _ => (
+            format!("{n} proxies"),
+            "with excluded categories",
+            "whose shapes cover no pixel",
+        ),
+    };
     print_result(format_args!(
-        "{n} proxies in {} ({:.1} % object pixels); skipped: {} with excluded categories, {} too small, \
-         {} without instances, {} without image file, {n_pixelless} whose shapes cover no pixel",
-        output.display(),
-        100.0 * sum / n.max(1) as f64,
-        skipped.excluded,
-        skipped.small,
-        skipped.empty,
-        skipped.absent
+        "{what} in {output} ({share:.1} % object pixels); skipped: {} {excluded}, {} too small, \
+         {} without instances, {} without image file, {n_pixelless} {pixelless}",
+        skipped.excluded, skipped.small, skipped.empty, skipped.absent
     ));
 }

@@ -1,18 +1,20 @@
 //! Which images of a COCO split can stand for unknown objects.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use artifacts::index::check_sample_id;
+use artifacts::index::{Sample, check_sample_id};
 
-use crate::dataset::{Annotation, Dataset, Image, check_image_file, check_record};
-use crate::excluded::{Names, repeated_categories};
-use crate::faults::Fault;
-use crate::id::Id;
-use crate::image_folder::{ImageFolder, Missing};
-use crate::objects::Objects;
-use crate::rasterize;
+use coco_format::dataset::{Annotation, Dataset, Image, check_image_file, check_record};
+use coco_format::faults::Fault;
+use coco_format::id::Id;
+use coco_format::image_folder::{ImageFolder, Missing};
+use coco_format::lookup::{annotations_by_image, images_by_id, repeated_categories};
+use coco_format::objects::Objects;
+use coco_format::rasterize;
+
+use crate::excluded::Names;
 
 /// What an image must be to qualify.
 #[derive(Clone, Debug)]
@@ -27,12 +29,25 @@ pub struct Rules {
     pub min_side: u32,
     /// Whether images without instances qualify.
     pub keep_empty: bool,
+    /// Names of categories that are kept for a development set: they count as excluded ones.
+    pub hold_out: Vec<String>,
+    /// What the images are for.
+    pub purpose: Purpose,
+}
+
+/// What images are selected for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be shown as they are: images with excluded categories do not qualify.
+    Proxies,
+    /// To cut objects out of them: images qualify that have an instance of a category that is not excluded.
+    Objects,
 }
 
 /// How many images do not qualify, by reason. An image counts once, for the first reason in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Skipped {
-    /// An instance has an excluded category.
+    /// An instance has an excluded category; all have one if objects are cut out, or are crowds.
     pub excluded: u64,
     /// A side is shorter than [`Rules::min_side`].
     pub small: u64,
@@ -53,6 +68,10 @@ pub struct Candidate<'a> {
     size: (u32, u32),
     /// Annotations of the image, in the order of the file.
     pub annotations: Vec<&'a Annotation>,
+    /// The objects that can be cut out, in the order of the file; none for proxies, which are shown as they are.
+    pub instances: Vec<Instance<'a>>,
+    /// Annotations of excluded categories and those that are held out, whose pixels no object may show; none for proxies.
+    pub known: Vec<&'a Annotation>,
     /// Names of their categories, sorted and without repetition.
     pub categories: Vec<String>,
     /// The image file, relative to the folder of images.
@@ -65,12 +84,23 @@ pub struct Candidate<'a> {
     unusable: Option<Fault>,
 }
 
+/// An object that can be cut out of its image.
+#[derive(Clone, Debug)]
+pub struct Instance<'a> {
+    /// Its annotation.
+    pub annotation: &'a Annotation,
+    /// Position of the annotation among those of the image.
+    pub position: usize,
+    /// Name of its category.
+    pub category: String,
+}
+
 /// What a look at the image file and the shapes of a [`Candidate`] gave.
 #[derive(Debug, Default)]
 pub(crate) struct Review<'a> {
     /// Why it cannot be used.
     pub(crate) faults: Vec<Fault>,
-    /// Ids of annotations whose shapes cover no pixel, see [`shape::is_off`](crate::shape::is_off).
+    /// Ids of annotations whose shapes cover no pixel, see [`shape::is_off`](coco_format::shape::is_off).
     pub(crate) off: Vec<&'a Id>,
 }
 
@@ -84,6 +114,8 @@ pub struct Selection<'a> {
     /// Records that cannot be read, ids that occur twice, records of images that are wrong (see [`check_record`]), and
     /// categories that are not listed. Which images qualify is not certain then.
     pub faults: Vec<Fault>,
+    /// Names of the categories that are held out, as the file has them, sorted.
+    pub held_out: Vec<String>,
 }
 
 impl Candidate<'_> {
@@ -134,8 +166,32 @@ impl Candidate<'_> {
     /// # Errors
     /// Returns the errors of [`rasterize::unite`].
     pub fn unite(&self, objects: &mut Objects) -> Result<()> {
+        self.rasterize(&self.annotations, objects)
+    }
+
+    /// Sets `objects` to the pixels of these annotations of the image.
+    ///
+    /// # Errors
+    /// Returns the errors of [`rasterize::unite`].
+    pub fn rasterize(&self, annotations: &[&Annotation], objects: &mut Objects) -> Result<()> {
         let (width, height) = self.size;
-        rasterize::unite(objects, self.dataset, &self.annotations, width, height)
+        rasterize::unite(objects, self.dataset, annotations, width, height)
+    }
+
+    /// The record of the image for the index, without a mask.
+    pub(crate) fn sample(&self) -> Sample {
+        Sample {
+            sample_id: self.sample_id(),
+            image: self.file.clone(),
+            image_bytes: self.image_bytes,
+            image_width: self.width(),
+            image_height: self.height(),
+            mask: None,
+            mask_blake3: None,
+            width: self.width(),
+            height: self.height(),
+            proxy: None,
+        }
     }
 }
 
@@ -159,7 +215,15 @@ pub fn select<'a>(
     for (id, image) in images {
         let annotations = annotations.remove(id).unwrap_or_default();
         let categories = names.of(&annotations, &mut faults);
-        if categories.iter().any(|c| names.is_excluded(c)) {
+        let (instances, known) = match rules.purpose {
+            Purpose::Proxies => (Vec::new(), Vec::new()),
+            Purpose::Objects => names.tell_apart(&annotations),
+        };
+        let is_excluded = match rules.purpose {
+            Purpose::Proxies => categories.iter().any(|c| names.is_excluded(c)),
+            Purpose::Objects => instances.is_empty() && !annotations.is_empty(),
+        };
+        if is_excluded {
             skipped.excluded += 1;
             continue;
         }
@@ -183,6 +247,8 @@ pub fn select<'a>(
                 image,
                 size: found.size,
                 annotations,
+                instances,
+                known,
                 categories: categories.into_iter().map(str::to_owned).collect(),
                 file: found.file,
                 path: found.path,
@@ -196,6 +262,7 @@ pub fn select<'a>(
         candidates,
         skipped,
         faults,
+        held_out: names.held_out(),
     })
 }
 
@@ -281,52 +348,4 @@ impl Selection<'_> {
         }
         Ok(())
     }
-}
-
-pub(crate) fn unlisted_category(annotation: &Annotation) -> Fault {
-    let predicate = format!(
-        "has the category {}, which is not listed: add it to `categories`",
-        annotation.category_id
-    );
-    Fault::new(format!("annotation {}", annotation.id), predicate)
-}
-
-/// All images by id. Wrong records and ids that occur twice are faults.
-fn images_by_id<'a>(dataset: &'a Dataset, faults: &mut Vec<Fault>) -> BTreeMap<&'a Id, &'a Image> {
-    let mut images = BTreeMap::new();
-    for image in &dataset.images {
-        let id = &image.id;
-        if let Err(error) = check_record(image) {
-            faults.push(Fault::of(format!("image {id}"), &error));
-        }
-        if images.insert(id, image).is_some() {
-            faults.push(Fault::new(
-                format!("image id {id}"),
-                "occurs twice: remove one of the records",
-            ));
-        }
-    }
-    images
-}
-
-/// The annotations of each image, in the order of the file. Annotations of images that are not listed are ignored, as in
-/// pycocotools.
-fn annotations_by_image<'a>(
-    dataset: &'a Dataset,
-    images: &BTreeMap<&Id, &Image>,
-) -> HashMap<&'a Id, Vec<&'a Annotation>> {
-    let mut by_image: HashMap<&Id, Vec<&Annotation>> = HashMap::with_capacity(images.len());
-    let mut n_foreign = 0_u64;
-    for annotation in &dataset.annotations {
-        let id = &annotation.image_id;
-        if images.contains_key(id) {
-            by_image.entry(id).or_default().push(annotation);
-        } else {
-            n_foreign += 1;
-        }
-    }
-    if n_foreign > 0 {
-        tracing::warn!("{n_foreign} annotations belong to images that are not listed");
-    }
-    by_image
 }

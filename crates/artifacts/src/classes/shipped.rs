@@ -22,16 +22,19 @@ const SHIPPED: &[(&str, &str)] = &[
     shipped!("classes", "bdd100k"),
     shipped!("classes", "camvid"),
     shipped!("classes", "cityscapes"),
+    shipped!("classes", "coco-panoptic"),
     shipped!("classes", "idd"),
     shipped!("classes", "idd-lite"),
     shipped!("classes", "mapillary-vistas"),
     shipped!("classes", "mapillary-vistas-2"),
+    shipped!("classes", "pascal-voc"),
     shipped!("classes", "streethazards"),
 ];
 
 /// Names and texts of the maps, sorted by name.
 const SHIPPED_MAPS: &[(&str, &str)] = &[
     shipped!("class-maps", "camvid-to-cityscapes"),
+    shipped!("class-maps", "coco-panoptic-to-cityscapes"),
     shipped!("class-maps", "idd-lite-to-cityscapes"),
     shipped!("class-maps", "idd-to-cityscapes"),
     shipped!("class-maps", "mapillary-vistas-to-cityscapes"),

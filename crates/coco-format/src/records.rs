@@ -44,6 +44,8 @@ pub(crate) struct AnnotationMembers<'a> {
     category_id: Option<&'a RawValue>,
     #[serde(borrow)]
     segmentation: Option<&'a RawValue>,
+    #[serde(borrow)]
+    iscrowd: Option<&'a RawValue>,
     // what tells other kinds of files apart
     segments_info: Option<IgnoredAny>,
     caption: Option<IgnoredAny>,
@@ -122,6 +124,11 @@ fn whole_number(raw: &RawValue) -> Option<u64> {
     }
 }
 
+/// Whether a flag is 1, as COCO has it, or true.
+fn is_set(raw: &RawValue) -> bool {
+    raw.get() == "true" || whole_number(raw) == Some(1)
+}
+
 pub(crate) fn image(members: &ImageMembers, place: usize) -> Result<Image, Fault> {
     let id = members.id.and_then(|raw| Id::parse(raw.get()));
     let id = id.ok_or_else(|| {
@@ -197,6 +204,7 @@ pub(crate) fn annotation(
         id,
         image_id,
         category_id,
+        is_crowd: members.iscrowd.is_some_and(is_set),
         segmentation,
     })
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// What is wrong with a shape that [`is_off`].
-pub(crate) const OFF: &str =
+pub const OFF: &str =
     "coordinates have to be in pixels of the image, not from 0 to 1 and not outside of it";
 
 #[derive(Deserialize)]
@@ -80,7 +80,7 @@ fn wrong_polygons(json: &[u8]) -> &'static str {
 
 /// Whether polygons cover no pixel of an image of `width` x `height` pixels because they are in another place, or because their
 /// coordinates are from 0 to 1. Polygons that are merely thinner than a pixel are not.
-pub(crate) fn is_off(parts: &[Vec<f64>], width: u32, height: u32) -> bool {
+pub fn is_off(parts: &[Vec<f64>], width: u32, height: u32) -> bool {
     let (width, height) = (f64::from(width), f64::from(height));
     parts.iter().all(|part| {
         let (points, _) = part.as_chunks::<2>();

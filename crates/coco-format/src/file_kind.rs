@@ -8,9 +8,6 @@ use serde_json::value::RawValue;
 
 const USE: &str = "use instances_*.json, which has the outlines";
 
-/// Categories of COCO's files of stuff, which have no objects.
-const STUFF: [&str; 3] = ["sky-other", "building-other", "wall-other"];
-
 /// Checks by the names of its members that a file can be one of instances.
 ///
 /// # Errors
@@ -107,17 +104,4 @@ impl Census {
 fn is_shape(segmentation: &RawValue) -> bool {
     let inside = segmentation.get().get(1..).unwrap_or_default();
     !inside.trim_start().starts_with([']', '}'])
-}
-
-/// Checks that the categories are not those of COCO's files of stuff, whose regions are no objects.
-///
-/// # Errors
-/// Returns an error that names the file that is needed.
-pub(crate) fn ensure_no_stuff<'a>(mut categories: impl Iterator<Item = &'a str>) -> Result<()> {
-    match categories.find(|name| STUFF.contains(name)) {
-        Some(name) => {
-            bail!("it is a file of stuff (with the category {name}), not of objects: {USE}")
-        }
-        None => Ok(()),
-    }
 }

@@ -62,6 +62,8 @@ pub struct Annotation {
     pub image_id: Id,
     /// Id of the category.
     pub category_id: Id,
+    /// Whether its shape is that of a group of objects, which are not told apart.
+    pub is_crowd: bool,
     /// Where its segmentation is in the text of the file, if it has one.
     pub(crate) segmentation: Option<Range<usize>>,
 }
@@ -156,7 +158,6 @@ fn read_records(text: &[u8]) -> Result<Dataset> {
     let categories = records::read_all(&list, "categories", &mut faults, |members, place| {
         records::category(&members, place)
     });
-    file_kind::ensure_no_stuff(categories.iter().map(|c| c.name.as_str()))?;
     Ok(Dataset {
         images,
         annotations,

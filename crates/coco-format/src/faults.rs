@@ -24,7 +24,7 @@ pub struct Fault {
 
 impl Fault {
     /// A fault whose sentence is the subject and `predicate`.
-    pub(crate) fn new(subject: impl Display, predicate: impl Display) -> Self {
+    pub fn new(subject: impl Display, predicate: impl Display) -> Self {
         let (subject, predicate) = (subject.to_string(), predicate.to_string());
         Self {
             text: format!("{subject} {predicate}"),
@@ -34,7 +34,7 @@ impl Fault {
     }
 
     /// A fault of the record or file `subject`, which the error names itself; its last cause says of which kind it is.
-    pub(crate) fn of(subject: impl Display, error: &anyhow::Error) -> Self {
+    pub fn of(subject: impl Display, error: &anyhow::Error) -> Self {
         let subject = subject.to_string();
         Self {
             text: format!("{error:#}"),
@@ -55,7 +55,7 @@ fn kind(cause: &str, subject: &str) -> String {
 }
 
 /// One line for each kind of fault, in the order of their first occurrence: the first fault, and which others are like it.
-pub(crate) fn lines(faults: &[Fault]) -> Vec<String> {
+pub fn lines(faults: &[Fault]) -> Vec<String> {
     let mut order: Vec<Vec<&Fault>> = Vec::new();
     let mut places: HashMap<(&str, &str), usize> = HashMap::new();
     for fault in faults {
@@ -92,7 +92,7 @@ fn line(group: &[&Fault]) -> String {
 ///
 /// # Errors
 /// Returns an error if there is any fault.
-pub(crate) fn refuse(faults: &[Fault]) -> Result<()> {
+pub fn refuse(faults: &[Fault]) -> Result<()> {
     match faults {
         [] => Ok(()),
         [fault] => bail!("{}", fault.text),

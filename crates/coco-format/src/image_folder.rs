@@ -73,7 +73,7 @@ impl ImageFolder {
     }
 
     /// Folders in which the files of `images` are looked for.
-    pub(crate) fn reads(&self, images: &[Image]) -> Vec<PathBuf> {
+    pub fn reads(&self, images: &[Image]) -> Vec<PathBuf> {
         if self.missing == Missing::NotRead {
             return Vec::new();
         }
@@ -86,13 +86,13 @@ impl ImageFolder {
     }
 
     /// The file of an image, relative to the folder.
-    pub(crate) fn file_of(&self, image: &Image) -> PathBuf {
+    pub fn file_of(&self, image: &Image) -> PathBuf {
         let split = image.split.as_deref().filter(|_| self.has_splits);
         Path::new(split.unwrap_or_default()).join(&image.file_name)
     }
 
     /// Width and height of an image in pixels, as its record says, or else the file at `path`.
-    pub(crate) fn size_of(&self, image: &Image, path: &Path) -> Result<(u32, u32)> {
+    pub fn size_of(&self, image: &Image, path: &Path) -> Result<(u32, u32)> {
         match (image.size, self.missing) {
             (Some(size), _) => Ok(size),
             (None, Missing::NotRead) => bail!(
@@ -106,7 +106,7 @@ impl ImageFolder {
     }
 
     /// Size in bytes of an image file: 0 if images are not read, `None` if this image is skipped.
-    pub(crate) fn image_bytes(&self, path: &Path) -> Result<Option<u64>> {
+    pub fn image_bytes(&self, path: &Path) -> Result<Option<u64>> {
         match (std::fs::metadata(path), self.missing) {
             (_, Missing::NotRead) => Ok(Some(0)),
             (Ok(file), _) if file.is_file() => Ok(Some(file.len())),

@@ -1,0 +1,99 @@
+//! From the names of categories to the values of a mask.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use artifacts::classes::{ClassMap, ClassSet};
+use artifacts::labels::IGNORE;
+
+use crate::without_meaning::{UnknownLabel, WithoutMeaning};
+
+/// The value in the mask for each name. Names are compared exactly.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NameTable {
+    values: BTreeMap<String, u8>,
+    /// Whether all other names are void.
+    others_void: bool,
+}
+
+impl NameTable {
+    /// The names of `classes`.
+    pub(crate) fn of_classes(classes: &ClassSet) -> Self {
+        let names = classes.classes.iter().map(|class| class.name.clone());
+        Self {
+            values: names.zip(0..).collect(),
+            others_void: false,
+        }
+    }
+
+    /// Adds a name.
+    ///
+    /// # Errors
+    /// Returns an error if it is there already with another value.
+    pub(crate) fn add(&mut self, name: &str, value: u8) -> Result<()> {
+        let other = self.values.insert(name.to_owned(), value);
+        let is_same = other.is_none_or(|other| other == value);
+        ensure!(is_same, "the name {name:?} is given twice");
+        Ok(())
+    }
+
+    /// Makes all names void that have no other meaning.
+    pub(crate) fn others_are_void(&mut self) {
+        self.others_void = true;
+    }
+
+    /// The value of a name, `None` if it has no meaning.
+    pub(crate) fn get(&self, name: &str) -> Option<u8> {
+        let others = self.others_void.then_some(IGNORE);
+        self.values.get(name).copied().or(others)
+    }
+
+    /// The values to which names lead.
+    pub(crate) fn values(&self) -> impl Iterator<Item = u8> {
+        self.values.values().copied()
+    }
+
+    /// The same table, followed by a map of its train ids.
+    pub(crate) fn then(mut self, map: &ClassMap) -> Self {
+        for value in self.values.values_mut() {
+            let mapped = map.train_ids.get(usize::from(*value)).copied();
+            *value = mapped.unwrap_or(IGNORE);
+        }
+        self
+    }
+
+    /// The values of `names`, which are those of the shapes in the file `path`, each with its place for people.
+    ///
+    /// # Errors
+    /// Returns [`WithoutMeaning`] with all names that have no meaning.
+    pub(crate) fn all(&self, names: &[(&str, String)], path: &Path) -> Result<Vec<u8>> {
+        let mut unknown: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
+        let mut values = Vec::with_capacity(names.len());
+        for (name, place) in names {
+            match self.get(name) {
+                Some(value) => values.push(value),
+                None => unknown.entry(name).or_insert((0, place)).0 += 1,
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(values);
+        }
+        let labels = unknown
+            .into_iter()
+            .map(|(name, (count, first))| UnknownLabel {
+                name: format!("{name:?}"),
+                count,
+                first: first.to_owned(),
+            });
+        let mut labels: Vec<UnknownLabel> = labels.collect();
+        labels.sort_by_key(|label| std::cmp::Reverse(label.count));
+        Err(WithoutMeaning {
+            path: path.to_owned(),
+            noun: "category",
+            unit: "shapes",
+            labels,
+        }
+        .into())
+    }
+}
