@@ -16,8 +16,8 @@ use crate::discover::{Discovered, SampleFiles, discover};
 use crate::fault_groups::grouped;
 use crate::legend::value_name;
 use crate::manifest::DatasetManifest;
+use crate::meanings::without_meaning::{ADVICE, WithoutMeaning};
 use crate::source::Source;
-use crate::without_meaning::{ADVICE, WithoutMeaning};
 
 /// Number of image sizes that are listed separately.
 const SIZES_SHOWN: usize = 5;

@@ -9,12 +9,11 @@ use serde::Serialize;
 use stage_cli::Common;
 
 use crate::binary_masks;
-use crate::label_file::{Format, LabelFile, Overlaps, Values};
+use crate::label_file::{CLASS_NAMES, Format, LabelFile, Overlaps, Values};
 use crate::manifest::{DatasetManifest, Layout};
-use crate::meaning::Meaning;
+use crate::meanings::meaning::Meaning;
+use crate::meanings::remap::UNCHANGED;
 use crate::prepare::{Preparation, Target};
-use crate::remap::UNCHANGED;
-use crate::table::CLASS_NAMES;
 
 /// Arguments of `index`.
 #[derive(clap::Args, Clone, Debug, Serialize)]

@@ -4,7 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::meaning::Meaning;
+use crate::meanings::meaning::Meaning;
+
+/// Name in manifests of the table from the colors of the class set to train ids.
+pub(crate) const CLASS_COLORS: &str = "class-colors";
+
+/// Name in manifests of the table from the names of the class set to train ids.
+pub(crate) const CLASS_NAMES: &str = "class-names";
 
 /// Element of [`LabelFile::void`] that stands for all labels without another meaning.
 pub(crate) const OTHERS: &str = "others";

@@ -11,14 +11,14 @@ use artifacts::classes::{ClassMap, ClassSet};
 use artifacts::labels::{IGNORE, MaskKind};
 use artifacts::mask::Mask;
 
-use crate::coco_labels::CocoLabels;
-use crate::cvat::CvatFile;
+use crate::formats::coco::CocoLabels;
+use crate::formats::cvat::CvatFile;
+use crate::formats::labelme;
+use crate::formats::panoptic::PanopticFile;
+use crate::formats::regions::paint;
 use crate::label_file::{Format, LabelFile, Overlaps};
-use crate::labelme;
-use crate::legend_file;
-use crate::panoptic::PanopticFile;
-use crate::regions::paint;
-use crate::table::{Table, check_members};
+use crate::meanings::legend_file;
+use crate::meanings::table::{Table, check_members};
 
 /// Where the labels of one image are.
 #[derive(Clone, Debug)]

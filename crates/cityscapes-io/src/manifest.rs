@@ -32,7 +32,7 @@ macro_rules! shipped {
 }
 
 /// Names and texts of the manifests that are compiled into the executable.
-pub const SHIPPED: [(&str, &str); 31] = [
+pub const SHIPPED: [(&str, &str); 33] = [
     shipped!("bdd100k-train"),
     shipped!("bdd100k-val"),
     shipped!("camvid-test"),
@@ -46,6 +46,8 @@ pub const SHIPPED: [(&str, &str); 31] = [
     shipped!("cityscapes-val"),
     shipped!("coco-panoptic-train2017"),
     shipped!("coco-panoptic-val2017"),
+    shipped!("coco-tiny-train"),
+    shipped!("coco-tiny-val"),
     shipped!("coco-train2017"),
     shipped!("coco-val2017"),
     shipped!("fishyscapes-laf"),

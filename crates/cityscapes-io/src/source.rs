@@ -15,6 +15,7 @@ pub struct Source {
     /// lost-and-found-test-no-known, fishyscapes-static, fishyscapes-laf, road-anomaly21, road-anomaly21-test,
     /// road-obstacle21, road-obstacle21-test, road-anomaly, street-hazards-test, bdd100k-train, bdd100k-val,
     /// camvid-train, camvid-val, camvid-test, idd-lite-train, idd-lite-val, coco-train2017, coco-val2017,
+    /// coco-tiny-train, coco-tiny-val,
     /// coco-panoptic-train2017, coco-panoptic-val2017, pascal-voc-2012-train, pascal-voc-2012-val, image-folder.
     #[arg(long, value_name = "NAME", required_unless_present = "manifest")]
     pub dataset: Option<String>,

@@ -8,8 +8,7 @@ use artifacts::index::Index;
 use artifacts::mask::Mask;
 
 use crate::toy::{
-    PREPARE, call, cityscapes, draw_demo, eight, fail, fail_partly, halve, run, succeed, toy,
-    write_labels,
+    PREPARE, draw_demo, eight, fail, fail_partly, halve, run, succeed, toy, write_labels,
 };
 
 #[test]

@@ -7,7 +7,7 @@ use artifacts::labels::MaskKind;
 use artifacts::mask::Mask;
 use stage_testing::folder::files;
 
-use crate::toy::{PREPARE, call, fail, run, succeed, toy, write_labels};
+use crate::toy::{PREPARE, fail, run, succeed, toy, write_labels};
 
 #[test]
 fn an_interrupted_call_goes_on_and_a_changed_data_set_starts_anew() -> Result<()> {

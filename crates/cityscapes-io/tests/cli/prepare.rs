@@ -9,7 +9,7 @@ use artifacts::labels::MaskKind;
 use artifacts::mask::Mask;
 use stage_testing::folder::files;
 
-use crate::toy::{PREPARE, call, cityscapes, draw_demo, fail, run, succeed, toy, write_labels};
+use crate::toy::{PREPARE, cityscapes, draw_demo, fail, run, succeed, toy, write_labels};
 
 #[test]
 fn prepare_maps_values_and_lists_samples() -> Result<()> {

@@ -11,8 +11,8 @@ use coco_format::lookup::{repeated_categories, unlisted_category};
 use coco_format::objects::Objects;
 use coco_format::rasterize;
 
-use crate::names::NameTable;
-use crate::regions::Region;
+use crate::formats::regions::Region;
+use crate::meanings::names::NameTable;
 
 /// The records of a file.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use artifacts::mask::Mask;
 use serde::Deserialize;
 
 use crate::json_file;
-use crate::names::NameTable;
+use crate::meanings::names::NameTable;
 
 #[derive(Deserialize)]
 struct File {

@@ -9,8 +9,7 @@ use artifacts::classes::{ClassMap, ClassSet};
 use artifacts::labels::{IGNORE, MaskKind};
 use artifacts::mask::Mask;
 
-use crate::label_file::Values;
-use crate::table::{CLASS_COLORS, CLASS_NAMES};
+use crate::label_file::{CLASS_COLORS, CLASS_NAMES, Values};
 
 /// Name in manifests of the table of Cityscapes label ids, [`train_id`].
 const CITYSCAPES_LABEL_IDS: &str = "cityscapes-label-ids";
@@ -164,7 +163,7 @@ fn parse_range(text: &str) -> Result<RangeInclusive<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meaning::Meaning;
+    use crate::meanings::meaning::Meaning;
 
     fn mask(labels: &[u8]) -> Mask {
         Mask {

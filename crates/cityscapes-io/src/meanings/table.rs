@@ -7,18 +7,12 @@ use artifacts::classes::{ClassMap, ClassSet, Color};
 use artifacts::labels::{IGNORE, MaskKind};
 use artifacts::mask::Mask;
 
-use crate::colors::ColorTable;
-use crate::label_file::{Format, LabelFile, OTHERS, Values};
-use crate::legend_file::Legend;
-use crate::names::NameTable;
+use crate::label_file::{CLASS_COLORS, CLASS_NAMES, Format, LabelFile, OTHERS, Values};
+use crate::meanings::colors::ColorTable;
+use crate::meanings::legend_file::Legend;
+use crate::meanings::names::NameTable;
+use crate::meanings::remap::Remap;
 use crate::polygon_file::read_label_ids;
-use crate::remap::Remap;
-
-/// Name in manifests of the table from the colors of the class set to train ids.
-pub(crate) const CLASS_COLORS: &str = "class-colors";
-
-/// Name in manifests of the table from the names of the class set to train ids.
-pub(crate) const CLASS_NAMES: &str = "class-names";
 
 /// The value in the mask for each label in a file.
 #[derive(Clone, Debug)]

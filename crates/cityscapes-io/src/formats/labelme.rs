@@ -8,9 +8,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
+use crate::formats::regions::Region;
 use crate::json_file;
-use crate::names::NameTable;
-use crate::regions::Region;
+use crate::meanings::names::NameTable;
 
 /// The label for what annotators leave undecided, which labelme's own converters make void.
 const UNDECIDED: &str = "__ignore__";

@@ -9,7 +9,7 @@ use artifacts::label_picture::read_colors;
 use artifacts::labels::IGNORE;
 use artifacts::mask::Mask;
 
-use crate::without_meaning::{UnknownLabel, WithoutMeaning};
+use crate::meanings::without_meaning::{UnknownLabel, WithoutMeaning};
 
 /// The value in the mask for each color. Colors are compared exactly: a color that is nearly one of these is another one.
 #[derive(Clone, Debug, Default)]

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use artifacts::classes::{ClassMap, ClassSet};
 use artifacts::labels::IGNORE;
 
-use crate::without_meaning::{UnknownLabel, WithoutMeaning};
+use crate::meanings::without_meaning::{UnknownLabel, WithoutMeaning};
 
 /// The value in the mask for each name. Names are compared exactly.
 #[derive(Clone, Debug, Default)]

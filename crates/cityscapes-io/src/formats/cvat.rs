@@ -7,8 +7,8 @@ use anyhow::{Context, Error, Result, bail, ensure};
 use coco_format::objects::Objects;
 use roxmltree::{Document, Node};
 
-use crate::names::NameTable;
-use crate::regions::Region;
+use crate::formats::regions::Region;
+use crate::meanings::names::NameTable;
 
 /// The images of a file, with their shapes.
 #[derive(Clone, Debug)]
