@@ -45,7 +45,8 @@ use crate::logits_layout::check_not_probabilities;
 pub use crate::logits_layout::check_order;
 use crate::picture::MAX_PIXELS;
 use crate::tensor_file::{Entry, write_header};
-use crate::vectorized;
+pub use crate::upsample::RowReader;
+use crate::upsample::{Planes, Sizes};
 
 const TENSOR: &str = "logits";
 const FORMAT_VERSION: &str = "2";
@@ -126,35 +127,61 @@ impl Values {
         }
     }
 
-    /// Values from `start` on.
-    fn copy_to(&self, start: usize, out: &mut [f32]) {
+    /// All values, for those who read parts of them.
+    fn planes(&self) -> Planes<'_> {
         match self {
-            Self::Halves(values) => values[start..][..out.len()].convert_to_f32_slice(out),
-            Self::Floats(values) => out.copy_from_slice(&values[start..][..out.len()]),
+            Self::Halves(values) => Planes::Halves(values),
+            Self::Floats(values) => Planes::Floats(values),
         }
     }
 
     /// Position and value of the first infinity or NaN.
     fn first_not_finite(&self) -> Option<(usize, f32)> {
-        // there is nearly never one, so whole blocks are tested first: that loop has no branch
-        const BLOCK: usize = 4096;
         match self {
             Self::Halves(values) => {
-                let is_bad = |v: &f16| v.to_bits() & 0x7C00 == 0x7C00;
-                let any = |b: &[f16]| b.iter().fold(false, |any, v| any | is_bad(v));
-                let block = values.chunks(BLOCK).position(any)?;
-                let at = BLOCK * block + values[BLOCK * block..].iter().position(is_bad)?;
+                let at = first(values, |v| v.to_bits() & 0x7C00 == 0x7C00)?;
                 Some((at, values[at].to_f32()))
             }
             Self::Floats(values) => {
-                let is_bad = |v: &f32| !v.is_finite();
-                let any = |b: &[f32]| b.iter().fold(false, |any, v| any | is_bad(v));
-                let block = values.chunks(BLOCK).position(any)?;
-                let at = BLOCK * block + values[BLOCK * block..].iter().position(is_bad)?;
+                let at = first(values, |v| !v.is_finite())?;
                 Some((at, values[at]))
             }
         }
     }
+
+    /// Position and value of the first number that f16 would round to infinity.
+    fn first_beyond_halves(&self) -> Option<(usize, f32)> {
+        match self {
+            Self::Halves(_) => None,
+            Self::Floats(values) => {
+                let at = first(values, |v| v.abs() >= ROUNDED_TO_INFINITY)?;
+                Some((at, values[at]))
+            }
+        }
+    }
+}
+
+/// Writes values that are in the range of f16.
+fn write_halves(values: &[f32], w: &mut impl Write) -> Result<()> {
+    let mut halves = vec![f16::ZERO; values.len()];
+    halves.convert_from_f32_slice(values);
+    for half in halves {
+        w.write_all(&half.to_le_bytes())?;
+    }
+    Ok(())
+}
+
+/// The smallest number that f16 rounds to infinity: half a step beyond the largest one that it has, 65504.
+const ROUNDED_TO_INFINITY: f32 = 65_520.0;
+
+/// Position of the first bad value.
+fn first<T>(values: &[T], is_bad: impl Fn(&T) -> bool) -> Option<usize> {
+    // there is nearly never one, so whole blocks are tested first: that loop has no branch
+    const BLOCK: usize = 4096;
+    let any = |block: &[T]| block.iter().fold(false, |any, v| any | is_bad(v));
+    let block = values.chunks(BLOCK).position(any)?;
+    let in_block = values[BLOCK * block..].iter().position(is_bad)?;
+    Some(BLOCK * block + in_block)
 }
 
 impl Logits {
@@ -248,6 +275,10 @@ impl Logits {
 
     fn parse(bytes: &[u8]) -> Result<Self> {
         let (_, header) = SafeTensors::read_metadata(bytes)?;
+        ensure!(
+            !header.tensors().contains_key("score"),
+            "it holds the score map of another method, not logits: name its folder with --scores"
+        );
         let metadata = header.metadata().as_ref().context("it has no metadata")?;
         let version = text(metadata, "format_version")?;
         let classes = match version {
@@ -292,7 +323,7 @@ impl Logits {
         let output = (info.output_height, info.output_width);
         check_order([channels, height, width], info.num_classes(), output)?;
         let logits = Self::of(info, [channels, height, width], values)?;
-        let read = |start: usize, out: &mut [f32]| logits.values.copy_to(start, out);
+        let read = |start: usize, out: &mut [f32]| logits.values.planes().copy_to(start, out);
         check_not_probabilities(channels, height * width, read)?;
         Ok(logits)
     }
@@ -302,6 +333,7 @@ impl Logits {
     /// # Errors
     /// Returns an error if a value does not fit into the number format, or the file cannot be written.
     pub fn write(&self, path: &Path, precision: Precision) -> Result<()> {
+        self.check_fits(precision)?;
         let info = &self.info;
         let (dtype, size) = match precision {
             Precision::F16 => (Dtype::F16, 2),
@@ -328,9 +360,9 @@ impl Logits {
             for start in (0..self.values.len()).step_by(block.len()) {
                 let n = block.len().min(self.values.len() - start);
                 let block = &mut block[..n];
-                self.values.copy_to(start, block);
+                self.values.planes().copy_to(start, block);
                 match precision {
-                    Precision::F16 => self.write_halves(block, w)?,
+                    Precision::F16 => write_halves(block, w)?,
                     Precision::F32 => block
                         .iter()
                         .try_for_each(|v| w.write_all(&v.to_le_bytes()))?,
@@ -340,59 +372,51 @@ impl Logits {
         })
     }
 
-    fn write_halves(&self, values: &[f32], w: &mut impl Write) -> Result<()> {
-        let mut halves = vec![f16::ZERO; values.len()];
-        halves.convert_from_f32_slice(values);
-        for half in halves {
-            ensure!(
-                half.is_finite(),
-                "logits of {} exceed f16: store them as f32",
-                self.info.sample_id
+    /// These logits with the values that a reader of their file gets, which are rounded to `precision`.
+    ///
+    /// # Errors
+    /// Returns an error if a value does not fit into the number format.
+    pub fn rounded(mut self, precision: Precision) -> Result<Self> {
+        self.check_fits(precision)?;
+        if let (Precision::F16, Values::Floats(values)) = (precision, &self.values) {
+            let mut halves = vec![f16::ZERO; values.len()];
+            halves.convert_from_f32_slice(values);
+            self.values = Values::Halves(halves);
+        }
+        Ok(self)
+    }
+
+    /// Checks that the values are in the range of a number format, as those that are written must be.
+    ///
+    /// # Errors
+    /// Returns an error that names the place of the first one that is not.
+    pub fn check_fits(&self, precision: Precision) -> Result<()> {
+        let beyond = match precision {
+            Precision::F16 => self.values.first_beyond_halves(),
+            Precision::F32 => None,
+        };
+        if let Some((at, value)) = beyond {
+            anyhow::bail!(
+                "logits of {} exceed f16, whose largest number is 65504 (channel {}, row {}, column {}: {value}): store them as f32",
+                self.info.sample_id,
+                at / (self.height * self.width),
+                at / self.width % self.height,
+                at % self.width
             );
-            w.write_all(&half.to_le_bytes())?;
         }
         Ok(())
     }
 
-    /// A reader of upsampled rows. Read from the top down, it upsamples each source row only once.
+    /// A reader of upsampled rows of class logits, `[num_classes, output_width]`. Read from the top down, it upsamples each source
+    /// row only once.
     pub fn row_reader(&self) -> RowReader<'_> {
-        let no_row = (
-            usize::MAX,
-            vec![0.0; self.info.num_classes() * self.info.output_width],
-        );
-        RowReader {
-            logits: self,
-            taps: self.column_taps(),
-            upper: no_row.clone(),
-            lower: no_row,
-            narrow: vec![0.0; self.width],
-        }
-    }
-
-    /// Upsamples source row `y` of all classes to the output's width, into `out`; `narrow` is a buffer for one class.
-    fn widen(&self, y: usize, taps: Option<&[Tap]>, narrow: &mut [f32], out: &mut [f32]) {
-        let rows = out.chunks_exact_mut(self.info.output_width);
-        for (class, out) in rows.enumerate() {
-            let start = (class * self.height + y) * self.width;
-            let Some(taps) = taps else {
-                self.values.copy_to(start, out);
-                continue;
-            };
-            self.values.copy_to(start, narrow);
-            for (out, &(x0, x1, fx)) in out.iter_mut().zip(taps) {
-                *out = narrow[x0] * (1.0 - fx) + narrow[x1] * fx;
-            }
-        }
-    }
-
-    /// Source columns and weights of each output column; `None` if the output has the columns of the source.
-    fn column_taps(&self) -> Option<Vec<Tap>> {
-        let out_width = self.info.output_width;
-        let taps: Vec<_> = (0..out_width)
-            .map(|x| source(x, self.width, out_width, self.info.align_corners))
-            .collect();
-        let is_identity = taps.iter().enumerate().all(|(x, t)| t.0 == x && t.2 == 0.0);
-        (!is_identity || self.width != out_width).then_some(taps)
+        let sizes = Sizes {
+            planes: self.info.num_classes(),
+            stored: (self.height, self.width),
+            output: (self.info.output_height, self.info.output_width),
+            align_corners: self.info.align_corners,
+        };
+        RowReader::new(self.values.planes(), sizes)
     }
 }
 
@@ -431,75 +455,6 @@ fn text<'a>(metadata: &'a Metadata, key: &str) -> Result<&'a str> {
 fn number(metadata: &Metadata, key: &str) -> Result<usize> {
     let value = text(metadata, key)?.parse();
     value.with_context(|| format!("metadata {key:?} is not a number"))
-}
-
-/// Two neighboring source columns, and the weight of the second.
-type Tap = (usize, usize, f32);
-
-/// Reads rows of bilinearly upsampled logits; fast if they are read in order.
-#[derive(Clone, Debug)]
-pub struct RowReader<'a> {
-    logits: &'a Logits,
-    taps: Option<Vec<Tap>>,
-    /// The two source rows around the last output row, widened, with their numbers.
-    upper: (usize, Vec<f32>),
-    lower: (usize, Vec<f32>),
-    /// Buffer for one source row of one class.
-    narrow: Vec<f32>,
-}
-
-impl RowReader<'_> {
-    /// Writes the class logits of output row `y` to `out`, `[num_classes, output_width]`.
-    pub fn read(&mut self, y: usize, out: &mut [f32]) {
-        let Self {
-            logits,
-            taps,
-            upper,
-            lower,
-            narrow,
-        } = self;
-        let info = &logits.info;
-        let (y0, y1, fy) = source(y, logits.height, info.output_height, info.align_corners);
-        if taps.is_none() && fy == 0.0 {
-            logits.widen(y0, None, narrow, out);
-            return;
-        }
-        if upper.0 != y0 {
-            std::mem::swap(upper, lower);
-        }
-        for (wanted, (number, row)) in [(y0, &mut *upper), (y1, &mut *lower)] {
-            if *number != wanted {
-                logits.widen(wanted, taps.as_deref(), narrow, row);
-                *number = wanted;
-            }
-        }
-        mix_rows(&upper.1, &lower.1, fy, out);
-    }
-}
-
-vectorized! {
-    fn mix_rows(upper: &[f32], lower: &[f32], fraction: f32, out: &mut [f32]) {
-        for ((out, top), bottom) in out.iter_mut().zip(upper).zip(lower) {
-            *out = top * (1.0 - fraction) + bottom * fraction;
-        }
-    }
-}
-
-/// The two source positions of output position `i` and the weight of the second, as in `PyTorch`'s `interpolate`.
-fn source(i: usize, n_in: usize, n_out: usize, align_corners: bool) -> (usize, usize, f32) {
-    let at = if align_corners {
-        let scale = if n_out > 1 {
-            (n_in - 1) as f32 / (n_out - 1) as f32
-        } else {
-            0.0
-        };
-        i as f32 * scale
-    } else {
-        let scale = n_in as f32 / n_out as f32;
-        ((i as f32 + 0.5) * scale - 0.5).max(0.0)
-    };
-    let low = (at as usize).min(n_in - 1);
-    (low, (low + 1).min(n_in - 1), at - low as f32)
 }
 
 #[cfg(test)]
@@ -555,6 +510,23 @@ mod tests {
                 assert_eq!(row[..4], expected[y], "row {y}");
             }
         }
+        Ok(())
+    }
+
+    #[test]
+    fn rounded_logits_are_those_that_a_reader_gets() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("a.safetensors");
+        let mut logits = logits(false)?;
+        logits.values = Values::Floats((1..13).map(|v| 1.0 / v as f32).collect());
+        for precision in [Precision::F16, Precision::F32] {
+            logits.write(&path, precision)?;
+            let rounded = logits.clone().rounded(precision)?;
+            assert_eq!(rounded.values, Logits::read(&path)?.values);
+        }
+        logits.values = Values::Floats(vec![1e6; 12]);
+        assert!(logits.clone().rounded(Precision::F16).is_err());
+        assert!(logits.rounded(Precision::F32).is_ok());
         Ok(())
     }
 

@@ -23,6 +23,11 @@ pub fn translate(arguments: &[OsString]) -> Option<Vec<OsString>> {
     Some(translated)
 }
 
+/// Tells the user how the flag is spelled now; logging must be set up.
+pub fn warn() {
+    tracing::warn!("--merge is a subcommand now: segment-metrics merge --output DIR DIR...");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,10 @@ use anyhow::Result;
 use artifacts::atomic::write_bytes;
 use artifacts::mask::ComponentMap;
 use image::RgbImage;
+use serde::{Deserialize, Serialize};
 
+use crate::colors::{FALSE_SEGMENT, TRUE_SEGMENT};
+use crate::pictures::paint::Look;
 use crate::pictures::{PictureSize, jpeg, paint, resize_photo, shrink_components};
 use crate::read::found::FoundSample;
 
@@ -14,10 +17,10 @@ use crate::read::found::FoundSample;
 const MAX_WIDTH: usize = 1280;
 
 /// Folder of the pictures.
-pub(super) const FOLDER: &str = "overlays";
+pub const FOLDER: &str = "overlays";
 
 /// A picture that was written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Overlay {
     /// The file, relative to the output.
     pub(super) file: String,
@@ -37,6 +40,7 @@ impl Overlay {
         photo: &RgbImage,
     ) -> Result<Self> {
         let size = PictureSize::of_sample(photo.width(), (map.width, map.height), MAX_WIDTH);
+        // sorted, as segments are sorted by number
         let rejected: Vec<u16> = found
             .segments
             .iter()
@@ -47,8 +51,7 @@ impl Overlay {
             &resize_photo(photo, size),
             &shrink_components(map, size),
             None,
-            // segments are sorted by number
-            |id| rejected.binary_search(&id).is_err(),
+            |id| look(rejected.binary_search(&id).is_err()),
         );
         let file = format!("{FOLDER}/{}.jpg", found.sample_id);
         write_bytes(&output.join(&file), &jpeg(&picture)?)?;
@@ -57,5 +60,13 @@ impl Overlay {
             width: size.width,
             height: size.height,
         })
+    }
+}
+
+/// Without labels, the decision alone says what a segment seems to be.
+fn look(is_kept: bool) -> Look {
+    Look {
+        color: if is_kept { TRUE_SEGMENT } else { FALSE_SEGMENT },
+        is_kept,
     }
 }
