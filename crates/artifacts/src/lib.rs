@@ -9,8 +9,10 @@
 //! This crate knows no candle, no network and no metric.
 
 pub mod atomic;
+pub mod basis;
 pub mod cityscapes;
 pub mod classes;
+pub mod file_hash;
 pub mod folder;
 pub mod index;
 pub mod label_picture;
@@ -35,4 +37,5 @@ pub mod tables;
 pub mod tensor_file;
 pub mod toml_file;
 pub mod track;
+mod upsample;
 mod vectorized;

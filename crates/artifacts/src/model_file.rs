@@ -58,6 +58,9 @@ pub struct Model {
 pub struct SegmentOrigin {
     /// Score whose threshold gave the segments; `None` if the manifests do not name it.
     pub score: Option<Score>,
+    /// Name of the other method whose score maps were read; `None` if there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
     /// Smallest score of a flagged pixel; `None` if the manifests do not name it.
     pub threshold: Option<f64>,
     /// Neighbors of a pixel that count as connected, 4 or 8.
@@ -360,6 +363,7 @@ mod tests {
             training_tables: vec!["c0ffee".to_owned()],
             origin: SegmentOrigin {
                 score: Some(Score::MaxLogit),
+                method: None,
                 threshold: Some(-2.5),
                 connectivity: 8,
                 min_size: 0,

@@ -1,4 +1,4 @@
-//! Names of the pixel scores in files and on command lines. How they are computed: `measures::pixel_row`.
+//! Names of the pixel scores in files and on command lines. How those of logits are computed: `measures::pixel_row`.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,11 +16,23 @@ pub enum Score {
     Energy,
     /// 1 − p₁ + p₂, probability margin, in [0, 1] (D in the reference).
     Margin,
+    /// The score of another method, from a [`ScoreMap`](crate::score_map::ScoreMap): any finite number.
+    Adopted,
 }
 
 impl Score {
-    /// All scores in the order of tables, which is that of the variants.
-    pub const ALL: [Self; 5] = [
+    /// All scores that a table may hold, in the order of tables, which is that of the variants.
+    pub const ALL: [Self; 6] = [
+        Self::Entropy,
+        Self::MaxSoftmax,
+        Self::MaxLogit,
+        Self::Energy,
+        Self::Margin,
+        Self::Adopted,
+    ];
+
+    /// The scores that are computed from logits, which are the first of [`ALL`](Self::ALL).
+    pub const OF_LOGITS: [Self; 5] = [
         Self::Entropy,
         Self::MaxSoftmax,
         Self::MaxLogit,
@@ -28,9 +40,14 @@ impl Score {
         Self::Margin,
     ];
 
-    /// Whether the score can be negative: logits are not bounded. The others are in [0, 1].
+    /// Whether the score can be negative: logits and the scores of other methods are not bounded. The others are in [0, 1].
     pub fn is_signed(self) -> bool {
-        matches!(self, Self::MaxLogit | Self::Energy)
+        matches!(self, Self::MaxLogit | Self::Energy | Self::Adopted)
+    }
+
+    /// The score of this name, if there is one.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|score| score.name() == name)
     }
 
     /// Name in tables.
@@ -41,6 +58,7 @@ impl Score {
             Self::MaxLogit => "max_logit",
             Self::Energy => "energy",
             Self::Margin => "margin",
+            Self::Adopted => "adopted",
         }
     }
 }
@@ -53,6 +71,9 @@ mod tests {
     fn scores_are_numbered_in_the_order_of_tables() {
         for (number, score) in Score::ALL.into_iter().enumerate() {
             assert_eq!(score as usize, number, "{}", score.name());
+            assert_eq!(Score::of_name(score.name()), Some(score));
         }
+        assert!(Score::ALL.starts_with(&Score::OF_LOGITS));
+        assert_eq!(Score::of_name("entropie"), None);
     }
 }

@@ -5,17 +5,23 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::{Dtype, SafeTensors};
 
 use crate::atomic::write_atomic;
-use crate::logits::check_output_size;
+use crate::logits::{check_output_size, logits_path};
 use crate::tensor_file::{Entry, write_header};
+use crate::upsample::{Planes, RowReader, Sizes};
 
 const TENSOR: &str = "score";
 const FORMAT_VERSION: &str = "1";
+
+/// Path of the score map of a sample in `dir`, an output of `seg-model adopt`; logits are named alike.
+pub fn score_map_path(dir: &Path, sample_id: &str) -> PathBuf {
+    logits_path(dir, sample_id)
+}
 
 /// Score of each pixel of one sample, as it is stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,8 +91,50 @@ impl ScoreMap {
         })
     }
 
+    /// Reads the score map of a sample in `dir`, an output of `seg-model adopt`.
+    ///
+    /// The file must name this sample. If `size` (columns, rows) is given, it must be the output size.
+    ///
+    /// # Errors
+    /// Returns the errors of [`read`](Self::read), and an error if the file is that of another sample or size.
+    pub fn read_sample(dir: &Path, sample_id: &str, size: Option<(usize, usize)>) -> Result<Self> {
+        let path = score_map_path(dir, sample_id);
+        let map = Self::read(&path)?;
+        ensure!(
+            map.sample_id == sample_id,
+            "{} holds scores of {}: it was renamed or copied, run `seg-model adopt` again",
+            path.display(),
+            map.sample_id
+        );
+        let found = (map.output_width, map.output_height);
+        let (width, height) = size.unwrap_or(found);
+        ensure!(
+            found == (width, height),
+            "{} is for {}x{} pixels, but the sample has {width}x{height}: run `seg-model adopt` on the same labels or images",
+            path.display(),
+            found.0,
+            found.1
+        );
+        Ok(map)
+    }
+
+    /// A reader of upsampled rows, `[output_width]`. Read from the top down, it upsamples each source row only once.
+    pub fn row_reader(&self) -> RowReader<'_> {
+        let sizes = Sizes {
+            planes: 1,
+            stored: (self.height, self.width),
+            output: (self.output_height, self.output_width),
+            align_corners: self.align_corners,
+        };
+        RowReader::new(Planes::Floats(&self.values), sizes)
+    }
+
     fn parse(bytes: &[u8]) -> Result<Self> {
         let (_, header) = SafeTensors::read_metadata(bytes)?;
+        ensure!(
+            !header.tensors().contains_key("logits"),
+            "it holds logits, not one score for each pixel: name its folder with --logits"
+        );
         let metadata = header.metadata().as_ref().context("it has no metadata")?;
         let text = |key: &str| metadata.get(key).with_context(|| missing(key));
         let version = text("format_version")?;
@@ -181,6 +229,34 @@ mod tests {
         std::fs::write(&path, b"no tensors")?;
         let error = format!("{:#}", ScoreMap::read(&path).expect_err("damaged"));
         assert!(error.contains("is not a usable score map"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn rows_are_upsampled() {
+        let mut rows = map();
+        rows.check().expect("a usable map");
+        let mut row = [0.0; 6];
+        rows.row_reader().read(3, &mut row);
+        assert_eq!((row[0], row[5]), (3.0, 5.0));
+        rows.align_corners = false;
+        rows.row_reader().read(0, &mut row);
+        assert_eq!(row, [0.5, 0.125, -0.625, -0.25, 1.25, 2.0]);
+    }
+
+    #[test]
+    fn maps_of_other_samples_and_sizes_are_refused() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        map().write(&score_map_path(dir.path(), "a"))?;
+        map().write(&score_map_path(dir.path(), "b"))?;
+        assert_eq!(ScoreMap::read_sample(dir.path(), "a", Some((6, 4)))?, map());
+        let fails = |id: &str, size: (usize, usize), words: &str| {
+            let error = ScoreMap::read_sample(dir.path(), id, Some(size)).expect_err(words);
+            assert!(format!("{error:#}").contains(words), "{error:#}");
+        };
+        fails("a", (4, 6), "is for 6x4 pixels, but the sample has 4x6");
+        fails("b", (6, 4), "b.safetensors holds scores of a");
+        fails("c", (6, 4), "run `seg-model adopt` first");
         Ok(())
     }
 

@@ -213,53 +213,76 @@ fn first_bin(score: Score) -> u32 {
     if score.is_signed() { 0 } else { ZERO_BIN }
 }
 
-/// Pixels of every bin of every score: some 25 MB for one image (`u32`) of a usual network.
+/// Pixels of every bin of some scores: some 25 MB for the scores of logits of one image (`u32`) of a usual network.
 #[derive(Clone, Debug)]
 pub struct ScoreCounts<N = u32> {
-    /// In the order of [`Score::ALL`].
-    counts: [PixelCounts<N>; Score::ALL.len()],
+    scores: &'static [Score],
+    /// In the order of `scores`.
+    counts: Vec<PixelCounts<N>>,
 }
 
 impl<N: Count> ScoreCounts<N> {
-    /// No pixels.
+    /// No pixels of the scores of logits.
     pub fn new() -> Self {
+        Self::of_scores(&Score::OF_LOGITS)
+    }
+
+    /// No pixels of these scores, as [`Basis::scores`](artifacts::basis::Basis::scores) lists them.
+    pub fn of_scores(scores: &'static [Score]) -> Self {
+        let counts = scores.iter().map(|&score| PixelCounts::of_score(score));
         Self {
-            counts: Score::ALL.map(PixelCounts::of_score),
+            scores,
+            counts: counts.collect(),
         }
     }
 
     /// Counts a row's pixels by all scores. `labels`: `[W]`, values of [`EvalLabel`]; `bins` is room for the bins of one score.
     pub fn add_row(&mut self, row: &PixelRow, labels: &[u8], bins: &mut Vec<u32>) {
+        if !labels.iter().any(|&label| is_rated(label)) {
+            return;
+        }
         bins.resize(row.width, 0);
-        for (score, counts) in Score::ALL.into_iter().zip(&mut self.counts) {
+        for (&score, counts) in self.scores.iter().zip(&mut self.counts) {
             row.fill_bins(score, bins);
             counts.add_row(bins, labels);
         }
     }
 
-    /// Those of one score.
-    pub fn of(&self, score: Score) -> &PixelCounts<N> {
-        &self.counts[score as usize]
+    /// The scores whose pixels are counted, in the order of [`Score::ALL`].
+    pub fn scores(&self) -> &'static [Score] {
+        self.scores
     }
 
-    /// Those of one score, to be changed.
-    pub fn of_mut(&mut self, score: Score) -> &mut PixelCounts<N> {
-        &mut self.counts[score as usize]
+    /// Those of one score, if its pixels are counted.
+    pub fn of(&self, score: Score) -> Option<&PixelCounts<N>> {
+        let at = self.scores.iter().position(|&s| s == score)?;
+        self.counts.get(at)
+    }
+
+    /// Those of one score, to be changed, if its pixels are counted.
+    pub fn of_mut(&mut self, score: Score) -> Option<&mut PixelCounts<N>> {
+        let at = self.scores.iter().position(|&s| s == score)?;
+        self.counts.get_mut(at)
     }
 
     /// Every score with its counts.
     pub fn each(&self) -> impl Iterator<Item = (Score, &PixelCounts<N>)> {
-        Score::ALL.into_iter().zip(&self.counts)
+        self.scores.iter().copied().zip(&self.counts)
     }
 
     /// Every score with its counts, to be changed.
     pub fn each_mut(&mut self) -> impl Iterator<Item = (Score, &mut PixelCounts<N>)> {
-        Score::ALL.into_iter().zip(&mut self.counts)
+        self.scores.iter().copied().zip(&mut self.counts)
     }
 }
 
+/// Whether a pixel with this label is in- or out-of-distribution.
+fn is_rated(label: u8) -> bool {
+    label == EvalLabel::In as u8 || label == EvalLabel::Out as u8
+}
+
 impl ScoreCounts<u64> {
-    /// Adds all pixels of `other`.
+    /// Adds all pixels of `other`, which has the same scores.
     pub fn add<N: Count>(&mut self, other: &ScoreCounts<N>) {
         for (sum, counts) in self.counts.iter_mut().zip(&other.counts) {
             sum.add(counts);
@@ -269,7 +292,7 @@ impl ScoreCounts<u64> {
 
 impl<N: Count> PartialEq for ScoreCounts<N> {
     fn eq(&self, other: &Self) -> bool {
-        self.counts == other.counts
+        self.scores == other.scores && self.counts == other.counts
     }
 }
 

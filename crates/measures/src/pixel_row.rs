@@ -16,6 +16,7 @@
 //! assert_eq!(row.class, [0, 1]);
 //! ```
 
+use artifacts::basis::Basis;
 use artifacts::score::Score;
 use artifacts::vectorized;
 use multiversion::target::target_cfg_f;
@@ -27,7 +28,7 @@ use crate::vector::{exp, ln};
 /// Probabilities and scores of the pixels of one row. The buffers are reused from row to row.
 #[derive(Clone, Debug)]
 pub struct PixelRow {
-    /// Number of classes, C.
+    /// Number of classes, C; 0 without logits, and then only `adopted` has values.
     pub num_classes: usize,
     /// Number of columns, W.
     pub width: usize,
@@ -48,11 +49,19 @@ pub struct PixelRow {
     pub max_logit: Vec<f32>,
     /// ln Σ exp(logit), `[W]`.
     pub log_sum_exp: Vec<f32>,
+    /// Score of another method, `[W]`; empty if there is none. Whoever has it fills it in.
+    pub adopted: Vec<f32>,
 }
 
 impl PixelRow {
-    /// Buffers for rows of `width` columns.
+    /// Buffers for rows of `width` columns of logits.
     pub fn new(num_classes: usize, width: usize) -> Self {
+        Self::of(Basis::logits(num_classes), width)
+    }
+
+    /// Buffers for rows of `width` columns of what `basis` has.
+    pub fn of(basis: Basis, width: usize) -> Self {
+        let num_classes = basis.num_classes.unwrap_or(0);
         let row = || vec![0.0; width];
         Self {
             num_classes,
@@ -65,6 +74,7 @@ impl PixelRow {
             class: vec![0; width],
             max_logit: row(),
             log_sum_exp: row(),
+            adopted: if basis.has_adopted { row() } else { Vec::new() },
         }
     }
 
@@ -73,7 +83,7 @@ impl PixelRow {
         fill_row(self, logits);
     }
 
-    /// Writes `of` of each column's score to `out`, `[W]`. Inside of [`vectorized!`] this is a loop of vector instructions,
+    /// Writes `of` of each column's score, which the row must have, to `out`, `[W]`. Inside of [`vectorized!`] this is a loop of vector instructions,
     /// which a loop over [`score`](Self::score) is not.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "compiled for each instruction set")]
@@ -85,6 +95,7 @@ impl PixelRow {
             Score::MaxLogit => fill(out, self.max_logit.iter().map(|&z| of(-z))),
             Score::Energy => fill(out, self.log_sum_exp.iter().map(|&z| of(-z))),
             Score::Margin => fill(out, first.zip(second).map(|(&p, &q)| of(prob_margin(p, q)))),
+            Score::Adopted => fill(out, self.adopted.iter().map(|&s| of(s))),
         }
     }
 
@@ -103,6 +114,7 @@ impl PixelRow {
             Score::MaxLogit => -self.max_logit[x],
             Score::Energy => -self.log_sum_exp[x],
             Score::Margin => prob_margin(self.first[x], self.second[x]),
+            Score::Adopted => self.adopted[x],
         }
     }
 }
@@ -348,6 +360,7 @@ mod tests {
         assert_eq!(row.score(Score::MaxLogit, 1), -30.0);
         assert!((row.score(Score::Margin, 0) - 1.0).abs() < 1e-6);
         assert!((row.score(Score::MaxSoftmax, 0) - 2.0 / 3.0).abs() < 1e-6);
+        row.adopted = vec![-3.5, 1e9];
         for score in Score::ALL {
             let mut all = vec![0.0; row.width];
             row.map_scores(score, &mut all, |s| s);

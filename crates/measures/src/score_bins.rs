@@ -58,6 +58,9 @@ const LARGE_LOGITS: u32 = bits_of_power(6);
 const LARGE: u32 = bits_of_power(7);
 const END: u32 = bits_of_power(16);
 
+/// Larger magnitudes count as this one: bins do not tell them apart.
+pub const LARGEST: f32 = f32::from_bits(END);
+
 /// From small to large magnitudes.
 const ZONES: [Zone; 4] = [
     zone(0, LOGITS, 15),
@@ -169,6 +172,7 @@ mod tests {
         }
         assert_eq!(smallest_of(0)?, f32::NEG_INFINITY);
         assert_eq!(bin_of(f32::INFINITY)?, NUM_BINS - 1);
+        assert_eq!((LARGEST, bin_of(LARGEST)?), (65536.0, NUM_BINS - 1));
         assert_eq!(bin_of(f32::NEG_INFINITY)?, 0);
         assert_eq!(bin_of(1e-43)?, bin_of(-0.0)?);
         assert!(bin_of(1e-38)? < bin_of(1.001e-38)? && bin_of(-1e-38)? < ZERO_BIN);

@@ -9,7 +9,9 @@ use artifacts::tables::threshold_folder;
 
 use crate::args::{ApplyArgs, ResultArgs};
 use crate::decisions::Decisions;
+use crate::design::Design;
 use crate::objects::DetectedObjects;
+use crate::predictions::Predictions;
 use crate::results::{Outcome, Results};
 use crate::segments::{Segments, ensure_same};
 use crate::threshold::Thresholds;
@@ -65,6 +67,25 @@ pub fn run(args: &ApplyArgs, force: bool) -> Result<()> {
     Ok(())
 }
 
+/// Probability in [0, 1] that each of `segments` is a false positive, in their order. The model rejects those above its threshold.
+///
+/// Whether the segments were made as those that the model was fitted to is for [`origin::check`] to say.
+///
+/// # Errors
+/// Returns an error if the segments have other metrics, or metrics of other classes, than the model.
+pub fn probabilities(model: &Model, segments: &Segments) -> Result<Vec<f64>> {
+    Ok(predict(model, segments)?.1.probs)
+}
+
+/// The standardized metrics of segments and what the model predicts from them.
+fn predict(model: &Model, segments: &Segments) -> Result<(Design, Predictions)> {
+    ensure_same(model.classes.as_ref(), segments.classes.as_ref())
+        .context("it was fitted to segments of other classes: fit a model to segments of the same network, or import the network with the right --classes")?;
+    let design = classifier::standardize(model, segments)?;
+    let predictions = classifier::predict(model, &design);
+    Ok((design, predictions))
+}
+
 /// A model, and the file that it was read from.
 struct ModelFile {
     model: Model,
@@ -98,12 +119,8 @@ impl ModelFile {
             );
         }
         let segments = Segments::read(folders)?;
-        ensure_same(model.classes.as_ref(), segments.classes.as_ref())
-            .context("it was fitted to segments of other classes: fit a model to segments of the same network, or import the network with the right --classes")
-            .with_context(unfit)?;
+        let (design, predictions) = predict(model, &segments).with_context(unfit)?;
         let objects = DetectedObjects::read(folders, &segments)?;
-        let design = classifier::standardize(model, &segments).with_context(unfit)?;
-        let predictions = classifier::predict(model, &design);
         let regression = model.regression.as_ref();
         let regression = regression.map(|linear| ridge::predict(linear, &design));
         let thresholds = Thresholds::same(model.threshold, segments.len());

@@ -83,6 +83,7 @@ pub fn check(model: &SegmentOrigin, segments: &SegmentOrigin) -> Result<()> {
 struct Arguments {
     score: Option<Score>,
     entropy_threshold: Option<f64>,
+    method: Option<String>,
     connectivity: Option<u8>,
     min_size: Option<u64>,
 }
@@ -97,6 +98,7 @@ fn of_folder(folder: &Path) -> Result<SegmentOrigin> {
     })?;
     let mut origin = SegmentOrigin {
         score: arguments.score,
+        method: arguments.method,
         threshold: arguments.entropy_threshold,
         connectivity: arguments.connectivity.unwrap_or(CONNECTIVITY),
         min_size: arguments.min_size.unwrap_or(0),
@@ -147,6 +149,9 @@ fn conflicts(a: &SegmentOrigin, b: &SegmentOrigin) -> Vec<[String; 2]> {
     {
         all.push([a, b].map(|score| format!("the score {}", score.name())));
     }
+    if a.method != b.method {
+        all.push([a, b].map(|origin| method(origin.method.as_deref())));
+    }
     if let (Some(a), Some(b)) = (a.threshold, b.threshold)
         && a.to_bits() != b.to_bits()
     {
@@ -156,6 +161,13 @@ fn conflicts(a: &SegmentOrigin, b: &SegmentOrigin) -> Vec<[String; 2]> {
         all.push([a, b].map(|origin| format!("{}-connected pixels", origin.connectivity)));
     }
     all
+}
+
+/// Whose score maps were read, in words.
+fn method(name: Option<&str>) -> String {
+    name.map_or("no score maps".to_owned(), |name| {
+        format!("score maps of {name}")
+    })
 }
 
 /// The first values of all conflicts, `between`, and the second values.

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use artifacts::basis::Basis;
 use artifacts::classes::ClassSet;
 use artifacts::tables::columns::{ADJUSTED_IOU, IS_FALSE_POSITIVE, SAMPLE_ID, SEGMENT_ID};
-use artifacts::tables::features::{classes_in, num_classes, segment_features, title};
-use artifacts::tables::read_table_parts;
+use artifacts::tables::features::{basis_of, classes_in, features_of, title};
 use artifacts::tables::schema::{self, Table};
+use artifacts::tables::{check_columns, read_table_parts};
 use polars::prelude::DataFrame;
 
 /// Segments with their metrics, sorted by sample and segment.
@@ -29,25 +30,35 @@ pub struct Segments {
     pub names: Vec<String>,
     /// The classes that metrics are about; `None` if no metric is about a class.
     pub classes: Option<ClassSet>,
+    /// What the segments are measured from.
+    pub basis: Basis,
 }
 
-/// The schema of the table that is read, without the metrics of classes: which classes there are, its columns say.
+/// The schema of the table that is read, with what all such tables have: what segments are measured from, its columns say.
 pub fn table() -> Table {
-    schema::segments(0).with_optional_truth()
+    schema::segments_of(Basis::NOTHING).with_optional_truth()
 }
 
 /// What the first rows of a table say of all of them.
 struct Kind {
+    basis: Basis,
     classes: Option<ClassSet>,
     has_truth: bool,
 }
 
 impl Kind {
     fn of(folder: &Path, rows: &DataFrame) -> Result<Self> {
-        Ok(Self {
-            classes: classes_in(folder, num_classes(rows))?,
+        let basis = basis_of(rows);
+        let classes = classes_in(folder, basis.num_classes.unwrap_or(0))?;
+        Ok(Self::new(basis, classes, rows))
+    }
+
+    fn new(basis: Basis, classes: Option<ClassSet>, rows: &DataFrame) -> Self {
+        Self {
+            basis,
+            classes,
             has_truth: rows.column(IS_FALSE_POSITIVE).is_ok(),
-        })
+        }
     }
 
     /// Refuses a table that cannot be joined with another one, that in the folder `first`.
@@ -56,12 +67,29 @@ impl Kind {
         let unlike = || format!("the segments in {first} and {folder} cannot be joined");
         ensure_same(self.classes.as_ref(), other.classes.as_ref()).with_context(unlike)?;
         ensure!(
+            self.basis == other.basis,
+            "{}: they were measured from {} and from {}",
+            unlike(),
+            sources(other.basis),
+            sources(self.basis)
+        );
+        ensure!(
             self.has_truth == other.has_truth,
             "{}: only those in {} are of images with labels",
             unlike(),
             if self.has_truth { &folder } else { &first }
         );
         Ok(())
+    }
+}
+
+/// What segments are measured from, in words.
+fn sources(basis: Basis) -> &'static str {
+    match (basis.num_classes.is_some(), basis.has_adopted) {
+        (true, true) => "logits and score maps",
+        (true, false) => "logits alone",
+        (false, true) => "score maps alone",
+        (false, false) => "nothing",
     }
 }
 
@@ -111,11 +139,32 @@ impl Segments {
         all.sorted()
     }
 
+    /// Takes rows as `segment_metrics::sample` makes them in memory; `classes` are those that their metrics are about, if any are.
+    ///
+    /// # Errors
+    /// Returns an error if the rows lack a column, are not sorted, have the metrics of another number of classes, or a value is out
+    /// of range.
+    pub fn of_rows(rows: &DataFrame, classes: Option<&ClassSet>) -> Result<Self> {
+        let basis = basis_of(rows);
+        let (n, n_described) = (
+            basis.num_classes.unwrap_or(0),
+            classes.map_or(0, ClassSet::len),
+        );
+        ensure!(
+            n == n_described,
+            "the segments have the metrics of {n} classes, not of {n_described}"
+        );
+        let mut all = Self::default();
+        all.set_kind(&Kind::new(basis, classes.cloned(), rows));
+        all.append(rows, 0)?;
+        all.sorted()
+    }
+
     fn set_kind(&mut self, kind: &Kind) {
         self.has_truth = kind.has_truth;
         self.classes.clone_from(&kind.classes);
-        let n_classes = kind.classes.as_ref().map_or(0, ClassSet::len);
-        let features = segment_features(n_classes).into_iter();
+        self.basis = kind.basis;
+        let features = features_of(kind.basis).into_iter();
         self.names = features.map(|f| f.name).collect();
     }
 
@@ -146,6 +195,10 @@ impl Segments {
 
     /// Appends consecutive rows of a table whose first row is number `first`.
     fn append(&mut self, frame: &DataFrame, first: usize) -> Result<()> {
+        check_columns(
+            &schema::segments_of(self.basis).with_optional_truth(),
+            frame,
+        )?;
         let samples = frame.column(SAMPLE_ID)?.str()?;
         let ids = frame.column(SEGMENT_ID)?.u32()?;
         same_length(frame, [samples.len(), ids.len()])?;
@@ -229,6 +282,7 @@ impl Segments {
             features: order.iter().flat_map(row).collect(),
             names: self.names.clone(),
             classes: self.classes.clone(),
+            basis: self.basis,
         })
     }
 }

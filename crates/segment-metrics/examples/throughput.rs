@@ -16,7 +16,8 @@ use measures::entropy_terms::neg_x_ln_x;
 use measures::pixel_row::PixelRow;
 use measures::vector::exp;
 use multiversion::target::target_cfg_f;
-use segment_metrics::analysis::{Segmentation, analyze_logits};
+use segment_metrics::analysis::{Segmentation, analyze_pixels};
+use segment_metrics::pixels::Pixels;
 use stage_cli::print_result;
 
 const CLASSES: usize = 19;
@@ -37,13 +38,18 @@ fn main() -> Result<()> {
     for (contrast, ripple) in [(6.0, 0.3), (3.0, 0.3), (3.0, 1.5), (1.0, 0.3)] {
         let logits = waves(contrast, ripple)?;
         let before = peak_memory()?;
-        let metrics = analyze_logits(&logits, &labels, &segmentation, &[]);
+        let metrics = analyze_pixels(Pixels::of_logits(&logits), &labels, &segmentation, &[]);
         let memory = peak_memory()? - before;
         let flagged: u64 = metrics.matching.segments.iter().map(|s| s.sums.size).sum();
         let n_segments = metrics.matching.segments.len();
         drop(metrics);
         let all = shortest(|| {
-            black_box(analyze_logits(&logits, &labels, &segmentation, &[]));
+            black_box(analyze_pixels(
+                Pixels::of_logits(&logits),
+                &labels,
+                &segmentation,
+                &[],
+            ));
         });
         let scores_only = shortest(|| fill_rows(&logits));
         print_result(format_args!(

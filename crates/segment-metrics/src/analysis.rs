@@ -1,7 +1,7 @@
-//! Everything that is measured in one image, from its rows of probabilities.
+//! Everything that is measured in one image, from its rows of probabilities and scores.
 
+use artifacts::basis::Basis;
 use artifacts::labels::{EvalLabel, IGNORE};
-use artifacts::logits::Logits;
 use artifacts::mask::Mask;
 use artifacts::score::Score;
 use artifacts::vectorized;
@@ -11,6 +11,7 @@ use measures::pixel_row::PixelRow;
 use crate::adjusted_iou::adjusted_ious;
 use crate::components::Components;
 use crate::overlaps::{Overlap, count_overlaps};
+use crate::pixels::Pixels;
 use crate::region_sums::RegionSums;
 use crate::regions::Regions;
 use crate::track::small_objects;
@@ -62,7 +63,7 @@ pub struct SampleMetrics {
     pub additional: Vec<Matching>,
     /// Where the true objects are.
     pub object_map: Components,
-    /// Pixels by bin of every score.
+    /// Pixels by bin of every score of the basis.
     pub counts: ScoreCounts,
     /// Number of in-distribution pixels.
     pub n_in: u64,
@@ -72,25 +73,20 @@ pub struct SampleMetrics {
     pub n_ignored: u64,
 }
 
-/// Measures one image from its logits, see [`analyze`].
+/// Measures one image from its logits, its score map, or both, see [`analyze`].
 ///
-/// `labels` are values of [`EvalLabel`], of the logits' output size.
-pub fn analyze_logits(
-    logits: &Logits,
+/// `labels` are values of [`EvalLabel`], of the pixels' output size.
+pub fn analyze_pixels(
+    pixels: Pixels<'_>,
     labels: &Mask,
     segmentation: &Segmentation,
     additional_thresholds: &[f32],
 ) -> SampleMetrics {
-    let num_classes = logits.info.num_classes();
-    let mut reader = logits.row_reader();
-    let mut row_logits = vec![0.0; num_classes * labels.width];
+    let mut rows = pixels.rows();
     analyze(
-        |y, row| {
-            reader.read(y, &mut row_logits);
-            row.fill_from_logits(&row_logits);
-        },
+        |y, row| rows.fill(y, row),
         labels,
-        num_classes,
+        pixels.basis(),
         segmentation,
         additional_thresholds,
     )
@@ -98,7 +94,7 @@ pub fn analyze_logits(
 
 /// Measures one image in a single pass over its rows, at the threshold of `segmentation` and at additional ones.
 ///
-/// `fill_row(y, row)` fills in row `y`; it is called once for each row, from the top. `labels` are values of
+/// `fill_row(y, row)` fills in what `basis` has of row `y`; it is called once for each row, from the top. `labels` are values of
 /// [`EvalLabel`]. Void pixels belong to no segment and no object; unrated ones can belong to segments, but not
 /// to objects.
 ///
@@ -109,11 +105,11 @@ pub fn analyze_logits(
 pub fn analyze(
     mut fill_row: impl FnMut(usize, &mut PixelRow),
     labels: &Mask,
-    num_classes: usize,
+    basis: Basis,
     segmentation: &Segmentation,
     additional_thresholds: &[f32],
 ) -> SampleMetrics {
-    let mut pass = Pass::new(labels, num_classes, segmentation, additional_thresholds);
+    let mut pass = Pass::new(labels, basis, segmentation, additional_thresholds);
     for (y, row_labels) in labels.labels.chunks_exact(labels.width).enumerate() {
         fill_row(y, &mut pass.row);
         pass.add_row(y, row_labels);
@@ -141,7 +137,7 @@ struct Pass {
 impl Pass {
     fn new(
         labels: &Mask,
-        num_classes: usize,
+        basis: Basis,
         segmentation: &Segmentation,
         additional_thresholds: &[f32],
     ) -> Self {
@@ -152,9 +148,9 @@ impl Pass {
             threshold,
             ..*segmentation
         });
-        let row = PixelRow::new(num_classes, width);
+        let row = PixelRow::of(basis, width);
         Self {
-            counts: ScoreCounts::<u32>::new(),
+            counts: ScoreCounts::<u32>::of_scores(basis.scores()),
             segments: segmentations
                 .map(|s| (s, Regions::new(width, height).excluding(small.clone())))
                 .collect(),

@@ -11,7 +11,7 @@ use stage_cli::{Common, KeepGoing, Subset, one_of};
 
 use crate::analysis::Segmentation;
 
-/// Default of `--entropy-threshold`, whose help repeats it: smallest normalized entropy of a flagged pixel in Chan et al. 2021.
+/// Default of `--threshold` for the entropy, whose help repeats it: smallest normalized entropy of a flagged pixel in Chan et al. 2021.
 const ENTROPY_THRESHOLD: f64 = 0.7;
 
 /// Finds out-of-distribution segments, measures each of them, and counts pixel scores.
@@ -60,11 +60,16 @@ pub struct MergeArgs {
 /// What the plain call reads and writes. The manifest holds hashes of the inputs in place of their paths.
 #[derive(clap::Args, Clone, Debug)]
 pub struct FileArgs {
-    /// Folder of `<sample_id>.safetensors`, written by `seg-model infer`.
+    /// Folder of `<sample_id>.safetensors`, written by `seg-model infer` or `seg-model adopt`.
+    #[arg(long, value_name = "DIR", required_unless_present = "scores")]
+    pub logits: Option<PathBuf>,
+    /// Folder of score maps of another method, written by `seg-model adopt --kind score`: one score for each pixel, the score
+    /// `adopted`. Without --logits, segments have only the metrics that need no class. With it, they have all of them.
     #[arg(long, value_name = "DIR")]
-    pub logits: PathBuf,
+    pub scores: Option<PathBuf>,
     /// Folder with the index and the masks of in- and out-of-distribution pixels, written by `cityscapes-io prepare`. Without it, or
-    /// if the index names no masks, segments are measured without the truth: the images are those of the index beside the logits.
+    /// if the index names no masks, segments are measured without the truth: the images are those of the index beside the logits
+    /// or, without logits, beside the score maps.
     #[arg(long, value_name = "DIR")]
     pub labels: Option<PathBuf>,
     /// Mask of the region of interest, of the images' size: pixels where it is 0 count as void.
@@ -78,6 +83,10 @@ pub struct FileArgs {
 /// How the plain call measures. The serialized form stands in the manifest.
 #[derive(clap::Args, Clone, Debug, Serialize)]
 pub struct MeasureArgs {
+    /// Name of the method whose score maps are read, which they say themselves.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
     /// From which score on pixels are flagged.
     #[command(flatten, next_help_heading = "Thresholds")]
     #[serde(flatten)]
@@ -107,7 +116,12 @@ pub struct MeasureArgs {
 pub struct ThresholdArgs {
     /// Flag pixels whose score (see --score) is at least T; the entropy is in [0, 1], as a share of ln C. Default: 0.7 (Chan et al.
     /// 2021) for the entropy, or with --track the threshold with the best F1 over all pixels; other scores have none.
-    #[arg(long, allow_negative_numbers = true, value_name = "T")]
+    #[arg(
+        long = "threshold",
+        visible_alias = "entropy-threshold",
+        allow_negative_numbers = true,
+        value_name = "T"
+    )]
     pub entropy_threshold: Option<f64>,
     /// Make segments at these thresholds too, for curves over the threshold: tables in `thresholds/<T>/`.
     #[arg(
@@ -117,9 +131,9 @@ pub struct ThresholdArgs {
         value_name = "T,..."
     )]
     pub thresholds: Vec<f64>,
-    /// Score to which the thresholds apply; the histograms always hold all scores.
-    #[arg(long, default_value = "entropy", value_parser = one_of(&Score::ALL, Score::name))]
-    pub score: Score,
+    /// Score to which the thresholds apply; the histograms always hold all scores. Default: entropy, or with --scores adopted.
+    #[arg(long, value_parser = one_of(&Score::ALL, Score::name))]
+    pub score: Option<Score>,
 }
 
 /// Which segments and objects are large enough to count.
@@ -163,32 +177,46 @@ impl Args {
 impl FileArgs {
     /// Folder with the index of the images.
     pub fn images(&self) -> &Path {
-        self.labels.as_deref().unwrap_or(&self.logits)
+        let given = [&self.labels, &self.logits, &self.scores];
+        let mut given = given.into_iter().flatten();
+        given.next().map_or(Path::new(""), PathBuf::as_path)
     }
 
     /// The files and folders that are read, by the names of their flags.
     pub fn inputs(&self) -> Vec<(&'static str, &Path)> {
-        let mut inputs = vec![("logits", self.logits.as_path())];
-        inputs.extend(self.labels.iter().map(|path| ("labels", path.as_path())));
-        inputs.extend(self.region.iter().map(|path| ("region", path.as_path())));
-        inputs
+        let given = [
+            ("logits", &self.logits),
+            ("scores", &self.scores),
+            ("labels", &self.labels),
+            ("region", &self.region),
+        ];
+        let given = given.into_iter();
+        given
+            .filter_map(|(name, path)| Some((name, path.as_deref()?)))
+            .collect()
     }
 }
 
 impl MeasureArgs {
-    /// These arguments after a check, with the default threshold filled in, so that the manifest says which one it was.
+    /// These arguments after a check, with the default score and threshold filled in, so that the manifest says which ones they
+    /// were.
     ///
     /// # Errors
     /// Returns an error that names the flag whose value cannot be used.
-    pub fn resolved(&self) -> Result<Self> {
+    pub fn resolved(&self, files: &FileArgs) -> Result<Self> {
         self.thresholds.check()?;
+        let score = self.score_of(files)?;
+        ensure!(
+            files.logits.is_some() || !self.compat_names,
+            "--compat-names writes metrics of classes, which only logits have: leave it out, or name logits with --logits"
+        );
         let mut resolved = self.clone();
+        resolved.thresholds.score = Some(score);
         let given = &mut resolved.thresholds.entropy_threshold;
         if self.sizes.track.is_none() {
-            let score = self.thresholds.score;
             ensure!(
                 given.is_some() || score == Score::Entropy,
-                "--score {} has no usual threshold ({}): give one with --entropy-threshold, which applies to this score; a call with --track {} takes and prints the one with the best F1",
+                "--score {} has no usual threshold ({}): give one with --threshold, which applies to this score; a call with --track {} takes and prints the one with the best F1",
                 score.name(),
                 range(score),
                 Track::Obstacle.name()
@@ -199,10 +227,32 @@ impl MeasureArgs {
         let given = resolved.thresholds.entropy_threshold;
         ensure!(
             given.is_some() || self.subset.shard.count == 1,
-            "--track finds the threshold of all samples, which shard {} does not have: give it with --entropy-threshold",
+            "--track finds the threshold of all samples, which shard {} does not have: give it with --threshold",
             self.subset.shard
         );
         Ok(resolved)
+    }
+
+    /// The score that is thresholded: the one that was asked for, or the usual one of the inputs.
+    fn score_of(&self, files: &FileArgs) -> Result<Score> {
+        let usual = if files.scores.is_some() {
+            Score::Adopted
+        } else {
+            Score::Entropy
+        };
+        let score = self.thresholds.score.unwrap_or(usual);
+        let is_adopted = score == Score::Adopted;
+        ensure!(
+            !is_adopted || files.scores.is_some(),
+            "--score {} is that of score maps: name them with --scores",
+            score.name()
+        );
+        ensure!(
+            is_adopted || files.logits.is_some(),
+            "--score {} is computed from logits: name them with --logits, or leave out --score",
+            score.name()
+        );
+        Ok(score)
     }
 
     /// Checks that nothing is asked for that only labels can tell.
@@ -213,7 +263,7 @@ impl MeasureArgs {
         let needs_labels = [
             (
                 self.sizes.track.is_some(),
-                "--track follows the rules of a benchmark: give --entropy-threshold and --min-size in its place",
+                "--track follows the rules of a benchmark: give --threshold and --min-size in its place",
             ),
             (
                 self.sizes.min_object_size.is_some(),
@@ -238,7 +288,7 @@ impl MeasureArgs {
     pub fn segmentation(&self) -> Segmentation {
         let threshold = self.thresholds.entropy_threshold;
         Segmentation {
-            score: self.thresholds.score,
+            score: self.thresholds.score(),
             threshold: threshold.unwrap_or(ENTROPY_THRESHOLD) as f32,
             min_size: self.sizes.min_size(),
             min_object_size: self.sizes.min_object_size(),
@@ -256,13 +306,19 @@ fn range(score: Score) -> &'static str {
         Score::Energy => {
             "it is the negated ln of the sum of exp(logit), any number, mostly from -100 to 0"
         }
+        Score::Adopted => "it is that of the score maps, any number",
     }
 }
 
 impl ThresholdArgs {
+    /// The score that is thresholded; the entropy before the arguments are resolved.
+    pub fn score(&self) -> Score {
+        self.score.unwrap_or(Score::Entropy)
+    }
+
     /// Says which thresholds flag all pixels or none, whatever they show.
     fn warn_if_useless(&self) {
-        if self.score.is_signed() {
+        if self.score().is_signed() {
             return;
         }
         for &t in self.entropy_threshold.iter().chain(&self.thresholds) {
@@ -273,8 +329,8 @@ impl ThresholdArgs {
             };
             tracing::warn!(
                 "the threshold {t} flags {flagged}: --score {} ({})",
-                self.score.name(),
-                range(self.score)
+                self.score().name(),
+                range(self.score())
             );
         }
     }
@@ -282,7 +338,7 @@ impl ThresholdArgs {
     fn check(&self) -> Result<()> {
         ensure!(
             !self.entropy_threshold.is_some_and(f64::is_nan),
-            "--entropy-threshold is not a number"
+            "--threshold is not a number"
         );
         for (i, t) in self.thresholds.iter().enumerate() {
             ensure!(

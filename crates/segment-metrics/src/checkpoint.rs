@@ -36,6 +36,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use artifacts::atomic::write_atomic;
+use artifacts::score::Score;
 use blake3::Hash;
 use measures::pixel_counts::{Count, ScoreCounts};
 use walkdir::WalkDir;
@@ -68,23 +69,24 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads what [`write`](Self::write) left in `dir`; without it, or if it is damaged, none of `n_samples` is done.
+    /// Reads what [`write`](Self::write) left in `dir` of pixels with these scores; without it, or if it is damaged, none of
+    /// `n_samples` is done.
     ///
     /// # Errors
     /// Returns an error if the file exists but cannot be read.
-    pub fn read(dir: &Path, n_samples: usize) -> Result<Self> {
+    pub fn read(dir: &Path, n_samples: usize, scores: &'static [Score]) -> Result<Self> {
         let read = read_whole(&dir.join(SUMS), |bytes| {
             let states = (0..n_samples).map(|_| take_state(bytes));
             let states = states.collect::<Result<_>>()?;
-            let mut sums = PixelSums::new();
+            let mut sums = PixelSums::new(scores);
             for has_ood in [false, true] {
-                *sums.of_mut(has_ood) = decode(bytes)?;
+                *sums.of_mut(has_ood) = decode(bytes, scores)?;
             }
             Ok(Self { states, sums })
         })?;
         Ok(read.unwrap_or_else(|| Self {
             states: vec![State::Left; n_samples],
-            sums: PixelSums::new(),
+            sums: PixelSums::new(scores),
         }))
     }
 
@@ -129,9 +131,10 @@ impl Checkpoint {
     /// # Errors
     /// Returns an error if the file exists but cannot be read.
     pub fn add_written(&mut self, i: usize, dir: &Path) -> Result<()> {
+        let scores = self.sums.of(false).scores();
         let image = read_whole(&dir.join(IMAGE), |bytes| {
             let hash = take_hash(bytes)?;
-            Ok((hash, take(bytes)? == 1, decode(bytes)?))
+            Ok((hash, take(bytes)? == 1, decode(bytes, scores)?))
         })?;
         if let Some((hash, has_ood, image)) = image {
             self.add(i, hash, has_ood, &image);
@@ -259,6 +262,8 @@ mod tests {
     use super::*;
     use measures::pixel_row::PixelRow;
 
+    const SCORES: &[Score] = &Score::OF_LOGITS;
+
     fn image(i: usize) -> ScoreCounts<u32> {
         let mut row = PixelRow::new(2, 2);
         row.fill_from_logits(&[i as f32, 1.0, 0.5, 0.0]);
@@ -275,20 +280,20 @@ mod tests {
     fn images_that_are_not_in_the_sums_yet_are_added_once() -> Result<()> {
         let (dir, folders) = (tempfile::tempdir()?, tempfile::tempdir()?);
         let folder = |i: usize| folders.path().join(i.to_string());
-        let mut whole = Checkpoint::read(dir.path(), 4)?;
+        let mut whole = Checkpoint::read(dir.path(), 4, SCORES)?;
         for i in 0..3 {
             fs::create_dir(folder(i))?;
             write_image(&folder(i), hash(i), i != 1, &image(i))?;
             whole.add(i, hash(i), i != 1, &image(i));
         }
-        let mut first = Checkpoint::read(dir.path(), 4)?;
+        let mut first = Checkpoint::read(dir.path(), 4, SCORES)?;
         first.add_written(0, &folder(0))?;
         first.states[3] = State::Skipped;
         first.write(dir.path())?;
         remove_image(&folder(0))?;
         remove_image(&folder(0))?;
 
-        let mut second = Checkpoint::read(dir.path(), 4)?;
+        let mut second = Checkpoint::read(dir.path(), 4, SCORES)?;
         let (done, left) = (State::Measured(hash(0)), State::Left);
         assert_eq!(second.states, [done, left, left, State::Skipped]);
         for i in 0..3 {
@@ -306,7 +311,7 @@ mod tests {
     fn no_flipped_bit_is_accepted() -> Result<()> {
         let dir = tempfile::tempdir()?;
         let dir = dir.path();
-        let mut whole = Checkpoint::read(dir, 2)?;
+        let mut whole = Checkpoint::read(dir, 2, SCORES)?;
         whole.add(0, hash(0), true, &image(0));
         whole.write(dir)?;
         write_image(dir, hash(0), true, &image(0))?;
@@ -322,10 +327,10 @@ mod tests {
             let cut = [0, 1, 31, 32, bytes.len() - 1].map(|n| bytes[..n].to_vec());
             for damaged in flipped.chain(cut) {
                 fs::write(&path, damaged)?;
-                let mut read = Checkpoint::read(dir, 2)?;
+                let mut read = Checkpoint::read(dir, 2, SCORES)?;
                 if name == SUMS {
                     assert_eq!(read.states, [State::Left; 2]);
-                    assert!(read.sums == PixelSums::new());
+                    assert!(read.sums == PixelSums::new(SCORES));
                 } else {
                     read.add_written(1, dir)?;
                     assert_eq!(read.states, [State::Measured(hash(0)), State::Left]);

@@ -15,6 +15,7 @@
 //! exist, so that a damaged file cannot ask for memory.
 
 use anyhow::{Context, Result, bail, ensure};
+use artifacts::score::Score;
 use measures::pixel_counts::{BinCount, Count, ScoreCounts};
 use measures::score_bins::NUM_BINS;
 
@@ -33,16 +34,16 @@ pub(crate) fn encode<N: Count>(counts: &ScoreCounts<N>, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Takes what [`encode`] has written from the front of `bytes`.
+/// Takes what [`encode`] has written, for these scores, from the front of `bytes`.
 ///
 /// # Errors
 /// Returns an error if the bytes end too early, were written with other bins, or name a bin that does not exist.
-pub(crate) fn decode(bytes: &mut &[u8]) -> Result<ScoreCounts<u64>> {
+pub(crate) fn decode(bytes: &mut &[u8], scores: &'static [Score]) -> Result<ScoreCounts<u64>> {
     ensure!(
         take(bytes)? == u64::from(NUM_BINS),
         "it was written with other score bins"
     );
-    let mut all = ScoreCounts::<u64>::new();
+    let mut all = ScoreCounts::<u64>::of_scores(scores);
     for (_, counts) in all.each_mut() {
         let mut last = 0_u64;
         for _ in 0..take(bytes)? {
@@ -101,12 +102,13 @@ mod tests {
         encode(&sums, &mut bytes);
         bytes.push(7);
         let mut rest = bytes.as_slice();
-        assert!(decode(&mut rest)? == sums);
+        let scores = &Score::OF_LOGITS;
+        assert!(decode(&mut rest, scores)? == sums);
         assert_eq!(rest, [7]);
         for end in 0..bytes.len() - 1 {
-            assert!(decode(&mut &bytes[..end]).is_err(), "{end}");
+            assert!(decode(&mut &bytes[..end], scores).is_err(), "{end}");
         }
-        assert!(decode(&mut &[0xFF; 99][..]).is_err());
+        assert!(decode(&mut &[0xFF; 99][..], scores).is_err());
         Ok(())
     }
 }

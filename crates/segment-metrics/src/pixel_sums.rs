@@ -1,5 +1,6 @@
 //! Pixel counts summed over the images of a data set.
 
+use artifacts::score::Score;
 use measures::pixel_counts::{Count, ScoreCounts};
 
 /// Pixels by bin of every score, summed apart over the images without and with out-of-distribution pixels: some figures leave
@@ -11,10 +12,11 @@ pub struct PixelSums {
 }
 
 impl PixelSums {
-    /// No pixels.
-    pub fn new() -> Self {
+    /// No pixels of these scores, as [`Basis::scores`](artifacts::basis::Basis::scores) lists them.
+    pub fn new(scores: &'static [Score]) -> Self {
+        let none = || ScoreCounts::<u64>::of_scores(scores);
         Self {
-            sums: [ScoreCounts::<u64>::new(), ScoreCounts::<u64>::new()],
+            sums: [none(), none()],
         }
     }
 
@@ -31,11 +33,5 @@ impl PixelSums {
     /// Adds the pixels of one image.
     pub fn add<N: Count>(&mut self, has_ood: bool, image: &ScoreCounts<N>) {
         self.of_mut(has_ood).add(image);
-    }
-}
-
-impl Default for PixelSums {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -10,10 +10,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use artifacts::atomic::write_atomic;
+use artifacts::basis::Basis;
 use artifacts::tables::columns::{
     ADJUSTED_IOU, IS_FALSE_POSITIVE, OBJECT_ID, SAMPLE_ID, SEGMENT_ID,
 };
-use artifacts::tables::features::segment_features;
+use artifacts::tables::features::features_of;
 use artifacts::tables::{read_table, schema};
 use polars::prelude::{DataFrame, DataType};
 
@@ -63,17 +64,18 @@ const STATISTICS: [&str; 10] = [
     "_var_rel_in",
 ];
 
-/// Writes both files from the tables in `dir`, an output of this stage.
+/// Writes both files from the tables in `dir`, an output of this stage from logits.
 ///
 /// # Errors
 /// Returns an error if a table cannot be read, or a file cannot be written.
-pub fn write(dir: &Path, num_classes: usize) -> Result<()> {
+pub fn write(dir: &Path, basis: Basis) -> Result<()> {
+    let num_classes = basis.num_classes.unwrap_or(0);
     for (table, file, id, columns) in [
         (
-            schema::segments(num_classes),
+            schema::segments_of(basis),
             "reference_segments.csv",
             SEGMENT_ID,
-            segment_columns(num_classes)?,
+            segment_columns(basis)?,
         ),
         (
             schema::objects(),
@@ -93,8 +95,9 @@ pub fn write(dir: &Path, num_classes: usize) -> Result<()> {
 type Columns = Vec<(String, Source)>;
 
 /// Columns of segments. Source: reference `compute_metrics_components`.
-fn segment_columns(num_classes: usize) -> Result<Columns> {
-    let features = segment_features(num_classes);
+fn segment_columns(basis: Basis) -> Result<Columns> {
+    let features = features_of(basis);
+    let num_classes = basis.num_classes.unwrap_or(0);
     let mut columns = vec![
         ("iou".to_owned(), Source::Column(ADJUSTED_IOU.to_owned())),
         ("iou0".to_owned(), Source::Truth(IS_FALSE_POSITIVE)),

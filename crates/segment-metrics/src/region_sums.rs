@@ -37,6 +37,23 @@ pub struct HeatSums {
     pub boundary: Moments,
 }
 
+impl HeatSums {
+    /// Adds the value of one pixel.
+    fn add(&mut self, value: f32, is_boundary: bool) {
+        if is_boundary {
+            self.boundary.add(value);
+        } else {
+            self.interior.add(value);
+        }
+    }
+
+    /// Adds the values that `other` is of.
+    fn merge(&mut self, other: &Self) {
+        self.interior.merge(other.interior);
+        self.boundary.merge(other.boundary);
+    }
+}
+
 /// What the metrics of a region are computed from.
 ///
 /// A pixel is on the boundary if one of its up to 8 neighbors in the image is outside of the region. The border of the image makes
@@ -55,6 +72,8 @@ pub struct RegionSums {
     pub columns: u64,
     /// Sums of probability margin, entropy and variation ratio, as in [`artifacts::tables::features::HEATS`].
     pub heats: [HeatSums; 3],
+    /// Sums of the score of another method; none without it.
+    pub adopted: HeatSums,
     /// Σ p per class, `[C]`.
     pub class_probs: Vec<f64>,
     /// Pixels per predicted class, `[C]`.
@@ -73,6 +92,7 @@ impl RegionSums {
             rows: 0,
             columns: 0,
             heats: [HeatSums::default(); 3],
+            adopted: HeatSums::default(),
             class_probs: vec![0.0; num_classes],
             class_sizes: vec![0; num_classes],
             neighbor_classes: vec![0; num_classes],
@@ -104,27 +124,30 @@ impl RegionSums {
 
     /// Adds the rest of column `x`, whose entropy heat is given: its uncertainty maps and its class.
     pub(crate) fn add_pixel(&mut self, row: &PixelRow, x: usize, entropy: f32, is_boundary: bool) {
-        let heats = [
-            prob_margin(row.first[x], row.second[x]),
-            entropy,
-            variation_ratio(row.first[x]),
-        ];
-        for (heat, value) in self.heats.iter_mut().zip(heats) {
-            if is_boundary {
-                heat.boundary.add(value);
-            } else {
-                heat.interior.add(value);
+        if row.num_classes > 0 {
+            let heats = [
+                prob_margin(row.first[x], row.second[x]),
+                entropy,
+                variation_ratio(row.first[x]),
+            ];
+            for (heat, value) in self.heats.iter_mut().zip(heats) {
+                heat.add(value, is_boundary);
             }
+            self.class_sizes[usize::from(row.class[x])] += 1;
+        }
+        if let Some(&value) = row.adopted.get(x) {
+            self.adopted.add(value, is_boundary);
         }
         self.interior += u64::from(!is_boundary);
-        self.class_sizes[usize::from(row.class[x])] += 1;
     }
 
-    /// Counts the predicted classes of the neighbors of a pixel that are outside, those with label 0.
+    /// Counts the predicted classes, if there are any, of the neighbors of a pixel that are outside, those with label 0.
     pub(crate) fn add_outside(&mut self, labels: &[u32], classes: &[u8]) {
         for (&label, &class) in labels.iter().zip(classes) {
-            if label == 0 {
-                self.neighbor_classes[usize::from(class)] += 1;
+            if label == 0
+                && let Some(n) = self.neighbor_classes.get_mut(usize::from(class))
+            {
+                *n += 1;
             }
         }
     }
@@ -137,9 +160,9 @@ impl RegionSums {
         self.rows += other.rows;
         self.columns += other.columns;
         for (heat, other) in self.heats.iter_mut().zip(&other.heats) {
-            heat.interior.merge(other.interior);
-            heat.boundary.merge(other.boundary);
+            heat.merge(other);
         }
+        self.adopted.merge(&other.adopted);
         add_all(&mut self.class_probs, &other.class_probs);
         add_all(&mut self.class_sizes, &other.class_sizes);
         add_all(&mut self.neighbor_classes, &other.neighbor_classes);

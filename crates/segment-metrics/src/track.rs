@@ -1,13 +1,13 @@
 //! The rules of `SegmentMeIfYouCan`'s benchmark: which pixels and objects count.
 
 use artifacts::labels::{EvalLabel, IGNORE};
-use artifacts::logits::Logits;
 use artifacts::mask::Mask;
 use artifacts::score::Score;
 use measures::pixel_counts::PixelCounts;
 use measures::pixel_row::PixelRow;
 
 use crate::components::label_components;
+use crate::pixels::Pixels;
 
 /// Turns unrated pixels into void: in the benchmark a pixel is in-distribution, out-of-distribution or void.
 pub fn void_unrated(mask: &mut Mask) {
@@ -38,16 +38,14 @@ pub fn small_objects(labels: &Mask, min_size: u64) -> Vec<bool> {
 
 /// Counts the in- and out-of-distribution pixels of one image by bin of `score`; those of small objects count as all others.
 ///
-/// `labels` are of the logits' output size.
-pub fn count_image(logits: &Logits, labels: &Mask, score: Score) -> PixelCounts<u32> {
+/// `labels` are of the pixels' output size.
+pub fn count_image(pixels: Pixels<'_>, labels: &Mask, score: Score) -> PixelCounts<u32> {
     let mut counts = PixelCounts::<u32>::of_score(score);
-    let classes = logits.info.num_classes();
-    let (mut reader, mut values) = (logits.row_reader(), vec![0.0; classes * labels.width]);
-    let mut row = PixelRow::new(classes, labels.width);
+    let mut rows = pixels.rows();
+    let mut row = PixelRow::of(pixels.basis(), labels.width);
     let mut bins = vec![0; labels.width];
     for (y, labels) in labels.labels.chunks_exact(labels.width).enumerate() {
-        reader.read(y, &mut values);
-        row.fill_from_logits(&values);
+        rows.fill(y, &mut row);
         row.fill_bins(score, &mut bins);
         counts.add_row(&bins, labels);
     }

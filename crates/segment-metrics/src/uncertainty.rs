@@ -12,7 +12,7 @@ vectorized! {
 /// Entropy of some columns of a row: Σ p ln(p + ε) / ln(1/C), with f32 in every step.
 ///
 /// `probs`: `[C, width]`, as in [`measures::pixel_row`]. `heat` is cleared and receives a value for each of
-/// `columns`, in [0, 1] up to rounding: a column with one probability of 1 gives −4·10⁻⁸.
+/// `columns`, in [0, 1] up to rounding: a column with one probability of 1 gives −4·10⁻⁸. Without classes all are 0.
 ///
 /// Unlike [`measures::pixel_row::entropy_row`] it does not divide the probabilities by their sum, and it has an ε.
 ///

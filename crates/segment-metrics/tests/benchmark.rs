@@ -1,6 +1,7 @@
 //! Segment figures of `SegmentMeIfYouCan`'s benchmark, from score maps through segments and tables.
 
 use anyhow::{Context, Result, ensure};
+use artifacts::basis::Basis;
 use artifacts::classes::ClassSet;
 use artifacts::labels::MaskKind;
 use artifacts::mask::Mask;
@@ -34,7 +35,13 @@ impl Frame {
             row.entropy
                 .copy_from_slice(&self.scores[y * width..][..width]);
         };
-        analyze(fill, &self.labels, CLASSES, segmentation, &[])
+        analyze(
+            fill,
+            &self.labels,
+            Basis::logits(CLASSES),
+            segmentation,
+            &[],
+        )
     }
 }
 
@@ -75,7 +82,8 @@ fn segmentation(track: Track, threshold: f32) -> Segmentation {
 fn detections(frames: &[Frame], segmentation: &Segmentation) -> Result<Detections> {
     let scratch = tempfile::tempdir()?;
     let layout = Layout {
-        classes: ClassSet::unnamed(CLASSES)?,
+        classes: Some(ClassSet::unnamed(CLASSES)?),
+        has_adopted: false,
         has_truth: true,
     };
     let mut folders = Vec::new();
@@ -167,7 +175,8 @@ fn golden_threshold_of_the_best_f1() -> Result<()> {
                 .counts,
         );
     }
-    let bins = sums.of(Score::Entropy).histogram();
+    let counts = sums.of(Score::Entropy);
+    let bins = counts.context("entropies are counted")?.histogram();
     let (f1, threshold) = best_f1(&bins).context("both sides have pixels")?;
     assert!((f1 - best).abs() < 1e-9, "{f1} instead of {best}");
     for (i, frame) in frames.iter().enumerate() {

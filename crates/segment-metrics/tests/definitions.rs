@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use artifacts::basis::Basis;
 use artifacts::labels::{EvalLabel, IGNORE};
 use artifacts::mask::Mask;
 use artifacts::score::Score;
-use artifacts::tables::features::segment_features;
+use artifacts::tables::features::features_of;
 use measures::pixel_counts::BinCount;
 use measures::pixel_row::{PixelRow, prob_margin, variation_ratio};
 use measures::score_bins::bin_of_number;
@@ -25,19 +26,29 @@ type Pixels = BTreeSet<Pixel>;
 #[derive(Clone, Debug)]
 struct Picture {
     labels: Mask,
+    /// What is known of its pixels.
+    basis: Basis,
     /// `[H, C, W]`.
     logits: Vec<f32>,
+    /// `[H, W]`.
+    adopted: Vec<f32>,
     segmentation: Segmentation,
 }
 
 impl Picture {
     fn fill_row(&self, y: usize, row: &mut PixelRow) {
-        let length = CLASSES * self.labels.width;
-        row.fill_from_logits(&self.logits[y * length..][..length]);
+        let width = self.labels.width;
+        if self.basis.num_classes.is_some() {
+            row.fill_from_logits(&self.logits[y * CLASSES * width..][..CLASSES * width]);
+        }
+        if self.basis.has_adopted {
+            row.adopted
+                .copy_from_slice(&self.adopted[y * width..][..width]);
+        }
     }
 
     fn rows(&self) -> Vec<PixelRow> {
-        let mut row = PixelRow::new(CLASSES, self.labels.width);
+        let mut row = PixelRow::of(self.basis, self.labels.width);
         let fill = |y| {
             self.fill_row(y, &mut row);
             row.clone()
@@ -55,7 +66,13 @@ impl Picture {
             ..self.segmentation
         };
         let fill_row = |y, row: &mut PixelRow| self.fill_row(y, row);
-        analyze(fill_row, &self.labels, CLASSES, &segmentation, additional)
+        analyze(
+            fill_row,
+            &self.labels,
+            self.basis,
+            &segmentation,
+            additional,
+        )
     }
 
     fn all(&self) -> impl Iterator<Item = Pixel> + use<> {
@@ -97,24 +114,41 @@ impl Picture {
     }
 }
 
+/// What is measured from, and a score that follows from it.
+fn bases() -> impl Strategy<Value = (Basis, Score)> {
+    let both = Basis {
+        has_adopted: true,
+        ..Basis::logits(CLASSES)
+    };
+    prop_oneof![
+        Just((Basis::logits(CLASSES), Score::Entropy)),
+        Just((Basis::adopted(), Score::Adopted)),
+        Just((both, Score::Entropy)),
+        Just((both, Score::Adopted)),
+    ]
+}
+
 fn pictures() -> impl Strategy<Value = Picture> {
     let size = (1..9_usize, 1..9_usize);
     size.prop_flat_map(|(width, height)| {
         let n = width * height;
         let label = prop_oneof![4 => Just(0_u8), 4 => Just(1), 1 => Just(2), 1 => Just(IGNORE)];
         let logits = prop::collection::vec((-4..5_i8).prop_map(f32::from), n * CLASSES);
+        let adopted = prop::collection::vec((-2..5_i8).prop_map(|v| f32::from(v) / 5.0), n);
         let labels = prop::collection::vec(label, n);
         let threshold = prop_oneof![Just(0.0_f32), Just(0.3), Just(0.5), Just(0.7)];
-        (labels, logits, threshold, 0..4_u64).prop_map(
-            move |(labels, logits, threshold, min_size)| Picture {
+        (labels, logits, adopted, bases(), threshold, 0..4_u64).prop_map(
+            move |(labels, logits, adopted, (basis, score), threshold, min_size)| Picture {
                 labels: Mask {
                     width,
                     height,
                     labels,
                 },
+                basis,
                 logits,
+                adopted,
                 segmentation: Segmentation {
-                    score: Score::Entropy,
+                    score,
                     threshold,
                     min_size,
                     min_object_size: 0,
@@ -130,7 +164,8 @@ proptest! {
     #[test]
     fn metrics_are_as_defined(picture in pictures()) {
         let (rows, metrics) = (picture.rows(), picture.metrics());
-        let is_flagged = |&(y, x): &Pixel| rows[y].entropy[x] >= picture.segmentation.threshold;
+        let Segmentation { score, threshold, .. } = picture.segmentation;
+        let is_flagged = |&(y, x): &Pixel| rows[y].score(score, x) >= threshold;
         let flagged = picture.all().filter(|p| picture.label(*p) != IGNORE && is_flagged(p));
         let mut segments = picture.components(&flagged.collect());
         segments.retain(|s| s.len() as u64 >= picture.segmentation.min_size);
@@ -140,7 +175,8 @@ proptest! {
         check_regions(&picture, &metrics.matching.segments, &segments, &objects);
         check_regions(&picture, &metrics.matching.objects, &objects, &segments);
         for (region, pixels) in metrics.matching.segments.iter().zip(&segments) {
-            check_features(&features(&region.sums), &expected_features(&picture, &rows, pixels));
+            let found = features(&region.sums, picture.basis);
+            check_features(picture.basis, &found, &expected_features(&picture, &rows, pixels));
         }
         check_overlaps(&metrics, &segments, &objects);
         check_histograms(&picture, &rows, &metrics);
@@ -270,20 +306,33 @@ fn expected_features(
             heat[0].into()
         }),
     ];
-    for (letter, value) in heats {
+    let statistics = |value| {
         let (mean, var) = of(&all, value);
         let (mean_in, var_in) = of(&interior, value);
         let (mean_bd, var_bd) = of(&boundary, value);
-        put(letter.into(), mean);
-        put(format!("{letter}_in"), mean_in);
-        put(format!("{letter}_bd"), mean_bd);
-        put(format!("{letter}_rel"), mean * rel);
-        put(format!("{letter}_rel_in"), mean_in * rel_in);
-        put(format!("{letter}_var"), var);
-        put(format!("{letter}_var_in"), var_in);
-        put(format!("{letter}_var_bd"), var_bd);
-        put(format!("{letter}_var_rel"), var * rel);
-        put(format!("{letter}_var_rel_in"), var_in * rel_in);
+        [
+            ("", "mean", mean),
+            ("_in", "mean_interior", mean_in),
+            ("_bd", "mean_boundary", mean_bd),
+            ("_rel", "mean_rel", mean * rel),
+            ("_rel_in", "mean_rel_interior", mean_in * rel_in),
+            ("_var", "var", var),
+            ("_var_in", "var_interior", var_in),
+            ("_var_bd", "var_boundary", var_bd),
+            ("_var_rel", "var_rel", var * rel),
+            ("_var_rel_in", "var_rel_interior", var_in * rel_in),
+        ]
+    };
+    let classes = 0..picture.basis.num_classes.unwrap_or(0);
+    for (letter, value) in heats.into_iter().filter(|_| !classes.is_empty()) {
+        for (suffix, _, number) in statistics(value) {
+            put(format!("{letter}{suffix}"), number);
+        }
+    }
+    if picture.basis.has_adopted {
+        for (_, suffix, number) in statistics(&|(y, x)| rows[y].adopted[x].into()) {
+            put(format!("adopted_{suffix}"), number);
+        }
     }
     put("S".into(), all.len() as f64);
     put("S_in".into(), interior.len() as f64);
@@ -293,7 +342,7 @@ fn expected_features(
     put("mean_x".into(), of(&all, &|p| p.0 as f64).0);
     put("mean_y".into(), of(&all, &|p| p.1 as f64).0);
     let around: Vec<_> = all.iter().flat_map(|&p| outside(p)).collect();
-    for c in 0..CLASSES {
+    for c in classes {
         let prob = |(y, x): Pixel| rows[y].probs[c * rows[y].width + x].into();
         let is_class = |(y, x): Pixel| f64::from(usize::from(rows[y].class[x]) == c);
         put(format!("cprob{c}"), of(&all, &prob).0);
@@ -302,8 +351,8 @@ fn expected_features(
     row
 }
 
-fn check_features(actual: &[f64], expected: &BTreeMap<String, f64>) {
-    let names = segment_features(CLASSES);
+fn check_features(basis: Basis, actual: &[f64], expected: &BTreeMap<String, f64>) {
+    let names = features_of(basis);
     assert_eq!(
         (actual.len(), names.len()),
         (expected.len(), expected.len())
@@ -348,7 +397,7 @@ fn check_histograms(picture: &Picture, rows: &[PixelRow], metrics: &SampleMetric
     );
     let n_pixels = picture.all().count() as u64;
     assert_eq!(metrics.n_in + metrics.n_out + metrics.n_ignored, n_pixels);
-    for score in Score::ALL {
+    for &score in picture.basis.scores() {
         let mut expected: BTreeMap<u32, BinCount> = BTreeMap::new();
         for (y, x) in picture.all() {
             let bin = bin_of_number(rows[y].score(score, x));
@@ -361,12 +410,8 @@ fn check_histograms(picture: &Picture, rows: &[PixelRow], metrics: &SampleMetric
             count.n_in += u64::from(label == 0);
             count.n_out += u64::from(label == 1);
         }
-        assert!(
-            metrics
-                .counts
-                .of(score)
-                .non_empty()
-                .eq(expected.into_values())
-        );
+        let counts = metrics.counts.of(score);
+        let counts = counts.expect("the score of the basis");
+        assert!(counts.non_empty().eq(expected.into_values()));
     }
 }

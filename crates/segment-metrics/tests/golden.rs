@@ -5,11 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use artifacts::basis::Basis;
 use artifacts::classes::ClassSet;
 use artifacts::labels::{EvalLabel, IGNORE};
 use artifacts::mask::Mask;
 use artifacts::score::Score;
-use artifacts::tables::features::segment_features;
+use artifacts::tables::features::features_of;
 use measures::pixel_row::{PixelRow, entropy_row, prob_margin, top_two_row, variation_ratio};
 use segment_metrics::analysis::{Region, SampleMetrics, Segmentation, analyze};
 use segment_metrics::components::Components;
@@ -118,7 +119,7 @@ impl Case {
         analyze(
             |y, row| self.fill_row(&probs, y, row),
             &self.labels,
-            self.probs.shape[0],
+            Basis::logits(self.probs.shape[0]),
             &segmentation,
             &[],
         )
@@ -157,14 +158,15 @@ fn golden_tables_under_the_names_of_the_reference() -> Result<()> {
     for case in cases()? {
         for threshold in case.json["thresholds"].as_array().context("thresholds")? {
             let t = threshold.as_f64().context("threshold")?;
-            let (scratch, num_classes) = (tempfile::tempdir()?, case.probs.shape[0]);
+            let scratch = tempfile::tempdir()?;
             let dir = scratch.path();
             let layout = Layout {
-                classes: ClassSet::unnamed(num_classes)?,
+                classes: Some(ClassSet::unnamed(case.probs.shape[0])?),
+                has_adopted: false,
                 has_truth: true,
             };
             write_sample(dir, "case", &case.analyze(t as f32), &layout)?;
-            reference_tables::write(dir, num_classes)?;
+            reference_tables::write(dir, layout.basis())?;
             for (ours, theirs) in [("segments", "pred"), ("objects", "gt")] {
                 let path = case.expected(&format!("t{t:?}_{theirs}.csv"));
                 if !path.exists() {
@@ -228,7 +230,7 @@ fn check_side(case: &Case, summary: &Value, stem: &str, metrics: &SampleMetrics)
         "{} rows, not {n_rows}",
         regions.len()
     );
-    let num_classes = case.probs.shape[0];
+    let basis = Basis::logits(case.probs.shape[0]);
     let path = case.expected(&format!("{stem}.csv"));
     let rows = match n_rows {
         0 if !path.exists() => Vec::new(),
@@ -237,9 +239,9 @@ fn check_side(case: &Case, summary: &Value, stem: &str, metrics: &SampleMetrics)
     ensure!(rows.len() == regions.len());
     for (number, (expected, region)) in rows.iter().zip(regions).enumerate() {
         let actual = if is_pred {
-            segment_row(region, num_classes)
+            segment_row(region, basis)
         } else {
-            object_row(region, num_classes)
+            object_row(region, case.probs.shape[0])
         };
         compare_row(expected, &actual).with_context(|| format!("{stem}, row {number}"))?;
     }
@@ -257,7 +259,8 @@ fn check_without_boundary(summary: &Value, regions: &[Region]) -> Result<()> {
         bail!("{} regions", regions.len());
     };
     ensure!(region.sums.boundary() == 0);
-    ensure!(features(&region.sums).iter().all(|v| v.is_finite()));
+    let basis = Basis::logits(region.sums.class_probs.len());
+    ensure!(features(&region.sums, basis).iter().all(|v| v.is_finite()));
     Ok(())
 }
 
@@ -276,11 +279,9 @@ fn read_csv(path: &Path) -> Result<Vec<BTreeMap<String, f64>>> {
 }
 
 /// A segment under the reference's names.
-fn segment_row(region: &Region, num_classes: usize) -> BTreeMap<String, f64> {
-    let names = segment_features(num_classes)
-        .into_iter()
-        .map(|f| f.reference_name);
-    let mut row: BTreeMap<_, _> = names.zip(features(&region.sums)).collect();
+fn segment_row(region: &Region, basis: Basis) -> BTreeMap<String, f64> {
+    let names = features_of(basis).into_iter().map(|f| f.reference_name);
+    let mut row: BTreeMap<_, _> = names.zip(features(&region.sums, basis)).collect();
     row.insert("iou".into(), region.adjusted_iou);
     row.insert("iou0".into(), f64::from(region.n_shared == 0));
     row

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use polars::prelude::DataFrame;
 
+use crate::basis::Basis;
 use crate::classes::{self, ClassSet};
 
 /// One metric of a predicted segment.
@@ -12,13 +13,13 @@ use crate::classes::{self, ClassSet};
 pub struct Feature {
     /// Column name in the table `segments`.
     pub name: String,
-    /// Name in the reference's tables, e.g. `E_rel_in`.
+    /// Name in the reference's tables, e.g. `E_rel_in`. Metrics of another method's score have none there: it is our name.
     pub reference_name: String,
     /// What it measures, with its unit. It is written into the table and into docs/ARTIFACTS.md.
     pub meaning: String,
 }
 
-/// Pixel maps over which metrics are computed: name, the reference's letter, formula in docs/ARTIFACTS.md.
+/// Pixel maps of logits over which metrics are computed: name, the reference's letter, formula in docs/ARTIFACTS.md.
 pub const HEATS: [(&str, &str, &str); 3] = [
     ("prob_margin", "D", "1 − p₁ + p₂"),
     ("entropy", "E", "softmax entropy / ln C"),
@@ -72,59 +73,100 @@ const SIZES: [(&str, &str, &str); 5] = [
     ),
 ];
 
+/// Where a segment is: name, the reference's name, meaning.
+const POSITION: [(&str, &str, &str); 2] = [
+    ("centroid_row", "mean_x", "mean row, pixels from the top"),
+    (
+        "centroid_col",
+        "mean_y",
+        "mean column, pixels from the left",
+    ),
+];
+
 /// Prefix of the columns of mean class probabilities.
 const CLASS_PROB: &str = "class_prob_";
 
 /// Prefix of the columns of predicted classes around a segment.
 const NEIGHBOR_CLASS: &str = "neighbor_class_";
 
-/// All metrics of a predicted segment in the order of the columns: 37 + 2 `num_classes`, which is 75 for 19 classes.
+/// Prefix of the columns of another method's score.
+const ADOPTED: &str = "adopted_";
+
+/// All metrics of a segment that is measured from logits, in the order of the columns: 37 + 2 `num_classes`, which is 75 for 19
+/// classes.
 pub fn segment_features(num_classes: usize) -> Vec<Feature> {
+    features_of(Basis::logits(num_classes))
+}
+
+/// All metrics of a segment that is measured from `basis`, in the order of the columns: ten for each pixel map (three of logits,
+/// then that of another method), seven of sizes and position, and two for each class.
+pub fn features_of(basis: Basis) -> Vec<Feature> {
     let mut features = Vec::new();
-    let mut push = |name: String, reference_name: String, meaning: String| {
-        features.push(Feature {
-            name,
-            reference_name,
-            meaning,
-        });
-    };
-    for (heat, letter, what) in HEATS {
-        for (suffix, reference, meaning) in STATISTICS {
-            push(
-                format!("{heat}_{suffix}"),
-                format!("{letter}{reference}"),
-                meaning.replace("{}", what),
-            );
-        }
+    if basis.num_classes.is_some() {
+        features.extend(HEATS.into_iter().flat_map(heat_features));
     }
-    for (name, reference, meaning) in SIZES {
-        push(name.into(), reference.into(), meaning.into());
+    if basis.has_adopted {
+        features.extend(adopted_features());
     }
-    push(
-        "centroid_row".into(),
-        "mean_x".into(),
-        "mean row, pixels from the top".into(),
-    );
-    push(
-        "centroid_col".into(),
-        "mean_y".into(),
-        "mean column, pixels from the left".into(),
-    );
-    for class in 0..num_classes {
-        push(
-            format!("{CLASS_PROB}{class:02}"),
-            format!("cprob{class}"),
-            format!("mean softmax probability of class {class}"),
-        );
-    }
-    for class in 0..num_classes {
-        push(
-            format!("{NEIGHBOR_CLASS}{class:02}"),
-            format!("ndist{class}"),
-            format!("share of the pixels around the segment that are predicted as class {class}"),
-        );
-    }
+    features.extend(SIZES.map(feature));
+    features.extend(POSITION.map(feature));
+    let classes = || 0..basis.num_classes.unwrap_or(0);
+    features.extend(classes().map(|class| Feature {
+        name: format!("{CLASS_PROB}{class:02}"),
+        reference_name: format!("cprob{class}"),
+        meaning: format!("mean softmax probability of class {class}"),
+    }));
+    features.extend(classes().map(|class| Feature {
+        name: format!("{NEIGHBOR_CLASS}{class:02}"),
+        reference_name: format!("ndist{class}"),
+        meaning: format!(
+            "share of the pixels around the segment that are predicted as class {class}"
+        ),
+    }));
     features
+}
+
+fn feature((name, reference, meaning): (&str, &str, &str)) -> Feature {
+    Feature {
+        name: name.to_owned(),
+        reference_name: reference.to_owned(),
+        meaning: meaning.to_owned(),
+    }
+}
+
+/// The metrics of a pixel map of logits.
+fn heat_features((heat, letter, what): (&str, &str, &str)) -> [Feature; 10] {
+    STATISTICS.map(|(suffix, reference, meaning)| Feature {
+        name: format!("{heat}_{suffix}"),
+        reference_name: format!("{letter}{reference}"),
+        meaning: meaning.replace("{}", what),
+    })
+}
+
+/// The metrics of the score of another method.
+fn adopted_features() -> [Feature; 10] {
+    STATISTICS.map(|(suffix, _, meaning)| {
+        let name = format!("{ADOPTED}{suffix}");
+        Feature {
+            reference_name: name.clone(),
+            name,
+            meaning: meaning.replace("{}", "the adopted score"),
+        }
+    })
+}
+
+/// What the segments of a table are measured from, which its columns tell.
+pub fn basis_of(segments: &DataFrame) -> Basis {
+    let has_heat = |prefix: &str| {
+        let name = format!("{prefix}{}", STATISTICS[0].0);
+        segments.column(&name).is_ok()
+    };
+    let has_logits = HEATS.iter().any(|(heat, ..)| has_heat(&format!("{heat}_")));
+    let num_classes = num_classes(segments);
+    Basis {
+        num_classes: (has_logits || num_classes > 0).then_some(num_classes),
+        has_adopted: has_heat(ADOPTED),
+    }
 }
 
 /// Number of classes for which the table `segments` has metrics.

@@ -11,5 +11,5 @@ mod parquet;
 pub mod schema;
 mod thresholds;
 
-pub use parquet::{read_table, read_table_parts, write_table, write_table_parts};
+pub use parquet::{check_columns, read_table, read_table_parts, write_table, write_table_parts};
 pub use thresholds::{THRESHOLDS, threshold_folder, thresholds_in};

@@ -67,7 +67,7 @@ pub fn write_table_parts(
     let refused = || format!("refused to write {}", path.display());
     let mut parts = parts.into_iter().map(|part| {
         let part = part?;
-        check(table, &part).with_context(refused)?;
+        check_columns(table, &part).with_context(refused)?;
         Ok::<_, anyhow::Error>(part)
     });
     let mut metadata = vec![
@@ -162,7 +162,7 @@ fn read_rows(path: &Path, table: &Table, slice: Option<(usize, usize)>) -> Resul
             frame.with_column(missing)?;
         }
     }
-    check(table, &frame).with_context(|| {
+    check_columns(table, &frame).with_context(|| {
         format!(
             "{} cannot be used: run `{}` again with --force",
             path.display(),
@@ -238,7 +238,11 @@ fn check_lengths(frame: &DataFrame) -> Result<()> {
     Ok(())
 }
 
-fn check(table: &Table, frame: &DataFrame) -> Result<()> {
+/// Checks that a frame has the columns of a table, of their types, with values wherever they must be.
+///
+/// # Errors
+/// Returns an error that names the first column that is not so.
+pub fn check_columns(table: &Table, frame: &DataFrame) -> Result<()> {
     let is_there = |field: &Field| frame.column(&field.name).is_ok();
     let is_optional = |field: &Field| field.truth == Truth::Optional;
     let mut optional = table.columns.iter().filter(|field| is_optional(field));

@@ -109,7 +109,7 @@ mod tests {
             adjusted_iou: vec![0.0, 0.5, 0.0, 0.0],
             features: vec![1.0, 2.0, 3.0, 4.0],
             names: vec!["x".to_owned()],
-            classes: None,
+            ..Segments::default()
         };
         let folding = Folding {
             ranges: Folds::Image.ranges(&segments.sample_ids, 0),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use artifacts::atomic::read_json;
+use artifacts::basis::Basis;
 use artifacts::manifest::Manifest;
 use artifacts::tables::features::segment_features;
 use measures::ranking::{auprc, auroc};
@@ -62,6 +63,7 @@ fn golden_table(case: &Path, result: &Value) -> Result<Table> {
             })
             .collect::<Result<_>>()?,
         classes: None,
+        basis: Basis::logits(19),
         has_truth: true,
     })
 }

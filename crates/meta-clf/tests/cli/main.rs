@@ -1,5 +1,6 @@
 //! Runs the executable: what it fits and applies, what it writes, what it refuses, and the reference's numbers.
 
+mod adopted;
 mod apply;
 mod classes;
 mod classifiers;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
+use artifacts::basis::Basis;
 use artifacts::classes::ClassSet;
-use artifacts::tables::features::segment_features;
-use artifacts::tables::schema::{self, overlaps, samples, segments};
+use artifacts::tables::features::features_of;
+use artifacts::tables::schema::{self, overlaps, samples, segments_of};
 use artifacts::tables::write_table;
 use polars::prelude::{Column, DataFrame};
 use serde_json::{Value, json};
@@ -20,6 +21,8 @@ pub(crate) struct Table {
     pub(crate) features: BTreeMap<String, Vec<f64>>,
     /// What `classes.json` names; files of earlier versions, with 19 classes, without it.
     pub(crate) classes: Option<ClassSet>,
+    /// What the segments are measured from.
+    pub(crate) basis: Basis,
     /// Whether the images have labels.
     pub(crate) has_truth: bool,
 }
@@ -36,9 +39,19 @@ impl Table {
         n: usize,
         is_false_positive: impl Fn(usize) -> bool,
     ) -> Self {
-        let num_classes = classes.as_ref().map_or(19, ClassSet::len);
+        let basis = Basis::logits(classes.as_ref().map_or(19, ClassSet::len));
+        Self::of_basis(basis, classes, n, is_false_positive)
+    }
+
+    /// The same with the metrics that `basis` gives.
+    pub(crate) fn of_basis(
+        basis: Basis,
+        classes: Option<ClassSet>,
+        n: usize,
+        is_false_positive: impl Fn(usize) -> bool,
+    ) -> Self {
         let truth: Vec<bool> = (0..n).map(is_false_positive).collect();
-        let features = segment_features(num_classes).into_iter().enumerate();
+        let features = features_of(basis).into_iter().enumerate();
         let column = |k: usize| {
             let shift = |i: usize| f64::from(u8::from(truth[i])) * (k % 5) as f64 / 40.0;
             (0..n).map(|i| noise(i, k) + shift(i)).collect()
@@ -48,6 +61,7 @@ impl Table {
             features: features.map(|(k, f)| (f.name, column(k))).collect(),
             is_false_positive: truth,
             classes,
+            basis,
             has_truth: true,
         }
     }
@@ -128,13 +142,12 @@ impl Table {
             Column::new("adjusted_iou".into(), self.adjusted_ious()),
             Column::new("is_false_positive".into(), &self.is_false_positive[..]),
         ];
-        let num_classes = self.classes.as_ref().map_or(19, ClassSet::len);
-        for feature in segment_features(num_classes) {
+        for feature in features_of(self.basis) {
             let zeros = vec![0.0; n];
             let values = self.features.get(&feature.name).unwrap_or(&zeros);
             columns.push(Column::new(feature.name.into(), &values[..]));
         }
-        self.write_known(dir, segments(num_classes), DataFrame::new(n, columns)?)
+        self.write_known(dir, segments_of(self.basis), DataFrame::new(n, columns)?)
     }
 
     /// Object 1 of each image is overlapped by all true segments in it.

@@ -28,14 +28,14 @@ pub(crate) fn track_threshold(
     if dir.join(FILE_NAME).exists() {
         return Threshold::read(dir);
     }
-    let (score, segmentation) = (args.thresholds.score, args.segmentation());
+    let (score, segmentation) = (args.thresholds.score(), args.segmentation());
     let (best_f1, threshold) = if args.thresholds.entropy_threshold.is_some() {
         (None, segmentation.threshold)
     } else {
         let best = best_f1(&count_all(inputs, failures, score)?.histogram());
         let (f1, threshold) = best.with_context(|| {
             format!(
-                "{} {} has no in-distribution or no out-of-distribution pixels, so that no threshold is best: give --entropy-threshold",
+                "{} {} has no in-distribution or no out-of-distribution pixels, so that no threshold is best: give --threshold",
                 inputs.index.dataset, inputs.index.split
             )
         })?;
@@ -57,8 +57,8 @@ fn count_all(inputs: &Inputs, failures: &Failures, score: Score) -> Result<Pixel
     let sums = Mutex::new(PixelCounts::of_score(score));
     samples.par_iter().with_max_len(1).try_for_each(|sample| {
         let read = failures.check(&sample.sample_id, inputs.read(sample))?;
-        if let Some((mask, logits)) = read.flatten() {
-            let counts = count_image(&logits, &mask, score);
+        if let Some(read) = read.flatten() {
+            let counts = count_image(read.pixels(), &read.labels, score);
             let sums = sums.lock();
             sums.map_err(|_| anyhow!("another image failed"))?
                 .add(&counts);

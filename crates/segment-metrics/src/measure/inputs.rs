@@ -1,80 +1,139 @@
 //! What samples are read from, and all checks that the files fit together.
 
-use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use anyhow::{Context, Result, ensure};
 use artifacts::classes::ClassSet;
 use artifacts::index::{Index, Sample};
 use artifacts::labels::{EvalLabel, IGNORE};
-use artifacts::logits::{Logits, logits_path};
+use artifacts::logits::Logits;
 use artifacts::mask::Mask;
-use stage_cli::{Failures, KeepGoing};
+use artifacts::score_map::ScoreMap;
+use measures::score_bins::LARGEST;
+use stage_cli::KeepGoing;
 
 use crate::args::{FileArgs, MeasureArgs};
+use crate::measure::source::Source;
 use crate::measure::truth::Truth;
+use crate::pixels::Pixels;
 use crate::tables::Layout;
 use crate::track::void_unrated;
 
-/// Logits and labels of the samples that are to be measured.
+/// Logits, score maps and labels of the samples that are to be measured.
 pub(crate) struct Inputs {
-    logits: PathBuf,
+    sources: Sources,
     truth: Truth,
     /// The index of the images, with the samples of this call only.
     pub(crate) index: Index,
-    /// The classes of all logits, and the file that said so.
-    classes: (ClassSet, PathBuf),
     region: Option<Mask>,
     /// Whether unrated pixels count as void.
     voids_unrated: bool,
     skips_without_ood: bool,
+    /// Done once a score was found that is too large for the histograms.
+    large_scores: Once,
+}
+
+/// Where logits and score maps are; at least one of the two is given.
+struct Sources {
+    logits: Option<Source<ClassSet>>,
+    scores: Option<Source<String>>,
+}
+
+impl Sources {
+    fn open(files: &FileArgs, samples: &[Sample], keep_going: KeepGoing) -> Result<Self> {
+        let logits = files.logits.as_deref();
+        let logits = logits.map(|dir| Source::of_logits(dir, samples, keep_going));
+        let scores = files.scores.as_deref();
+        let scores = scores.map(|dir| Source::of_scores(dir, samples, keep_going));
+        Ok(Self {
+            logits: logits.transpose()?,
+            scores: scores.transpose()?,
+        })
+    }
+}
+
+/// What was read of a sample.
+pub(crate) struct SampleInputs {
+    pub(crate) labels: Mask,
+    logits: Option<Logits>,
+    scores: Option<ScoreMap>,
+}
+
+impl SampleInputs {
+    /// What is known of its pixels.
+    pub(crate) fn pixels(&self) -> Pixels<'_> {
+        Pixels {
+            logits: self.logits.as_ref(),
+            scores: self.scores.as_ref(),
+        }
+    }
 }
 
 impl Inputs {
-    /// Opens the inputs. Whether all logits are there is checked now, so that hours of work do not end at the last sample.
+    /// Opens the inputs. Whether all logits and score maps are there is checked now, so that hours of work do not end at the last
+    /// sample.
     ///
     /// # Errors
     /// Returns an error if the labels are of another kind or those of some images are missing, a flag needs labels and there are none,
-    /// there are no samples, or the logits of one do not exist; with `--keep-going`, if those of no sample can be read.
+    /// there are no samples, or the logits or the score map of one do not exist; with `--keep-going`, if those of no sample can be
+    /// read.
     pub(crate) fn open(files: &FileArgs, args: &MeasureArgs) -> Result<Self> {
-        let logits = files.logits.clone();
         let (mut index, truth) = Truth::open(files, args.keep_going)?;
         if !truth.is_known() {
             args.check_without_truth()?;
         }
         index.samples = args.subset.select(index.samples);
-        let classes = check_logits(&logits, &index.samples, args.keep_going);
-        let classes = classes.with_context(|| {
+        let sources = Sources::open(files, &index.samples, args.keep_going);
+        let sources = sources.with_context(|| {
             let (shard, images) = (args.subset.shard, files.images().display());
             format!("shard {shard} of {images} cannot be measured")
         })?;
         Ok(Self {
-            logits,
+            sources,
             truth,
             index,
-            classes,
             region: files.region.as_deref().map(Mask::read_raw).transpose()?,
             voids_unrated: args.sizes.track.is_some(),
             skips_without_ood: args.skip_without_ood,
+            large_scores: Once::new(),
         })
     }
 
     /// Which tables and columns follow from the inputs.
     pub(crate) fn layout(&self) -> Layout {
         Layout {
-            classes: self.classes.0.clone(),
+            classes: self.sources.logits.as_ref().map(|s| s.common().clone()),
+            has_adopted: self.sources.scores.is_some(),
             has_truth: self.truth.is_known(),
         }
     }
 
-    /// The labels and logits of a sample; `None` if it is to be skipped.
+    /// The name of the method whose score maps are read, if any are.
+    pub(crate) fn method(&self) -> Option<String> {
+        let scores = self.sources.scores.as_ref();
+        scores.map(|source| source.common().clone())
+    }
+
+    /// What is known of a sample; `None` if it is to be skipped.
     ///
     /// # Errors
     /// Returns an error if a file cannot be used.
-    pub(crate) fn read(&self, sample: &Sample) -> Result<Option<(Mask, Logits)>> {
-        let Some(mask) = self.read_mask(sample)? else {
+    pub(crate) fn read(&self, sample: &Sample) -> Result<Option<SampleInputs>> {
+        let Some(labels) = self.read_mask(sample)? else {
             return Ok(None);
         };
-        Ok(Some((mask, self.read_logits(sample)?)))
+        let Sources { logits, scores } = &self.sources;
+        let logits = logits.as_ref().map(|source| source.read(sample));
+        let scores = scores.as_ref().map(|source| source.read(sample));
+        let scores = scores.transpose()?;
+        if let Some(map) = &scores {
+            self.warn_of_large_scores(map);
+        }
+        Ok(Some(SampleInputs {
+            labels,
+            logits: logits.transpose()?,
+            scores,
+        }))
     }
 
     /// The labels of a sample, void outside of the region of interest; `None` if the sample is to be skipped.
@@ -92,63 +151,21 @@ impl Inputs {
         Ok((!is_skipped).then_some(mask))
     }
 
-    /// The logits of a sample, of the size of its mask and of as many classes as those of the other samples.
-    fn read_logits(&self, sample: &Sample) -> Result<Logits> {
-        check_existence(&self.logits, sample)?;
-        let size = (sample.width as usize, sample.height as usize);
-        let logits = Logits::read_sample(&self.logits, &sample.sample_id, Some(size))?;
-        let (classes, first) = &self.classes;
-        let same = classes.ensure_same(&logits.info.classes);
-        same.with_context(|| {
-            let path = logits_path(&self.logits, &sample.sample_id);
-            format!(
-                "{} and {} have different classes: write the logits of all samples with the same network",
-                first.display(),
-                path.display()
-            )
-        })?;
-        Ok(logits)
-    }
-}
-
-/// Checks that all samples have logits, unless those without are left out, and returns the classes of the first ones and their file.
-fn check_logits(
-    logits: &Path,
-    samples: &[Sample],
-    keep_going: KeepGoing,
-) -> Result<(ClassSet, PathBuf)> {
-    ensure!(!samples.is_empty(), "there are no samples in it");
-    if !keep_going.keep_going {
-        let checks = samples.iter().map(|sample| {
-            let id = sample.sample_id.clone();
-            (id, check_existence(logits, sample))
-        });
-        Failures::new(keep_going).check_all(checks)?;
-    }
-    let mut error = None;
-    for sample in samples {
-        match Logits::read_sample(logits, &sample.sample_id, None) {
-            Ok(first) => {
-                let path = logits_path(logits, &sample.sample_id);
-                return Ok((first.info.classes, path));
-            }
-            Err(e) if keep_going.keep_going => error = error.or(Some(e)),
-            Err(e) => return Err(e),
+    /// Says once that scores are not told apart in the histograms. Segments and their metrics do not depend on it.
+    fn warn_of_large_scores(&self, map: &ScoreMap) {
+        let is_large = |score: &&f32| score.abs() >= LARGEST;
+        if !self.truth.is_known() || self.large_scores.is_completed() {
+            return;
+        }
+        if let Some(score) = map.values.iter().find(is_large) {
+            self.large_scores.call_once(|| {
+                tracing::warn!(
+                    "sample {} has the score {score}: histograms, and so AUROC, AUPRC and FPR95, take all scores beyond {LARGEST} (or below -{LARGEST}) for equal; divide the scores by a constant before `seg-model adopt` if there are many of them",
+                    map.sample_id
+                );
+            });
         }
     }
-    let error = error.context("there are no samples in it")?;
-    Err(error.context("the logits of no sample can be used, the first"))
-}
-
-fn check_existence(logits: &Path, sample: &Sample) -> Result<()> {
-    let path = logits_path(logits, &sample.sample_id);
-    ensure!(
-        path.exists(),
-        "{} does not exist: run `seg-model infer` with --output {} on the same labels first",
-        path.display(),
-        logits.display()
-    );
-    Ok(())
 }
 
 /// Makes the pixels of a mask void where `region`, of the same size, is 0.

@@ -3,6 +3,7 @@
 mod best_threshold;
 mod inputs;
 mod samples;
+mod source;
 mod truth;
 
 use anyhow::Result;
@@ -23,8 +24,9 @@ use crate::{reference_tables, tables};
 /// Returns an error if an input is missing, damaged or does not fit the others; the output then does not count as complete, unless
 /// `--keep-going` left such inputs out.
 pub(crate) fn run(files: &FileArgs, args: &MeasureArgs, force: bool) -> Result<()> {
-    let args = args.resolved()?;
+    let mut args = args.resolved(files)?;
     let inputs = Inputs::open(files, &args)?;
+    args.method = inputs.method();
     let Some(dir) = stage_cli::open_request(request(files, &args, force)?)? else {
         return Ok(());
     };
@@ -56,7 +58,7 @@ pub(crate) fn run(files: &FileArgs, args: &MeasureArgs, force: bool) -> Result<(
     let thresholds = &args.thresholds.thresholds;
     let mut counts = tables::write_all(dir.path(), &sources, &sums, thresholds, &layout)?;
     if args.compat_names {
-        reference_tables::write(dir.path(), layout.num_classes())?;
+        reference_tables::write(dir.path(), layout.basis())?;
     }
     counts.push(("skipped", n_skipped));
     let finished = finish(dir, &failures, &counts);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use artifacts::index::Sample;
 use artifacts::mask::ComponentMap;
 use artifacts::stage_dir::create_dir;
@@ -13,11 +13,11 @@ use blake3::Hash;
 use rayon::prelude::*;
 use stage_cli::{Failures, Progress};
 
-use crate::analysis::{SampleMetrics, Segmentation, analyze_logits};
+use crate::analysis::{SampleMetrics, Segmentation};
 use crate::checkpoint::{self, Checkpoint, State};
-use crate::components::Components;
 use crate::measure::inputs::Inputs;
 use crate::pixel_sums::PixelSums;
+use crate::sample::{self, Measured as MeasuredSample};
 use crate::tables::{self, Layout};
 
 /// The pixel sums are saved after at least this many samples.
@@ -51,7 +51,8 @@ pub(crate) struct Measured {
 /// Measures all samples that an interrupted call has not measured already.
 pub(crate) fn measure_all(measurement: &Measurement<'_>) -> Result<Measured> {
     let samples = &measurement.inputs.index.samples;
-    let mut checkpoint = Checkpoint::read(&measurement.partial, samples.len())?;
+    let scores = measurement.layout.basis().scores();
+    let mut checkpoint = Checkpoint::read(&measurement.partial, samples.len(), scores)?;
     for (i, sample) in samples.iter().enumerate() {
         if checkpoint.states[i] == State::Left {
             checkpoint.add_written(i, &measurement.folder(sample))?;
@@ -116,11 +117,16 @@ fn measure_one(
             format!("sample {id} cannot be used any more: call again with --force")
         });
     };
-    let Some((metrics, map)) = analyzed else {
+    let Some(MeasuredSample {
+        metrics,
+        components,
+        ..
+    }) = analyzed
+    else {
         locked()?.states[i] = State::Skipped;
         return Ok(());
     };
-    let hash = measurement.write(sample, &metrics, &map)?;
+    let hash = measurement.write(sample, &metrics, &components)?;
     // sums of integers do not depend on the order
     locked()?.add(i, hash, metrics.n_out > 0, &metrics.counts);
     Ok(())
@@ -163,16 +169,20 @@ impl Measurement<'_> {
     }
 
     /// Measures one sample, unless it is to be skipped.
-    fn analyze(&self, sample: &Sample) -> Result<Option<(SampleMetrics, ComponentMap)>> {
-        let Some((mask, logits)) = self.inputs.read(sample)? else {
+    fn analyze(&self, sample: &Sample) -> Result<Option<MeasuredSample>> {
+        let Some(read) = self.inputs.read(sample)? else {
             return Ok(None);
         };
         let thresholds = self.additional_thresholds.iter();
         let additional: Vec<f32> = thresholds.map(|&t| t as f32).collect();
-        let metrics = analyze_logits(&logits, &mask, &self.segmentation, &additional);
-        let map = component_map(&metrics.matching.segment_map);
-        let map = map.with_context(|| format!("sample {}", sample.sample_id))?;
-        Ok(Some((metrics, map)))
+        let measured = sample::measure(&sample::Request {
+            pixels: read.pixels(),
+            labels: Some(&read.labels),
+            segmentation: self.segmentation,
+            additional_thresholds: &additional,
+        });
+        let measured = measured.with_context(|| format!("sample {}", sample.sample_id))?;
+        Ok(Some(measured))
     }
 
     /// Writes the files of a sample and returns their hash.
@@ -203,18 +213,4 @@ impl Measurement<'_> {
             _ => Ok(()),
         }
     }
-}
-
-/// The picture of segment numbers.
-fn component_map(map: &Components) -> Result<ComponentMap> {
-    ensure!(
-        u16::try_from(map.count).is_ok(),
-        "{} segments are more than the 65535 that a component map can number: drop small ones with --min-size, or raise --entropy-threshold",
-        map.count
-    );
-    Ok(ComponentMap {
-        width: map.width,
-        height: map.height,
-        ids: map.ids.iter().map(|&id| id as u16).collect(),
-    })
 }

@@ -1,6 +1,6 @@
 //! Whether the truth is known. It is decided here, once, when the inputs are opened.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use artifacts::index::{FILE_NAME, Index, Sample};
@@ -19,14 +19,15 @@ pub(crate) enum Truth {
 }
 
 impl Truth {
-    /// The index of the images, and whether they have masks. Without `--labels` it is the index that stands beside the logits.
+    /// The index of the images, and whether they have masks. Without `--labels` it is the index that stands beside the logits, or
+    /// beside the score maps if there are no logits.
     ///
     /// # Errors
     /// Returns an error if there is no index, only some of the images have masks (unless those without are left out one by one), or
     /// the masks are of another kind.
     pub(crate) fn open(files: &FileArgs, keep_going: KeepGoing) -> Result<(Index, Self)> {
         let Some(labels) = &files.labels else {
-            return Ok((index_of_logits(&files.logits)?, Self::Absent));
+            return Ok((index_beside(files)?, Self::Absent));
         };
         let index = Index::read(labels)?;
         let without = || index.samples.iter().filter(|s| s.mask.is_none());
@@ -72,12 +73,17 @@ impl Truth {
     }
 }
 
-/// The index that the stage which wrote the logits left beside them.
-fn index_of_logits(logits: &Path) -> Result<Index> {
+/// The index that the stage which wrote the logits or the score maps left beside them.
+fn index_beside(files: &FileArgs) -> Result<Index> {
+    let (dir, stage, what) = match &files.logits {
+        Some(logits) => (logits.as_path(), "seg-model infer", "logits"),
+        None => (files.images(), "seg-model adopt", "score maps"),
+    };
     ensure!(
-        logits.join(FILE_NAME).exists(),
-        "{} does not list its images in {FILE_NAME}, as earlier versions did not: name their index with --labels (it needs no masks), or run `seg-model infer` again with --force",
-        logits.display()
+        dir.join(FILE_NAME).exists(),
+        "{} does not list its images in {FILE_NAME}, as earlier versions did not: name their index with --labels (it needs no masks), or run `{stage}` again with --force",
+        dir.display()
     );
-    Index::read_alone(logits).context("without --labels, the images are those beside the logits")
+    Index::read_alone(dir)
+        .with_context(|| format!("without --labels, the images are those beside the {what}"))
 }

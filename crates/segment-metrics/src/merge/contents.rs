@@ -4,8 +4,9 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use artifacts::atomic::write_atomic;
+use artifacts::basis::Basis;
 use artifacts::score::Score;
 use artifacts::tables::columns::{IS_FALSE_POSITIVE, N_IN, N_OUT, SAMPLE_ID, SCORE};
 use artifacts::tables::{features, read_table, read_table_parts, schema};
@@ -53,26 +54,39 @@ fn add_rows(rows: &DataFrame, sums: &mut PixelSums) -> Result<()> {
     let n_out = rows.column(N_OUT)?.u64()?.iter();
     let rows = scores.zip(has_ood).zip(bins).zip(n_in.zip(n_out));
     for (((score, has_ood), bin), (n_in, n_out)) in rows {
-        let score = Score::ALL.into_iter().find(|s| Some(s.name()) == score);
+        let score = score.and_then(Score::of_name);
         let row = score.zip(has_ood).zip(bin).zip(n_in.zip(n_out));
         let (((score, has_ood), bin), (n_in, n_out)) =
             row.context("a row lacks a value or has an unknown score")?;
         let counts = sums.of_mut(has_ood).of_mut(score);
+        let counts = counts.with_context(|| not_in_segments(score))?;
         counts.add_bin(BinCount { bin, n_in, n_out }, 1)?;
     }
     Ok(())
 }
 
+fn not_in_segments(score: Score) -> String {
+    format!(
+        "it counts the score {}, which the segments lack",
+        score.name()
+    )
+}
+
 /// Which tables and columns a shard has, which follows from those of its segments.
 pub(super) fn layout(shard: &Path) -> Result<Layout> {
-    let table = schema::segments(0).with_optional_truth();
+    let table = schema::segments_of(Basis::NOTHING).with_optional_truth();
     let mut parts = read_table_parts(&shard.join(table.file_name()), &table)?;
     let frame = parts.next().context("a table has at least one part")??;
-    let num_classes = features::num_classes(&frame);
-    let classes = features::classes_in(shard, num_classes)?;
-    let no_classes = || format!("the segments in {} have no classes", shard.display());
+    let basis = features::basis_of(&frame);
+    let classes = features::classes_in(shard, basis.num_classes.unwrap_or(0))?;
+    ensure!(
+        !basis.scores().is_empty() && basis.num_classes.is_some() == classes.is_some(),
+        "the segments in {} have neither classes nor another method's score: run the shard again with --force",
+        shard.display()
+    );
     Ok(Layout {
-        classes: classes.with_context(no_classes)?,
+        classes,
+        has_adopted: basis.has_adopted,
         has_truth: frame.column(IS_FALSE_POSITIVE).is_ok(),
     })
 }

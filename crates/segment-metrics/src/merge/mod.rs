@@ -42,7 +42,7 @@ pub fn run(args: &MergeArgs, force: bool) -> Result<()> {
     };
     let layout = shards.layout()?;
     let components = dir.subdir(COMPONENTS)?;
-    let mut sums = PixelSums::new();
+    let mut sums = PixelSums::new(layout.basis().scores());
     for folder in shards.folders() {
         copy_components(folder, &components)?;
         if layout.has_truth {
@@ -58,7 +58,7 @@ pub fn run(args: &MergeArgs, force: bool) -> Result<()> {
         track::Threshold::read(first)?.write(dir.path())?;
     }
     if with_reference_tables {
-        reference_tables::write(dir.path(), layout.num_classes())?;
+        reference_tables::write(dir.path(), layout.basis())?;
     }
     counts.push(("skipped", shards.n_skipped()));
     finish(dir, &shards.failures()?, &counts)

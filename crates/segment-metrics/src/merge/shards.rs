@@ -79,8 +79,14 @@ impl Shards {
                 let (first, folder) = (self.first().display(), folder.display());
                 format!("{first} and {folder} cannot be merged")
             };
-            let same = first.classes.ensure_same(&other.classes);
-            same.with_context(unlike)?;
+            if let (Some(first), Some(other)) = (&first.classes, &other.classes) {
+                first.ensure_same(other).with_context(unlike)?;
+            }
+            ensure!(
+                first.basis() == other.basis(),
+                "{}: they were measured from other kinds of inputs",
+                unlike()
+            );
             ensure!(
                 first.has_truth == other.has_truth,
                 "{}: only one of them is of images with labels",

@@ -1,5 +1,6 @@
 //! Which tables and columns the output has.
 
+use artifacts::basis::Basis;
 use artifacts::classes::ClassSet;
 use artifacts::tables::schema::Table;
 use polars::prelude::DataFrame;
@@ -7,16 +8,21 @@ use polars::prelude::DataFrame;
 /// What decides which tables and columns there are; the same for all samples.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
-    /// The classes that metrics are about.
-    pub classes: ClassSet,
+    /// The classes that metrics are about; `None` without logits.
+    pub classes: Option<ClassSet>,
+    /// Whether there are score maps of another method.
+    pub has_adopted: bool,
     /// Whether the images have labels. If not, what only labels tell is absent: tables and columns are not there, rather than zero.
     pub has_truth: bool,
 }
 
 impl Layout {
-    /// Number of classes.
-    pub fn num_classes(&self) -> usize {
-        self.classes.len()
+    /// What pixels and segments are measured from.
+    pub fn basis(&self) -> Basis {
+        Basis {
+            num_classes: self.classes.as_ref().map(ClassSet::len),
+            has_adopted: self.has_adopted,
+        }
     }
 
     /// A table with its rows, without what labels would have told if there are none.

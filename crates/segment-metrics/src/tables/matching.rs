@@ -1,10 +1,11 @@
 //! Rows of the tables that depend on the threshold: segments, objects, overlaps and samples.
 
 use anyhow::Result;
+use artifacts::basis::Basis;
 use artifacts::tables::columns::{
     ADJUSTED_IOU, IS_FALSE_POSITIVE, N_IN, N_OUT, OBJECT_ID, SAMPLE_ID, SEGMENT_ID,
 };
-use artifacts::tables::features::segment_features;
+use artifacts::tables::features::features_of;
 use artifacts::tables::schema::{self, Table};
 use polars::prelude::{Column, DataFrame};
 
@@ -15,44 +16,77 @@ use crate::features::features;
 use crate::overlaps::Overlap;
 use crate::region_sums::RegionSums;
 
-/// The tables of the sample `id` at the threshold of `matching`; those of `samples` last.
-pub(super) fn matching_frames(
+/// A table and its rows.
+pub type Rows = (Table, DataFrame);
+
+/// The tables that depend on the threshold.
+#[derive(Clone, Debug)]
+pub struct SampleTables {
+    /// `segments.parquet`.
+    pub segments: Rows,
+    /// `objects.parquet` and `overlaps.parquet`, if the truth is known.
+    pub of_truth: Option<[Rows; 2]>,
+    /// `samples.parquet`.
+    pub samples: Rows,
+}
+
+impl SampleTables {
+    /// All of them, that of the samples last.
+    pub(super) fn all(self) -> impl Iterator<Item = Rows> {
+        let of_truth = self.of_truth.into_iter().flatten();
+        [self.segments]
+            .into_iter()
+            .chain(of_truth)
+            .chain([self.samples])
+    }
+}
+
+/// The tables of the sample `id` at the threshold of `matching`.
+///
+/// # Errors
+/// Returns an error if the rows do not make tables.
+pub fn sample_tables(
     id: &str,
     metrics: &SampleMetrics,
     matching: &Matching,
     layout: &Layout,
-) -> Result<Vec<(Table, DataFrame)>> {
-    frames(id, Some(metrics), matching, layout)
+) -> Result<SampleTables> {
+    tables(id, Some(metrics), matching, layout)
 }
 
-/// The same tables without rows, in the order of [`matching_frames`].
-pub(super) fn empty_frames(layout: &Layout) -> Result<Vec<(Table, DataFrame)>> {
-    frames("", None, &Matching::default(), layout)
+/// The same tables without rows.
+pub(super) fn empty_tables(layout: &Layout) -> Result<SampleTables> {
+    tables("", None, &Matching::default(), layout)
 }
 
-fn frames(
+fn tables(
     id: &str,
     metrics: Option<&SampleMetrics>,
     matching: &Matching,
     layout: &Layout,
-) -> Result<Vec<(Table, DataFrame)>> {
-    let num_classes = layout.num_classes();
-    let segments = segments_frame(id, &matching.segments, num_classes)?;
-    let samples = samples_frame(id, metrics, matching)?;
-    let mut frames = vec![layout.known(schema::segments(num_classes), segments)];
-    if layout.has_truth {
-        let objects = objects_frame(id, &matching.objects, num_classes)?;
-        frames.push((schema::objects(), objects));
-        frames.push((schema::overlaps(), overlaps_frame(id, &matching.overlaps)?));
-    }
-    frames.push(layout.known(schema::samples(), samples));
-    Ok(frames)
+) -> Result<SampleTables> {
+    let basis = layout.basis();
+    let segments = segments_frame(id, &matching.segments, basis)?;
+    let of_truth = || truth_tables(id, matching, basis.num_classes.unwrap_or(0));
+    Ok(SampleTables {
+        segments: layout.known(schema::segments_of(basis), segments),
+        of_truth: layout.has_truth.then(of_truth).transpose()?,
+        samples: layout.known(schema::samples(), samples_frame(id, metrics, matching)?),
+    })
 }
 
-fn segments_frame(id: &str, segments: &[Region], num_classes: usize) -> Result<DataFrame> {
+/// The tables of true objects.
+fn truth_tables(id: &str, matching: &Matching, num_classes: usize) -> Result<[Rows; 2]> {
+    let objects = objects_frame(id, &matching.objects, num_classes)?;
+    let overlaps = overlaps_frame(id, &matching.overlaps)?;
+    Ok([(schema::objects(), objects), (schema::overlaps(), overlaps)])
+}
+
+fn segments_frame(id: &str, segments: &[Region], basis: Basis) -> Result<DataFrame> {
     let mut columns = region_keys(id, SEGMENT_ID, IS_FALSE_POSITIVE, segments);
-    let rows: Vec<_> = segments.iter().map(|s| features(&s.sums)).collect();
-    for (i, feature) in segment_features(num_classes).iter().enumerate() {
+    let rows = segments.iter().map(|s| features(&s.sums, basis));
+    let rows: Vec<_> = rows.collect();
+    for (i, feature) in features_of(basis).iter().enumerate() {
         columns.push(column(&feature.name, rows.iter().map(|row| row[i])));
     }
     frame(columns)

@@ -9,7 +9,6 @@ pub mod sources;
 use std::path::Path;
 
 use anyhow::Result;
-use artifacts::score::Score;
 use artifacts::stage_dir::create_dir;
 use artifacts::tables::columns::IS_FALSE_POSITIVE;
 use artifacts::tables::schema::{self, Table};
@@ -17,10 +16,11 @@ use artifacts::tables::{threshold_folder, write_table, write_table_parts};
 use polars::prelude::DataFrame;
 
 pub use layout::Layout;
+pub use matching::{Rows, SampleTables, sample_tables};
 
 use crate::analysis::{Matching, SampleMetrics};
 use crate::pixel_sums::PixelSums;
-use crate::tables::matching::{empty_frames, matching_frames};
+use crate::tables::matching::empty_tables;
 use crate::tables::pixels::{pixel_counts_frame, sample_pixels_frame};
 use crate::tables::sources::Sources;
 
@@ -51,7 +51,7 @@ pub fn write_matching(
     matching: &Matching,
     layout: &Layout,
 ) -> Result<()> {
-    for (table, frame) in matching_frames(id, metrics, matching, layout)? {
+    for (table, frame) in sample_tables(id, metrics, matching, layout)?.all() {
         write_table(&dir.join(table.file_name()), &table, &frame)?;
     }
     Ok(())
@@ -82,12 +82,16 @@ pub fn write_all(
 /// Returns an error if the file cannot be written.
 fn write_pixel_counts(output: &Path, sums: &PixelSums) -> Result<()> {
     let table = schema::pixel_counts();
-    let mut scores = Score::ALL;
-    scores.sort_by_key(|score| score.name());
+    let [without, with] = [false, true].map(|has_ood| sums.of(has_ood).each());
+    let mut scores: Vec<_> = without.zip(with).collect();
+    scores.sort_by_key(|((score, _), _)| score.name());
     // one score at a time, because there are millions of bins
-    let parts = scores.into_iter().flat_map(|score| {
-        [false, true].map(|has_ood| pixel_counts_frame(score, has_ood, sums.of(has_ood).of(score)))
-    });
+    let parts = scores
+        .into_iter()
+        .flat_map(|((score, without), (_, with))| {
+            [(false, without), (true, with)]
+                .map(|(has_ood, c)| pixel_counts_frame(score, has_ood, c))
+        });
     write_table_parts(&output.join(table.file_name()), &table, parts)
 }
 
@@ -117,15 +121,17 @@ pub fn write_joined(
     join_matching(output, sources, layout)
 }
 
-/// Joins the tables that depend on the threshold, writes the classes of their metrics beside them, and returns the numbers of rows and of false positives.
+/// Joins the tables that depend on the threshold, writes the classes of their metrics beside them, if there are any, and returns the numbers of rows and of false positives.
 fn join_matching(
     output: &Path,
     sources: &Sources,
     layout: &Layout,
 ) -> Result<Vec<(&'static str, u64)>> {
-    layout.classes.write(output)?;
+    if let Some(classes) = &layout.classes {
+        classes.write(output)?;
+    }
     let mut counts = Vec::new();
-    for (table, empty) in empty_frames(layout)? {
+    for (table, empty) in empty_tables(layout)?.all() {
         let (mut n_rows, mut n_false_positives) = (0, 0);
         join(output, sources, &table, empty, |part| {
             n_rows += part.height() as u64;

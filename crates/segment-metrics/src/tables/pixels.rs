@@ -35,13 +35,13 @@ pub(super) fn sample_pixels_frame(id: &str, metrics: Option<&SampleMetrics>) -> 
         .flat_map(|m| m.counts.each().map(|(_, counts)| counts.histogram()))
         .collect();
     let coarse: Vec<_> = histograms.iter().map(|h| coarse_bins(h)).collect();
-    let scores = metrics.iter().flat_map(|_| Score::ALL);
+    let scores = metrics.iter().flat_map(|m| m.counts.scores());
     let figures = |of: fn(&[BinCount]) -> Option<f64>| histograms.iter().map(move |h| of(h));
     let of_image =
         |of: fn(&SampleMetrics) -> u64| histograms.iter().filter_map(move |_| metrics.map(of));
     frame(vec![
         column(SAMPLE_ID, histograms.iter().map(|_| id)),
-        column(SCORE, scores.map(Score::name)),
+        column(SCORE, scores.map(|score| score.name())),
         column(N_IN, of_image(|m| m.n_in)),
         column(N_OUT, of_image(|m| m.n_out)),
         column("auroc", figures(auroc)),

@@ -113,7 +113,7 @@ fn unusable_thresholds_are_named() -> Result<()> {
     )?;
     toy.check_fails(
         &["--entropy-threshold", "NaN"],
-        &["--entropy-threshold is not a number"],
+        &["--threshold is not a number"],
     )
 }
 
@@ -126,7 +126,7 @@ fn other_scores_need_a_threshold() -> Result<()> {
             let flags = [&["--score", score][..], thresholds].concat();
             let words = [
                 "has no usual threshold (it is",
-                "--entropy-threshold",
+                "with --threshold",
                 "--track",
             ];
             toy.check_fails(&flags, &[&[score][..], &words].concat())?;

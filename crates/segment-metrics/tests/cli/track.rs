@@ -69,7 +69,7 @@ fn a_track_knows_no_unrated_pixels() -> Result<()> {
 fn shards_of_a_track_need_the_threshold_of_all() -> Result<()> {
     let toy = Toy::new()?;
     let shard = ["--track", "obstacle", "--shard", "1/2"];
-    toy.check_fails(&shard, &["threshold of all samples", "--entropy-threshold"])?;
+    toy.check_fails(&shard, &["threshold of all samples", "--threshold"])?;
     let given = [&shard[..], &["--entropy-threshold", "0.5"]].concat();
     toy.run("shard", &given)?;
     let threshold = Threshold::read(&toy.path("shard"))?;
@@ -78,8 +78,5 @@ fn shards_of_a_track_need_the_threshold_of_all() -> Result<()> {
         labels("b").write(&toy.path("labels/masks").join(format!("{id}.png")))?;
     }
     toy.relist("labels")?;
-    toy.check_fails(
-        &shard[..2],
-        &["no threshold is best", "--entropy-threshold"],
-    )
+    toy.check_fails(&shard[..2], &["no threshold is best", "--threshold"])
 }

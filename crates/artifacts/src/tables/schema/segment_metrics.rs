@@ -3,13 +3,19 @@
 use polars::prelude::DataType;
 
 use super::table::{Field, Table};
+use crate::basis::Basis;
 use crate::tables::columns::{
     ADJUSTED_IOU, IS_FALSE_POSITIVE, N_IN, N_OUT, OBJECT_ID, SAMPLE_ID, SCORE, SEGMENT_ID,
 };
-use crate::tables::features::segment_features;
+use crate::tables::features::features_of;
 
-/// Predicted segments with their metrics, sorted by `sample_id`, `segment_id`.
+/// Predicted segments with their metrics, sorted by `sample_id`, `segment_id`, measured from logits of `num_classes` classes.
 pub fn segments(num_classes: usize) -> Table {
+    segments_of(Basis::logits(num_classes))
+}
+
+/// Predicted segments with the metrics that `basis` gives.
+pub fn segments_of(basis: Basis) -> Table {
     let mut columns = vec![
         Field::string(SAMPLE_ID, "sample"),
         Field::u32(
@@ -27,7 +33,7 @@ pub fn segments(num_classes: usize) -> Table {
         )
         .of_truth(),
     ];
-    let metrics = segment_features(num_classes);
+    let metrics = features_of(basis);
     columns.extend(metrics.iter().map(|f| Field::f64(&f.name, &f.meaning)));
     Table {
         name: "segments",
@@ -114,7 +120,7 @@ pub fn pixel_counts() -> Table {
         columns: vec![
             Field::string(
                 SCORE,
-                "`energy`, `entropy`, `margin`, `max_logit` or `max_softmax`",
+                "`energy`, `entropy`, `margin`, `max_logit` or `max_softmax`, which are those of logits, or `adopted`, the score of another method",
             ),
             Field::bool(
                 "has_ood",
@@ -135,10 +141,10 @@ pub fn sample_pixels() -> Table {
     Table {
         name: "sample_pixels",
         written_by: "segment-metrics",
-        rows: "One row for each sample and score, sorted by `sample_id`, then by score in the order `entropy`, `max_softmax`, `max_logit`, `energy`, `margin`.",
+        rows: "One row for each sample and score, sorted by `sample_id`, then by score in the order `entropy`, `max_softmax`, `max_logit`, `energy`, `margin`, `adopted`; every sample has the same scores.",
         columns: vec![
             Field::string(SAMPLE_ID, "sample"),
-            Field::string(SCORE, "score, one of the five names of pixel_counts"),
+            Field::string(SCORE, "score, one of the names of pixel_counts"),
             Field::u64(N_IN, "in-distribution pixels"),
             Field::u64(N_OUT, "out-of-distribution pixels"),
             Field::optional_f64(
