@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic::{read_json, write_json};
 use crate::classes::ClassSet;
+use crate::file_hash::FileHash;
 use crate::labels::MaskKind;
 use crate::mask::Mask;
 use crate::picture::{self, Orientation};
@@ -37,6 +38,10 @@ pub struct Index {
     pub classes: Option<ClassSet>,
     /// Absolute folder to which the image paths are relative.
     pub image_root: PathBuf,
+    /// Categories that are in no sample, so that the unknown objects of a development set can be taken from them; sorted. Proxies
+    /// and objects for pasting only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_out: Vec<String>,
     /// Which pixels of the image files are meant: sizes and masks refer to them, and they are what stages read. Absent in the
     /// file if they are the stored ones.
     #[serde(default, skip_serializing_if = "is_stored")]
@@ -83,6 +88,31 @@ pub struct ProxyInfo {
     pub categories: Vec<String>,
     /// COCO's license id of the image, if given.
     pub license: Option<u64>,
+    /// The objects that the mask numbers from 1 on, if it is one of [`MaskKind::Object`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<ObjectInfo>,
+}
+
+/// An object that can be cut out of its image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectInfo {
+    /// Id of its annotation.
+    pub annotation: String,
+    /// Name of its category.
+    pub category: String,
+    /// Number of its pixels in the mask.
+    pub area: u64,
+    /// Share of the annotated pixels that are in the mask, in (0, 1]: the rest is covered by other objects or known classes.
+    pub visible: f64,
+    /// Smallest column of its pixels.
+    pub left: u32,
+    /// Smallest row of its pixels.
+    pub top: u32,
+    /// Columns of the box around its pixels.
+    pub width: u32,
+    /// Rows of the box around its pixels.
+    pub height: u32,
 }
 
 impl Index {
@@ -105,6 +135,7 @@ impl Index {
             mask_kind,
             classes: None,
             image_root: std::path::absolute(image_root)?,
+            held_out: Vec::new(),
             orientation: Orientation::Stored,
             samples,
         };
@@ -250,7 +281,7 @@ impl Index {
         let path = dir.join(mask);
         if let Some(expected) = &sample.mask_blake3 {
             ensure!(
-                *expected == hash_file(&path)?,
+                *expected == FileHash::of(&path)?.blake3,
                 "{} changed since it was indexed: make it again with the same command and --force",
                 path.display()
             );
@@ -358,18 +389,6 @@ fn ensure_size(path: &Path, (width, height): (u32, u32), sample: &Sample) -> Res
     Ok(())
 }
 
-/// The hash of a small file's content that [`Sample::mask_blake3`] is.
-///
-/// # Errors
-/// Returns an error if it cannot be read.
-pub fn hash_file(path: &Path) -> Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    let file = std::fs::File::open(path);
-    file.and_then(|file| hasher.update_reader(file).map(drop))
-        .with_context(|| format!("could not read {}", path.display()))?;
-    Ok(hasher.finalize().to_hex().to_string())
-}
-
 /// `name` with `_` in place of each character that a sample id cannot have: what [`check_sample_id`] does not allow, such as
 /// spaces, `/` and letters beyond ASCII.
 ///
@@ -459,7 +478,7 @@ mod tests {
         std::fs::write(&mask, "mask")?;
         let mut sample = sample("a");
         sample.mask = Some("m.png".into());
-        sample.mask_blake3 = Some(hash_file(&mask)?);
+        sample.mask_blake3 = Some(FileHash::of(&mask)?.blake3);
         let index = Index::new("toy", "val", MaskKind::Eval, dir.path(), vec![sample])?;
         index.write(dir.path())?;
         let index = Index::read(dir.path())?; // without the image

@@ -8,6 +8,9 @@ pub const IGNORE: u8 = 255;
 /// Pixel of a COCO object in a training mask, where the network is trained to be maximally uncertain.
 pub const OOD_PROXY: u8 = 254;
 
+/// Most objects for pasting in one image, whose numbers are the labels from 1 on.
+pub const MAX_OBJECTS: u8 = 254;
+
 /// What a pixel counts as in the evaluation of out-of-distribution detection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -35,6 +38,8 @@ pub enum MaskKind {
     Proxy,
     /// Values of [`EvalLabel`].
     Eval,
+    /// Objects for pasting: 0 beside objects, `n` on the `n`-th of the sample's [`ProxyInfo::objects`](crate::index::ProxyInfo).
+    Object,
 }
 
 impl MaskKind {
@@ -44,6 +49,7 @@ impl MaskKind {
             Self::TrainId => usize::from(value) < num_classes || value == IGNORE,
             Self::Proxy => matches!(value, 0 | OOD_PROXY | IGNORE),
             Self::Eval => matches!(value, 0..=2 | IGNORE),
+            Self::Object => value <= MAX_OBJECTS,
         }
     }
 }

@@ -31,7 +31,7 @@ pub fn train_validation() -> Table {
     Table {
         name: "validation",
         written_by: "ood-train",
-        rows: "One row every `--val-every` steps and one after the last step, sorted by `step`. Metrics whose data set was not given are missing.",
+        rows: "One row every `--val-every` steps and one after the last step, sorted by `step`. Metrics whose data set was not given are missing. With several data sets of `--val` or `--val-ood`, a row of means over the data sets, then one row for each data set.",
         columns: vec![
             Field::u32("step", "optimizer steps done"),
             Field::optional_f64(
@@ -53,6 +53,13 @@ pub fn train_validation() -> Table {
             Field::optional_f64("auroc", "AUROC of the entropy on `--val-ood`, in [0, 1]"),
             Field::optional_f64("auprc", "AUPRC of the entropy on `--val-ood`, in [0, 1]"),
             Field::optional_f64("fpr95", "FPR95 of the entropy on `--val-ood`, in [0, 1]"),
+            Field {
+                is_added: true,
+                ..Field::optional_string(
+                    "dataset",
+                    "folder of the data set, or its whole path if several have that name; missing in rows of means, and if there is at most one data set of each kind",
+                )
+            },
         ],
     }
 }
