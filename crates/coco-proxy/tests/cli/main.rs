@@ -5,6 +5,7 @@ mod failed_images;
 mod faults;
 mod files_of_others;
 mod masks;
+mod objects;
 mod outputs;
 mod shapes;
 mod toy;
