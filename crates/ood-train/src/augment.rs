@@ -4,8 +4,8 @@ use anyhow::Result;
 use image::{Rgb, RgbImage};
 use rand::{Rng, RngExt};
 
-use crate::args::Range;
 use crate::labeled_image::LabeledImage;
+use stage_cli::Range;
 
 /// Scales by a factor that is uniformly distributed in `factors`.
 ///

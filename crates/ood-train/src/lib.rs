@@ -1,11 +1,14 @@
 //! Training with the entropy maximization objective (Chan et al. 2021), and pretraining without it.
 //!
-//! Reads the labels of any class set and the proxy masks of COCO with their images, and initial weights; writes
+//! Reads the labels of any class set (of several data sets, if they have the same), the proxy masks of COCO or objects for
+//! pasting with their images, and initial weights; writes
 //! `weights.safetensors`, `log.parquet`, `curves.svg`, `crops.png` and events for `TensorBoard`, with validation data also
 //! `validation.parquet` and `weights.best.safetensors`:
 //!
 //! ```text
 //! ood-train --labels labels/cityscapes-train --proxy proxy --init erfnet.safetensors --output train
+//! ood-train --labels labels/cityscapes-train,labels/camvid-train --label-shares 0.4,0.6 --label-short-side 512,540 \
+//!     --objects objects --paste 1 --init erfnet.safetensors --output train
 //! ood-train --labels labels/cityscapes-train --network erfnet --ood-weight 0 --output pretrain
 //! ```
 //!
@@ -18,7 +21,9 @@ mod average;
 mod batches;
 mod checkpoints;
 mod curves;
+mod cutout;
 mod distill;
+mod known;
 mod labeled_image;
 mod learner;
 mod metrics;

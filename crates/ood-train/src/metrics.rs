@@ -22,10 +22,12 @@ pub(crate) struct Metrics {
 }
 
 /// The metrics after some steps.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ValidationRun {
     /// Optimizer steps done.
     pub(crate) step: u32,
+    /// The data set; `None` for the means over all data sets.
+    pub(crate) dataset: Option<String>,
     /// Metrics of the network at this step.
     pub(crate) metrics: Metrics,
 }
@@ -83,6 +85,17 @@ impl Metrics {
         all.filter_map(|(name, value)| Some((name, value?)))
     }
 
+    /// Means of each metric over the data sets that have it.
+    pub(crate) fn means(all: &[Self]) -> Self {
+        let mut means = [None; Self::NAMES.len()];
+        for (i, mean) in means.iter_mut().enumerate() {
+            let values = all.iter().filter_map(|metrics| metrics.values()[i]);
+            let (sum, count) = values.fold((0.0, 0_u32), |(sum, n), value| (sum + value, n + 1));
+            *mean = (count > 0).then(|| sum / f64::from(count));
+        }
+        Self::from_values(means)
+    }
+
     /// What the best weights are chosen by: average precision of the entropy, or mean `IoU` without unknown objects.
     pub(crate) fn quality(&self) -> Option<f64> {
         self.auprc.or(self.mean_iou)
@@ -91,7 +104,6 @@ impl Metrics {
 
 impl fmt::Display for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "validation:")?;
         for (name, value) in self.available() {
             write!(f, " {name} {value:.4}")?;
         }
@@ -102,6 +114,27 @@ impl fmt::Display for Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn means_are_over_the_data_sets_that_have_the_metric() {
+        let known = |mean_iou| Metrics {
+            mean_iou: Some(mean_iou),
+            ..Metrics::default()
+        };
+        let unknown = Metrics {
+            auprc: Some(0.25),
+            ..Metrics::default()
+        };
+        let expected = Metrics {
+            mean_iou: Some(0.625),
+            ..unknown
+        };
+        assert_eq!(
+            Metrics::means(&[known(0.5), unknown, known(0.75)]),
+            expected
+        );
+        assert_eq!(Metrics::means(&[]), Metrics::default());
+    }
 
     #[test]
     fn names_and_values_have_one_order() {

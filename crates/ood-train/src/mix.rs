@@ -7,29 +7,30 @@
 
 use std::ops::Range;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use artifacts::classes::ClassSet;
 use artifacts::labels::MaskKind;
+use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::args::{AugmentationOptions, DataOptions};
 use crate::augment::{flip_and_crop, jitter_colors, jitter_scale};
+use crate::cutout::Pool;
+use crate::known::{self, Known};
 use crate::labeled_image::LabeledImage;
-use crate::paste::{Cutout, MIN_AREA, cut_out, paste};
+use crate::paste::paste;
 use crate::source::Source;
-
-/// Proxy images that are searched for an object to paste before giving up.
-const MAX_ATTEMPTS: usize = 1_000;
 
 /// The data sets to train on, and how crops are made of them.
 #[derive(Debug)]
 pub(crate) struct Mix {
     /// In-distribution images.
-    known: Source,
+    known: Vec<Known>,
     /// Proxy images, if any.
     proxy: Option<Source>,
+    /// Where pasted objects come from, if they are pasted.
+    pool: Option<Pool>,
     data: DataOptions,
     augmentation: AugmentationOptions,
     seed: u64,
@@ -38,8 +39,8 @@ pub(crate) struct Mix {
 /// The image that one crop is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
-    /// Whether it is a proxy image.
-    is_proxy: bool,
+    /// The number of its in-distribution data set; `None` for a proxy image.
+    known: Option<usize>,
     /// Its position in its index.
     sample: usize,
 }
@@ -58,13 +59,13 @@ impl Mix {
     ///
     /// # Errors
     /// Returns an error if an index is missing, damaged or empty, holds masks of another kind, or has no image that fits
-    /// `data.ood_area`.
+    /// `data.ood_area`, or if in-distribution data sets have different classes.
     pub(crate) fn open(
         data: &DataOptions,
         augmentation: &AugmentationOptions,
         seed: u64,
     ) -> Result<Self> {
-        let known = Source::open(&data.labels, MaskKind::TrainId)?;
+        let known = known::open(data)?;
         let mut proxy = match &data.proxy {
             Some(dir) => Some(Source::open(dir, MaskKind::Proxy)?),
             None => None,
@@ -72,9 +73,15 @@ impl Mix {
         if let (Some(proxy), Some(area)) = (&mut proxy, data.ood_area) {
             proxy.keep_area(area)?;
         }
+        let pool = if augmentation.pasting.paste > 0 {
+            Pool::open(data.objects.as_deref(), proxy.as_ref())?
+        } else {
+            None
+        };
         Ok(Self {
             known,
             proxy,
+            pool,
             data: data.clone(),
             augmentation: augmentation.clone(),
             seed,
@@ -86,7 +93,7 @@ impl Mix {
     /// # Errors
     /// Returns an error if their masks hold no train ids.
     pub(crate) fn classes(&self) -> Result<&ClassSet> {
-        self.known.classes()
+        known::classes(&self.known)
     }
 
     /// Side of the crops in pixels.
@@ -96,13 +103,12 @@ impl Mix {
 
     /// Number of crops in an epoch.
     pub(crate) fn epoch_len(&self) -> usize {
-        self.known.samples().len() + self.proxies_per_epoch()
+        known::epoch_len(&self.known) + self.proxies_per_epoch()
     }
 
-    /// Whether any crop shows an unknown object: an epoch has a proxy image, or objects of proxy images are pasted.
+    /// Whether any crop shows an unknown object: an epoch has a proxy image, or objects are pasted.
     pub(crate) fn has_unknown(&self) -> bool {
-        let is_pasted = self.proxy.is_some() && self.augmentation.pasting.paste > 0;
-        is_pasted || self.proxies_per_epoch() > 0
+        self.pool.is_some() || self.proxies_per_epoch() > 0
     }
 
     /// The crops at these positions of the endless sequence of epochs; an item is an error if its image or mask cannot be used.
@@ -120,49 +126,39 @@ impl Mix {
     fn proxies_per_epoch(&self) -> usize {
         match &self.proxy {
             Some(_) => {
-                (self.data.ood_fraction * self.known.samples().len() as f64).round() as usize
+                (self.data.ood_fraction * known::epoch_len(&self.known) as f64).round() as usize
             }
             None => 0,
         }
     }
 
-    /// The order of an epoch: every in-distribution image once, and a random choice of proxy images, which repeats none before
-    /// all of them occurred.
+    /// The order of an epoch: the in-distribution images, each once or as the shares ask for, and a random choice of proxy images,
+    /// which repeats none before all of them occurred.
     fn epoch_order(&self, epoch: usize) -> Vec<Place> {
         let mut rng = self.rng(2 * epoch as u64);
-        let known = 0..self.known.samples().len();
-        let mut places: Vec<Place> = known
-            .map(|sample| Place {
-                is_proxy: false,
-                sample,
-            })
-            .collect();
+        let mut places = Vec::with_capacity(self.epoch_len());
+        for (number, set) in self.known.iter().enumerate() {
+            let known = Some(number);
+            let samples = set.epoch_samples(&mut rng).into_iter();
+            places.extend(samples.map(|sample| Place { known, sample }));
+        }
         if let Some(proxy) = &self.proxy {
-            let mut missing = self.proxies_per_epoch();
-            while missing > 0 {
-                let mut chosen: Vec<usize> = (0..proxy.samples().len()).collect();
-                chosen.shuffle(&mut rng);
-                chosen.truncate(missing);
-                missing -= chosen.len();
-                places.extend(chosen.into_iter().map(|sample| Place {
-                    is_proxy: true,
-                    sample,
-                }));
-            }
+            let chosen = known::choose(proxy.samples().len(), self.proxies_per_epoch(), &mut rng);
+            let known = None;
+            places.extend(chosen.into_iter().map(|sample| Place { known, sample }));
         }
         places.shuffle(&mut rng);
         places
     }
 
     fn crop_at(&self, place: Place, position: usize) -> Result<Crop> {
-        let source = match &self.proxy {
-            Some(proxy) if place.is_proxy => proxy,
-            _ => &self.known,
-        };
+        let set = place.known.map(|number| &self.known[number]);
+        let source = set.map(|set| &set.source).or(self.proxy.as_ref());
+        let source = source.context("an epoch has proxy images, but there are none")?;
         let sample = &source.samples()[place.sample];
         let labeled = source
             .read(sample)
-            .and_then(|labeled| self.augment(labeled, place.is_proxy, position))
+            .and_then(|labeled| self.augment(labeled, set, position))
             .with_context(|| format!("sample {} cannot be used", sample.sample_id))?;
         Ok(Crop {
             labeled,
@@ -170,24 +166,25 @@ impl Mix {
         })
     }
 
-    /// The crop of an image that stands at `position`.
+    /// The crop of an image that stands at `position`. `set` is its in-distribution data set; a proxy image has none.
     fn augment(
         &self,
         mut labeled: LabeledImage,
-        is_proxy: bool,
+        set: Option<&Known>,
         position: usize,
     ) -> Result<LabeledImage> {
-        if is_proxy && self.data.proxy_short_side > 0 {
-            labeled = labeled.resize_shorter_side(self.data.proxy_short_side)?;
+        let short_side = set.map_or(self.data.proxy_short_side, |set| set.short_side);
+        if short_side > 0 {
+            labeled = labeled.resize_shorter_side(short_side)?;
         }
         let mut rng = self.rng(2 * position as u64 + 1);
         if let Some(factors) = self.augmentation.scale_jitter {
             labeled = jitter_scale(labeled, factors, &mut rng)?;
         }
         let mut crop = flip_and_crop(labeled, self.data.crop, &mut rng)?;
-        if let (Some(proxy), false) = (&self.proxy, is_proxy) {
+        if let (Some(pool), Some(_)) = (&self.pool, set) {
             for _ in 0..self.augmentation.pasting.paste {
-                let object = random_object(proxy, &mut rng)?;
+                let object = pool.random_object(&mut rng)?;
                 paste(&mut crop, object, &self.augmentation.pasting, &mut rng);
             }
         }
@@ -202,22 +199,4 @@ impl Mix {
         rng.set_stream(stream);
         rng
     }
-}
-
-/// Cuts an object out of a random proxy image; images without a large enough object are skipped.
-fn random_object(proxy: &Source, rng: &mut ChaCha8Rng) -> Result<Cutout> {
-    let samples = proxy.samples();
-    for _ in 0..MAX_ATTEMPTS {
-        let sample = &samples[rng.random_range(0..samples.len() as u64) as usize];
-        let labeled = proxy
-            .read(sample)
-            .with_context(|| format!("proxy {}", sample.sample_id))?;
-        if let Some(object) = cut_out(&labeled, rng) {
-            return Ok(object);
-        }
-    }
-    bail!(
-        "none of {MAX_ATTEMPTS} random images of {} has a connected object of {MIN_AREA} pixels to be pasted (--paste)",
-        proxy.dir().display()
-    )
 }

@@ -114,6 +114,7 @@ fn initial_weights(
         network,
         table: ChannelTable::new(classes.clone(), classes.len(), None)?,
         normalization: network.default_normalization(),
+        input_size: None,
         source: format!("ood-train from seed {seed}"),
         tensors: BTreeMap::new(),
     };

@@ -1,89 +1,17 @@
-//! Objects of proxy images pasted into in-distribution crops.
+//! Objects pasted into in-distribution crops.
 //!
 //! Source: `AnomalyMix` of Tian et al., "Pixel-wise Energy-biased Abstention Learning for Anomaly Segmentation on Complex Urban
-//! Driving Scenes", ECCV 2022, which pastes objects of COCO into Cityscapes. Here an object is a connected part of the mask.
+//! Driving Scenes", ECCV 2022, which pastes objects of COCO into Cityscapes.
 
 use artifacts::labels::OOD_PROXY;
-use artifacts::mask::Mask;
-use image::{Rgb, RgbImage, imageops};
+use image::{RgbImage, imageops};
 use rand::{Rng, RngExt};
 use seg_model::resize::resize_bilinear;
 
 use crate::args::PastingOptions;
 use crate::augment::random_offset;
+use crate::cutout::Cutout;
 use crate::labeled_image::LabeledImage;
-
-/// Smallest object that is pasted, in pixels of its own image.
-pub(crate) const MIN_AREA: usize = 2_500;
-
-/// An object on a transparent background, as large as the object's bounding box.
-#[derive(Debug)]
-pub(crate) struct Cutout {
-    colors: RgbImage,
-    /// The same value in all channels: 255 on the object, 0 beside it, in between where an object is resized.
-    opacity: RgbImage,
-}
-
-/// Cuts a random object of at least [`MIN_AREA`] pixels out of a proxy image, mirrored with probability 1/2; `None` if there is
-/// no such object.
-pub(crate) fn cut_out(proxy: &LabeledImage, rng: &mut impl Rng) -> Option<Cutout> {
-    let objects = large_objects(&proxy.mask);
-    let (u, is_mirrored): (f64, bool) = (rng.random(), rng.random());
-    let pixels = objects.get((objects.len() as f64 * u) as usize)?;
-    let width = proxy.mask.width;
-    let (xs, ys) = (
-        pixels.iter().map(|i| (i % width) as u32),
-        pixels.iter().map(|i| (i / width) as u32),
-    );
-    let (left, right) = (xs.clone().min()?, xs.clone().max()?);
-    let (top, bottom) = (ys.clone().min()?, ys.clone().max()?);
-    let (w, h) = (right - left + 1, bottom - top + 1);
-    let mut colors = imageops::crop_imm(&proxy.image, left, top, w, h).to_image();
-    let mut opacity = RgbImage::new(w, h);
-    for (x, y) in xs.zip(ys) {
-        opacity.put_pixel(x - left, y - top, Rgb([255; 3]));
-    }
-    if is_mirrored {
-        imageops::flip_horizontal_in_place(&mut colors);
-        imageops::flip_horizontal_in_place(&mut opacity);
-    }
-    Some(Cutout { colors, opacity })
-}
-
-/// Pixels of the connected objects (4 neighbors) of at least [`MIN_AREA`] pixels, ordered by their first pixel in row-major order.
-///
-/// A flood fill from each object pixel that no earlier fill reached: `pixels` is both the object found so far and the queue of
-/// pixels whose neighbors are still to be visited.
-fn large_objects(mask: &Mask) -> Vec<Vec<usize>> {
-    let (width, mut objects) = (mask.width, Vec::new());
-    let mut is_unvisited: Vec<bool> = mask.labels.iter().map(|&l| l == OOD_PROXY).collect();
-    for first in 0..is_unvisited.len() {
-        if !std::mem::take(&mut is_unvisited[first]) {
-            continue;
-        }
-        let mut pixels = vec![first];
-        let mut next = 0;
-        while let Some(&i) = pixels.get(next) {
-            next += 1;
-            let x = i % width;
-            let neighbors = [
-                (x > 0).then(|| i - 1),
-                (x + 1 < width).then_some(i + 1),
-                i.checked_sub(width),
-                (i + width < is_unvisited.len()).then_some(i + width),
-            ];
-            for j in neighbors.into_iter().flatten() {
-                if std::mem::take(&mut is_unvisited[j]) {
-                    pixels.push(j);
-                }
-            }
-        }
-        if pixels.len() >= MIN_AREA {
-            objects.push(pixels);
-        }
-    }
-    objects
-}
 
 /// Pastes `object` at a random place of a crop, at a random height from `options.paste_height` or the largest that fits.
 ///
@@ -147,27 +75,22 @@ fn mean_brightness(image: &RgbImage, opacity: &RgbImage) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::Range;
+    use artifacts::mask::Mask;
+    use image::Rgb;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
+    use stage_cli::Range;
 
-    /// A bright object of 60 x 50 on a dark picture, and a part that is too small.
-    fn proxy() -> LabeledImage {
-        let mut image = RgbImage::from_pixel(100, 80, Rgb([10; 3]));
-        let mut mask = Mask::filled(100, 80, 255);
-        for (x, y, color) in image.enumerate_pixels_mut() {
-            let is_object = (20..80).contains(&x) && (10..60).contains(&y);
-            if is_object || (x < 9 && y < 9) {
-                mask.labels[y as usize * 100 + x as usize] = OOD_PROXY;
-                *color = Rgb([200; 3]);
-            }
+    /// A bright object of 60 x 50.
+    fn object() -> Cutout {
+        Cutout {
+            colors: RgbImage::from_pixel(60, 50, Rgb([200; 3])),
+            opacity: RgbImage::from_pixel(60, 50, Rgb([255; 3])),
         }
-        LabeledImage { image, mask }
     }
 
     #[test]
     fn an_object_is_pasted_with_its_label_and_nothing_else() {
-        let proxy = proxy();
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..40 {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -183,8 +106,7 @@ mod tests {
                 image: RgbImage::from_pixel(64, 48, Rgb([40; 3])),
                 mask: Mask::filled(64, 48, 3),
             };
-            let object = cut_out(&proxy, &mut rng).expect("one object is large enough");
-            paste(&mut crop, object, &options, &mut rng);
+            paste(&mut crop, object(), &options, &mut rng);
             let color = if options.paste_match_light { 120 } else { 200 };
             let mut area = 0;
             for (pixel, &label) in crop.image.pixels().zip(&crop.mask.labels) {
@@ -197,41 +119,5 @@ mod tests {
             seen.insert(area);
         }
         assert!(seen.len() > 20, "sizes vary: {seen:?}");
-    }
-
-    #[test]
-    fn half_of_the_objects_are_mirrored_with_their_outlines() {
-        // bright on the left, and wider at the bottom on the right
-        let (mut image, mut mask) = (RgbImage::new(70, 60), Mask::filled(70, 60, 255));
-        for (x, y, color) in image.enumerate_pixels_mut() {
-            if x < 50 + y / 10 {
-                mask.labels[y as usize * 70 + x as usize] = OOD_PROXY;
-                *color = Rgb([250 - 4 * x as u8; 3]);
-            }
-        }
-        let proxy = LabeledImage { image, mask };
-        let mut mirrored = 0;
-        for seed in 0..100 {
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            let object = cut_out(&proxy, &mut rng).expect("it is large enough");
-            let (right, below) = (object.colors.width() - 1, object.colors.height() - 1);
-            let is_mirrored = object.colors.get_pixel(0, below).0[0] < 100;
-            let tip = if is_mirrored { 0 } else { right };
-            assert_eq!(object.opacity.get_pixel(tip, 0).0, [0; 3]);
-            assert_eq!(object.opacity.get_pixel(right - tip, 0).0, [255; 3]);
-            mirrored += u32::from(is_mirrored);
-        }
-        assert!((35..=65).contains(&mirrored), "{mirrored} of 100");
-    }
-
-    #[test]
-    fn small_objects_are_left_out() {
-        let mut proxy = proxy();
-        let mut rng = ChaCha8Rng::seed_from_u64(0);
-        proxy.mask.labels.fill(255);
-        proxy.mask.labels[..MIN_AREA - 1].fill(OOD_PROXY);
-        assert!(cut_out(&proxy, &mut rng).is_none());
-        proxy.mask.labels[MIN_AREA - 1] = OOD_PROXY;
-        assert!(cut_out(&proxy, &mut rng).is_some());
     }
 }

@@ -10,6 +10,7 @@ use syntaxdot_summary::SummaryWriter;
 
 use crate::metrics::{Metrics, ValidationRun};
 use crate::step_log::Row;
+use crate::validation::Validated;
 use crate::{curves, step_log, validation_log};
 
 /// The tables are in memory until they are written with a checkpoint; events are written at once.
@@ -55,20 +56,28 @@ impl Records {
         Ok(())
     }
 
-    /// Records a validation run; returns whether it is the best so far.
+    /// Records the metrics after `step` steps; returns whether their means are the best so far.
     ///
     /// # Errors
     /// Returns an error if the events cannot be written.
-    pub(crate) fn record_validation(&mut self, run: ValidationRun) -> Result<bool> {
-        for (name, value) in run.metrics.available() {
-            self.write_scalar(&format!("validation/{name}"), run.step, value)?;
-        }
+    pub(crate) fn record_validation(&mut self, step: u32, validated: Validated) -> Result<bool> {
         let quality = |metrics: &Metrics| metrics.quality().unwrap_or(f64::NEG_INFINITY);
-        let is_best = self
-            .validations
-            .iter()
-            .all(|earlier| quality(&earlier.metrics) < quality(&run.metrics));
-        self.validations.push(run);
+        let mut earlier = self.validations.iter().filter(|run| run.dataset.is_none());
+        let is_best = earlier.all(|run| quality(&run.metrics) < quality(&validated.means));
+        for (dataset, metrics) in validated.rows() {
+            let group = dataset.as_ref().map_or_else(
+                || "validation".to_owned(),
+                |name| format!("validation/{name}"),
+            );
+            for (name, value) in metrics.available() {
+                self.write_scalar(&format!("{group}/{name}"), step, value)?;
+            }
+            self.validations.push(ValidationRun {
+                step,
+                dataset,
+                metrics,
+            });
+        }
         Ok(is_best)
     }
 

@@ -1,5 +1,7 @@
 //! The run: check, prepare, open the output, train.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use artifacts::stage_dir::{Replacing, Request};
 use seg_model::hub::files_beside;
@@ -19,7 +21,10 @@ pub fn run(args: &Args) -> Result<()> {
     let init = args.network.init.as_deref();
     let beside = init.map(files_beside).unwrap_or_default();
     let mut inputs = args.inputs();
-    inputs.extend(beside.iter().map(|(name, path)| (*name, path.as_path())));
+    let beside = beside.iter();
+    inputs.extend(beside.map(|(name, path)| ((*name).to_owned(), path.as_path())));
+    let inputs = inputs.iter().map(|(name, path)| (name.as_str(), *path));
+    let inputs: Vec<(&str, &Path)> = inputs.collect();
     let mut request = Request::new(output, "ood-train", args, &inputs, args.common.force)?;
     // hours of work: neither weights nor a checkpoint are given up because a flag changed
     request.replacing = Replacing::WithForce;

@@ -8,11 +8,11 @@ use artifacts::index::{Index, Sample};
 use artifacts::labels::MaskKind;
 use seg_model::resize::resize_bilinear;
 
-use crate::args::Range;
 use crate::labeled_image::LabeledImage;
+use stage_cli::Range;
 
 /// A data set as `cityscapes-io prepare` or `coco-proxy` indexed it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Source {
     dir: PathBuf,
     index: Index,
@@ -72,6 +72,11 @@ impl Source {
     /// Folder of the index.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Categories that no sample shows, for a development set.
+    pub(crate) fn held_out(&self) -> &[String] {
+        &self.index.held_out
     }
 
     /// The class set whose positions the masks hold.

@@ -13,14 +13,13 @@ use stage_cli::Progress;
 use crate::args::Args;
 use crate::batches::{Batches, Loader};
 use crate::learner::Learner;
-use crate::metrics::{Metrics, ValidationRun};
 use crate::mix::Mix;
 use crate::model::InitialModel;
 use crate::objective::Losses;
 use crate::optimizer::Gradients;
 use crate::records::Records;
 use crate::step_log::Row;
-use crate::validation::Validation;
+use crate::validation::{Validated, Validation};
 use crate::{checkpoints, preview};
 
 /// All that a training needs, read and checked.
@@ -47,9 +46,8 @@ impl<'a> Training<'a> {
         args.data.check_crop(learner.network().size_multiple())?;
         ensure!(
             args.objective.ood_weight == 0.0 || mix.has_unknown(),
-            "--ood-fraction {} of {} is less than one proxy image: there is nothing unknown to train on; pass a larger --ood-fraction, or --paste",
-            args.data.ood_fraction,
-            args.data.labels.display()
+            "--ood-fraction {} of the images of --labels is less than one proxy image: there is nothing unknown to train on; pass a larger --ood-fraction, or --paste",
+            args.data.ood_fraction
         );
         Ok(Self {
             args,
@@ -102,8 +100,8 @@ impl<'a> Training<'a> {
             if let Some(validation) = &self.validation
                 && (done.is_multiple_of(length.steps_between_validations) || is_last)
             {
-                let metrics = validate(validation, &learner, done, &mut records, output)?;
-                progress.message(metrics.to_string());
+                let validated = validate(validation, &learner, done, &mut records, output)?;
+                progress.message(validated.to_string());
             }
             let is_stopped = stop.load(Ordering::Relaxed);
             if is_stopped || args.records.is_checkpoint_due(last_save.elapsed()) {
@@ -205,13 +203,12 @@ fn validate(
     step: usize,
     records: &mut Records,
     output: &Path,
-) -> Result<Metrics> {
-    let metrics = validation.run(learner)?;
-    let step = step as u32;
-    if records.record_validation(ValidationRun { step, metrics })? {
+) -> Result<Validated> {
+    let validated = validation.run(learner)?;
+    if records.record_validation(step as u32, validated.clone())? {
         learner.write_weights(&output.join("weights.best.safetensors"))?;
     }
-    Ok(metrics)
+    Ok(validated)
 }
 
 /// Saves the training after `step` steps.

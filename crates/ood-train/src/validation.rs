@@ -1,6 +1,7 @@
 //! Validation: the network on images that it is not trained on.
 
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use artifacts::classes::ClassSet;
@@ -23,12 +24,47 @@ use crate::source::Source;
 #[derive(Debug)]
 pub(crate) struct Validation {
     /// Known classes, with train ids.
-    known: Option<Source>,
+    known: Vec<Named>,
     /// Unknown objects, with evaluation labels.
-    unknown: Option<Source>,
+    unknown: Vec<Named>,
     /// Number of classes of the network, which are its first output channels.
     num_classes: usize,
     normalization: Normalization,
+}
+
+/// A data set and the name that it has in tables.
+#[derive(Debug)]
+struct Named {
+    name: String,
+    source: Source,
+}
+
+/// Metrics of the network on all data sets.
+#[derive(Clone, Debug)]
+pub(crate) struct Validated {
+    /// Means over the data sets.
+    pub(crate) means: Metrics,
+    /// Metrics of each data set by its name; none if there is at most one of each kind, whose metrics are the means.
+    pub(crate) datasets: Vec<(String, Metrics)>,
+}
+
+impl Validated {
+    /// Metrics by the name of the data set, the means first, which have none.
+    pub(crate) fn rows(self) -> impl Iterator<Item = (Option<String>, Metrics)> {
+        let datasets = self.datasets.into_iter();
+        let datasets = datasets.map(|(name, metrics)| (Some(name), metrics));
+        std::iter::once((None, self.means)).chain(datasets)
+    }
+}
+
+impl fmt::Display for Validated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "validation:{}", self.means)?;
+        for (name, metrics) in &self.datasets {
+            write!(f, "; {name}:{metrics}")?;
+        }
+        Ok(())
+    }
 }
 
 impl Validation {
@@ -42,13 +78,17 @@ impl Validation {
         classes: &ClassSet,
         normalization: Normalization,
     ) -> Result<Option<Self>> {
-        let known = open(options.val.as_deref(), MaskKind::TrainId, "--val")?;
-        let unknown = open(options.val_ood.as_deref(), MaskKind::Eval, "--val-ood")?;
-        if let Some(known) = &known {
-            let same = known.classes()?.ensure_same(classes);
-            same.context("--val has other classes than --labels")?;
+        let dirs: Vec<&PathBuf> = options.val.iter().chain(&options.val_ood).collect();
+        let known = open(&options.val, &dirs, MaskKind::TrainId, "--val")?;
+        let unknown = open(&options.val_ood, &dirs, MaskKind::Eval, "--val-ood")?;
+        for known in &known {
+            let same = known.source.classes()?.ensure_same(classes);
+            same.with_context(|| {
+                let dir = known.source.dir().display();
+                format!("--val has other classes than --labels: {dir}")
+            })?;
         }
-        let is_any = known.is_some() || unknown.is_some();
+        let is_any = !known.is_empty() || !unknown.is_empty();
         Ok(is_any.then_some(Self {
             known,
             unknown,
@@ -61,24 +101,32 @@ impl Validation {
     ///
     /// # Errors
     /// Returns an error that names the sample if its image or mask cannot be used.
-    pub(crate) fn run(&self, learner: &Learner) -> Result<Metrics> {
+    pub(crate) fn run(&self, learner: &Learner) -> Result<Validated> {
         learner.with_final_weights(|| {
-            let mut metrics = Metrics::default();
-            if let Some(source) = &self.known {
-                let mut known = KnownClasses::new(self.num_classes);
-                self.for_each_row(source, learner, |row, labels| {
-                    known.add_row(row, labels);
-                    Ok(())
-                })?;
-                known.write_to(&mut metrics);
+            let (mut known, mut unknown) = (Vec::new(), Vec::new());
+            for Named { name, source } in &self.known {
+                known.push((name.clone(), self.known_classes(source, learner)?));
             }
-            if let Some(source) = &self.unknown {
-                let mut unknown = UnknownObjects::new();
-                self.for_each_row(source, learner, |row, labels| unknown.add_row(row, labels))?;
-                unknown.write_to(&mut metrics);
+            for Named { name, source } in &self.unknown {
+                unknown.push((name.clone(), self.unknown_objects(source, learner)?));
             }
-            Ok(metrics)
+            Ok(summarize(known, unknown))
         })
+    }
+
+    fn known_classes(&self, source: &Source, learner: &Learner) -> Result<Metrics> {
+        let mut known = KnownClasses::new(self.num_classes);
+        self.for_each_row(source, learner, |row, labels| {
+            known.add_row(row, labels);
+            Ok(())
+        })?;
+        Ok(known.metrics())
+    }
+
+    fn unknown_objects(&self, source: &Source, learner: &Learner) -> Result<Metrics> {
+        let mut unknown = UnknownObjects::new();
+        self.for_each_row(source, learner, |row, labels| unknown.add_row(row, labels))?;
+        Ok(unknown.metrics())
     }
 
     /// Calls `visit` with every pixel row of every image and the labels of the row.
@@ -128,9 +176,46 @@ impl Validation {
     }
 }
 
-fn open(dir: Option<&Path>, kind: MaskKind, flag: &str) -> Result<Option<Source>> {
-    let source = dir.map(|dir| Source::open(dir, kind)).transpose();
-    source.with_context(|| format!("{flag} cannot be used"))
+/// The means over the data sets of known classes and those of unknown objects. The mean entropy of in-distribution pixels is that
+/// of `unknown` if there are any, since it is compared with the entropy of their objects.
+fn summarize(known: Vec<(String, Metrics)>, unknown: Vec<(String, Metrics)>) -> Validated {
+    let metrics = |sets: &[(String, Metrics)]| {
+        let metrics: Vec<Metrics> = sets.iter().map(|(_, metrics)| *metrics).collect();
+        Metrics::means(&metrics)
+    };
+    let (of_known, of_unknown) = (metrics(&known), metrics(&unknown));
+    let means = Metrics {
+        mean_iou: of_known.mean_iou,
+        pixel_accuracy: of_known.pixel_accuracy,
+        entropy_in: of_unknown.entropy_in.or(of_known.entropy_in),
+        ..of_unknown
+    };
+    let has_several = known.len() > 1 || unknown.len() > 1;
+    let datasets = if has_several {
+        known.into_iter().chain(unknown).collect()
+    } else {
+        Vec::new()
+    };
+    Validated { means, datasets }
+}
+
+/// Opens the data sets `dirs` of a flag. `all` are those of both flags, among which names must tell them apart.
+fn open(dirs: &[PathBuf], all: &[&PathBuf], kind: MaskKind, flag: &str) -> Result<Vec<Named>> {
+    let sources = dirs.iter().map(|dir| {
+        let source = Source::open(dir, kind).with_context(|| format!("{flag} cannot be used"))?;
+        let name = name_among(dir, all);
+        Ok(Named { name, source })
+    });
+    sources.collect()
+}
+
+/// The name of the folder `dir`, or its path if others have the same name.
+fn name_among(dir: &Path, all: &[&PathBuf]) -> String {
+    let is_same = |other: &&&PathBuf| other.file_name() == dir.file_name();
+    match dir.file_name() {
+        Some(name) if all.iter().filter(is_same).count() == 1 => name.to_string_lossy().into(),
+        _ => dir.display().to_string(),
+    }
 }
 
 /// Counts on a data set with train ids.
@@ -156,10 +241,13 @@ impl KnownClasses {
         }
     }
 
-    fn write_to(&self, metrics: &mut Metrics) {
-        metrics.mean_iou = self.confusion.mean_iou();
-        metrics.pixel_accuracy = self.confusion.pixel_accuracy();
-        metrics.entropy_in = self.entropy.value();
+    fn metrics(&self) -> Metrics {
+        Metrics {
+            mean_iou: self.confusion.mean_iou(),
+            pixel_accuracy: self.confusion.pixel_accuracy(),
+            entropy_in: self.entropy.value(),
+            ..Metrics::default()
+        }
     }
 }
 
@@ -200,13 +288,16 @@ impl UnknownObjects {
         Ok(())
     }
 
-    fn write_to(&self, metrics: &mut Metrics) {
+    fn metrics(&self) -> Metrics {
         let histogram = self.counts.histogram();
-        metrics.entropy_in = self.entropy_in.value();
-        metrics.entropy_out = self.entropy_out.value();
-        metrics.auroc = auroc(&histogram);
-        metrics.auprc = auprc(&histogram);
-        metrics.fpr95 = fpr95(&histogram);
+        Metrics {
+            entropy_in: self.entropy_in.value(),
+            entropy_out: self.entropy_out.value(),
+            auroc: auroc(&histogram),
+            auprc: auprc(&histogram),
+            fpr95: fpr95(&histogram),
+            ..Metrics::default()
+        }
     }
 }
 

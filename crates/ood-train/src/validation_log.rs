@@ -19,6 +19,8 @@ pub(crate) fn write(path: &Path, runs: &[ValidationRun]) -> Result<()> {
         let values: Vec<Option<f64>> = runs.iter().map(|run| run.metrics.values()[i]).collect();
         columns.push(Column::new(name.into(), values));
     }
+    let datasets: Vec<Option<&str>> = runs.iter().map(|run| run.dataset.as_deref()).collect();
+    columns.push(Column::new("dataset".into(), datasets));
     let frame = DataFrame::new(runs.len(), columns)?;
     write_table(path, &schema::train_validation(), &frame)
 }
@@ -39,8 +41,11 @@ pub(crate) fn read_until(path: &Path, step: usize) -> Result<Vec<ValidationRun>>
             row[i] = value;
         }
     }
-    let runs = steps.zip(values).map(|(step, values)| ValidationRun {
+    let datasets = frame.column("dataset")?.str()?.iter();
+    let runs = steps.zip(datasets).zip(values);
+    let runs = runs.map(|((step, dataset), values)| ValidationRun {
         step,
+        dataset: dataset.map(str::to_owned),
         metrics: Metrics::from_values(values),
     });
     let mut runs: Vec<ValidationRun> = runs.collect();
@@ -71,6 +76,7 @@ mod tests {
         let path = dir.path().join("validation.parquet");
         let run = |step, auprc| ValidationRun {
             step,
+            dataset: (step > 2).then(|| "streets".to_owned()),
             metrics: Metrics {
                 auprc: Some(auprc),
                 ..Metrics::default()
@@ -78,6 +84,7 @@ mod tests {
         };
         write(&path, &[run(2, 0.0), run(4, 1.0)])?;
         assert_eq!(read_until(&path, 3)?, [run(2, 0.0)]);
+        assert_eq!(read_until(&path, 4)?, [run(2, 0.0), run(4, 1.0)]);
         for value in [f64::INFINITY, f64::NAN, -0.5, 1.5] {
             write(&path, &[run(2, 0.5), run(4, value)])?;
             let error = format!("{:#}", read_until(&path, 9).expect_err("a bad value"));

@@ -6,6 +6,7 @@ mod failures;
 mod image_size;
 mod open;
 mod progress;
+mod range;
 mod subset;
 
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ pub use failures::{EXIT_SOME_FAILED, FAILED_CSV, Failures, KeepGoing, SomeFailed
 pub use image_size::ImageSize;
 pub use open::{open, open_request};
 pub use progress::Progress;
+pub use range::Range;
 pub use subset::{Limit, Subset};
 
 /// Flags that every stage has. They do not change what is computed, so they are not part of the manifest.

@@ -3,8 +3,7 @@
 use anyhow::{Result, ensure};
 use clap::Args;
 use serde::Serialize;
-
-use super::range::Range;
+use stage_cli::Range;
 
 /// Random changes of images and masks, besides the random crop and mirroring that every crop has.
 #[derive(Args, Clone, Debug, Serialize)]
@@ -25,7 +24,7 @@ pub struct AugmentationOptions {
 /// How proxy objects are pasted into in-distribution crops.
 #[derive(Args, Clone, Copy, Debug, Serialize)]
 pub struct PastingOptions {
-    /// Paste N proxy objects (2500 pixels or more) into each in-distribution crop
+    /// Paste N objects of --objects, or of --proxy (2500 pixels or more), into each in-distribution crop
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub paste: usize,
     /// Heights of pasted objects in pixels, log-uniformly distributed
@@ -37,11 +36,11 @@ pub struct PastingOptions {
 }
 
 impl AugmentationOptions {
-    /// Checks the values; `has_proxy` says whether there are proxy images to paste objects from.
+    /// Checks the values; `has_objects` says whether there is something to cut objects out of.
     ///
     /// # Errors
     /// Returns an error that names the flag whose value cannot be used.
-    pub fn check(&self, has_proxy: bool) -> Result<()> {
+    pub fn check(&self, has_objects: bool) -> Result<()> {
         ensure!(
             self.scale_jitter.is_none_or(|factor| factor.low > 0.0),
             "--scale-jitter must begin above 0"
@@ -61,8 +60,8 @@ impl AugmentationOptions {
             "--paste-height must begin at 1 or above"
         );
         ensure!(
-            has_proxy || self.pasting.paste == 0,
-            "--paste needs --proxy"
+            has_objects || self.pasting.paste == 0,
+            "--paste needs --objects or --proxy, which coco-proxy makes"
         );
         Ok(())
     }

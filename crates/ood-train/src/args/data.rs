@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 use serde::Serialize;
-
-use super::range::Range;
+use stage_cli::Range;
 
 /// Longest side of a crop in pixels. Larger values are treated as typing errors.
 const MAX_CROP: u32 = 16_384;
@@ -21,14 +20,27 @@ const MAX_WORKERS: usize = 1024;
 #[derive(Args, Clone, Debug, Serialize)]
 #[command(next_help_heading = "Data")]
 pub struct DataOptions {
-    /// Directory of `cityscapes-io prepare` with in-distribution images (as Cityscapes train), whose classes the network learns
-    #[arg(long, value_name = "DIR")]
+    /// Directories of `cityscapes-io prepare` with in-distribution images (as Cityscapes train), separated by commas: all have
+    /// the same classes, which the network learns
+    #[arg(long, value_name = "DIR,...", value_delimiter = ',', required = true)]
     #[serde(skip)]
-    pub labels: PathBuf,
+    pub labels: Vec<PathBuf>,
+    /// Shares of the directories of --labels in the in-distribution crops, in their order; only the proportions count. An epoch
+    /// has as many crops as they have images [default: their numbers of images, each image once an epoch]
+    #[arg(long, value_name = "X,...", value_delimiter = ',')]
+    pub label_shares: Vec<f64>,
+    /// Resize the images of each directory of --labels to this shorter side before cropping; 0 keeps their size
+    /// [default: 0 for all]
+    #[arg(long, value_name = "PIXELS,...", value_delimiter = ',')]
+    pub label_short_side: Vec<u32>,
     /// Directory of `coco-proxy` with out-of-distribution images [default: none]
     #[arg(long, value_name = "DIR")]
     #[serde(skip)]
     pub proxy: Option<PathBuf>,
+    /// Directory of `coco-proxy --objects` with objects for --paste [default: parts of the masks of --proxy]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
+    pub objects: Option<PathBuf>,
     /// Proxy images per epoch, as a fraction of the in-distribution images
     #[arg(long, value_name = "X", default_value_t = 0.1)]
     pub ood_fraction: f64,
@@ -66,6 +78,7 @@ impl DataOptions {
             "--ood-fraction {} is above {MAX_OOD_FRACTION}",
             self.ood_fraction
         );
+        self.check_label_sets()?;
         ensure!(
             self.proxy.is_some() || self.ood_area.is_none(),
             "--ood-area needs --proxy"
@@ -81,6 +94,38 @@ impl DataOptions {
             self.workers
         );
         Ok(())
+    }
+
+    /// Checks that there is one share and one shorter side for each directory of labels, or none at all.
+    fn check_label_sets(&self) -> Result<()> {
+        let n_labels = self.labels.len();
+        for (flag, n_values) in [
+            ("--label-shares", self.label_shares.len()),
+            ("--label-short-side", self.label_short_side.len()),
+        ] {
+            ensure!(
+                n_values == 0 || n_values == n_labels,
+                "{flag} has {n_values} values, but --labels {n_labels} directories: give one for each, separated by commas"
+            );
+        }
+        for share in &self.label_shares {
+            ensure!(
+                *share > 0.0 && share.is_finite(),
+                "--label-shares {share} is not positive"
+            );
+        }
+        for side in &self.label_short_side {
+            ensure!(
+                *side <= MAX_CROP,
+                "--label-short-side {side} is above {MAX_CROP}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether there is something to cut unknown objects out of.
+    pub fn has_objects(&self) -> bool {
+        self.proxy.is_some() || self.objects.is_some()
     }
 
     /// Checks that a network whose input sides are multiples of `size_multiple` pixels takes the crops.

@@ -7,12 +7,11 @@ mod data;
 mod network;
 mod objective;
 mod optimizer;
-mod range;
 mod records;
 mod schedule;
 mod validation;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::Parser;
@@ -23,7 +22,6 @@ pub use data::DataOptions;
 pub use network::{BatchNormStatistics, NetworkOptions};
 pub use objective::{Normalize, ObjectiveOptions};
 pub use optimizer::{Algorithm, OptimizerOptions};
-pub use range::Range;
 pub use records::RecordOptions;
 pub use schedule::{Schedule, ScheduleOptions};
 pub use validation::ValidationOptions;
@@ -84,7 +82,7 @@ impl Args {
         self.data.check()?;
         self.network.check()?;
         self.objective.check(has_init)?;
-        self.augmentation.check(self.data.proxy.is_some())?;
+        self.augmentation.check(self.data.has_objects())?;
         self.schedule.check()?;
         self.optimizer.check(has_init)?;
         self.validation.check()?;
@@ -98,11 +96,16 @@ impl Args {
 
     /// Checks that there is something unknown to train on if the objective has a part for it.
     fn check_unknown(&self) -> Result<()> {
-        let is_shown = self.data.ood_fraction > 0.0 || self.augmentation.pasting.paste > 0;
+        let has_crops = self.data.proxy.is_some() && self.data.ood_fraction > 0.0;
+        let is_shown = has_crops || self.augmentation.pasting.paste > 0;
         let weight = self.objective.ood_weight;
         ensure!(
-            weight == 0.0 || self.data.proxy.is_some(),
+            weight == 0.0 || self.data.has_objects(),
             "--ood-weight {weight} needs --proxy or --ood-weight 0: without proxy images there are no unknown objects to train on (coco-proxy makes them)"
+        );
+        ensure!(
+            self.data.objects.is_none() || self.augmentation.pasting.paste > 0,
+            "--objects are pasted, but --paste 0 pastes none: pass --paste 1 or more"
         );
         ensure!(
             weight == 0.0 || is_shown,
@@ -130,19 +133,38 @@ impl Args {
     /// Inputs by the names that the manifest lists them under.
     ///
     /// Directories stand for their manifests: their indices alone would not show that a mask changed.
-    pub fn inputs(&self) -> Vec<(&'static str, &Path)> {
-        let mut inputs = vec![("labels", self.data.labels.as_path())];
-        let optional = [
-            ("proxy", &self.data.proxy),
+    pub fn inputs(&self) -> Vec<(String, &Path)> {
+        let mut inputs = Vec::new();
+        for (name, paths) in [
+            ("labels", &self.data.labels),
             ("val", &self.validation.val),
             ("val-ood", &self.validation.val_ood),
+        ] {
+            inputs.extend(named(name, paths));
+        }
+        let optional = [
+            ("proxy", &self.data.proxy),
+            ("objects", &self.data.objects),
             ("init", &self.network.init),
         ];
         for (name, path) in optional {
-            inputs.extend(path.iter().map(|path| (name, path.as_path())));
+            inputs.extend(path.iter().map(|path| (name.to_owned(), path.as_path())));
         }
         inputs
     }
+}
+
+/// Inputs of one flag: `NAME`, or `NAME[0]`, `NAME[1]` ... if there are several.
+fn named<'a>(name: &str, paths: &'a [PathBuf]) -> impl Iterator<Item = (String, &'a Path)> {
+    let is_single = paths.len() == 1;
+    paths.iter().enumerate().map(move |(i, path)| {
+        let name = if is_single {
+            name.to_owned()
+        } else {
+            format!("{name}[{i}]")
+        };
+        (name, path.as_path())
+    })
 }
 
 #[cfg(test)]
@@ -173,6 +195,8 @@ mod tests {
             "distill",
             "ema",
             "epochs",
+            "label_shares",
+            "label_short_side",
             "learning_rate",
             "log_every",
             "network",

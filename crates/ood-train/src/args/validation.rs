@@ -10,14 +10,16 @@ use serde::Serialize;
 #[derive(Args, Clone, Debug, Serialize)]
 #[command(next_help_heading = "Validation")]
 pub struct ValidationOptions {
-    /// Known classes, from `cityscapes-io prepare` (as Cityscapes val): mIoU, accuracy, entropy
-    #[arg(long, value_name = "DIR")]
+    /// Known classes, from `cityscapes-io prepare` (as Cityscapes val): mIoU, accuracy, entropy. Several directories are
+    /// separated by commas; there are figures of each, and their means
+    #[arg(long, value_name = "DIR,...", value_delimiter = ',')]
     #[serde(skip)]
-    pub val: Option<PathBuf>,
-    /// Unknown objects, from `cityscapes-io prepare`: AUROC, AUPRC and FPR95 of the entropy
-    #[arg(long, value_name = "DIR")]
+    pub val: Vec<PathBuf>,
+    /// Unknown objects, from `blend-objects` or `cityscapes-io prepare`: AUROC, AUPRC and FPR95 of the entropy. Several
+    /// directories are separated by commas
+    #[arg(long, value_name = "DIR,...", value_delimiter = ',')]
     #[serde(skip)]
-    pub val_ood: Option<PathBuf>,
+    pub val_ood: Vec<PathBuf>,
     /// Validate every N steps [default: an epoch]
     #[arg(long, value_name = "N")]
     pub val_every: Option<usize>,

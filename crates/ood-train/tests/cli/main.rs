@@ -2,6 +2,7 @@
 //! for unusable inputs.
 
 mod classes;
+mod data_sets;
 mod errors;
 mod interruption;
 mod output;

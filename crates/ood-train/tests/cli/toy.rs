@@ -108,12 +108,23 @@ impl Toy {
 
     /// The executable on the toy, quiet, without network, initial weights and learning rate.
     pub(crate) fn bare(&self, output: &str, more: &[&str]) -> Command {
+        let mut command = self.known(output, more);
+        command.arg("--proxy").arg(self.path("proxy"));
+        command
+    }
+
+    /// A training of `ENet` without proxies.
+    pub(crate) fn without_proxy(&self, output: &str, more: &[&str]) -> Command {
+        let enet = ["--network", "enet", "--learning-rate", "1e-3"];
+        self.known(output, &[&enet, more].concat())
+    }
+
+    /// The executable on the in-distribution images of the toy.
+    fn known(&self, output: &str, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ood-train"));
         command
             .arg("--labels")
             .arg(self.path("labels"))
-            .arg("--proxy")
-            .arg(self.path("proxy"))
             .arg("--output")
             .arg(self.path(output))
             .args(SMALL)
@@ -195,9 +206,10 @@ fn mask(width: u32, height: u32, kind: MaskKind) -> Mask {
     for (at, label) in mask.labels.iter_mut().enumerate() {
         let (x, y) = (at % width as usize, at / width as usize);
         *label = match kind {
-            _ if y < 2 => IGNORE,
+            _ if y < 2 && kind != MaskKind::Object => IGNORE,
             MaskKind::Proxy if x > 10 && y > 12 => OOD_PROXY,
             MaskKind::Proxy => 0,
+            MaskKind::Object => u8::from(x > 10 && y > 12),
             MaskKind::Eval => u8::from(x > 20 && y > 10),
             MaskKind::TrainId => (x / 4 % 19) as u8,
         };

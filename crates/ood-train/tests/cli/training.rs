@@ -123,6 +123,7 @@ fn proxies_of_another_area_are_left_out() -> Result<()> {
             ood_fraction,
             categories: Vec::new(),
             license: None,
+            objects: Vec::new(),
         });
     }
     index.write(&toy.path("proxy"))?;
