@@ -21,7 +21,7 @@ pub struct Args {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Run a network on images and write its logits.
-    Infer(infer::Args),
+    Infer(Box<infer::Args>),
     /// Turn outputs of another program into logits or score maps.
     Adopt(adopt::Args),
     /// Convert a published checkpoint to a weights file that records how to run it.

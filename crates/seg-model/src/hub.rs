@@ -12,6 +12,7 @@ use artifacts::classes::{
 use candle_transformers::models::segformer;
 use serde::Deserialize;
 use serde_json::Value;
+use stage_cli::ImageSize;
 
 use crate::input::Normalization;
 use crate::nets::Network;
@@ -42,8 +43,8 @@ pub struct Hub {
     pub labels: Vec<String>,
     /// Normalization of images.
     pub normalization: Option<Normalization>,
-    /// Width and height to which images are resized before the network.
-    pub size: Option<(u32, u32)>,
+    /// Size to which images are resized before the network.
+    pub size: Option<ImageSize>,
 }
 
 /// The weights file of a folder with `config.json`, if it has one of the usual names.
@@ -107,7 +108,7 @@ impl Hub {
 
     fn read_preprocessor(&mut self, preprocessor: Value) -> Result<()> {
         let preprocessor: Preprocessor = serde_json::from_value(preprocessor)?;
-        self.size = preprocessor.size();
+        self.size = preprocessor.size()?;
         self.normalization = preprocessor.normalization()?;
         Ok(())
     }
@@ -303,17 +304,20 @@ impl Preprocessor {
         checked.context("image_mean and image_std").map(Some)
     }
 
-    /// Width and height, if both are fixed.
-    fn size(&self) -> Option<(u32, u32)> {
-        if self.do_resize == Some(false) {
-            return None;
-        }
-        let size = self.size.as_ref()?;
-        let side = |value: &Value| value.as_u64().and_then(|side| u32::try_from(side).ok());
-        match side(size) {
-            Some(square) => Some((square, square)),
-            None => Some((side(size.get("width")?)?, side(size.get("height")?)?)),
-        }
+    /// The size of images, if both sides are fixed: a number is the side of a square, as for the library's own processors.
+    fn size(&self) -> Result<Option<ImageSize>> {
+        let Some(size) = self.size.as_ref().filter(|_| self.do_resize != Some(false)) else {
+            return Ok(None);
+        };
+        let (width, height) = match size.as_u64() {
+            Some(square) => (square, square),
+            None => match (size["width"].as_u64(), size["height"].as_u64()) {
+                (Some(width), Some(height)) => (width, height),
+                _ => return Ok(None),
+            },
+        };
+        let size = format!("{width}x{height}").parse();
+        size.context("size").map(Some)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use artifacts::manifest::Input;
 use stage_cli::print_result;
 
@@ -12,15 +12,17 @@ use crate::channel_flags::ChannelFlags;
 use crate::checkpoint::{Checkpoint, Read, ReadOptions, WeightsFile};
 use crate::hub;
 use crate::input::Normalization;
+use crate::input_size::InputSize;
 use crate::inspect::channel_lines;
 use crate::nets::Network;
+use crate::normalization_flags::NormalizationFlags;
 
 /// Arguments of `seg-model import`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Checkpoint: .pth or .bin of PyTorch (zip, or the format before 1.6), safetensors, the index.json of several
     /// such files, or a folder of Hugging Face. No code in it is executed. Of config.json and preprocessor_config.json beside it,
-    /// the names of the classes and the normalization are taken, unless flags say otherwise.
+    /// the names of the classes, the normalization and the size of images are taken, unless flags say otherwise.
     pub file: PathBuf,
     /// Network of the checkpoint; needed only if neither the file's metadata nor its tensor names identify it.
     #[arg(long)]
@@ -35,19 +37,13 @@ pub struct Args {
     /// What the output channels are.
     #[command(flatten)]
     pub channels: ChannelFlags,
-    /// Mean of red, green and blue in [0, 1], which is subtracted from images (default: as the file says, else that of the
-    /// network's published weights).
-    #[arg(
-        long,
-        value_name = "R,G,B",
-        value_delimiter = ',',
-        requires = "std",
-        allow_negative_numbers = true
-    )]
-    pub mean: Option<Vec<f32>>,
-    /// Standard deviation of red, green and blue, by which images are divided afterwards.
-    #[arg(long, value_name = "R,G,B", value_delimiter = ',', requires = "mean")]
-    pub std: Option<Vec<f32>>,
+    /// How images are normalized.
+    #[command(flatten)]
+    pub normalization: NormalizationFlags,
+    /// Size to which infer resizes images for these weights, or "image" for their own size. Default: what the file says, or
+    /// preprocessor_config.json beside it; their own size otherwise.
+    #[arg(long, value_name = "WxH|image")]
+    pub input_size: Option<InputSize>,
     /// Initialize tensors that are missing in the file, instead of refusing it.
     #[arg(long)]
     pub allow_missing: bool,
@@ -79,17 +75,6 @@ impl Args {
             ..self.channels.read_options(self.network)
         }
     }
-
-    /// The normalization of --mean and --std, if they are given.
-    fn normalization(&self) -> Result<Option<Normalization>> {
-        match (&self.mean, &self.std) {
-            (Some(mean), Some(std)) => {
-                let checked = Normalization::checked(mean, std);
-                checked.context("--mean and --std").map(Some)
-            }
-            _ => Ok(None),
-        }
-    }
 }
 
 /// Converts the checkpoint and prints which tensors were ignored or initialized.
@@ -102,9 +87,10 @@ pub fn run(args: &Args, force: bool) -> Result<()> {
     check_output(&file, &args.output, force)?;
     let mut read = Checkpoint::read_with(&file, &args.read_options())?;
     let checkpoint = &mut read.checkpoint;
-    if let Some(normalization) = args.normalization()? {
+    if let Some(normalization) = args.normalization.normalization()? {
         checkpoint.normalization = normalization;
     }
+    checkpoint.input_size = InputSize::resolve(args.input_size, checkpoint.input_size);
     let source = source(&file, args.seed, &read)?;
     let checkpoint = &mut read.checkpoint;
     checkpoint.source = source;
@@ -216,15 +202,19 @@ fn said_beside(args: &Args, read: &Read) -> Vec<String> {
     }
     if let Some(Normalization { mean, std }) = hub.normalization {
         let said = format!("preprocessor_config.json: mean {mean:?}, standard deviation {std:?}");
-        lines.push(match args.mean {
+        lines.push(match args.normalization.mean {
             Some(_) => format!("{said}, not taken because of --mean and --std"),
             None => said,
         });
     }
-    if let Some((width, height)) = hub.size {
-        lines.push(format!(
-            "preprocessor_config.json: images of {width}x{height} pixels; for the same, pass `infer --input-size {width}x{height}`"
-        ));
+    if let Some(size) = hub.size {
+        let said = format!("preprocessor_config.json: images of {size} pixels");
+        lines.push(match args.input_size {
+            Some(_) => format!("{said}, not taken because of --input-size"),
+            None => format!(
+                "{said}, to which infer resizes them unless its --input-size says otherwise"
+            ),
+        });
     }
     lines
 }

@@ -1,4 +1,4 @@
-//! `seg-model inspect`: the metadata and tensors of a weights file.
+//! `seg-model inspect`: the metadata and tensors of a weights file, or a description of an ONNX file to be completed.
 
 use std::path::PathBuf;
 
@@ -9,12 +9,14 @@ use stage_cli::print_result;
 use crate::channel_flags::ChannelFlags;
 use crate::checkpoint::WeightsFile;
 use crate::hub;
+use crate::onnx;
 
 /// Arguments of `seg-model inspect`.
 #[derive(clap::Args, Debug)]
 #[allow(clippy::doc_markdown)] // the docs are the help, where backticks would be printed
 pub struct Args {
-    /// Weights file: safetensors, .pth or .bin of PyTorch, the index.json of several such files, or a folder of Hugging Face.
+    /// Weights file: safetensors, .pth or .bin of PyTorch, the index.json of several such files, or a folder of Hugging Face. Of
+    /// an .onnx file, a template of FILE.toml is printed, by which infer --onnx runs it.
     pub file: PathBuf,
     /// Which weights to list of a checkpoint that holds several, as for import.
     #[arg(long, value_name = "NAME")]
@@ -22,6 +24,9 @@ pub struct Args {
     /// What the output channels are.
     #[command(flatten)]
     pub channels: ChannelFlags,
+    /// Shared library of ONNX Runtime for .onnx files. Default: that of the package onnxruntime of the python3 on the PATH.
+    #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
+    pub onnx_library: Option<PathBuf>,
 }
 
 /// Metadata that are shown as the table of the channels.
@@ -32,6 +37,11 @@ const SHOWN_AS_TABLE: [&str; 2] = ["classes", "channels"];
 /// # Errors
 /// Returns an error if the file is absent, damaged or of an unknown format.
 pub fn run(args: &Args) -> Result<()> {
+    if onnx::is_onnx(&args.file) {
+        let text = onnx::template(&args.file, args.onnx_library.as_deref())?;
+        print_result(text.trim_end());
+        return Ok(());
+    }
     let path = hub::weights_in(&args.file).unwrap_or_else(|| args.file.clone());
     let file = WeightsFile::open(&path, args.key.as_deref())?;
     print_result(format!("format: {}", file.format));

@@ -8,7 +8,7 @@
 //!
 //! Networks ([`nets`]) are built from [`layers`] and [`transformer`] layers over the tensors of [`params`], whose names are those of the
 //! `PyTorch` checkpoints that exist for them; [`checkpoint`] reads such files, and [`hub`] what Hugging Face
-//! puts beside them; [`channel_flags`] says what output channels are where files do not. [`infer`], [`import`] and [`inspect`] are the subcommands.
+//! puts beside them; [`channel_flags`] says what output channels are where files do not. [`onnx`] runs networks of any other kind in their place, [`video`] turns videos into images. [`infer`], [`import`] and [`inspect`] are the subcommands.
 //!
 //! This crate knows nothing of losses, out-of-distribution detection or metrics.
 
@@ -22,11 +22,15 @@ pub mod hub;
 pub mod import;
 pub mod infer;
 pub mod input;
+pub mod input_size;
 pub mod inspect;
 pub mod layers;
 pub mod nets;
+pub mod normalization_flags;
+pub mod onnx;
 pub mod params;
 pub mod resize;
 pub mod transformer;
+pub mod video;
 
 pub use cli::{Args, run};

@@ -81,7 +81,7 @@ fn a_folder_says_its_classes_and_how_images_are_prepared() -> Result<()> {
     for line in [
         "config.json: its 3 labels are the channels, with the classes of id2label",
         "preprocessor_config.json: mean [0.5, 0.25, 0.0], standard deviation [1.0, 0.5, 0.25]",
-        "preprocessor_config.json: images of 1024x512 pixels; for the same, pass `infer --input-size 1024x512`",
+        "preprocessor_config.json: images of 1024x512 pixels, to which infer resizes them unless its --input-size says otherwise",
         "channel 1: Wall #28E628",
     ] {
         assert!(
@@ -135,6 +135,7 @@ fn inference_reads_the_files_beside_the_weights() -> Result<()> {
         Ok(logits.info.classes.names().map(str::to_owned).collect())
     };
     write_folder(&toy, 3, &config(&["floor", "wall", "door"]))?;
+    write_size(&toy, &json!({ "height": 32, "width": 64 }))?;
     let infer = || toy.infer_with("hub/model.safetensors", "out", &["--limit", "1"]);
     succeed(&mut infer())?;
     assert_eq!(names("out")?, ["floor", "wall", "door"]);
@@ -147,6 +148,64 @@ fn inference_reads_the_files_beside_the_weights() -> Result<()> {
     succeed(&mut infer())?;
     assert_eq!(names("out")?, ["floor", "wall", "window"]);
     Ok(())
+}
+
+/// Replaces the size in `preprocessor_config.json`.
+fn write_size(toy: &Toy, size: &Value) -> Result<()> {
+    let path = toy.path("hub/preprocessor_config.json");
+    let mut preprocessor: Value = serde_json::from_slice(&fs::read(&path)?)?;
+    preprocessor["size"] = size.clone();
+    Ok(fs::write(path, preprocessor.to_string())?)
+}
+
+/// Infers an image of 32x32 pixels; returns what is logged, and columns and rows of its logits.
+fn infer_one(
+    toy: &Toy,
+    weights: &str,
+    output: &str,
+    more: &[&str],
+) -> Result<(String, (usize, usize))> {
+    let more = [&["--limit", "1"], more].concat();
+    let text = succeed(&mut toy.infer_with(weights, output, &more))?.stderr;
+    let logits = Logits::read(&toy.logits(output, "a"))?;
+    let size = (logits.info.output_width, logits.info.output_height);
+    assert_eq!(size, (32, 32));
+    Ok((text, (logits.width, logits.height)))
+}
+
+/// Images get the size for which the network was published, also after an import, unless a flag says otherwise.
+#[test]
+fn images_are_resized_as_the_files_say() -> Result<()> {
+    let toy = Toy::new()?;
+    write_folder(&toy, 3, &config(&["floor", "wall", "door"]))?;
+    write_size(&toy, &json!({ "height": 32, "width": 64 }))?;
+    let own = (8, 8); // a quarter of 32x32
+    let infer = |weights: &str, output: &str, more: &[&str]| infer_one(&toy, weights, output, more);
+    let (text, size) = infer("hub/model.safetensors", "hub-out", &[])?;
+    assert_eq!(size, (16, 8));
+    assert!(text.contains("images are resized to 64x32"), "{text}");
+    succeed(&mut import(&toy, "hub", &[]))?;
+    let size = imported(&toy)?.input_size.map(|size| size.to_string());
+    assert_eq!(size.as_deref(), Some("64x32"));
+    assert_eq!(infer("imported.safetensors", "out", &[])?.1, (16, 8));
+    for (flag, size) in [("image", own), ("48x32", (12, 8))] {
+        let (text, found) = infer("imported.safetensors", flag, &["--input-size", flag])?;
+        assert_eq!(found, size);
+        assert!(!text.contains("are resized to"), "{text}");
+    }
+    // the import takes a flag of the same name
+    succeed(&mut import(&toy, "hub", &["--input-size", "image"]))?;
+    assert_eq!(infer("imported.safetensors", "none", &[])?.1, own);
+    // one number is the side of a square; one side alone is no size
+    write_size(&toy, &json!(40))?;
+    assert_eq!(infer("hub/model.safetensors", "square", &[])?.1, (10, 10));
+    write_size(&toy, &json!({ "shortest_edge": 16 }))?;
+    assert_eq!(infer("hub/model.safetensors", "edge", &[])?.1, own);
+    write_size(&toy, &json!({ "height": 0, "width": 16 }))?;
+    fail_quietly(
+        &mut import(&toy, "hub", &["-q"]),
+        &["hub/preprocessor_config.json", "size", "16x0"],
+    )
 }
 
 #[test]

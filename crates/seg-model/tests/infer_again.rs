@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, ensure};
 use artifacts::index::Index;
+use artifacts::logits::Logits;
 use artifacts::manifest::Manifest;
 use common::{SAMPLES, Toy, damage_content, enet, infer_folder, interrupt, picture, top_files};
 use stage_testing::command::{fail, fail_quietly, one_error_line, succeed};
@@ -295,6 +296,57 @@ fn broken_images_are_left_out_when_asked_for() -> Result<()> {
     assert!(!toy.path("out/failed.csv").exists());
     succeed(&mut infer("fresh", &[]))?;
     assert!(files(&toy.path("fresh"))? == files(&toy.path("out"))?);
+    Ok(())
+}
+
+/// The largest absolute value of logits that are not upsampled.
+fn largest_logit(logits: &Logits) -> f32 {
+    let mut reader = logits.row_reader();
+    let mut row = vec![0.0; logits.info.num_classes() * logits.width];
+    let mut largest = 0_f32;
+    for y in 0..logits.height {
+        reader.read(y, &mut row);
+        largest = row.iter().fold(largest, |max, v| max.max(v.abs()));
+    }
+    largest
+}
+
+/// Logits that half precision cannot hold are those of one image, not the end of the night.
+#[test]
+fn an_image_whose_logits_exceed_f16_is_left_out_alone() -> Result<()> {
+    let toy = Toy::new()?;
+    let f32 = ["--precision", "f32"];
+    succeed(&mut toy.infer("f32", &f32))?;
+    let mut largest = Vec::new();
+    for (id, ..) in SAMPLES {
+        largest.push((largest_logit(&Logits::read(&toy.logits("f32", id))?), id));
+    }
+    largest.sort_by(|a, b| b.0.total_cmp(&a.0));
+    // the head is linear: a factor between those at which the first and the second image reach the largest f16
+    let factor = 65504.0 / (largest[0].0 * largest[1].0).sqrt();
+    let mut weights = enet(19)?;
+    let head = &weights.tensors["transposed_conv.weight"];
+    let head = (head * f64::from(factor))?;
+    weights
+        .tensors
+        .insert("transposed_conv.weight".into(), head);
+    weights.write(&toy.path("large.safetensors"))?;
+    let infer = |output: &str, more: &[&str]| toy.infer_with("large.safetensors", output, more);
+    let words = [
+        largest[0].1,
+        "exceed f16",
+        "--precision f32",
+        "--keep-going",
+    ];
+    fail_quietly(infer("out", &["-q"]).arg("--save-overlay"), &words)?;
+    some_failed(&mut infer("out", &["--keep-going", "--save-overlay"]))?;
+    assert_eq!(ids(&toy.path("out"))?.len(), 3);
+    let failed = fs::read_to_string(toy.path("out/failed.csv"))?;
+    assert!(failed.contains("exceed f16"), "{failed}");
+    let names = files(&toy.path("out"))?.into_keys();
+    let of_failed = format!("{}.", largest[0].1);
+    assert_eq!(names.filter(|name| name.contains(&of_failed)).count(), 0);
+    succeed(&mut infer("single", &f32))?;
     Ok(())
 }
 

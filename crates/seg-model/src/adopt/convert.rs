@@ -47,16 +47,12 @@ pub(super) fn logits(
     let order = channels.table.canonical_order()?;
     let mut values = planes(array, axes, channels.axis, &order);
     let (height, width) = (array.shape[axes.rows], array.shape[axes.columns]);
-    let kind = kind(&values, array.number, order.len(), said, width)?;
-    let is_as_it_was = match kind {
-        Kind::Probabilities => {
-            for value in &mut values {
-                *value = logit(*value);
-            }
-            false
-        }
-        _ => !floor_logarithms(&mut values),
-    };
+    let (kind, is_as_it_was) = into_logits(&mut values, order.len(), said, width)?;
+    anyhow::ensure!(
+        said.is_some() || !array.number.is_integer() || kind == Kind::Probabilities,
+        "its values are whole numbers ({}), which could be logits or anything else: pass --kind logits if they are logits",
+        array.number.name()
+    );
     let precision = if is_as_it_was && array.number == Number::F16 {
         Precision::F16
     } else {
@@ -71,21 +67,28 @@ pub(super) fn logits(
     })
 }
 
-fn kind(
-    values: &[f32],
-    number: Number,
+/// Turns values `[channels, n_pixels]` of which `said` is known into logits. Returns what they were, and whether they already were
+/// logits in every place.
+///
+/// # Errors
+/// Returns an error if a number cannot be a logit, or the numbers do not tell what they are or are something else.
+pub(crate) fn into_logits(
+    values: &mut [f32],
     channels: usize,
     said: Option<Kind>,
     width: usize,
-) -> Result<Kind> {
-    let found = examine(values, channels, width)?;
-    let kind = resolve(found, said, width)?;
-    anyhow::ensure!(
-        said.is_some() || !number.is_integer() || kind == Kind::Probabilities,
-        "its values are whole numbers ({}), which could be logits or anything else: pass --kind logits if they are logits",
-        number.name()
-    );
-    Ok(kind)
+) -> Result<(Kind, bool)> {
+    let kind = resolve(examine(values, channels, width)?, said, width)?;
+    let is_as_it_was = match kind {
+        Kind::Probabilities => {
+            for value in values.iter_mut() {
+                *value = logit(*value);
+            }
+            false
+        }
+        _ => !floor_logarithms(values),
+    };
+    Ok((kind, is_as_it_was))
 }
 
 /// The logarithm of a probability.

@@ -2,10 +2,10 @@
 
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What the numbers of an array are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Outputs of a network before the softmax, one for each class.
@@ -20,7 +20,7 @@ pub enum Kind {
 
 impl Kind {
     /// Name for people.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Logits => "logits",
             Self::Probabilities => "probabilities",
@@ -142,7 +142,7 @@ pub(super) fn resolve(found: Found, said: Option<Kind>, width: usize) -> Result<
                 "it has several channels, which are no scores"
             );
             bail!(
-                "its values are {}, but --kind {} was said or holds for the first file",
+                "its values are {}, but those of the first file, or by --kind, are {}",
                 found.describe(width),
                 said.name()
             )

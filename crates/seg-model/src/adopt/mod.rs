@@ -16,4 +16,6 @@ mod samples;
 mod stated;
 
 pub use args::Args;
+pub(crate) use convert::into_logits;
+pub use kind::Kind;
 pub use run::run;

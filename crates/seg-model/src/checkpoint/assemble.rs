@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 use artifacts::classes::ChannelTable;
 use candle_core::{Device, Tensor};
+use stage_cli::ImageSize;
 
 use super::channels::{self, Asked, Said};
 use super::file::WeightsFile;
@@ -35,6 +36,7 @@ pub(super) fn assemble(file: &WeightsFile, options: &ReadOptions) -> Result<Read
         .context("their normalization is damaged")?
         .or(hub.normalization)
         .unwrap_or(network.default_normalization());
+    let input_size = recorded_size(file)?.or(hub.size);
     let layout = Layout::of(network)?;
     let matched = layout.match_names(file)?;
     let said = said_channels(file, &hub, &layout, &matched, options)?;
@@ -48,6 +50,7 @@ pub(super) fn assemble(file: &WeightsFile, options: &ReadOptions) -> Result<Read
             network,
             table: said.table.canonical()?,
             normalization,
+            input_size,
             source: text("source").unwrap_or_default().to_owned(),
             tensors: read.tensors,
         },
@@ -60,10 +63,21 @@ pub(super) fn assemble(file: &WeightsFile, options: &ReadOptions) -> Result<Read
     })
 }
 
+/// Whether these tools wrote the file.
+fn is_own(file: &WeightsFile) -> bool {
+    file.metadata.contains_key("format_version")
+}
+
+/// The size of images that a file of our own records, if it does.
+fn recorded_size(file: &WeightsFile) -> Result<Option<ImageSize>> {
+    let text = file.metadata.get("input_size").filter(|_| is_own(file));
+    let size = text.map(|text| text.parse()).transpose();
+    size.context("their input_size is damaged")
+}
+
 /// What the files beside weights say of them, unless they are our own, which say all of themselves.
 fn hub_of(file: &WeightsFile) -> Result<Hub> {
-    let is_own = file.metadata.contains_key("format_version");
-    match file.files.first().filter(|_| !is_own) {
+    match file.files.first().filter(|_| !is_own(file)) {
         Some(first) => Hub::beside(first),
         None => Ok(Hub::default()),
     }

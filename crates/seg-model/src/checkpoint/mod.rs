@@ -30,6 +30,7 @@ use artifacts::classes::{ChannelTable, ClassSet, VoidChannel};
 use artifacts::tensor_file::{Entry, write_header};
 use candle_core::{DType, Tensor};
 use safetensors::tensor::Dtype;
+use stage_cli::ImageSize;
 
 use crate::hub::Hub;
 use crate::input::Normalization;
@@ -54,6 +55,8 @@ pub struct Checkpoint {
     pub table: ChannelTable,
     /// Normalization of the images.
     pub normalization: Normalization,
+    /// Size to which images are resized for the network, if the weights are for one size.
+    pub input_size: Option<ImageSize>,
     /// Where the weights come from, for people.
     pub source: String,
     /// Tensors by name, f32.
@@ -195,7 +198,7 @@ impl Checkpoint {
     /// # Errors
     /// Returns an error if the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let metadata = BTreeMap::from([
+        let mut metadata = BTreeMap::from([
             ("format_version", FORMAT_VERSION.to_owned()),
             ("network", self.network.name().to_owned()),
             ("classes", serde_json::to_string(self.classes())?),
@@ -203,6 +206,8 @@ impl Checkpoint {
             ("normalization", serde_json::to_string(&self.normalization)?),
             ("source", self.source.clone()),
         ]);
+        let input_size = self.input_size.map(|size| size.to_string());
+        metadata.extend(input_size.map(|size| ("input_size", size)));
         write_tensors(path, &metadata, &self.tensors)
     }
 }

@@ -12,9 +12,11 @@ use stage_cli::{ImageSize, KeepGoing, Subset};
 
 use super::views::Views;
 use crate::channel_flags::ChannelFlags;
-use crate::checkpoint::Checkpoint;
 use crate::device::{Numbers, Processor};
+use crate::input_size::InputSize;
 use crate::nets::Network;
+use crate::onnx::OnnxArgs;
+use crate::video::{OverlayVideoArgs, VideoArgs};
 
 /// Arguments of `seg-model infer`. Those that change the result are recorded in the manifest, without the groups.
 #[derive(clap::Args, Debug, Serialize)]
@@ -23,6 +25,10 @@ pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     pub input: InputArgs,
+    /// The network as an ONNX file.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub onnx: OnnxArgs,
     /// Sizes and parts of the images that the network processes.
     #[command(flatten)]
     #[serde(flatten)]
@@ -42,9 +48,9 @@ pub struct Args {
 #[command(next_help_heading = "Input")]
 pub struct InputArgs {
     /// Weights file: safetensors, or any checkpoint that `import` reads.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", required_unless_present = "onnx")]
     #[serde(skip)]
-    pub weights: PathBuf,
+    pub weights: Option<PathBuf>,
     /// Network of the weights; needed only if neither the file's metadata nor its tensor names identify it.
     #[arg(long)]
     pub network: Option<Network>,
@@ -53,7 +59,7 @@ pub struct InputArgs {
     #[serde(flatten)]
     pub channels: ChannelFlags,
     /// Directory that a label stage wrote: its index lists the images.
-    #[arg(long, value_name = "DIR", required_unless_present = "folder")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["folder", "video"])]
     #[serde(skip)]
     pub labels: Option<PathBuf>,
     /// Folder of images without labels (PNG, JPEG or WebP, also in subfolders), instead of --labels.
@@ -68,23 +74,20 @@ pub struct InputArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub keep_going: KeepGoing,
-}
-
-impl InputArgs {
-    /// Reads the weights.
-    pub(super) fn checkpoint(&self) -> Result<Checkpoint> {
-        Checkpoint::read_as(&self.weights, &self.channels.read_options(self.network))
-    }
+    /// A video, whose frames are the images.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub video: VideoArgs, // last, because its heading applies to all flags that follow
 }
 
 /// Sizes and parts of the images that the network processes. The logits of several views are averaged.
 #[derive(clap::Args, Debug, Serialize)]
 #[command(next_help_heading = "Views")]
 pub struct ViewArgs {
-    /// Size to which images are resized for the network (bilinear, antialiased). Default: the size at which the labels were
-    /// prepared, or the image's own.
-    #[arg(long, value_name = "WxH")]
-    pub input_size: Option<ImageSize>,
+    /// Size to which images are resized for the network (bilinear, antialiased), or "image" for the size at which the labels
+    /// were prepared, or the image's own. Default: the size that the weights record, as those of Hugging Face do; "image" otherwise.
+    #[arg(long, value_name = "WxH|image")]
+    pub input_size: Option<InputSize>,
     /// Multiples of the input size at which the network processes each image, for example 0.5,1,2. Logits are averaged.
     #[arg(long, visible_alias = "scale", value_name = "SCALE", value_delimiter = ',', default_value = "1", value_parser = scale)]
     pub scales: Vec<f64>,
@@ -162,13 +165,17 @@ pub struct OutputArgs {
     #[arg(long, value_name = "DIR")]
     #[serde(skip)]
     pub output: PathBuf,
-    /// Number format of the stored logits.
+    /// Number format of the stored logits; scores of --kind score are f32.
     #[arg(long, value_enum, default_value_t = StoredPrecision::F16)]
     pub precision: StoredPrecision,
     /// Also write overlays/SAMPLE.prediction.png, the predicted classes in color over the image, and
     /// overlays/SAMPLE.entropy.png, from dark (certain) to bright (uncertain).
     #[arg(long)]
     pub save_overlay: bool,
+    /// The same as a video.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub overlay_video: OverlayVideoArgs,
 }
 
 impl OutputArgs {
@@ -182,7 +189,7 @@ impl OutputArgs {
     }
 
     /// The number format of the logits files; `None` if there are none.
-    pub(super) fn logits_precision(&self) -> Option<Precision> {
+    pub fn logits_precision(&self) -> Option<Precision> {
         match self.precision {
             StoredPrecision::F16 => Some(Precision::F16),
             StoredPrecision::F32 => Some(Precision::F32),

@@ -1,16 +1,17 @@
-//! The images of a call: those of a label stage, or of a folder.
+//! The images of a call: those of a label stage, of a folder, or the frames of a video.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Error, Result, bail};
 use artifacts::folder;
-use artifacts::index::{self, Index, Sample};
+use artifacts::index::{Index, Sample};
 use artifacts::manifest::Input;
 use artifacts::reuse::without_labels;
 use artifacts::stage_dir::ensure_not_around;
 use stage_cli::Failures;
 
 use super::args::InputArgs;
+use crate::video;
 
 /// Name of the folder of images among the inputs in the manifest.
 const FOLDER: &str = "folder";
@@ -26,7 +27,7 @@ pub(super) struct Images {
     broken: Vec<(String, Error)>,
     /// The folder with the hash of its images.
     folder: Option<Input>,
-    /// The directory of a label stage.
+    /// The directory of a label stage or of frames.
     labels: Option<PathBuf>,
 }
 
@@ -39,18 +40,20 @@ pub(super) struct Selected {
 }
 
 impl Images {
-    /// Reads the index of the labels, or lists the folder, where `output` is left out.
+    /// Reads the index of the labels, lists the folder, where `output` is left out, or extracts the frames of the video.
     ///
     /// # Errors
     /// Returns an error if there are no images, or the output is the folder or around it.
     pub(super) fn list(args: &InputArgs, output: &Path) -> Result<Self> {
+        if let Some(video) = &args.video.video {
+            let frames = args.video.frames_dir(output);
+            ensure_not_around(output, video)?;
+            ensure_not_around(output, &frames)?;
+            video::extract(video, &args.video, &frames)?;
+            return Self::of_index(args, &frames);
+        }
         match (&args.labels, &args.folder) {
-            (Some(labels), _) => Ok(Self {
-                index: args.keep_going.read_index(labels)?,
-                broken: Vec::new(),
-                folder: None,
-                labels: Some(labels.clone()),
-            }),
+            (Some(labels), _) => Self::of_index(args, labels),
             (None, Some(folder)) => {
                 ensure_not_around(output, folder)?;
                 let folder = folder::read(folder, &[output])?;
@@ -61,14 +64,22 @@ impl Images {
                     labels: None,
                 })
             }
-            (None, None) => bail!("pass --labels or --folder"),
+            (None, None) => bail!("pass --labels, --folder or --video"),
         }
     }
 
-    /// The file that lists the images, if there is one.
-    pub(super) fn index_file(&self) -> Option<PathBuf> {
-        let labels = self.labels.as_ref();
-        labels.map(|dir| dir.join(index::FILE_NAME))
+    fn of_index(args: &InputArgs, dir: &Path) -> Result<Self> {
+        Ok(Self {
+            index: args.keep_going.read_index(dir)?,
+            broken: Vec::new(),
+            folder: None,
+            labels: Some(dir.to_owned()),
+        })
+    }
+
+    /// The directory whose index lists the images, if one does.
+    pub(super) fn labels(&self) -> Option<PathBuf> {
+        self.labels.clone()
     }
 
     /// The folder as an input in the manifest.

@@ -1,42 +1,122 @@
 //! A network with its weights, from pictures to logits.
 
-use anyhow::{Context, Result};
-use artifacts::classes::ClassSet;
+use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use image::RgbImage;
 use seg_ops::upsample_bilinear2d;
+use stage_cli::ImageSize;
 
+use super::args::{Args, StoredPrecision};
 use crate::checkpoint::Checkpoint;
 use crate::input::{Normalization, pad_to_multiple};
+use crate::input_size::InputSize;
 use crate::layers::Mode;
-use crate::nets::{Network, SegNet};
+use crate::nets::SegNet;
+use crate::onnx::{Asked, Meaning, OnnxNetwork};
 
-/// A network that is ready to run on a device.
+/// A network that is ready to run.
 pub(super) struct Model {
+    engine: Engine,
+    /// Name for people.
+    pub(super) name: String,
+    /// What it gives for each pixel.
+    pub(super) meaning: Meaning,
+    /// Size that the weights record, if they are for one size.
+    pub(super) recorded_size: Option<ImageSize>,
+    /// Multiple of pixels to which both sides of pictures are padded.
+    size_multiple: usize,
+    align_corners: bool,
+}
+
+/// What computes.
+enum Engine {
+    Own(Own),
+    Onnx(Box<OnnxNetwork>),
+}
+
+/// One of our own networks, on a device.
+struct Own {
     net: Box<dyn SegNet>,
-    pub(super) network: Network,
-    pub(super) classes: ClassSet,
     normalization: Normalization,
     device: Device,
     dtype: DType,
 }
 
+impl Own {
+    /// The outputs `[N, C, h, w]` f32 of pictures of equal size.
+    fn run(&self, pictures: &[&RgbImage]) -> Result<Tensor> {
+        let first = pictures.first().context("there is no picture to run")?;
+        let (width, height) = (first.width() as usize, first.height() as usize);
+        let values = pictures.iter().flat_map(|p| self.normalization.planar(p));
+        let values: Vec<f32> = values.collect();
+        let input = Tensor::from_vec(values, (pictures.len(), 3, height, width), &Device::Cpu)?
+            .to_device(&self.device)?
+            .to_dtype(self.dtype)?;
+        Ok(self
+            .net
+            .forward(&input, &Mode::EVAL)?
+            .to_dtype(DType::F32)?)
+    }
+}
+
 impl Model {
     /// Builds the network of a checkpoint on `device`.
-    pub(super) fn new(checkpoint: Checkpoint, device: Device, dtype: DType) -> Result<Self> {
+    pub(super) fn own(checkpoint: Checkpoint, device: Device, dtype: DType) -> Result<Self> {
+        let network = checkpoint.network;
         let tensors = checkpoint.tensors.into_iter().collect();
         let vb = VarBuilder::from_tensors(tensors, dtype, &device);
         Ok(Self {
-            net: checkpoint
-                .network
-                .build(checkpoint.table.channels.len(), &vb)?,
-            network: checkpoint.network,
-            classes: checkpoint.table.classes,
-            normalization: checkpoint.normalization,
-            device,
-            dtype,
+            engine: Engine::Own(Own {
+                net: network.build(checkpoint.table.channels.len(), &vb)?,
+                normalization: checkpoint.normalization,
+                device,
+                dtype,
+            }),
+            name: network.name().to_owned(),
+            meaning: Meaning::Logits(checkpoint.table.classes),
+            recorded_size: checkpoint.input_size,
+            size_multiple: network.size_multiple(),
+            align_corners: network.align_corners(),
         })
+    }
+
+    /// Takes the network of an ONNX file.
+    pub(super) fn onnx(network: OnnxNetwork) -> Self {
+        Self {
+            name: network.name().to_owned(),
+            meaning: network.meaning().clone(),
+            recorded_size: network.size(),
+            size_multiple: network.size_multiple(),
+            align_corners: network.align_corners(),
+            engine: Engine::Onnx(Box::new(network)),
+        }
+    }
+
+    /// Refuses arguments that the network does not allow.
+    ///
+    /// # Errors
+    /// Returns an error that says what to change.
+    pub(super) fn check(&self, args: &Args) -> Result<()> {
+        if self.meaning == Meaning::Scores {
+            ensure!(
+                !args.output.save_overlay,
+                "--save-overlay needs logits, and the network gives scores"
+            );
+            ensure!(
+                args.output.precision != StoredPrecision::None,
+                "with --precision none there is nothing to write of scores"
+            );
+        }
+        match &self.engine {
+            Engine::Own(_) => Ok(()),
+            Engine::Onnx(network) => network.check(Asked {
+                size: InputSize::resolve(args.views.input_size, self.recorded_size),
+                window: args.views.window,
+                scales: &args.views.scales,
+                batch: usize::from(args.compute.batch),
+            }),
+        }
     }
 
     /// Runs pictures of equal size in one pass.
@@ -46,28 +126,25 @@ impl Model {
     pub(super) fn forward(&self, pictures: &[&RgbImage]) -> Result<Output> {
         let size = |picture: &RgbImage| (picture.height() as usize, picture.width() as usize);
         let picture_size = size(pictures.first().context("there is no picture to run")?);
-        let mut values = Vec::new();
-        let mut padded_size = picture_size;
-        for picture in pictures {
-            let padded = pad_to_multiple(picture, self.network.size_multiple());
-            padded_size = size(&padded);
-            values.extend(self.normalization.planar(&padded));
-        }
-        let shape = (pictures.len(), 3, padded_size.0, padded_size.1);
-        let input = Tensor::from_vec(values, shape, &Device::Cpu)?
-            .to_device(&self.device)?
-            .to_dtype(self.dtype)?;
-        let logits = self.net.forward(&input, &Mode::EVAL)?;
+        let padded = pictures
+            .iter()
+            .map(|p| pad_to_multiple(p, self.size_multiple));
+        let padded: Vec<_> = padded.collect();
+        let padded: Vec<&RgbImage> = padded.iter().map(AsRef::as_ref).collect();
+        let logits = match &self.engine {
+            Engine::Own(own) => own.run(&padded)?,
+            Engine::Onnx(network) => network.run(&padded)?,
+        };
         Ok(Output {
-            logits: logits.to_dtype(DType::F32)?,
+            logits,
             picture_size,
-            padded_size,
-            align_corners: self.network.align_corners(),
+            padded_size: padded.first().map_or(picture_size, |picture| size(picture)),
+            align_corners: self.align_corners,
         })
     }
 }
 
-/// Logits before the last upsampling, with the sizes (rows, columns) that it needs.
+/// Logits or scores before the last upsampling, with the sizes (rows, columns) that it needs.
 pub(super) struct Output {
     /// `[N, C, h, w]` f32, of the padded pictures.
     logits: Tensor,
@@ -119,9 +196,10 @@ fn split(logits: &Tensor) -> Result<Vec<Tensor>> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use artifacts::classes::ChannelTable;
+    use artifacts::classes::{ChannelTable, ClassSet};
 
     use super::*;
+    use crate::nets::Network;
     use crate::params::Params;
 
     #[test]
@@ -155,10 +233,11 @@ mod tests {
                 network,
                 table: ChannelTable::new(ClassSet::unnamed(5)?, 5, None)?,
                 normalization: Normalization::UNIT,
+                input_size: None,
                 source: String::new(),
                 tensors: tensors.clone(),
             };
-            let model = Model::new(checkpoint, Device::Cpu, dtype)?;
+            let model = Model::own(checkpoint, Device::Cpu, dtype)?;
             let logits = model.forward(&[&picture])?.at_picture_size()?;
             Ok(logits[0].flatten_all()?.to_vec1()?)
         };

@@ -8,15 +8,15 @@ use std::thread::ScopedJoinHandle;
 
 use anyhow::{Context, Error, Result, anyhow, ensure};
 use artifacts::index::{Index, Sample};
-use artifacts::logits::Logits;
 use image::RgbImage;
 use stage_cli::{Failures, ImageSize, Progress};
 
-use super::args::{Args, ViewArgs};
+use super::args::Args;
 use super::model::Model;
-use super::output::Output;
-use super::predict::{self, Prediction};
+use super::predict::{self, Maps, Prediction};
+use super::sink::{Picture, Sink};
 use super::views::Views;
+use crate::input_size::InputSize;
 use crate::resize::resize_bilinear;
 
 /// Samples that may wait between two threads.
@@ -27,7 +27,7 @@ struct LoadedSample<'a> {
     sample: &'a Sample,
     /// The image, resized for the network, at each scale.
     pictures: Vec<RgbImage>,
-    /// The image at the size of the output, for overlays.
+    /// The picture that goes with the maps.
     shown: Option<RgbImage>,
 }
 
@@ -38,10 +38,20 @@ impl LoadedSample<'_> {
     }
 }
 
-/// The logits of a sample, and its image for overlays.
-type FinishedSample = (Logits, Option<RgbImage>);
+/// The logits or scores of a sample, and the picture that goes with them.
+type FinishedSample = (Maps, Option<RgbImage>);
 
-/// Predicts `samples` and writes the results.
+/// The sizes at which images are read.
+#[derive(Clone, Copy)]
+struct Sizes<'a> {
+    /// The size for the network at scale 1; `None` is that of the sample.
+    input_size: Option<ImageSize>,
+    scales: &'a [f64],
+    /// The picture that goes with the maps.
+    shown: Option<Picture>,
+}
+
+/// Predicts `samples` and gives the results to `sink`, in their order.
 ///
 /// # Errors
 /// Returns the error of the thread that failed first in the order writer, reader, network.
@@ -50,10 +60,15 @@ pub(super) fn infer_all(
     index: &Index,
     samples: &[&Sample],
     args: &Args,
-    output: &Output,
+    sink: &impl Sink,
     failures: &Failures,
 ) -> Result<()> {
-    let progress = Progress::new("infer", samples.len() as u64, "images");
+    let sizes = Sizes {
+        input_size: InputSize::resolve(args.views.input_size, model.recorded_size),
+        scales: &args.views.scales,
+        shown: sink.picture(),
+    };
+    let progress = Progress::new(sink.name(), samples.len() as u64, "images");
     let leave_out = LeaveOut {
         failures,
         progress: &progress,
@@ -62,9 +77,9 @@ pub(super) fn infer_all(
         let (send_loaded, loaded) = sync_channel(QUEUE);
         let (send_finished, finished) = sync_channel(QUEUE);
         let reader =
-            scope.spawn(move || read_images(index, samples, args, &send_loaded, leave_out));
-        let writer = scope.spawn(|| write_all(finished, output, &progress));
-        let predicted = predict_all(model, args, loaded, &send_finished, leave_out);
+            scope.spawn(move || read_images(index, samples, sizes, &send_loaded, leave_out));
+        let writer = scope.spawn(|| write_all(finished, sink, &progress));
+        let predicted = predict_all(model, args, loaded, &send_finished, leave_out, sink);
         drop(send_finished); // the writer ends when the queue does
         // a writer that fails ends the other two; its error is the cause, so it is reported first
         join(writer)?;
@@ -110,13 +125,13 @@ impl LeaveOut<'_> {
 fn read_images<'a>(
     index: &Index,
     samples: &[&'a Sample],
-    args: &Args,
+    sizes: Sizes,
     send_loaded: &SyncSender<LoadedSample<'a>>,
     leave_out: LeaveOut,
 ) -> Result<()> {
     for &sample in samples {
         let image = index.read_image(sample);
-        let loaded = image.and_then(|image| load(sample, &image, args));
+        let loaded = image.and_then(|image| load(sample, &image, sizes));
         let Some(loaded) = leave_out.check(sample, loaded)? else {
             continue;
         };
@@ -128,13 +143,15 @@ fn read_images<'a>(
 }
 
 /// Resizes an image to all sizes that are needed of it.
-fn load<'a>(sample: &'a Sample, image: &RgbImage, args: &Args) -> Result<LoadedSample<'a>> {
+fn load<'a>(sample: &'a Sample, image: &RgbImage, sizes: Sizes) -> Result<LoadedSample<'a>> {
     let (width, height) = (sample.width, sample.height);
-    let shown = args.output.save_overlay;
-    let shown = shown.then(|| resize_bilinear(image.clone(), width, height));
+    let shown = sizes.shown.map(|picture| match picture {
+        Picture::OfOutput => resize_bilinear(image.clone(), width, height),
+        Picture::OfFile => image.clone(),
+    });
     let mut pictures = Vec::new();
-    for &scale in &args.views.scales {
-        let ImageSize { width, height } = scaled_size(sample, &args.views, scale)?;
+    for &scale in sizes.scales {
+        let ImageSize { width, height } = sizes.scaled(sample, scale)?;
         pictures.push(resize_bilinear(image.clone(), width, height));
     }
     Ok(LoadedSample {
@@ -144,19 +161,21 @@ fn load<'a>(sample: &'a Sample, image: &RgbImage, args: &Args) -> Result<LoadedS
     })
 }
 
-/// The size to which a sample is resized for the network at one scale.
-fn scaled_size(sample: &Sample, args: &ViewArgs, scale: f64) -> Result<ImageSize> {
-    let (width, height) = (sample.width, sample.height);
-    let base = args.input_size.unwrap_or(ImageSize { width, height });
-    let side = |side: u32| (f64::from(side) * scale).round().max(1.0) as u32;
-    let (width, height) = (side(base.width), side(base.height));
-    ensure!(
-        width.max(height) <= ImageSize::MAX_SIDE,
-        "sample {} would be {width}x{height} pixels at scale {scale}; sides can have at most {} pixels: use a smaller --scales",
-        sample.sample_id,
-        ImageSize::MAX_SIDE
-    );
-    Ok(ImageSize { width, height })
+impl Sizes<'_> {
+    /// The size to which a sample is resized for the network at one scale.
+    fn scaled(self, sample: &Sample, scale: f64) -> Result<ImageSize> {
+        let (width, height) = (sample.width, sample.height);
+        let base = self.input_size.unwrap_or(ImageSize { width, height });
+        let side = |side: u32| (f64::from(side) * scale).round().max(1.0) as u32;
+        let (width, height) = (side(base.width), side(base.height));
+        ensure!(
+            width.max(height) <= ImageSize::MAX_SIDE,
+            "sample {} would be {width}x{height} pixels at scale {scale}; sides can have at most {} pixels: use a smaller --scales",
+            sample.sample_id,
+            ImageSize::MAX_SIDE
+        );
+        Ok(ImageSize { width, height })
+    }
 }
 
 /// Runs the network; images of equal size that follow each other are processed together, up to the size of a batch.
@@ -166,6 +185,7 @@ fn predict_all(
     loaded: Receiver<LoadedSample>,
     finished: &SyncSender<FinishedSample>,
     leave_out: LeaveOut,
+    sink: &impl Sink,
 ) -> Result<()> {
     let views = args.views.views(usize::from(args.compute.batch));
     let is_plain = views.is_one() && args.views.scales.len() == 1;
@@ -188,11 +208,11 @@ fn predict_all(
             }
         };
         for (loaded, prediction) in together.into_iter().zip(predictions) {
-            let logits = finish(model, loaded.sample, prediction);
-            let Some(logits) = leave_out.check(loaded.sample, logits)? else {
+            let maps = finish(model, loaded.sample, prediction, sink);
+            let Some(maps) = leave_out.check(loaded.sample, maps)? else {
                 continue;
             };
-            if finished.send((logits, loaded.shown)).is_err() {
+            if finished.send((maps, loaded.shown)).is_err() {
                 return Ok(()); // the writer failed and reports why
             }
         }
@@ -223,19 +243,25 @@ fn failure(samples: &[LoadedSample]) -> String {
     format!("inference of {} failed", ids.collect::<Vec<_>>().join(", "))
 }
 
-/// The logits of a sample with the metadata of their file.
-fn finish(model: &Model, sample: &Sample, prediction: Prediction) -> Result<Logits> {
-    predict::describe(model, sample, prediction)
-        .with_context(|| format!("inference of {} failed", sample.sample_id))
+/// The logits or scores of a sample with the metadata of their file, which can be written as they are.
+fn finish(
+    model: &Model,
+    sample: &Sample,
+    prediction: Prediction,
+    sink: &impl Sink,
+) -> Result<Maps> {
+    let maps = predict::describe(model, sample, prediction);
+    let checked = maps.and_then(|maps| sink.check(&maps).map(|()| maps));
+    checked.with_context(|| format!("inference of {} failed", sample.sample_id))
 }
 
 fn write_all(
     finished: Receiver<FinishedSample>,
-    output: &Output,
+    sink: &impl Sink,
     progress: &Progress,
 ) -> Result<()> {
-    for (logits, image) in finished {
-        output.write(&logits, image.as_ref())?;
+    for (maps, picture) in finished {
+        sink.take(maps, picture)?;
         progress.advance(1);
     }
     Ok(())

@@ -3,10 +3,12 @@
 use anyhow::{Context, Result};
 use artifacts::index::Sample;
 use artifacts::logits::{Logits, LogitsInfo};
+use artifacts::score_map::ScoreMap;
 use image::RgbImage;
 
 use super::model::Model;
 use super::views::{Views, Volume, mean_of_scales};
+use crate::onnx::Meaning;
 
 /// The logits of one image.
 pub(super) struct Prediction {
@@ -64,19 +66,45 @@ fn mean(
     })
 }
 
-/// Adds the metadata that a logits file has.
-pub(super) fn describe(model: &Model, sample: &Sample, prediction: Prediction) -> Result<Logits> {
+/// What is stored of a sample.
+#[derive(Clone, Debug)]
+pub enum Maps {
+    /// One logit for each class and pixel.
+    Logits(Logits),
+    /// One score for each pixel.
+    Scores(ScoreMap),
+}
+
+/// Adds the metadata that a file of logits or scores has.
+pub(super) fn describe(model: &Model, sample: &Sample, prediction: Prediction) -> Result<Maps> {
     let Prediction {
-        logits,
+        logits: Volume { values, shape },
         align_corners,
     } = prediction;
-    let info = LogitsInfo {
-        sample_id: sample.sample_id.clone(),
-        network: model.network.name().to_owned(),
-        output_height: sample.height as usize,
-        output_width: sample.width as usize,
+    let sample_id = sample.sample_id.clone();
+    let (output_height, output_width) = (sample.height as usize, sample.width as usize);
+    if let Meaning::Logits(classes) = &model.meaning {
+        let info = LogitsInfo {
+            sample_id,
+            network: model.name.clone(),
+            output_height,
+            output_width,
+            align_corners,
+            classes: classes.clone(),
+        };
+        return Logits::new(info, shape, values).map(Maps::Logits);
+    }
+    let [_, height, width] = shape;
+    let map = ScoreMap {
+        sample_id,
+        method: model.name.clone(),
+        output_height,
+        output_width,
         align_corners,
-        classes: model.classes.clone(),
+        height,
+        width,
+        values,
     };
-    Logits::new(info, logits.shape, logits.values)
+    map.check()?;
+    Ok(Maps::Scores(map))
 }

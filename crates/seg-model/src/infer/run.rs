@@ -2,19 +2,20 @@
 
 use std::path::Path;
 
-use anyhow::Result;
-use artifacts::manifest::Input;
+use anyhow::{Error, Result};
+use artifacts::index::{Index, Sample};
+use artifacts::manifest;
 use artifacts::reuse::{PerSample, reuse};
-use artifacts::stage_dir::{Replacing, Request};
-use stage_cli::{Common, Failures};
+use stage_cli::{Common, Failures, SomeFailed};
 
 use super::args::Args;
-use super::images::{Images, LISTINGS, Selected};
-use super::model::Model;
-use super::output::Output;
-use super::pipeline;
+use super::output::{self, Output};
+use super::session::Session;
 use crate::finish::finish;
-use crate::hub;
+use crate::video;
+
+/// Images a second of a video of pictures that come from no video.
+const OVERLAY_RATE: f64 = 10.0;
 
 /// Runs the network over all samples and writes their logits, and the index of their images.
 ///
@@ -25,53 +26,54 @@ use crate::hub;
 /// image that cannot be used is an error at the end only.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     args.output.check()?;
+    if let Some(file) = &args.output.overlay_video.overlay_video {
+        video::check_file(file, common.force)?;
+    }
+    let done = infer(args, common);
+    let error = done.as_ref().err();
+    if error.is_none_or(Error::is::<SomeFailed>) {
+        write_overlay_video(args)?;
+    }
+    done
+}
+
+/// Writes the pictures of a complete output as a video, if that is asked for and none was written since.
+fn write_overlay_video(args: &Args) -> Result<()> {
+    let flags = &args.output.overlay_video;
+    let Some(file) = &flags.overlay_video else {
+        return Ok(());
+    };
+    let output = &args.output.output;
+    let manifest = output.join(manifest::FILE_NAME);
+    let written = |path: &Path| path.metadata().and_then(|m| m.modified()).ok();
+    if written(file).is_some_and(|time| Some(time) >= written(&manifest)) {
+        tracing::info!("{} is up to date", file.display());
+        return Ok(());
+    }
+    let samples = Index::read_alone(output)?.samples.into_iter();
+    let pictures = samples.map(|sample| output::pictures(output, &sample.sample_id));
+    let of_video = args.input.video.video.as_ref();
+    let rate = of_video.and_then(|_| video::rate_of(&args.input.video.frames_dir(output)));
+    let rate = flags.overlay_fps.or(rate).unwrap_or(OVERLAY_RATE);
+    video::write_overlay(file, &pictures.collect::<Vec<_>>(), rate)
+}
+
+fn infer(args: &Args, common: &Common) -> Result<()> {
     let failures = Failures::new(args.input.keep_going);
-    let images = Images::list(&args.input, &args.output.output)?;
-    let index_file = images.index_file();
-    let folder = images.folder_input();
-    let selected = images.select(&args.input, &failures)?;
-    // weights that cannot be used are found before the output is opened
-    let (device, dtype) = args.compute.open()?;
-    let model = Model::new(args.input.checkpoint()?, device, dtype)?;
-    let request = request(args, index_file.as_deref(), folder, common.force)?;
+    let session = Session::open(args, &failures)?;
+    let request = session.request("seg-model infer", args, &[], common.force)?;
     let Some(dir) = stage_cli::open_request(request)? else {
         return Ok(());
     };
-    let Selected { index, n_samples } = selected;
     let output = Output::new(&args.output, &dir)?;
-    reuse(&dir, &index, &output)?;
-    let missing = index.samples.iter();
-    let missing = missing.filter(|sample| !output.is_done(dir.path(), &sample.sample_id));
-    let checked = missing.map(|sample| {
-        let result = index.check_image(sample).map(|()| sample);
-        (sample.sample_id.clone(), result)
-    });
-    let samples = failures.check_all(checked)?;
-    pipeline::infer_all(&model, &index, &samples, args, &output, &failures)?;
+    reuse(&dir, session.index(), &output)?;
+    let is_missing = |sample: &Sample| !output.is_done(dir.path(), &sample.sample_id);
+    let samples = session.to_predict(is_missing, &failures)?;
+    session.predict(&samples, &output, &failures)?;
     let failed = failures.so_far();
     failed
         .keys()
         .try_for_each(|id| output.remove(dir.path(), id))?;
+    let (index, n_samples) = session.into_images();
     finish(dir, index, (n_samples, "images can be used"), &failures)
-}
-
-/// What is to be done, where to, and with which images: those of `index_file` or of `folder`.
-fn request<'a>(
-    args: &'a Args,
-    index_file: Option<&Path>,
-    folder: Option<(String, Input)>,
-    force: bool,
-) -> Result<Request<'a>> {
-    let mut inputs = vec![("weights", args.input.weights.as_path())];
-    let beside = hub::files_beside(&args.input.weights);
-    inputs.extend(beside.iter().map(|(name, path)| (*name, path.as_path())));
-    inputs.extend(index_file.map(|path| ("labels", path)));
-    let output = &args.output.output;
-    let mut request = Request::new(output, "seg-model infer", args, &inputs, force)?;
-    request.work.inputs.extend(folder);
-    // an output among the labels would be a foreign file to their stage
-    request.reads.extend(args.input.labels.clone());
-    request.replacing = Replacing::SameArguments;
-    request.listings = &LISTINGS;
-    Ok(request)
 }

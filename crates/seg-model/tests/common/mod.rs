@@ -144,6 +144,7 @@ pub(crate) fn enet(channels: usize) -> Result<Checkpoint> {
         network: Network::Enet,
         table: table(channels)?,
         normalization: Network::Enet.default_normalization(),
+        input_size: None,
         source: "a test".into(),
         tensors: params.variables().into_iter().map(detached).collect(),
     })
