@@ -84,23 +84,52 @@ build:
 # everything on drawn street scenes: data, pretraining, OoD training, evaluation, report (scale: full or small)
 [group('demo')]
 demo scale="full" dir=(out / "demo"): build
-    {{ bin }}/demo-data --scale {{ scale }} --output {{ dir }}/data
-    {{ just }} _labels {{ dir }} cityscapes-train {{ dir }}/data/cityscapes
-    {{ just }} _labels {{ dir }} cityscapes-val {{ dir }}/data/cityscapes
-    {{ just }} _labels {{ dir }} lost-and-found-test {{ dir }}/data/lost_and_found
-    {{ just }} _labels {{ dir }} fishyscapes-static {{ dir }}/data/fishyscapes
-    {{ bin }}/coco-proxy --annotations {{ dir }}/data/coco/annotations/instances_train2017.json \
-        --images {{ dir }}/data/coco/train2017 --preview 16 --output {{ dir }}/proxy
-    {{ bin }}/ood-train --network enet --ood-weight 0 --labels {{ dir }}/labels/cityscapes-train --crop 96 --epochs 30 \
-        --learning-rate 4e-3 --schedule poly --output {{ dir }}/pretrain
-    {{ bin }}/ood-train --init {{ dir }}/pretrain/weights.safetensors --labels {{ dir }}/labels/cityscapes-train \
-        --proxy {{ dir }}/proxy --proxy-short-side 128 --ood-fraction 0.25 --crop 96 --epochs 8 --learning-rate 1.5e-4 \
-        --output {{ dir }}/retrained/train
-    {{ just }} model= _judge {{ dir }} baseline {{ dir }}/pretrain/weights.safetensors "lost-and-found-test fishyscapes-static"
-    {{ just }} model= _judge {{ dir }} retrained {{ dir }}/retrained/train/weights.safetensors "lost-and-found-test fishyscapes-static"
-    {{ bin }}/ood-eval report --run baseline={{ dir }}/baseline --run retrained={{ dir }}/retrained --labels {{ dir }}/labels \
-        --output {{ dir }}/report --title "oodseg demo"
-    @echo "report: {{ dir }}/report/report.html"
+    #!/usr/bin/env bash
+    set -euo pipefail
+    data={{ quote(dir / "data") }} labels={{ quote(dir / "labels") }}
+    steps=({{ if scale == "full" { "420 200" } else { "180 90" } }})
+    quietly() { "$@" --quiet > /dev/null; }
+    echo "1/7 draw street scenes, some with unknown objects, and pictures of other objects"
+    quietly {{ bin }}/demo-data --scale {{ scale }} --output "$data"
+    echo "2/7 make masks of known classes and unknown objects, and proxies of unknown objects"
+    for set in cityscapes-train=cityscapes cityscapes-val=cityscapes lost-and-found-test=lost_and_found fishyscapes-static=fishyscapes; do
+        quietly {{ bin }}/cityscapes-io prepare --dataset "${set%=*}" --root "$data/${set#*=}" --output "$labels/${set%=*}"
+    done
+    quietly {{ bin }}/coco-proxy --annotations "$data/coco/annotations/instances_train2017.json" --images "$data/coco/train2017" \
+        --preview 16 --output {{ quote(dir / "proxy") }}
+    echo "3/7 train a network (ENet) on the scenes without unknown objects: the baseline"
+    {{ bin }}/ood-train --network enet --ood-weight 0 --labels "$labels/cityscapes-train" --crop 96 --no-dropout \
+        --steps ${steps[0]} --learning-rate 4e-3 --schedule poly --output {{ quote(dir / "pretrain") }} > /dev/null
+    echo "4/7 OoD training: the network learns to be unsure about proxies that are pasted into the scenes"
+    {{ bin }}/ood-train --init {{ quote(dir / "pretrain/weights.safetensors") }} --labels "$labels/cityscapes-train" \
+        --proxy {{ quote(dir / "proxy") }} --ood-fraction 0 --paste 2 --paste-height 10:60 --ood-weight 0.5 --crop 96 --no-dropout \
+        --steps ${steps[1]} --learning-rate 1e-3 --schedule poly --output {{ quote(dir / "retrained/train") }} > /dev/null
+    echo "5/7 evaluate the baseline: entropy, segments, meta classification"
+    {{ just }} _demo-judge {{ quote(dir) }} baseline {{ quote(dir / "pretrain/weights.safetensors") }}
+    echo "6/7 evaluate the retrained network"
+    {{ just }} _demo-judge {{ quote(dir) }} retrained {{ quote(dir / "retrained/train/weights.safetensors") }}
+    echo "7/7 compare both in one report"
+    {{ bin }}/ood-eval report --run baseline={{ quote(dir / "baseline") }} --run retrained={{ quote(dir / "retrained") }} --labels "$labels" \
+        --title "oodseg demo" --output {{ quote(dir / "report") }} --quiet | sed -n '/^lost-and-found-test$/,/└/p'
+    echo "in percent; FP, FN: false alarms and missed objects; + meta: with meta classification; * best of the column"
+    echo "report: "{{ quote(dir / "report/report.html") }}
+
+# what the demo does with one weights file, without a word
+[private]
+_demo-judge dir run weights:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    labels={{ quote(dir / "labels") }} run={{ quote(dir / run) }}
+    quietly() { "$@" --quiet > /dev/null; }
+    for set in cityscapes-val lost-and-found-test fishyscapes-static; do
+        quietly {{ bin }}/seg-model infer --weights {{ quote(weights) }} --labels "$labels/$set" --output "$run/logits/$set"
+    done
+    quietly {{ bin }}/ood-eval closed-set --logits "$run/logits/cityscapes-val" --labels "$labels/cityscapes-val" \
+        --output "$run/closed_set/cityscapes-val"
+    for set in lost-and-found-test fishyscapes-static; do
+        quietly {{ bin }}/segment-metrics --min-size 24 --logits "$run/logits/$set" --labels "$labels/$set" --output "$run/segments/$set"
+        quietly {{ bin }}/meta-clf fit --max-lost-objects 0.1 --segments "$run/segments/$set" --output "$run/meta/$set"
+    done
 
 # the picture and the table of the demo in the documents, from a finished `just demo`
 [group('demo')]
@@ -295,14 +324,11 @@ report *flags: (_need (out / "baseline/segments") judge_missing) (_need (out / r
         --output {{ out }}/report/{{ run }} {{ flags }}
     @echo "report: {{ out }}/report/{{ run }}/report.html"
 
-# what may be unknown in a folder of images without labels: `just detect FOLDER runs/retrained/meta/lost-and-found-test/model.json`
+# what may be unknown in a folder of images without labels, in one pass; called again, new images only: `just detect FOLDER runs/retrained/meta/lost-and-found-test/model.json`
 [group('stages')]
-detect images meta="" weights=trained dir=(out / "detect"): (_need images "it is a folder of images") (_need weights trained_missing) build
-    {{ bin }}/seg-model infer --weights {{ quote(weights) }} {{ network }} --folder {{ quote(images) }} --output {{ dir }}/logits
-    {{ bin }}/segment-metrics --logits {{ dir }}/logits --output {{ dir }}/segments
-    {{ if meta == "" { "true" } else { bin + "/meta-clf apply --segments " + dir + "/segments --model " + quote(meta) + " --output " + dir + "/meta" } }}
-    {{ bin }}/ood-eval detect --segments {{ dir }}/segments --logits {{ dir }}/logits \
-        {{ if meta == "" { "" } else { "--meta " + dir + "/meta" } }} --output {{ dir }}/found
+detect images meta="" weights=trained dir=(out / "detect") *flags: (_need images "it is a folder of images") (_need weights trained_missing) build
+    {{ bin }}/oodseg detect --weights {{ quote(weights) }} {{ network }} --folder {{ quote(images) }} \
+        {{ if meta == "" { "" } else { "--meta " + quote(meta) } }} --output {{ dir }}/found {{ flags }}
 
 # ends in one line if a file or folder is missing, before anything is built
 [no-exit-message]
@@ -391,6 +417,11 @@ bench-images logits labels count="1200": build _pytorch
 [group('develop')]
 race-pixels logits labels *counts: build _pytorch
     {{ pytorch }} tests/bench/pixel_evaluation.py {{ bin }} {{ logits }} {{ labels }} {{ counts }}
+
+# the wheel with the executable and the Python module, in target/wheels, tried in a fresh virtual environment
+[group('develop')]
+wheel:
+    python/build_wheel.sh
 
 [private]
 _pytorch:

@@ -1,36 +1,58 @@
 """Updates what the documents show of the demo: docs/picture.png and the tables of results.
 
-usage: demo.py DEMO [SAMPLE]
-
-DEMO is the folder that `just demo` wrote, on this machine. SAMPLE is the image that the picture shows, one of the report's gallery of lost-and-found-test. The tables are
-those between `<!-- demo DATASET -->` and `<!-- end -->` in README.md and docs. Needs Pillow.
+The picture shows one image of the report's gallery: the one whose average precision of the entropy (AUPRC) rises most from the
+first network to the last, or SAMPLE. The tables are those between `<!-- demo DATASET -->` and `<!-- end -->` in README.md and
+docs. Needs Pillow.
 """
 
+import argparse
+import csv
 import datetime
-import glob
 import json
 import os
+import pathlib
 import re
-import sys
 
 from PIL import Image, ImageDraw, ImageFont
 
-ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 DATASET = "lost-and-found-test"
-SAMPLE = "01_Demo_Lane_1_000000_000015"
-PANELS = [
-    ("image", "image"),
-    ("prediction_1_retrained", "classes of the network"),
-    ("entropy_1_retrained", "entropy: bright where it is unsure"),
-    ("segments_1_retrained", "segments: kept green, rejected red, true objects dashed"),
-]
 WIDTH, MARGIN, TITLE = 456, 8, 26
 
 
-def picture(report, sample):
+def overlay(report, sample, kind):
+    """The picture of a sample that the report's gallery shows; `kind` as in `entropy_0_baseline`."""
+    return Image.open(report / "overlays" / DATASET / f"{sample}.{kind}.jpg")
+
+
+def gallery(report):
+    """The samples of which the report has pictures."""
+    suffix = ".image.jpg"
+    return {path.name[: -len(suffix)] for path in (report / "overlays" / DATASET).glob("*" + suffix)}
+
+
+def best_sample(report, runs):
+    """The sample of the gallery whose AUPRC of the entropy rises most from the first to the last of the runs."""
+    auprc = {}
+    with open(report / "images.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["dataset"] == DATASET and row["score"] == "entropy" and row["auprc"]:
+                auprc[row["run"], row["sample_id"]] = float(row["auprc"])
+    samples = sorted(s for s in gallery(report) if all((run, s) in auprc for run in runs))
+    if not samples:
+        raise SystemExit(f"error: {report} has no pictures of {DATASET}: `just demo` makes them")
+    return max(samples, key=lambda s: auprc[runs[-1], s] - auprc[runs[0], s])
+
+
+def picture(report, sample, runs, path):
     """Four panels of one image of the gallery, two beside each other, each with its title above it."""
-    folder = os.path.join(report, "overlays", DATASET)
-    panels = [(Image.open(os.path.join(folder, f"{sample}.{kind}.jpg")), title) for kind, title in PANELS]
+    last = len(runs) - 1
+    panels = [
+        ("image", "image"),
+        (f"entropy_0_{runs[0]}", "entropy before OoD training"),
+        (f"entropy_{last}_{runs[-1]}", "entropy after OoD training"),
+        (f"segments_{last}_{runs[-1]}", "segments: kept filled, rejected hatched"),
+    ]
+    panels = [(overlay(report, sample, kind), title) for kind, title in panels]
     height = WIDTH * panels[0][0].height // panels[0][0].width
     sheet = Image.new("RGB", (2 * WIDTH + 3 * MARGIN, 2 * (height + TITLE) + 3 * MARGIN), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=16)
@@ -39,22 +61,26 @@ def picture(report, sample):
         y = MARGIN + i // 2 * (height + TITLE + MARGIN)
         draw.text((x, y + 2), title, fill="black", font=font)
         sheet.paste(panel.resize((WIDTH, height), Image.Resampling.LANCZOS), (x, y + TITLE))
-    # photographs compress badly as PNG: 128 colors are enough for a drawn scene
-    sheet.quantize(128, dither=Image.Dither.NONE).save(os.path.join(ROOT, "docs", "picture.png"), optimize=True)
+    # photographs compress badly as PNG: a palette is enough for a drawn scene; median cut would lose the colors of small segments
+    sheet.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def machine():
     """The processor and the number of its cores that this process may use."""
-    with open("/proc/cpuinfo") as file:
-        names = re.findall(r"model name\s*: (.*)", file.read())
-    return f"{len(os.sched_getaffinity(0))} cores of {names[0] if names else 'an unknown processor'}"
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else []
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} cores of {names[0] if names else 'an unknown processor'}"
+
+
+def percent(share):
+    return f"{100 * share:.2f}"
 
 
 def table(results, dataset):
     """Lines of a Markdown table with the rows of one data set."""
     [part] = [d for d in results["datasets"] if d["dataset"] == dataset]
     miou = {c["run"]: c["mean_iou"] for c in results["closed_set"]}
-    percent = lambda share: f"{100 * share:.2f}"
     objects = part["rows"][0]["segments"]["n_objects"]
     lines = [
         f"| {dataset} | AUROC ↑ | FPR95 ↓ | AUPRC ↑ | false alarms ↓ | missed of {objects} ↓ | mIoU ↑ |",
@@ -70,23 +96,31 @@ def table(results, dataset):
     return lines
 
 
+def update_tables(path, results, note):
+    """Writes the tables between the marks of one document anew; a document without marks stays as it is."""
+    before = path.read_text(encoding="utf-8")
+    block = re.compile(r"(<!-- demo (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+    after = block.sub(lambda m: m[1] + "\n".join([*table(results, m[2]), "", note]) + "\n" + m[3], before)
+    if after != before:
+        path.write_text(after, encoding="utf-8")
+
+
 def main():
-    demo = sys.argv[1]
-    report = os.path.join(demo, "report")
-    with open(os.path.join(report, "results.json")) as file:
-        results = json.load(file)
-    picture(report, sys.argv[2] if len(sys.argv) > 2 else SAMPLE)
-    date = datetime.date.fromtimestamp(os.path.getmtime(os.path.join(report, "results.json")))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("demo", type=pathlib.Path, help="folder that `just demo` wrote, on this machine")
+    parser.add_argument("sample", nargs="?", help="image that the picture shows, one of the report's gallery")
+    here = pathlib.Path(__file__).resolve().parent.parent
+    parser.add_argument("--root", type=pathlib.Path, default=here, help="folder of README.md and docs [default: of this checkout]")
+    args = parser.parse_args()
+    report = args.demo / "report"
+    results = json.loads((report / "results.json").read_text(encoding="utf-8"))
+    sample = args.sample or best_sample(report, results["runs"])
+    picture(report, sample, results["runs"], args.root / "docs" / "picture.png")
+    date = datetime.date.fromtimestamp((report / "results.json").stat().st_mtime)
     note = f"`just demo`, {date}, {machine()}; in percent, false alarms and missed objects counted."
-    for path in [os.path.join(ROOT, "README.md"), *glob.glob(os.path.join(ROOT, "docs", "**", "*.md"), recursive=True)]:
-        with open(path) as file:
-            before = file.read()
-        block = re.compile(r"(<!-- demo (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
-        text = lambda m: m[1] + "\n".join([*table(results, m[2]), "", note]) + "\n" + m[3]
-        after = block.sub(text, before)
-        if after != before:
-            with open(path, "w") as file:
-                file.write(after)
+    for path in [args.root / "README.md", *sorted((args.root / "docs").rglob("*.md"))]:
+        update_tables(path, results, note)
+    print(f"docs/picture.png shows {sample}")
 
 
 main()

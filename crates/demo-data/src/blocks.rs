@@ -77,7 +77,7 @@ impl Street {
         let outline = self.view.upright(plane, far, near, high);
         let seed = dice.seed();
         if dice.chance(0.45) {
-            let stone = dice.near([148.0, 138.0, 126.0], 16.0);
+            let stone = dice.near([118.0, 128.0, 152.0], 14.0);
             self.canvas.object(ids::WALL, &outline, |x, y, _| {
                 let [ahead, up] = view.facade(plane, x, y);
                 let row = (up / 0.35).floor();
@@ -89,7 +89,7 @@ impl Street {
                 scale(stone, 0.72 + 0.35 * brick)
             });
         } else {
-            let metal = dice.near([112.0, 116.0, 112.0], 22.0);
+            let metal = dice.near([52.0, 104.0, 96.0], 16.0);
             self.canvas.object(ids::FENCE, &outline, |x, y, below| {
                 let [ahead, up] = view.facade(plane, x, y);
                 let bar = (ahead * 1.6).rem_euclid(1.0) < 0.3 || up > high as f32 - 0.15;
@@ -97,7 +97,7 @@ impl Street {
                 if bar {
                     metal
                 } else {
-                    mix(below, metal, 0.25 * thick)
+                    mix(below, metal, 0.6 * thick)
                 }
             });
         }

@@ -99,7 +99,7 @@ impl Canvas {
     /// What a camera makes of the scene: 8-bit colors with random exposure, tint, slight blur and noise. `noise`: standard
     /// deviation of the noise, of 255.
     pub(crate) fn photograph(&self, dice: &mut Dice, noise: f64) -> RgbImage {
-        let exposure = dice.range(0.72, 1.2) as f32;
+        let exposure = dice.range(0.8, 1.15) as f32;
         let warmth = dice.range(-0.09, 0.09) as f32;
         let slope = dice.range(-0.18, 0.18) as f32;
         let blur = dice.range(0.04, 0.16) as f32;

@@ -58,7 +58,7 @@ pub struct Args {
     /// Seed of all random choices.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Number and size of the images: full draws 160 training, 40 validation and 60 + 60 test scenes of 256x128 pixels and
+    /// Number and size of the images: full draws 240 training, 40 validation and 60 + 60 test scenes of 256x128 pixels and
     /// 84 COCO images; small draws about a third of them, with scenes of 192x96 pixels.
     #[arg(long, value_enum, default_value_t = Scale::Full)]
     pub scale: Scale,
@@ -95,7 +95,7 @@ impl Scale {
         match self {
             Self::Full => Amounts {
                 scene: [256, 128],
-                train: 160,
+                train: 240,
                 val: 40,
                 lost_and_found: 60,
                 fishyscapes: 60,

@@ -123,9 +123,9 @@ impl Street {
     fn paint_terrain(&mut self, polygon: &[Point], dice: &mut Dice) {
         let view = self.view;
         let base = dice.pick(&[
-            [118.0, 128.0, 72.0],
-            [140.0, 128.0, 92.0],
-            [98.0, 120.0, 66.0],
+            [150.0, 172.0, 72.0],
+            [168.0, 166.0, 84.0],
+            [132.0, 168.0, 66.0],
         ]);
         let (grass, seed) = (dice.near(base, 14.0), dice.seed());
         self.canvas.object(ids::TERRAIN, polygon, |x, y, _| {
@@ -138,7 +138,7 @@ impl Street {
 
     fn paint_sidewalk(&mut self, polygon: &[Point], dice: &mut Dice, seed: u32) {
         let view = self.view;
-        let stone = dice.near([158.0, 150.0, 145.0], 16.0);
+        let stone = dice.near([176.0, 158.0, 140.0], 14.0);
         let tile = dice.range(0.5, 1.0) as f32;
         self.canvas.object(ids::SIDEWALK, polygon, |x, y, _| {
             let [side, ahead] = view.ground(x, y);

@@ -113,7 +113,7 @@ impl Thing {
             ),
             Form::Lump => (
                 Surface::Camouflage,
-                [[95.0, 93.0, 90.0], [70.0, 68.0, 66.0]],
+                [[128.0, 104.0, 78.0], [84.0, 66.0, 50.0]],
             ),
         };
         Self::new(form, surface, colors, dice)
@@ -211,7 +211,7 @@ impl Thing {
             }
             Surface::Camouflage => {
                 let own = mix(second, first, fractal(u * 9.0, v * 9.0, seed));
-                mix(own, below, 0.55)
+                mix(own, below, 0.3)
             }
         }
     }
