@@ -104,7 +104,7 @@ fn cells(frame: &DataFrame) -> Result<Vec<Vec<String>>> {
     let mut rows = vec![Vec::new(); frame.height()];
     for column in frame.columns() {
         let texts = column.cast(&DataType::String)?;
-        for (row, text) in rows.iter_mut().zip(texts.str()?) {
+        for (row, text) in rows.iter_mut().zip(texts.str()?.iter()) {
             let text = text.unwrap_or_default();
             let number = text.parse::<f64>().map(|number| number.to_string());
             row.push(number.unwrap_or(text.to_owned()));
@@ -192,7 +192,11 @@ fn segments_of_score_maps_are_rated_by_their_mean_score() -> Result<()> {
     succeed(&mut detect(root, &[]))?;
     let csv = read(root, "images.csv")?;
     // the probabilities of a false alarm of the toy world are 0.95, 0.8 and 0.1 at the most
-    let ranked: Vec<_> = csv.lines().skip(1).map(|l| l.split(',').collect()).collect();
+    let ranked: Vec<_> = csv
+        .lines()
+        .skip(1)
+        .map(|l| l.split(',').collect())
+        .collect();
     let suspicions = ranked.iter().map(|row: &Vec<_>| row[3].parse::<f64>());
     let expected = [4.0 * 0.95 - 5.0, 4.0 * 0.8 - 5.0, 4.0 * 0.1 - 5.0];
     assert_eq!(suspicions.collect::<Result<Vec<_>, _>>()?, expected);
@@ -205,7 +209,10 @@ fn segments_of_score_maps_are_rated_by_their_mean_score() -> Result<()> {
     // with a meta classifier, the score is that of its probability
     succeed(&mut detect(root, &META))?;
     let csv = read(root, "images.csv")?;
-    assert!(csv.contains("1,lost_000001,lost_000001.png,0.95,2,1,"), "{csv}");
+    assert!(
+        csv.contains("1,lost_000001,lost_000001.png,0.95,2,1,"),
+        "{csv}"
+    );
     Ok(())
 }
 

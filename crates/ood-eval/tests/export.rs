@@ -263,8 +263,16 @@ fn score_maps_of_other_methods_are_exported_too() -> Result<()> {
     succeed(&mut export_scores(root, 1.0, &png)?)?;
     let picture = image::open(root.join("out/png/lost_000002.png"))?.into_luma16();
     assert_eq!(picture.get_pixel(WIDTH as u32 - 1, 0).0, [65535]);
-    let wanted = ["lost_000001", "row 0, column", "is not in [0, 1]", "npy or tiff"];
-    fail(&mut export_scores(root, 1.5, &[&png[..], &["--force"]].concat())?, &wanted)?;
+    let wanted = [
+        "lost_000001",
+        "row 0, column",
+        "is not in [0, 1]",
+        "npy or tiff",
+    ];
+    fail(
+        &mut export_scores(root, 1.5, &[&png[..], &["--force"]].concat())?,
+        &wanted,
+    )?;
     Ok(())
 }
 
@@ -285,10 +293,19 @@ fn either_logits_or_scores_are_exported() -> Result<()> {
     }
     std::fs::remove_file(root.join("scores/lost/lost_000002.safetensors"))?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_ood-eval"));
-    let args = ["export", "--scores", "scores/lost", "--labels", "labels/lost"];
+    let args = [
+        "export",
+        "--scores",
+        "scores/lost",
+        "--labels",
+        "labels/lost",
+    ];
     command.current_dir(root).args(args);
     command.args(["--format", "npy", "--output", "out"]);
-    fail(&mut command, &["lost_000002", "run `seg-model adopt --kind score`"])?;
+    fail(
+        &mut command,
+        &["lost_000002", "run `seg-model adopt --kind score`"],
+    )?;
     Ok(())
 }
 
