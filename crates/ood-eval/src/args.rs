@@ -113,9 +113,19 @@ pub struct ReportArgs {
     /// Folder with the labels of each data set, `LABELS/<dataset>`, for the gallery; without it there is no gallery.
     #[arg(long)]
     pub labels: Option<PathBuf>,
-    /// Samples per data set in the gallery, worst first: most missed objects in the last run, then most false alarms.
+    /// Samples per data set in the gallery: a third each of the worst, the typical and the best ones, by missed objects in the last
+    /// run, then by false alarms.
     #[arg(long, default_value_t = 12)]
     pub gallery: usize,
+    /// Most megabytes of pictures in `report.html`. Samples of the gallery that do not fit are left out of the page; their pictures
+    /// are in `overlays/`.
+    #[arg(long, default_value_t = 24, value_name = "MB")]
+    pub page_megabytes: usize,
+    /// What was found in images without labels, an output of `ood-eval detect`, once for each: the report shows as many of its
+    /// images as the gallery has samples, the most suspicious first.
+    #[arg(long = "found", value_name = "NAME=DIR")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<RunSpec>,
     /// Published results to show beside those of their data sets in the main tables, TOML or JSON like
     /// `docs/published.toml`.
     #[arg(long, value_name = "FILE")]

@@ -1,19 +1,16 @@
 //! Colors that color-blind readers can tell apart, on light and on dark backgrounds.
 
-pub(crate) use artifacts::look::colors::{BLUE, INFERNO, VERMILLION, blend, heat};
+pub(crate) use artifacts::look::colors::{BLUE, INFERNO, INK, VERMILLION, blend, heat};
 use artifacts::look::colors::{NUM_LINES, line};
-
-/// Color of text, axes and grids in charts. The page replaces it by the color of its own text, dark or light.
-pub(crate) const INK: [u8; 3] = [31, 35, 40];
 
 /// Color of the lines that others are compared with, such as random guessing.
 pub(crate) const REFERENCE: [u8; 3] = [140, 140, 140];
 
-/// Color of segments that are kept.
-pub(crate) const KEPT: [u8; 3] = [0, 200, 140];
+/// Color of segments that overlap an unknown object; without labels, of segments that are kept.
+pub(crate) const TRUE_SEGMENT: [u8; 3] = [0, 200, 140];
 
-/// Color of segments that the meta classifier rejects.
-pub(crate) const REJECTED: [u8; 3] = [255, 72, 48];
+/// Color of segments that overlap no unknown object; without labels, of segments that the meta classifier rejects.
+pub(crate) const FALSE_SEGMENT: [u8; 3] = [255, 72, 48];
 
 /// Color of the run at `index`, from the lines of `artifacts::look::colors`. From the seventh run on colors repeat, and lines are dashed, see [`is_dashed`].
 pub(crate) fn run_color(index: usize) -> [u8; 3] {

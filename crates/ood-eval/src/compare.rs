@@ -4,19 +4,21 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use artifacts::atomic::{read_json, write_bytes, write_json};
+use artifacts::score::Score;
 use measures::resampling::Interval;
 use serde::{Deserialize, Serialize};
 use stage_cli::print_result;
 
 use crate::args::{Bootstrap, CompareArgs};
-use crate::metrics::metric::Metric;
+use crate::metrics::metric::{Metric, of_scores};
 use crate::metrics::paired::{Side, Verdict, have_same_images, paired};
 use crate::read::dataset::RunDataset;
 use crate::read::runs::{Run, borrowed, inputs, read_runs};
 use crate::results::row_name;
 use crate::tables::csv::{csv_line, csv_number, csv_text};
+use crate::tables::latex::write_latex;
 use crate::tables::table::{Cell, Table, markdown_text};
-use crate::tables::text::{interval_text, score_label, value_text};
+use crate::tables::text::{interval_text, score_name, value_text};
 
 const FORMAT_VERSION: u32 = 1;
 
@@ -41,6 +43,9 @@ struct DatasetComparison {
     dataset: String,
     /// Number of images, which are the same for both runs.
     n_images: u64,
+    /// Names of the methods whose score maps were evaluated, for each run.
+    #[serde(default, skip_serializing_if = "have_no_methods")]
+    methods: [Option<String>; 2],
     /// Metrics of scores, then of segments without meta classifier, then of segments with it.
     rows: Vec<ComparedMetric>,
 }
@@ -51,6 +56,13 @@ struct DatasetComparison {
 struct ComparedMetric {
     #[serde(rename = "figure")]
     metric: Metric,
+    /// The metric of the second run, if it is of another score.
+    #[serde(
+        rename = "second_figure",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    second: Option<Metric>,
     with_meta: bool,
     values: [Option<f64>; 2],
     intervals: [Option<Interval>; 2],
@@ -134,9 +146,8 @@ fn compare_dataset(
         data.iter().all(|d| d.samples.is_some()),
         "sample_pixels.parquet does not exist: run `segment-metrics` again with --force"
     );
-    let of_scores: Vec<_> = Metric::all_of_scores().collect();
-    let of_segments: Vec<_> = Metric::all_of_segments().collect();
-    let mut rows = differences(&of_scores, false, data, args)?;
+    let of_segments: Vec<_> = Metric::all_of_segments().map(|m| [m; 2]).collect();
+    let mut rows = differences(&pairs_of_scores(data), false, data, args)?;
     rows.extend(differences(&of_segments, false, data, args)?);
     if data.iter().all(|d| d.decisions.is_some()) {
         rows.extend(differences(&of_segments, true, data, args)?);
@@ -144,23 +155,41 @@ fn compare_dataset(
     Ok(DatasetComparison {
         dataset: dataset.to_owned(),
         n_images: n_images[0] as u64,
+        methods: data.map(|data| data.own.method.clone()),
         rows,
     })
 }
 
+/// Metrics of all scores that both runs have; then, if they are evaluated with different scores, of the one run's own score
+/// against that of the other.
+fn pairs_of_scores(data: [&RunDataset; 2]) -> Vec<[Metric; 2]> {
+    let own = data.map(|data| data.own.score);
+    let mut scores = Vec::new();
+    for score in Score::ALL {
+        if data.iter().all(|data| data.pixels.contains_key(&score)) {
+            scores.push([score; 2]);
+        }
+    }
+    if own[0] != own[1] {
+        scores.push(own);
+    }
+    let of_pair = |pair: [Score; 2]| of_scores().map(move |d| pair.map(|s| Metric::of_score(d, s)));
+    scores.into_iter().flat_map(of_pair).collect()
+}
+
 fn differences(
-    metrics: &[Metric],
+    pairs: &[[Metric; 2]],
     with_meta: bool,
     data: [&RunDataset; 2],
     args: &CompareArgs,
 ) -> Result<Vec<ComparedMetric>> {
-    let pairs: Vec<_> = metrics.iter().map(|&metric| [metric; 2]).collect();
     let sides = data.map(|data| Side { data, with_meta });
-    let compared = paired(&pairs, sides, args.bootstrap)?;
-    let rows = metrics.iter().zip(compared);
+    let compared = paired(pairs, sides, args.bootstrap)?;
+    let rows = pairs.iter().zip(compared);
     Ok(rows
-        .map(|(&metric, paired)| ComparedMetric {
+        .map(|(&[metric, second], paired)| ComparedMetric {
             metric,
+            second: (second != metric).then_some(second),
             with_meta,
             values: paired.values,
             intervals: paired.intervals,
@@ -171,13 +200,12 @@ fn differences(
         .collect())
 }
 
-/// Writes `compare.json`, `compare.csv`, `compare.md` and `compare.tex`.
+/// Writes `compare.json`, `compare.csv`, `compare.md`, `compare.tex` and `tables/*.tex`.
 fn write(comparison: &Comparison, dir: &Path) -> Result<()> {
     write_json(&dir.join("compare.json"), comparison)?;
     write_bytes(&dir.join("compare.csv"), csv(comparison).as_bytes())?;
     let tables = tables(comparison);
-    let latex: String = tables.iter().map(Table::latex).collect();
-    write_bytes(&dir.join("compare.tex"), latex.as_bytes())?;
+    write_latex(&tables, dir, "compare.tex")?;
     let mut markdown =
         "# Comparison\n\n".to_owned() + &markdown_text(&explanation(comparison)) + "\n";
     for table in &tables {
@@ -189,10 +217,17 @@ fn write(comparison: &Comparison, dir: &Path) -> Result<()> {
 
 fn explanation(comparison: &Comparison) -> String {
     let [first, second] = &comparison.runs;
+    let rows = comparison.datasets.iter();
+    let mut names = rows.flat_map(|d| d.rows.iter().filter_map(|row| d.score_name(row)));
+    let of_two_scores = if names.any(|name| name.contains('→')) {
+        " Rows with → set a score of the first run against another one of the second."
+    } else {
+        ""
+    };
     format!(
         "Rates in percent; 95 % intervals of {} bootstrap resamples of the images, the same for both runs. \
          {second} is better or worse than {first} where the interval of the difference leaves out 0; \
-         else it is open: other images could turn it around.",
+         else it is open: other images could turn it around.{of_two_scores}",
         comparison.bootstrap.resamples
     )
 }
@@ -214,19 +249,39 @@ fn tables(comparison: &Comparison) -> Vec<Table> {
         tables.push(Table {
             title: format!("{}, {} images", d.dataset, d.n_images),
             columns: columns.map(str::to_owned).to_vec(),
-            rows: d.rows.iter().map(cells).collect(),
+            rows: d.rows.iter().map(|row| cells(d, row)).collect(),
         });
     }
     tables
 }
 
-fn cells(row: &ComparedMetric) -> Vec<Cell> {
+/// Whether no run has score maps of another method.
+fn have_no_methods(methods: &[Option<String>; 2]) -> bool {
+    methods.iter().all(Option::is_none)
+}
+
+impl DatasetComparison {
+    /// The score of a row, or those of both runs if they differ; `None` for a metric of segments.
+    fn score_name(&self, row: &ComparedMetric) -> Option<String> {
+        let [first, second] = self.methods.each_ref().map(Option::as_deref);
+        let score = row.metric.score?;
+        let other = row.second.and_then(|m| m.score).unwrap_or(score);
+        let [first, second] = [score_name(score, first), score_name(other, second)];
+        Some(if first == second {
+            first.to_owned()
+        } else {
+            format!("{first} → {second}")
+        })
+    }
+}
+
+fn cells(dataset: &DatasetComparison, row: &ComparedMetric) -> Vec<Cell> {
     let unit = row.metric.definition.unit;
     let title = row.metric.definition.title();
     let value = |v| value_text(v, unit);
     let interval = |i| interval_text(i, unit);
-    let name = match row.metric.score {
-        Some(score) => format!("{title}, {}", score_label(score)),
+    let name = match dataset.score_name(row) {
+        Some(score) => format!("{title}, {score}"),
         None => row_name(&title, row.with_meta),
     };
     let sign = |v: f64| if v > 0.0 { "+" } else { "" };
@@ -243,7 +298,7 @@ fn cells(row: &ComparedMetric) -> Vec<Cell> {
     texts.map(Cell::plain).to_vec()
 }
 
-const CSV_COLUMNS: &str = "dataset,figure,score,with_meta,first,first_low,first_high,second,second_low,second_high,difference,difference_low,difference_high,verdict";
+const CSV_COLUMNS: &str = "dataset,figure,score,with_meta,first,first_low,first_high,second,second_low,second_high,difference,difference_low,difference_high,verdict,second_score";
 
 fn csv(comparison: &Comparison) -> String {
     let mut text = format!("{CSV_COLUMNS}\n");
@@ -270,5 +325,7 @@ fn fields(dataset: &str, row: &ComparedMetric) -> Vec<String> {
         fields.extend(bounds.map(csv_number));
     }
     fields.push(row.verdict.text().to_owned());
+    let second = row.second.unwrap_or(row.metric).score;
+    fields.push(second.map_or("", Score::name).to_owned());
     fields
 }

@@ -11,8 +11,8 @@ use crate::args::EvaluateArgs;
 use crate::read::runs::{Run, borrowed, inputs, read_runs};
 use crate::results::{ClosedSetResults, Results};
 use crate::tables::images::{image_rows, images_csv, images_frame};
+use crate::tables::latex::write_latex;
 use crate::tables::results_csv::results_csv;
-use crate::tables::table::Table;
 use crate::tables::text::UNDEFINED;
 use crate::tables::thresholds::thresholds_csv;
 use crate::tables::{all_tables, benchmark_tables, main_interval_table, main_table};
@@ -43,12 +43,11 @@ pub(crate) fn counts(results: &Results) -> [(&'static str, u64); 2] {
     ]
 }
 
-/// Writes `results.{json,csv,md,tex}`, `thresholds.csv` if there are several thresholds, and the numbers of each image.
+/// Writes `results.{json,csv,md,tex}`, `tables/*.tex`, `thresholds.csv` if there are several thresholds, and the numbers of each image.
 pub(crate) fn write(results: &Results, runs: &[Run], dir: &Path) -> Result<()> {
     results.write(dir)?;
     write_images(runs, dir)?;
-    let latex: String = all_tables(results).iter().map(Table::latex).collect();
-    write_bytes(&dir.join("results.tex"), latex.as_bytes())?;
+    write_latex(&all_tables(results), dir, "results.tex")?;
     write_bytes(&dir.join("results.csv"), results_csv(results).as_bytes())?;
     if results.datasets.iter().any(|d| !d.thresholds.is_empty()) {
         let csv = thresholds_csv(results);

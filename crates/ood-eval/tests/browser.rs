@@ -163,13 +163,16 @@ fn report(root: &Path) -> Result<String> {
     fs::write(root.join("published.toml"), published)?;
     // a name that is longer than a phone is wide
     let long = "--run=a run with the long name that experiments tend to get=base";
-    let runs = [long, "--run", "seeds=base,retrained"];
-    run(&[
-        &["report", "--labels", "labels", "--output", "report"],
-        &["--published", "published.toml"][..],
-        &runs[..],
-    ]
-    .concat())?;
+    report_of(root, &[long, "--run", "seeds=base,retrained"])
+}
+
+/// A report of the toy runs.
+fn report_of(root: &Path, runs: &[&str]) -> Result<String> {
+    let arguments = ["report", "--labels", "labels", "--output", "report"];
+    let published = ["--published", "published.toml"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ood-eval"));
+    command.args(arguments).args(published).args(runs);
+    succeed(command.current_dir(root))?;
     Ok(fs::read_to_string(root.join("report/report.html"))?)
 }
 
@@ -209,6 +212,33 @@ fn report_reads_well_in_a_browser() -> Result<()> {
         assert!(found.n_links > 3 && found.dead_links.is_empty(), "{place}");
         assert!(found.double_ids.is_empty(), "{place}");
     }
+    Ok(())
+}
+
+/// Uses the gallery, and complains about everything that is not as expected.
+const USE_GALLERY: &str = concat!("<script>", include_str!("browser/gallery.js"), "</script>");
+
+#[test]
+fn the_gallery_has_keys_filters_and_pairs() -> Result<()> {
+    let Some(browser) = browser()? else {
+        return Ok(());
+    };
+    let dir = tempfile::tempdir()?;
+    report(dir.path())?;
+    let name = "--run=<b onclick=\"alert(1)\">bold</b>=base";
+    let runs = [name, "--run=middle=base", "--run=\"'><script>alert(2)</script>=retrained"];
+    let html = report_of(dir.path(), &runs)?;
+    for (width, is_dark) in [(DESKTOP, true), (PHONE, false)] {
+        let visit = visit(&browser, &format!("{html}{USE_GALLERY}"), width, is_dark)?;
+        let place = format!("{width} pixels, dark {is_dark}: {visit:?}");
+        assert!(visit.console.is_empty(), "{place}");
+        assert!(visit.requests.is_empty(), "{place}");
+        assert!(visit.findings.sticks_out.is_empty(), "{place}");
+    }
+    // a page on which a reader cannot do what the script does
+    let broken = html.replace("j: () => focusSample(1)", "x: () => focusSample(1)");
+    let visit = visit(&browser, &format!("{broken}{USE_GALLERY}"), DESKTOP, false)?;
+    assert!(!visit.console.is_empty(), "{visit:?}");
     Ok(())
 }
 

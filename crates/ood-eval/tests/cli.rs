@@ -451,14 +451,15 @@ fn report_is_one_page_with_everything() -> Result<()> {
     ] {
         assert!(html.contains(card), "{card}");
     }
-    assert!(html.contains("○ open") && html.contains("by size band"));
-    // the worst sample of the last run comes first, ties by id
-    assert!(html.find("<h4>lost_000001") < html.find("<h4>lost_000002"));
+    assert!(html.contains("○ no clear difference") && html.contains("by size band"));
+    // the last run makes no errors, so the samples with the fewest found objects come first
+    assert!(html.find("<h4>lost_000003 <span class=\"rank\">worst") < html.find("<h4>lost_000002"));
+    assert!(html.find("<h4>lost_000002") < html.find("<h4>lost_000001 <span class=\"rank\">best"));
     let n_charts = std::fs::read_dir(root.join("report/figures"))?.count();
     assert_eq!(
         n_charts,
-        2 * (2 + 2 + 1 + 2 + 2 + 2),
-        "curves, histograms, bars, meta, confusion, reliability"
+        3 * (2 + 2 + 1 + 2 + 2 + 2),
+        "SVG, PNG and PDF of curves, histograms, bars, meta, confusion, reliability"
     );
     assert_eq!(
         std::fs::read_dir(root.join("report/overlays/lost"))?.count(),
@@ -467,6 +468,113 @@ fn report_is_one_page_with_everything() -> Result<()> {
     for file in ["results.json", "results.csv", "results.md", "manifest.json"] {
         assert!(root.join("report").join(file).exists(), "{file}");
     }
+    Ok(())
+}
+
+/// The part of the report from the heading of a sample to the next one.
+fn sample<'a>(html: &'a str, id: &str) -> Result<&'a str> {
+    let part = html.split("<h4>").find(|part| part.starts_with(id));
+    part.with_context(|| format!("no sample {id}"))
+}
+
+#[test]
+fn segments_are_true_or_false_and_kept_or_rejected() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    succeed(&mut report(root, &["--labels", "labels"]))?;
+    let html = std::fs::read_to_string(root.join("report/report.html"))?;
+    let first = sample(&html, "lost_000001")?;
+    // true, false alarms, true and false ones that are rejected, missed objects
+    for row in [
+        "base</th><td>1</td><td>2</td><td>0</td><td>0</td><td>1 of 2",
+        "retrained</th><td>2</td><td>0</td><td>0</td><td>1</td><td>0 of 2",
+    ] {
+        assert!(first.contains(row), "{row}: {first}");
+    }
+    assert!(first.contains("2 true ones kept in green, 0 false alarms kept in red, 0 true and 1 false ones rejected"));
+    // two objects of 100 to 999 pixels
+    assert!(html.contains("data-rank=\"best\" data-bands=\"1\">\n<h4>lost_000001"));
+    assert!(html.contains("data-bands=\"\">\n<h4>lost_000003"));
+    // captions say of which score the segments are
+    assert!(first.contains("<figcaption>segments (entropy)</figcaption>"));
+    // the colors of the picture are those of the legend
+    let picture = image::open(root.join("report/overlays/lost/lost_000001.segments_0_base.jpg"))?;
+    let picture = picture.to_rgb8();
+    let near = |x: u32, y: u32, color: [u8; 3]| {
+        let pixel = picture.get_pixel(x, y).0;
+        pixel.iter().zip(color).all(|(&a, b)| a.abs_diff(b) < 60)
+    };
+    assert_eq!(picture.dimensions(), (384, 192));
+    assert!(near(2 * 84 + 1, 2 * 66, [0, 200, 140]), "outline of a true segment");
+    assert!(near(2 * 20 + 1, 2 * 24, [255, 72, 48]), "outline of a false alarm");
+    Ok(())
+}
+
+#[test]
+fn the_page_has_a_limit() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let args = ["--labels", "labels", "--page-megabytes"];
+    let page = |megabytes: &str| -> Result<String> {
+        succeed(&mut report(root, &[&args[..], &[megabytes]].concat()))?;
+        Ok(std::fs::read_to_string(root.join("report/report.html"))?)
+    };
+    let all = page("24")?;
+    assert!(all.contains("24 pictures take 0.") && all.contains("at most 24"));
+    let none = page("0")?;
+    assert_eq!(none.matches("data:image/jpeg").count(), 0);
+    assert!(none.contains("3 more samples do not fit into the page"));
+    let files = std::fs::read_dir(root.join("report/overlays/lost"))?.count();
+    assert_eq!(files, 24, "the pictures are there");
+    Ok(())
+}
+
+#[test]
+fn tables_for_papers_have_files_and_labels() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    succeed(&mut evaluate(root, &["--output", "eval"]))?;
+    let all = std::fs::read_to_string(root.join("eval/results.tex"))?;
+    for name in ["lost", "lost-all-scores", "lost-95-intervals-over-images"] {
+        let file = root.join(format!("eval/tables/{name}.tex"));
+        let one = std::fs::read_to_string(&file).with_context(|| name.to_owned())?;
+        let label = format!("\\label{{tab:{name}}}");
+        assert!(one.contains(&label) && one.contains("\\toprule"), "{one}");
+        assert!(all.contains(&label), "{all}");
+    }
+    Ok(())
+}
+
+#[test]
+fn images_without_labels_are_in_the_report() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    common::write_unlabeled(root, &common::retrained())?;
+    let found = ["--segments", "segments", "--meta", "meta", "--logits", "logits"];
+    succeed(&mut ood_eval(
+        root,
+        &[&["detect", "--output", "found"], &found[..]].concat(),
+    ))?;
+    succeed(&mut report(root, &["--found", "night <drive>=found"]))?;
+    let html = std::fs::read_to_string(root.join("report/report.html"))?;
+    assert_self_contained(&html);
+    assert!(html.contains("Images without labels") && html.contains("night &lt;drive&gt;"));
+    assert!(html.contains("3 segments that may be unknown objects in 2 of 3 images"));
+    assert!(html.contains("found&#x2f;report.html"), "the page of all images is named");
+    assert_eq!(html.matches("data:image/jpeg").count(), 3);
+    assert!(html.find("1. lost_000001") < html.find("2. lost_000002"));
+    succeed(&mut report(root, &["--found", "a=found", "--gallery", "1"]))?;
+    let html = std::fs::read_to_string(root.join("report/report.html"))?;
+    assert_eq!(html.matches("data:image/jpeg").count(), 1);
+    assert!(html.contains("The first image is shown."));
+    fail(
+        &mut report(root, &["--found", "a=nowhere"]),
+        &["nowhere"],
+    )?;
     Ok(())
 }
 

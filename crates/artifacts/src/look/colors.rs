@@ -20,6 +20,9 @@ pub const BLUE: [u8; 3] = [46, 134, 193];
 /// Vermillion: out-of-distribution, bad news.
 pub const VERMILLION: [u8; 3] = [222, 98, 20];
 
+/// Color of text, axes and grids in charts.
+pub const INK: [u8; 3] = [31, 35, 40];
+
 /// Colors of the lines of all charts, of runs in the report too, after Okabe and Ito: color-blind readers can tell them apart, and they are light enough to
 /// show on dark ground too.
 const LINES: [[u8; 3]; 6] = [

@@ -26,6 +26,22 @@ pub struct SizeBand {
     pub false_positives: u64,
 }
 
+/// Place of the band of a size, in pixels, among [`MIN_SIZES`].
+pub fn band_of(size: u64) -> usize {
+    let at = MIN_SIZES.iter().rposition(|&min| size >= min);
+    at.unwrap_or(0)
+}
+
+/// The sizes of the band at this place, in words.
+pub fn band_text(band: usize) -> String {
+    let at = |i: usize| MIN_SIZES.get(i);
+    match (at(band), at(band + 1)) {
+        (Some(min), Some(larger)) => format!("{min} to {} px", larger - 1),
+        (Some(min), None) => format!("{min} px and more"),
+        (None, _) => String::new(),
+    }
+}
+
 /// Bands of all sizes, small ones first; `kept` has one entry per segment.
 ///
 /// Objects are in the band of their own size, whatever the size of the segments that overlap them.
@@ -34,7 +50,6 @@ pub fn size_bands(all: &Detections, kept: &[bool]) -> Vec<SizeBand> {
         min_size,
         ..SizeBand::default()
     });
-    let band_of = |size: u64| MIN_SIZES.iter().rposition(|&min| size >= min).unwrap_or(0);
     let mut sums = [0.0; MIN_SIZES.len()];
     for (object, siou) in all.objects.iter().zip(object_sious(all, kept)) {
         let at = band_of(object.size);

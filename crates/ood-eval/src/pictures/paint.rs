@@ -6,7 +6,7 @@ use artifacts::labels::{EvalLabel, IGNORE};
 use image::RgbImage;
 
 use super::PictureSize;
-use crate::colors::{KEPT, REJECTED, VERMILLION, blend, heat};
+use crate::colors::{VERMILLION, blend, heat};
 
 /// The photo under the colors of the predicted classes.
 pub(crate) fn prediction(photo: &RgbImage, class: &[u8], classes: &ClassSet) -> RgbImage {
@@ -16,46 +16,55 @@ pub(crate) fn prediction(photo: &RgbImage, class: &[u8], classes: &ClassSet) -> 
     })
 }
 
-/// Normalized entropies in [0, 1] as a heat map, also of pixels that are not evaluated.
+/// Scores as a heat map, also of pixels that are not evaluated: `low` and less is dark, `high` and more is bright.
 ///
 /// # Errors
-/// Returns an error if there are not as many entropies as pixels.
-pub(crate) fn entropy_map(entropy: &[f32], size: PictureSize) -> Result<RgbImage> {
-    let pixels = entropy.iter().flat_map(|&e| heat(e)).collect();
-    RgbImage::from_raw(size.width as u32, size.height as u32, pixels)
-        .context("the number of entropies differs from the number of pixels")
+/// Returns an error if there are not as many scores as pixels.
+pub(crate) fn heat_map(
+    scores: &[f32],
+    (low, high): (f32, f32),
+    size: PictureSize,
+) -> Result<RgbImage> {
+    let range = (high - low).max(f32::MIN_POSITIVE);
+    let pixels = scores.iter().flat_map(|&s| heat((s - low) / range));
+    RgbImage::from_raw(size.width as u32, size.height as u32, pixels.collect())
+        .context("the number of scores differs from the number of pixels")
 }
 
-/// The photo with kept segments in green, rejected segments hatched in red with a dashed outline, and the outlines of unknown
-/// objects, if there are labels, dashed in black and white. The rest of the photo is darkened.
+/// How a segment is painted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Look {
+    pub(crate) color: [u8; 3],
+    /// Kept segments are filled and have a solid outline; rejected ones are hatched and have a dashed outline.
+    pub(crate) is_kept: bool,
+}
+
+/// The photo with the segments, and the outlines of unknown objects, if there are labels, dashed in black and white. The rest of the
+/// photo is darkened.
 ///
 /// `ids` has segment numbers, 0 outside of segments.
 pub(crate) fn segments(
     photo: &RgbImage,
     ids: &[u16],
     labels: Option<&[u8]>,
-    is_kept: impl Fn(u16) -> bool,
+    look: impl Fn(u16) -> Look,
 ) -> RgbImage {
     let size = PictureSize::of(photo);
     let is_object = |&label: &u8| label == EvalLabel::Out as u8;
     let object: Option<Vec<bool>> = labels.map(|labels| labels.iter().map(is_object).collect());
-    let is_outline = |at: usize| {
-        let object = object.as_ref();
-        object.is_some_and(|object| !object[at] && differs(object, size, at, 1))
-    };
     paint(photo, |at, pixel| {
         let diagonal = diagonal(at, size);
         if ids[at] > 0 {
-            let is_edge = differs(ids, size, at, 2);
-            return match (is_kept(ids[at]), is_edge) {
-                (true, true) => KEPT,
-                (true, false) => blend(pixel, KEPT, 0.45),
-                (false, true) if diagonal % 10 < 6 => REJECTED,
-                (false, false) if diagonal % 8 < 2 => blend(pixel, REJECTED, 0.6),
+            let Look { color, is_kept } = look(ids[at]);
+            return match (is_kept, differs(ids, size, at, 2)) {
+                (true, true) => color,
+                (true, false) => blend(pixel, color, 0.45),
+                (false, true) if diagonal % 10 < 6 => color,
+                (false, false) if diagonal % 8 < 2 => blend(pixel, color, 0.6),
                 (false, _) => pixel,
             };
         }
-        if is_outline(at) {
+        if object.as_ref().is_some_and(|o| surrounds(o, size, at)) {
             return if diagonal % 8 < 4 { [255; 3] } else { [0; 3] };
         }
         blend(pixel, [0; 3], 0.25)
@@ -93,6 +102,11 @@ fn diagonal(at: usize, size: PictureSize) -> usize {
     at % size.width + at / size.width
 }
 
+/// Whether the pixel belongs to no object, but a neighbor does.
+fn surrounds(object: &[bool], size: PictureSize, at: usize) -> bool {
+    !object[at] && differs(object, size, at, 1)
+}
+
 /// Whether another pixel at most `radius` rows and columns away has another value.
 fn differs<T: PartialEq>(values: &[T], size: PictureSize, at: usize, radius: usize) -> bool {
     let (x, y) = (at % size.width, at / size.width);
@@ -104,6 +118,7 @@ fn differs<T: PartialEq>(values: &[T], size: PictureSize, at: usize, radius: usi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::colors::{FALSE_SEGMENT, TRUE_SEGMENT};
 
     #[test]
     fn kept_rejected_and_missed_look_different() {
@@ -115,10 +130,29 @@ mod tests {
             ids[y * 32 + 12..y * 32 + 18].fill(2);
             labels[y * 32 + 22..y * 32 + 28].fill(1);
         }
-        let drawn = segments(&photo, &ids, Some(&labels), |id| id == 1);
-        assert_eq!(drawn.get_pixel(2, 1).0, KEPT);
-        assert!((12..18).any(|x| drawn.get_pixel(x, 1).0 == REJECTED));
+        let looks = [(TRUE_SEGMENT, true), (FALSE_SEGMENT, false)];
+        let looks = looks.map(|(color, is_kept)| Look { color, is_kept });
+        let drawn = segments(&photo, &ids, Some(&labels), |id| looks[usize::from(id) - 1]);
+        assert_eq!(drawn.get_pixel(2, 1).0, TRUE_SEGMENT);
+        assert!((2..8).all(|x| drawn.get_pixel(x, 1).0 == TRUE_SEGMENT));
+        let dashes = (12..18).filter(|&x| drawn.get_pixel(x, 1).0 == FALSE_SEGMENT);
+        assert!((1..6).contains(&dashes.count()));
         assert!((22..28).any(|x| drawn.get_pixel(x, 0).0 == [255; 3]));
         assert_eq!(truth(&photo, &labels).get_pixel(22, 1).0, VERMILLION);
+    }
+
+    #[test]
+    fn heat_maps_span_their_range() -> Result<()> {
+        let size = PictureSize {
+            width: 3,
+            height: 1,
+        };
+        let map = heat_map(&[-4.0, -1.0, 2.0], (-4.0, 2.0), size)?;
+        let colors = map.pixels().map(|p| p.0);
+        assert!(colors.eq([heat(0.0), heat(0.5), heat(1.0)]));
+        let flat = heat_map(&[1.0; 3], (1.0, 1.0), size)?;
+        assert!(flat.pixels().all(|p| p.0 == heat(0.0)));
+        assert!(heat_map(&[1.0], (0.0, 1.0), size).is_err());
+        Ok(())
     }
 }

@@ -13,7 +13,9 @@ use serde::Serialize;
 /// One picture inside of the page.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Picture {
-    caption: &'static str,
+    caption: String,
+    /// What it shows, for readers who go from picture to picture; several runs have pictures of the same kind.
+    kind: &'static str,
     /// Description for readers who cannot see the picture.
     alt: String,
     /// The JPEG file as a `data:` URL.
@@ -43,6 +45,16 @@ pub(crate) fn data_url(jpeg: &[u8]) -> String {
 }
 
 impl Picture {
+    /// Number of bytes in the page.
+    pub(crate) fn bytes(&self) -> usize {
+        self.data.len()
+    }
+
+    /// The same with another caption than its kind.
+    pub(crate) fn with_caption(self, caption: String) -> Self {
+        Self { caption, ..self }
+    }
+
     /// Encodes `picture` as JPEG, and writes it to `path` too.
     ///
     /// # Errors
@@ -50,17 +62,30 @@ impl Picture {
     pub(crate) fn write(
         picture: &RgbImage,
         path: &Path,
-        caption: &'static str,
+        kind: &'static str,
         alt: String,
     ) -> Result<Self> {
         let bytes = jpeg(picture)?;
         write_bytes(path, &bytes)?;
-        Ok(Self {
-            caption,
+        Ok(Self::of(picture, &bytes, kind, alt))
+    }
+
+    /// Encodes `picture` as JPEG for a page only.
+    ///
+    /// # Errors
+    /// Returns an error if the picture is too large for the format.
+    pub(crate) fn inside(picture: &RgbImage, kind: &'static str, alt: String) -> Result<Self> {
+        Ok(Self::of(picture, &jpeg(picture)?, kind, alt))
+    }
+
+    fn of(picture: &RgbImage, jpeg: &[u8], kind: &'static str, alt: String) -> Self {
+        Self {
+            caption: kind.to_owned(),
+            kind,
             alt,
-            data: data_url(&bytes),
+            data: data_url(jpeg),
             width: picture.width(),
             height: picture.height(),
-        })
+        }
     }
 }

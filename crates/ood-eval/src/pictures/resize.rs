@@ -3,6 +3,7 @@
 use artifacts::labels::EvalLabel;
 use artifacts::logits::Logits;
 use artifacts::mask::{ComponentMap, Mask, nearest};
+use artifacts::score::Score;
 use image::{RgbImage, imageops};
 use measures::pixel_row::PixelRow;
 
@@ -39,24 +40,28 @@ pub(crate) fn resize_photo(photo: &RgbImage, size: PictureSize) -> RgbImage {
     imageops::resize(photo, width, height, imageops::FilterType::Triangle)
 }
 
-/// Predicted classes and normalized entropies at the pixels of a picture.
+/// Predicted classes and scores, which must be those of logits, at the pixels of a picture.
 ///
 /// Only the rows that are shown are upsampled from the logits.
-pub(crate) fn sample_logits(logits: &Logits, size: PictureSize) -> (Vec<u8>, Vec<f32>) {
+pub(crate) fn sample_logits(
+    logits: &Logits,
+    score: Score,
+    size: PictureSize,
+) -> (Vec<u8>, Vec<f32>) {
     let (width, height) = (logits.info.output_width, logits.info.output_height);
     let mut reader = logits.row_reader();
     let mut values = vec![0.0; logits.info.num_classes() * width];
     let mut row = PixelRow::new(logits.info.num_classes(), width);
-    let (mut class, mut entropy) = (Vec::new(), Vec::new());
+    let (mut class, mut scores) = (Vec::new(), Vec::new());
     for y in 0..size.height {
         reader.read(nearest(y, height, size.height), &mut values);
         row.fill_from_logits(&values);
         for x in (0..size.width).map(|x| nearest(x, width, size.width)) {
             class.push(row.class[x]);
-            entropy.push(row.entropy[x]);
+            scores.push(row.score(score, x));
         }
     }
-    (class, entropy)
+    (class, scores)
 }
 
 /// Segment numbers at the size of a picture, 0 outside of segments; no segment gets lost.

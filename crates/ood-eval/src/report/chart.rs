@@ -6,7 +6,8 @@ use anyhow::Result;
 use artifacts::atomic::write_bytes;
 use serde::Serialize;
 
-use super::drawing::{raster, svg};
+use super::drawing::tree::tree;
+use super::drawing::{pdf, raster, svg};
 
 /// One chart of the report.
 #[derive(Clone, Debug, Serialize)]
@@ -22,14 +23,16 @@ pub(super) struct Chart {
 }
 
 impl Chart {
-    /// Writes the drawing as SVG and as PNG on a white background.
+    /// Writes the drawing as SVG and as PNG on a white background, and as PDF without one.
     ///
     /// # Errors
     /// Returns an error if a file cannot be written.
     pub(super) fn write(&self, dir: &Path) -> Result<()> {
+        let file = |extension: &str| dir.join(format!("{}.{extension}", self.file));
         let svg = svg::stand_alone(&self.svg);
-        write_bytes(&dir.join(format!("{}.svg", self.file)), svg.as_bytes())?;
-        write_bytes(&dir.join(format!("{}.png", self.file)), &raster::png(&svg)?)
+        write_bytes(&file("svg"), svg.as_bytes())?;
+        write_bytes(&file("png"), &raster::png(&tree(&svg)?)?)?;
+        write_bytes(&file("pdf"), &pdf::pdf(&tree(&self.svg)?)?)
     }
 
     /// The chart with a drawing that fits into the page.

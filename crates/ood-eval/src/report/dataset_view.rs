@@ -31,7 +31,7 @@ pub(super) struct DatasetView {
     charts: Vec<Chart>,
     pub(super) samples: Vec<SampleView>,
     /// What is missing in the gallery.
-    gallery_note: Option<String>,
+    gallery_notes: Vec<String>,
 }
 
 impl DatasetView {
@@ -59,8 +59,13 @@ impl DatasetView {
             distances: distance_table(dataset),
             charts: Vec::new(),
             samples: Vec::new(),
-            gallery_note: None,
+            gallery_notes: Vec::new(),
         }
+    }
+
+    /// Whether there are pictures of its samples, or a note why there are none.
+    pub(super) fn has_gallery(&self) -> bool {
+        !self.samples.is_empty() || !self.gallery_notes.is_empty()
     }
 
     /// The same with charts and gallery.
@@ -68,12 +73,12 @@ impl DatasetView {
         self,
         charts: Vec<Chart>,
         samples: Vec<SampleView>,
-        gallery_note: Option<String>,
+        gallery_notes: Vec<String>,
     ) -> Self {
         Self {
             charts: charts.into_iter().map(Chart::inlined).collect(),
             samples,
-            gallery_note,
+            gallery_notes,
             ..self
         }
     }

@@ -4,9 +4,11 @@ use anyhow::Result;
 use artifacts::run_dir::RunFolder;
 
 use super::model::{self, LinearModel};
+use super::outcome::Outcome;
 use crate::metrics::segment_totals::{SampleErrors, sample_errors};
 use crate::read::dataset::RunDataset;
 use crate::read::runs::{Run, is_finished};
+use crate::tables::text::score_name;
 
 /// A run that has a data set.
 pub(super) struct Member<'a> {
@@ -52,6 +54,12 @@ impl<'a> Member<'a> {
         Ok(members)
     }
 
+    /// Name of the score whose threshold gave the segments.
+    pub(super) fn score_name(&self) -> &str {
+        let own = &self.data.own;
+        score_name(own.score, own.method.as_deref())
+    }
+
     /// Errors of all samples with their ids, by id.
     pub(super) fn all_errors(&self) -> impl Iterator<Item = (&str, SampleErrors)> {
         let ids = self.data.detections.sample_ids.iter().map(String::as_str);
@@ -63,12 +71,30 @@ impl<'a> Member<'a> {
         self.sample(sample_id).map(|i| self.errors[i])
     }
 
-    /// Numbers of the segments of a sample that the meta classifier rejects.
-    pub(super) fn rejected(&self, sample_id: &str) -> Vec<u32> {
+    /// What became of the segments of a sample, by number.
+    pub(super) fn outcomes(&self, sample_id: &str) -> Vec<Outcome> {
         let sample = self.sample(sample_id);
-        let segments = self.data.detections.segments.iter().zip(&self.kept);
-        let rejected = segments.filter(|&(s, kept)| Some(s.sample) == sample && !kept);
-        rejected.map(|(s, _)| s.id).collect()
+        let segments = self.data.detections.segments.iter().enumerate();
+        let of_sample = segments.filter(|(_, s)| Some(s.sample) == sample);
+        let decisions = self.data.decisions.as_ref();
+        let mut outcomes = Vec::new();
+        for (i, segment) in of_sample {
+            outcomes.push(Outcome {
+                id: segment.id,
+                is_true: !segment.is_false_positive,
+                is_kept: self.kept[i],
+                score: decisions.map(|all| 1.0 - all[i].false_positive_prob),
+            });
+        }
+        outcomes
+    }
+
+    /// Sizes of the unknown objects of a sample, in pixels.
+    pub(super) fn object_sizes(&self, sample_id: &str) -> impl Iterator<Item = u64> {
+        let sample = self.sample(sample_id);
+        let objects = self.data.detections.objects.iter();
+        let of_sample = objects.filter(move |o| Some(o.sample) == sample);
+        of_sample.map(|o| o.size)
     }
 
     /// Place of a sample among the detections' samples.

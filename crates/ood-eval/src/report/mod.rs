@@ -8,10 +8,12 @@ mod chart;
 mod charts;
 mod dataset_view;
 mod drawing;
+mod found;
 mod gallery;
 mod known_classes;
 mod member;
 mod model;
+mod outcome;
 mod page;
 mod provenance;
 mod published;
@@ -29,10 +31,11 @@ use stage_cli::print_result;
 use self::changes::changes;
 use self::charts::dataset_charts;
 use self::dataset_view::DatasetView;
-use self::gallery::{SampleView, Samples, worst_samples};
+use self::gallery::{SampleView, Samples, fit};
 use self::member::Member;
+use self::page::Parts;
 use self::published::PublishedFile;
-use crate::args::ReportArgs;
+use crate::args::{ReportArgs, RunSpec};
 use crate::evaluate;
 use crate::read::runs::{self, borrowed, read_runs};
 use crate::results::Results;
@@ -77,6 +80,12 @@ fn inputs(args: &ReportArgs) -> Result<Vec<(String, PathBuf)>> {
         let dir = |d: String| (format!("labels: {d}"), labels.join(d));
         inputs.extend(datasets.into_iter().map(dir));
     }
+    if !args.found.is_empty() {
+        RunSpec::check(&args.found)?;
+    }
+    for (name, dir) in args.found.iter().flat_map(RunSpec::members) {
+        inputs.push((format!("found {name}"), dir.to_owned()));
+    }
     let published = args.published.iter();
     inputs.extend(published.map(|file| ("published".to_owned(), file.clone())));
     Ok(inputs)
@@ -90,16 +99,18 @@ fn write(args: &ReportArgs, dir: &StageDir) -> Result<Results> {
     let published = args.published.as_deref().map(PublishedFile::read);
     let published = published.transpose()?.unwrap_or_default();
     let charts_dir = dir.subdir("figures")?;
+    let page_bytes = part_of_page(args, results.datasets.len());
     let mut datasets = Vec::new();
     for dataset in &results.datasets {
         let members = Member::all(&runs, &dataset.dataset)?;
         let charts = dataset_charts(dataset, &members)?;
         charts.iter().try_for_each(|c| c.write(&charts_dir))?;
-        let samples = gallery(args, dir, &dataset.dataset, &members)?;
-        let note = gallery_note(args, &dataset.dataset, &members);
+        let mut samples = gallery(args, dir, &dataset.dataset, &members)?;
+        let n_left_out = fit(&mut samples, page_bytes);
+        let notes = gallery_notes(args, &dataset.dataset, &members, n_left_out);
         let changes = changes(&dataset.rows, &members, args.evaluate.bootstrap)?;
         let view = DatasetView::new(&results, dataset, changes, &published);
-        datasets.push(view.with_pictures(charts, samples, note));
+        datasets.push(view.with_pictures(charts, samples, notes));
     }
     let known = known_classes::views(&runs)?;
     let known_charts = known
@@ -108,13 +119,24 @@ fn write(args: &ReportArgs, dir: &StageDir) -> Result<Results> {
     known_charts
         .into_iter()
         .try_for_each(|c| c.write(&charts_dir))?;
-    let provenance = provenance::views(&runs, args.labels.as_deref())?;
-    let html = page::render(&args.title, &runs, &results, datasets, known, provenance)?;
+    let parts = Parts {
+        datasets,
+        found: found::views(&args.found, args.gallery, page_bytes)?,
+        known,
+        provenance: provenance::views(&runs, args.labels.as_deref(), &args.found)?,
+    };
+    let html = page::render(args, &runs, &results, parts)?;
     write_bytes(&dir.path().join(FILE_NAME), html.as_bytes())?;
     Ok(results)
 }
 
-/// Pictures of the worst samples; none without labels.
+/// Most bytes of the pictures of a data set, or of an output of `ood-eval detect`: each has the same part of the page.
+fn part_of_page(args: &ReportArgs, n_datasets: usize) -> usize {
+    let n_parts = n_datasets + args.found.iter().flat_map(RunSpec::members).count();
+    args.page_megabytes.saturating_mul(1_000_000) / n_parts.max(1)
+}
+
+/// Pictures of samples; none without labels.
 fn gallery(
     args: &ReportArgs,
     dir: &StageDir,
@@ -127,23 +149,38 @@ fn gallery(
     let overlays = dir.path().join("overlays").join(dataset);
     create_dir(&overlays)?;
     let samples = Samples::new(dataset, members, labels.join(dataset), overlays)?;
-    worst_samples(&samples, args.gallery)
+    gallery::gallery(&samples, args.gallery)
 }
 
 /// What is missing in the gallery, and how to get it.
-fn gallery_note(args: &ReportArgs, dataset: &str, members: &[Member<'_>]) -> Option<String> {
+fn gallery_notes(
+    args: &ReportArgs,
+    dataset: &str,
+    members: &[Member<'_>],
+    n_left_out: usize,
+) -> Vec<String> {
     if args.labels.is_none() {
-        return Some("There are no pictures of samples: give --labels to add them.".to_owned());
+        return vec!["There are no pictures of samples: give --labels to add them.".to_owned()];
     }
-    let runs = members.iter().map(|m| m.run);
+    let mut notes = Vec::new();
+    // score maps of another method need no logits
+    let of_logits = members.iter().filter(|m| m.data.own.method.is_none());
+    let runs = of_logits.map(|m| m.run);
     let without_logits: Vec<_> = runs
         .filter(|run| !RunFolder::Logits.dataset(&run.path, dataset).is_dir())
         .map(|run| run.name.as_str())
         .collect();
-    (!without_logits.is_empty()).then(|| {
-        format!(
+    if !without_logits.is_empty() {
+        notes.push(format!(
             "There are no predictions and entropies of {} because their logits are missing: run seg-model infer again to add them.",
             without_logits.join(", ")
-        )
-    })
+        ));
+    }
+    if n_left_out > 0 {
+        notes.push(format!(
+            "{n_left_out} more samples do not fit into the page: their pictures are in overlays/{dataset}, and a larger --page-megabytes than {} adds them.",
+            args.page_megabytes
+        ));
+    }
+    notes
 }

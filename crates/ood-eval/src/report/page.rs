@@ -1,37 +1,53 @@
 //! The page: what the template shows, and its rendering.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use artifacts::classes::ClassSet;
-use minijinja::{Environment, value::Serde};
 use serde::Serialize;
 
 use super::dataset_view::DatasetView;
-use super::gallery::SampleView;
+use super::found::FoundView;
+use super::gallery::{SampleView, Weight};
 use super::known_classes::KnownClassesView;
 use super::provenance::StageView;
-use crate::colors::{css, heat_gradient, is_dashed, run_color};
+use crate::args::ReportArgs;
+use crate::colors::{FALSE_SEGMENT, TRUE_SEGMENT, css, heat_gradient, is_dashed, run_color};
 use crate::metrics::metric::METRICS;
+use crate::metrics::size_bands::{MIN_SIZES, band_text};
+use crate::page;
 use crate::read::runs::Run;
 use crate::results::Results;
 use crate::tables::benchmark_tables;
 use crate::tables::table::Table;
 
 const TEMPLATE: &str = include_str!("report.html");
-const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
 
 /// What the template shows.
 #[derive(Serialize)]
 struct Page<'a> {
     title: &'a str,
+    /// Most megabytes of pictures.
+    page_megabytes: usize,
     style: &'a str,
     script: &'a str,
     version: &'a str,
     skip_without_ood: bool,
     runs: Vec<RunView>,
-    has_pictures: bool,
+    /// Whether there are pictures of samples, or a note why there are none.
+    has_gallery: bool,
+    /// What all pictures take.
+    pictures: PicturesView,
+    /// Texts of the size bands of objects, small ones first.
+    bands: Vec<String>,
+    /// Whether some samples have scores of segments.
+    has_scores: bool,
+    /// Colors of segments that overlap an unknown object, and of those that do not.
+    segment_colors: [String; 2],
     has_meta: bool,
+    /// Whether there are pictures of samples.
+    has_samples: bool,
     datasets: Vec<DatasetView>,
+    found: Vec<FoundView>,
     known: Vec<KnownClassesView>,
     benchmarks: Vec<Table>,
     /// Labels of the metrics, and what they mean.
@@ -41,6 +57,26 @@ struct Page<'a> {
     /// Color bar of the entropy as a CSS gradient.
     heat: String,
     provenance: Vec<StageView>,
+}
+
+/// Number of the pictures and their megabytes in the page.
+#[derive(Clone, Debug, Serialize)]
+struct PicturesView {
+    n: usize,
+    megabytes: String,
+}
+
+impl PicturesView {
+    fn of(datasets: &[DatasetView], found: &[FoundView]) -> Self {
+        let samples = datasets.iter().flat_map(|d| &d.samples);
+        let of_samples = samples.map(SampleView::weight);
+        let weights = of_samples.chain(found.iter().map(FoundView::weight));
+        let all = weights.fold(Weight::default(), Weight::plus);
+        Self {
+            n: all.pictures,
+            megabytes: format!("{:.1}", all.bytes as f64 / 1e6),
+        }
+    }
 }
 
 /// The classes of a class set with their colors.
@@ -85,35 +121,51 @@ struct RunView {
     is_dashed: bool,
 }
 
+/// The parts of the page that are made one by one.
+pub(super) struct Parts {
+    pub(super) datasets: Vec<DatasetView>,
+    pub(super) found: Vec<FoundView>,
+    pub(super) known: Vec<KnownClassesView>,
+    pub(super) provenance: Vec<StageView>,
+}
+
 /// The page as one file.
 ///
 /// # Errors
 /// Returns an error if the template does not fit what it is given, which is a mistake in the program.
 pub(super) fn render(
-    title: &str,
+    args: &ReportArgs,
     runs: &[Run],
     results: &Results,
-    datasets: Vec<DatasetView>,
-    known: Vec<KnownClassesView>,
-    provenance: Vec<StageView>,
+    parts: Parts,
 ) -> Result<String> {
-    let mut environment = Environment::new();
-    // values are escaped because the name ends in .html
-    environment.add_template("report.html", TEMPLATE)?;
-    let template = environment.get_template("report.html")?;
+    let Parts {
+        datasets,
+        found,
+        known,
+        provenance,
+    } = parts;
     let mut rows = results.datasets.iter().flat_map(|d| &d.rows);
     let known = known.into_iter().map(KnownClassesView::inlined);
     let legends = legends(&datasets);
-    let page = Page {
-        title,
-        style: STYLE,
+    let samples = || datasets.iter().flat_map(|d| &d.samples);
+    let view = Page {
+        title: &args.title,
+        page_megabytes: args.page_megabytes,
+        style: page::STYLE,
         script: SCRIPT,
         version: env!("CARGO_PKG_VERSION"),
         skip_without_ood: results.skip_without_ood,
         runs: runs.iter().enumerate().map(run_view).collect(),
-        has_pictures: datasets.iter().any(|d| !d.samples.is_empty()),
+        has_gallery: datasets.iter().any(DatasetView::has_gallery),
+        pictures: PicturesView::of(&datasets, &found),
+        bands: (0..MIN_SIZES.len()).map(band_text).collect(),
+        has_scores: samples().any(SampleView::has_scores),
+        segment_colors: [TRUE_SEGMENT, FALSE_SEGMENT].map(css),
         has_meta: rows.any(|r| r.with_meta),
+        has_samples: samples().next().is_some(),
         datasets,
+        found,
         known: known.collect(),
         benchmarks: benchmark_tables(results),
         metrics: METRICS.iter().map(|d| (d.label, d.meaning)).collect(),
@@ -121,9 +173,7 @@ pub(super) fn render(
         heat: heat_gradient(),
         provenance,
     };
-    template
-        .render(Serde(&page))
-        .context("could not render the report")
+    page::render("report.html", TEMPLATE, &view)
 }
 
 fn run_view((index, run): (usize, &Run)) -> RunView {

@@ -8,6 +8,7 @@ use artifacts::manifest::{FILE_NAME, Input, Manifest};
 use artifacts::run_dir::RunFolder;
 use serde::Serialize;
 
+use crate::args::RunSpec;
 use crate::read::runs::{Run, all_datasets};
 
 /// The directory of one stage.
@@ -34,11 +35,15 @@ struct InputView {
     blake3: String,
 }
 
-/// All directories of `runs`, and those of the labels of their data sets below `labels`.
+/// All directories of `runs`, those of the labels of their data sets below `labels`, and those of `found`.
 ///
 /// # Errors
 /// Returns an error if a manifest is damaged.
-pub(super) fn views(runs: &[Run], labels: Option<&Path>) -> Result<Vec<StageView>> {
+pub(super) fn views(
+    runs: &[Run],
+    labels: Option<&Path>,
+    found: &[RunSpec],
+) -> Result<Vec<StageView>> {
     let mut views = Vec::new();
     for run in runs {
         let datasets: BTreeSet<_> = run.datasets.keys().chain(run.closed_set.keys()).collect();
@@ -55,6 +60,9 @@ pub(super) fn views(runs: &[Run], labels: Option<&Path>) -> Result<Vec<StageView
         for dataset in all_datasets(runs) {
             views.extend(view("labels", &dataset, &labels.join(&dataset))?);
         }
+    }
+    for (name, dir) in found.iter().flat_map(RunSpec::members) {
+        views.extend(view("found", &name, dir)?);
     }
     Ok(views)
 }

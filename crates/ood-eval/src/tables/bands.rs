@@ -3,6 +3,7 @@
 use super::table::{Cell, Table};
 use super::text::value_text;
 use crate::metrics::metric::Unit;
+use crate::metrics::size_bands::band_text;
 use crate::results::{DatasetResults, RowResults, row_name};
 
 /// Errors of segments by the size of objects and segments.
@@ -28,10 +29,7 @@ fn size_rows(r: &RowResults) -> Vec<Vec<Cell>> {
     let mut rows = Vec::new();
     for (i, b) in r.sizes.iter().enumerate() {
         // each object and segment is in one row only
-        let sizes = match r.sizes.get(i + 1) {
-            Some(larger) => format!("{} to {} px", b.min_size, larger.min_size.saturating_sub(1)),
-            None => format!("{} px and more", b.min_size),
-        };
+        let sizes = band_text(i);
         let texts = [
             format!("{name}, {sizes}"),
             b.n_objects.to_string(),

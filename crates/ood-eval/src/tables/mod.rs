@@ -7,6 +7,7 @@ mod columns;
 pub mod csv;
 mod dataset;
 pub mod images;
+pub mod latex;
 pub mod results_csv;
 pub mod table;
 pub mod text;

@@ -67,8 +67,20 @@ impl Table {
         format!("{}\n{table}", self.title)
     }
 
-    /// As a LaTeX table for the package `booktabs`; the best of a column is bold.
-    pub fn latex(&self) -> String {
+    /// Name of its file, and of its label in LaTeX: the title in lower case, with one `-` in place of everything between letters and
+    /// digits of ASCII.
+    pub fn name(&self) -> String {
+        let lower = self.title.to_ascii_lowercase();
+        let words = lower.split(|c: char| !c.is_ascii_alphanumeric());
+        let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+        if words.is_empty() {
+            return "table".to_owned();
+        }
+        words.join("-")
+    }
+
+    /// As a LaTeX table for the package `booktabs` with the label `tab:NAME`; the best of a column is bold.
+    pub fn latex(&self, name: &str) -> String {
         let line = |cells: Vec<String>| format!("    {} \\\\\n", cells.join(" & "));
         let header = self.columns.iter().map(|c| latex_text(c)).collect();
         let cell = |c: &Cell| c.escaped(latex_text).marked("\\textbf{", "}");
@@ -78,9 +90,9 @@ impl Table {
             .map(|row| line(row.iter().map(cell).collect()))
             .collect();
         format!(
-            "\\begin{{table}}\n  \\centering\n  \\caption{{{}}}\n  \\begin{{tabular}}{{l{}}}\n    \\toprule\n{}    \\midrule\n{rows}    \\bottomrule\n  \\end{{tabular}}\n\\end{{table}}\n\n",
+            "\\begin{{table}}\n  \\centering\n  \\caption{{{}}}\n  \\label{{tab:{name}}}\n  \\begin{{tabular}}{{l{}}}\n    \\toprule\n{}    \\midrule\n{rows}    \\bottomrule\n  \\end{{tabular}}\n\\end{{table}}\n",
             latex_text(&self.title),
-            "r".repeat(self.columns.len() - 1),
+            "r".repeat(self.columns.len().saturating_sub(1)),
             line(header),
         )
     }
@@ -176,6 +188,7 @@ mod tests {
         let expected = r"\begin{table}
   \centering
   \caption{lost\_and\_found: 100 \%}
+  \label{tab:lost-and-found-100}
   \begin{tabular}{lr}
     \toprule
     run & AUROC $\uparrow$ \\
@@ -184,8 +197,7 @@ mod tests {
     \bottomrule
   \end{tabular}
 \end{table}
-
 ";
-        assert_eq!(table.latex(), expected);
+        assert_eq!(table.latex(&table.name()), expected);
     }
 }

@@ -7,11 +7,11 @@ use measures::pixel_counts::{Histogram, totals};
 use crate::colors::{is_dashed, run_color};
 use crate::metrics::metric::{AUPRC, AUROC, Definition};
 use crate::report::chart::Chart;
+use crate::report::charts::score_names::scores_of;
 use crate::report::drawing::lines::{self, Dot, Line, LineChart, Point};
 use crate::report::member::Member;
 use crate::report::text::{percent, share, shortened};
 use crate::results::DatasetResults;
-use crate::tables::text::score_name;
 
 /// Both charts; none if no run has in- and out-of-distribution pixels.
 pub(super) fn charts(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Vec<Chart>> {
@@ -27,16 +27,10 @@ pub(super) fn charts(dataset: &DatasetResults, members: &[Member<'_>]) -> Result
 fn roc(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Chart> {
     let mut lines = vec![Line::reference((0.0, 0.0), (1.0, 1.0))];
     let mut dots = Vec::new();
-    let names_score = scores_differ(members);
     for member in members {
         let curve = curve_points(member);
         let corners = std::iter::once((0.0, 0.0)).chain(curve.iter().map(roc_point));
-        lines.push(run_line(
-            dataset,
-            (member, names_score),
-            &AUROC,
-            thinned(corners),
-        ));
+        lines.push(run_line(dataset, member, &AUROC, thinned(corners)));
         let marked = curve.iter().find(|p| p.true_positive_rate >= 0.95);
         dots.extend(marked.map(|p| Dot {
             at: roc_point(p),
@@ -60,16 +54,10 @@ fn roc(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Chart> {
 
 fn precision_recall(dataset: &DatasetResults, members: &[Member<'_>]) -> Result<Chart> {
     let mut lines = Vec::new();
-    let names_score = scores_differ(members);
     for member in members {
         let curve = curve_points(member);
         let corners = curve.iter().map(|p| (p.true_positive_rate, p.precision));
-        lines.push(run_line(
-            dataset,
-            (member, names_score),
-            &AUPRC,
-            thinned(corners),
-        ));
+        lines.push(run_line(dataset, member, &AUPRC, thinned(corners)));
     }
     let guessing = members.iter().map(unknown_share).fold(0.0, f64::max);
     lines.push(Line::reference((0.0, guessing), (1.0, guessing)));
@@ -94,27 +82,6 @@ fn curve_points(member: &Member<'_>) -> Vec<CurvePoint> {
     histogram(member).map(|h| points(h)).unwrap_or_default()
 }
 
-/// Name of the score that a run is evaluated with.
-fn label<'a>(member: &'a Member<'_>) -> &'a str {
-    score_name(member.data.own.score, member.data.own.method.as_deref())
-}
-
-/// Whether the runs are evaluated with different scores, so that the legend names them.
-fn scores_differ(members: &[Member<'_>]) -> bool {
-    members
-        .windows(2)
-        .any(|pair| label(&pair[0]) != label(&pair[1]))
-}
-
-/// What the thresholds in the captions are of.
-fn scores_of(members: &[Member<'_>]) -> String {
-    match members.first().map(label) {
-        _ if scores_differ(members) => "the score that the legend names".to_owned(),
-        None | Some("entropy") => "the entropy".to_owned(),
-        Some(name) => format!("the score {name}"),
-    }
-}
-
 fn roc_point(p: &CurvePoint) -> Point {
     (p.false_positive_rate, p.true_positive_rate)
 }
@@ -125,20 +92,16 @@ fn unknown_share(member: &Member<'_>) -> f64 {
     n_out as f64 / (n_in + n_out).max(1) as f64
 }
 
-/// The curve of a run, with the value of the metric `definition` in the legend, and the score if `names_score`.
+/// The curve of a run, with the value of the metric `definition` in the legend.
 fn run_line(
     dataset: &DatasetResults,
-    (member, names_score): (&Member<'_>, bool),
+    member: &Member<'_>,
     definition: &'static Definition,
     points: Vec<Point>,
 ) -> Line {
     let row = dataset.rows.iter().find(|r| r.run == member.run.name);
     let value = row.and_then(|r| r.main_value(definition));
-    let mut name = shortened(&member.run.name);
-    if names_score {
-        name = format!("{name}, {}", shortened(label(member)));
-    }
-    let name = format!("{name}  {}", percent(value, 1));
+    let name = format!("{}  {}", shortened(&member.run.name), percent(value, 1));
     Line::new(name, run_color(member.index), points).dashed_if(is_dashed(member.index))
 }
 

@@ -6,6 +6,7 @@ mod errors;
 mod histogram;
 pub(super) mod known_classes;
 mod meta_threshold;
+mod score_names;
 mod thresholds;
 
 use anyhow::Result;
@@ -23,7 +24,7 @@ pub(super) fn dataset_charts(
     dataset: &DatasetResults,
     members: &[Member<'_>],
 ) -> Result<Vec<Chart>> {
-    let mut charts = vec![errors::chart(dataset)?];
+    let mut charts = vec![errors::chart(dataset, members)?];
     charts.extend(curves::charts(dataset, members)?);
     for member in members {
         charts.extend(histogram::chart(member)?);

@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::colors::run_color;
 use crate::metrics::metric::{Definition, FALSE_NEGATIVES, FALSE_POSITIVES};
 use crate::report::chart::Chart;
+use crate::report::charts::score_names::scores_of;
 use crate::report::drawing::lines::{self, Line, LineChart, Point};
 use crate::report::member::Member;
 use crate::report::text::{FALSE_ALARMS, MISSED_OBJECTS, shortened};
@@ -20,18 +21,23 @@ pub(super) fn charts(dataset: &DatasetResults, members: &[Member<'_>]) -> Result
     if low >= high {
         return Ok(Vec::new());
     }
+    let scores = scores_of(members);
     let draw = |title, definition| draw(dataset, members, low..high, title, definition);
     Ok(vec![
         Chart {
             file: "false alarms over threshold".into(),
             title: "False alarms over the threshold".into(),
-            caption: "Kept segments that overlap no unknown object, when pixels are flagged whose score is at least the threshold. Dashed lines: after the meta classifier of the same threshold has dropped segments.".into(),
+            caption: format!(
+                "Kept segments that overlap no unknown object, when pixels are flagged where {scores} is at least the threshold. Dashed lines: after the meta classifier of the same threshold has dropped segments."
+            ),
             svg: draw(FALSE_ALARMS, &FALSE_POSITIVES)?,
         },
         Chart {
             file: "missed objects over threshold".into(),
             title: "Missed objects over the threshold".into(),
-            caption: "Unknown objects that no kept segment overlaps, when pixels are flagged whose score is at least the threshold. Dashed lines: after the meta classifier of the same threshold has dropped segments.".into(),
+            caption: format!(
+                "Unknown objects that no kept segment overlaps, when pixels are flagged where {scores} is at least the threshold. Dashed lines: after the meta classifier of the same threshold has dropped segments."
+            ),
             svg: draw(MISSED_OBJECTS, &FALSE_NEGATIVES)?,
         },
     ])

@@ -6,5 +6,7 @@ pub(super) mod bars;
 mod canvas;
 pub(super) mod lines;
 pub(super) mod matrix;
+pub(super) mod pdf;
 pub(super) mod raster;
 pub(super) mod svg;
+pub(super) mod tree;

@@ -2,7 +2,7 @@
 
 use crate::colors::{INK, css};
 
-/// The drawing inside of a page: as wide as the element around it, in the text color of the page, and with a title for screen
+/// The drawing inside of a page: as wide as the element around it, with the color of its text and axes replaced by that of the page, dark or light, and with a title for screen
 /// readers.
 pub(crate) fn inline(svg: &str, title: &str) -> String {
     let svg = svg.replace(&css(INK), "currentColor");

@@ -1,5 +1,6 @@
 //! One sample of the gallery: its photo and ground truth, and what each run makes of it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -12,11 +13,18 @@ use artifacts::run_dir::RunFolder;
 use image::RgbImage;
 use serde::Serialize;
 
+use super::budget::Weight;
+use super::heat::{heat_caption, heat_range, score_of_logits};
+use super::ranking::Rank;
+use crate::metrics::size_bands::band_of;
+use crate::pictures::paint::Look;
 use crate::pictures::{
     Picture, PictureSize, paint, resize_photo, sample_logits, shrink_components, shrink_labels,
 };
 use crate::report::member::Member;
+use crate::report::outcome::{Outcome, OutcomeCounts, highest_score};
 use crate::report::text::slug;
+use crate::tables::text::score_label;
 
 /// Largest width of a picture in the gallery, in pixels.
 const MAX_WIDTH: usize = 512;
@@ -25,6 +33,10 @@ const MAX_WIDTH: usize = 512;
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct SampleView {
     sample_id: String,
+    /// Why it is shown.
+    pub(super) rank: Rank,
+    /// Size bands of its unknown objects, each once; empty without objects.
+    bands: BTreeSet<usize>,
     /// Photo and ground truth.
     shared: Vec<Picture>,
     /// The runs that have the sample.
@@ -36,21 +48,34 @@ impl SampleView {
     pub(crate) fn classes(&self) -> impl Iterator<Item = &ClassSet> {
         self.runs.iter().filter_map(|run| run.classes.as_ref())
     }
+
+    /// Whether a run has scores of its segments.
+    pub(crate) fn has_scores(&self) -> bool {
+        self.runs.iter().any(|run| run.score.is_some())
+    }
+
+    /// What its pictures take in the page.
+    pub(crate) fn weight(&self) -> Weight {
+        let of_runs = self.runs.iter().flat_map(|run| &run.pictures);
+        Weight::of(self.shared.iter().chain(of_runs).map(Picture::bytes))
+    }
 }
 
 /// One run on one sample.
 #[derive(Clone, Debug, Serialize)]
 struct SampleRunView {
+    /// Place of the run among all runs.
+    index: usize,
     name: String,
-    n_kept: u64,
-    n_rejected: u64,
-    false_positives: u64,
+    segments: OutcomeCounts,
     false_negatives: u64,
     n_objects: u64,
+    /// The highest score of a kept segment, if there is a meta classifier.
+    score: Option<f64>,
     /// The classes of the prediction, if there are logits.
     #[serde(skip)]
     classes: Option<ClassSet>,
-    /// Prediction and entropy, if there are logits, and segments.
+    /// Prediction and scores, if there are logits, and segments.
     pictures: Vec<Picture>,
 }
 
@@ -110,10 +135,11 @@ impl<'a> Samples<'a> {
     ///
     /// # Errors
     /// Returns an error if the labels do not have the sample, or if a picture cannot be read or written.
-    pub(super) fn view(&self, id: &str) -> Result<SampleView> {
+    pub(super) fn view(&self, id: &str, rank: Rank) -> Result<SampleView> {
         let scene = self.scene(id)?;
-        let errors = self.members.last().and_then(|m| m.errors(id));
-        let n_objects = errors.unwrap_or_default().n_objects;
+        let last = self.members.last();
+        let sizes = || last.into_iter().flat_map(|m| m.object_sizes(id));
+        let n_objects = sizes().count();
         let truth = paint::truth(&scene.photo, &scene.labels);
         let truth_alt =
             format!("ground truth of {id}: {n_objects} unknown objects in orange, void dark");
@@ -137,6 +163,8 @@ impl<'a> Samples<'a> {
         }
         Ok(SampleView {
             sample_id: id.to_owned(),
+            rank,
+            bands: sizes().map(band_of).collect(),
             shared,
             runs,
         })
@@ -175,20 +203,22 @@ impl<'a> Samples<'a> {
             pictures.extend(self.logit_pictures(member, scene, &logits)?);
             classes = Some(logits.info.classes);
         }
-        pictures.push(self.segment_picture(member, scene)?);
+        let outcomes = member.outcomes(&scene.sample.sample_id);
+        let segments = OutcomeCounts::of(&outcomes);
+        pictures.push(self.segment_picture(member, scene, &outcomes, segments)?);
         Ok(Some(SampleRunView {
+            index: member.index,
             name: member.run.name.clone(),
-            n_kept: errors.n_kept,
-            n_rejected: errors.n_rejected,
-            false_positives: errors.false_positives,
+            segments,
             false_negatives: errors.false_negatives,
             n_objects: errors.n_objects,
+            score: highest_score(&outcomes),
             classes,
             pictures,
         }))
     }
 
-    /// Predicted classes and entropy.
+    /// Predicted classes and scores.
     fn logit_pictures(
         &self,
         member: &Member<'_>,
@@ -197,7 +227,16 @@ impl<'a> Samples<'a> {
     ) -> Result<[Picture; 2]> {
         let (id, name) = (&scene.sample.sample_id, &member.run.name);
         let size = PictureSize::of(&scene.photo);
-        let (class, entropy) = sample_logits(logits, size);
+        let score = score_of_logits(member.data.own.score);
+        let (class, scores) = sample_logits(logits, score, size);
+        let range = heat_range(score, &scores);
+        let label = score_label(score);
+        let heat = Picture::write(
+            &paint::heat_map(&scores, range, size)?,
+            &self.run_path(id, label, member),
+            label,
+            format!("{label} of {name} in {id}, bright where the network is uncertain"),
+        )?;
         Ok([
             Picture::write(
                 &paint::prediction(&scene.photo, &class, &logits.info.classes),
@@ -205,34 +244,36 @@ impl<'a> Samples<'a> {
                 "prediction",
                 format!("classes that {name} predicts in {id}"),
             )?,
-            Picture::write(
-                &paint::entropy_map(&entropy, size)?,
-                &self.run_path(id, "entropy", member),
-                "entropy",
-                format!("entropy of {name} in {id}, bright where it is uncertain"),
-            )?,
+            heat.with_caption(heat_caption(score, member.score_name(), range)),
         ])
     }
 
-    fn segment_picture(&self, member: &Member<'_>, scene: &Scene<'_>) -> Result<Picture> {
+    fn segment_picture(
+        &self,
+        member: &Member<'_>,
+        scene: &Scene<'_>,
+        outcomes: &[Outcome],
+        n: OutcomeCounts,
+    ) -> Result<Picture> {
         let (id, name) = (&scene.sample.sample_id, &member.run.name);
-        let errors = member.errors(id).unwrap_or_default();
-        let rejected = member.rejected(id);
+        let missed = member.errors(id).unwrap_or_default().false_negatives;
         let segments = paint::segments(
             &scene.photo,
             &self.components(member, scene)?,
             Some(&scene.labels),
-            |id| !rejected.contains(&u32::from(id)),
+            |id| look(outcomes, id),
         );
-        Picture::write(
+        let picture = Picture::write(
             &segments,
             &self.run_path(id, "segments", member),
             "segments",
             format!(
-                "segments of {name} in {id}: {} kept in green, {} rejected in red, {} false alarms, {} missed objects",
-                errors.n_kept, errors.n_rejected, errors.false_positives, errors.false_negatives
+                "segments of {name} in {id}: {} true ones kept in green, {} false alarms kept in red, {} true and {} false ones rejected and hatched, {missed} missed objects",
+                n.kept_true, n.kept_false, n.rejected_true, n.rejected_false
             ),
-        )
+        )?;
+        let of_score = format!("segments ({})", member.score_name());
+        Ok(picture.with_caption(of_score))
     }
 
     /// Segment numbers of a run at the size of the gallery.
@@ -262,4 +303,16 @@ impl<'a> Samples<'a> {
     fn run_path(&self, id: &str, what: &str, member: &Member<'_>) -> PathBuf {
         self.path(id, &format!("{what} {} {}", member.index, member.run.name))
     }
+}
+
+/// How the segment with the number `id` is painted. Segments are sorted by number; one that no table names counts as a false alarm.
+fn look(outcomes: &[Outcome], id: u16) -> Look {
+    let at = outcomes.binary_search_by_key(&u32::from(id), |o| o.id);
+    let unnamed = Outcome {
+        id: id.into(),
+        is_true: false,
+        is_kept: true,
+        score: None,
+    };
+    at.map_or(unnamed, |at| outcomes[at]).look()
 }
