@@ -42,8 +42,8 @@ fn line(group: &[&str]) -> String {
     )
 }
 
-/// The text of a fault without what differs from file to file: paths, the names in them, and numbers, except for the value of
-/// a label, since one value without a meaning is a fault of its own.
+/// The text of a fault without what differs from file to file: paths, the names in them, and numbers, except for the value,
+/// color or name of a label, since each label without a meaning is a fault of its own.
 fn kind(fault: &str) -> String {
     let words: Vec<&str> = fault.split_whitespace().collect();
     let paths = words.iter().filter(|word| is_path(word));
@@ -54,7 +54,8 @@ fn kind(fault: &str) -> String {
         let name = word.trim_matches(|c: char| !c.is_alphanumeric());
         let is_name = is_path(word) || (!name.is_empty() && stems.iter().any(|s| s.contains(name)));
         let is_number = word.contains(|c: char| c.is_ascii_digit());
-        let keeps = previous == "value" || !(is_name || is_number);
+        let is_label = matches!(previous, "value" | "color" | "category");
+        let keeps = is_label || !(is_name || is_number);
         kind.push(if keeps { word } else { "_" });
         previous = word;
     }

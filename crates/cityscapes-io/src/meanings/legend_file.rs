@@ -81,7 +81,7 @@ mod tests {
         let expected = [(Color([0; 3]), "background"), (Color([128, 0, 64]), "car")];
         let expected = expected.map(|(color, name)| (color, name.to_owned()));
         assert_eq!(labelmap(text)?, Legend::Colors(expected.to_vec()));
-        let text = "Pixel Value, Class\n0, background\n7, \"car, parked\"\n";
+        let text = "Pixel Value, Class\n0, background\n7,\"car, parked\"\n";
         let expected = [(0, "background"), (7, "car, parked")];
         let expected = expected.map(|(value, name)| (value, name.to_owned()));
         assert_eq!(classes_csv(text)?, Legend::Values(expected.to_vec()));

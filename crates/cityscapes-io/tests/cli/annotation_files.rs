@@ -64,7 +64,7 @@ fn instances_of_coco_become_classes() -> Result<()> {
         );
     }
     assert_eq!(mask(&at.join("out"), "b")?[1], [255; 8]);
-    let error = refused(at, &format!("{COCO} --values field=field"))?;
+    let error = refused(at, &format!("{COCO} --values field=field,barn=barn"))?;
     for part in [
         "categories without a meaning",
         "\"cow\" (2 shapes, the first at annotation 1)",
