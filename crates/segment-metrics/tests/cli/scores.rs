@@ -316,7 +316,7 @@ fn rename_method(toy: &Toy, ids: &[&str], name: &str) -> Result<()> {
     change_output(&toy.path("scores"), |dir| {
         ids.iter().try_for_each(|id| {
             let mut map = ScoreMap::read_sample(dir, id, None)?;
-            map.method = name.to_owned();
+            name.clone_into(&mut map.method);
             map.write(&score_map_path(dir, id))
         })
     })
@@ -400,7 +400,7 @@ const SPOILED: [(&str, Spoil); 5] = [
         change(path, |map| map.output_height *= 2)
     }),
     ("of the method \"rba\"", |path| {
-        change(path, |map| map.method = "uno".to_owned())
+        change(path, |map| "uno".clone_into(&mut map.method))
     }),
 ];
 
