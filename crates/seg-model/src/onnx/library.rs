@@ -9,8 +9,8 @@ use anyhow::{Context, Result, anyhow, ensure};
 /// What to do if there is none.
 const ADVICE: &str = "install it with `pip install onnxruntime` (and have its python3 on the PATH), or name libonnxruntime.so with --onnx-library or ORT_DYLIB_PATH";
 
-/// Prints the folder of Python's package onnxruntime without importing it.
-const FOLDER: &str = "import importlib.util as u; s = u.find_spec('onnxruntime'); print(s.submodule_search_locations[0] if s else '')";
+/// Prints the folder of Python's package onnxruntime without importing it. The current folder, where Python looks too, may hold anything.
+const FOLDER: &str = "import sys; sys.path = [p for p in sys.path if p]; import importlib.util as u; s = u.find_spec('onnxruntime'); print(s.submodule_search_locations[0] if s else '')";
 
 /// Names of the interpreter, the usual one first.
 const PYTHONS: [&str; 2] = ["python3", "python"];

@@ -18,7 +18,7 @@ use super::tensors::{Array, Values};
 /// A network that is ready to run on the CPU.
 pub(super) struct Session {
     /// Running changes the state of the library's handle.
-    session: Mutex<ort::session::Session>,
+    handle: Mutex<ort::session::Session>,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
 }
@@ -36,7 +36,7 @@ impl Session {
         Ok(Self {
             inputs: session.inputs().iter().map(port).collect(),
             outputs: session.outputs().iter().map(port).collect(),
-            session: Mutex::new(session),
+            handle: Mutex::new(session),
         })
     }
 
@@ -69,7 +69,7 @@ impl Session {
         let inputs = ort::inputs![input => tensor.map_err(told)?];
         let only = OutputSelector::no_default().with(output);
         let options = RunOptions::new().map_err(told)?.with_outputs(only);
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut session = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
         let outputs = session.run_with_options(inputs, &options).map_err(told)?;
         let value = outputs.get(output);
         array(value.with_context(|| format!("output {output:?} is missing"))?)
