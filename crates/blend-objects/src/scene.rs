@@ -165,7 +165,7 @@ impl Planned<'_> {
             top: place.top,
             width: place.width,
             height: place.height,
-            area: objects.labels.iter().filter(|&&n| n == number).count() as u64,
+            area: objects.labels.iter().map(|&n| u64::from(n == number)).sum(),
             on_ground: place.is_on_ground,
         }
     }

@@ -32,6 +32,7 @@ enum Command {
     DemoData(demo_data::Args),
     CityscapesIo(cityscapes_io::Args),
     CocoProxy(coco_proxy::Args),
+    BlendObjects(blend_objects::Args),
     OodTrain(ood_train::Args),
     SegModel(seg_model::Args),
     SegmentMetrics(segment_metrics::Args),
@@ -81,6 +82,9 @@ impl Args {
                 stage_cli::main(&args.common, || cityscapes_io::run(&args))
             }
             Command::CocoProxy(args) => stage_cli::main(&args.common, || coco_proxy::run(&args)),
+            Command::BlendObjects(args) => {
+                stage_cli::main(&args.common, || blend_objects::run(&args))
+            }
             Command::OodTrain(args) => stage_cli::main(&args.common, || ood_train::run(&args)),
             Command::SegModel(args) => stage_cli::main(&args.common, || seg_model::run(&args)),
             Command::SegmentMetrics(args) => stage_cli::main(&args.common, || {
@@ -116,6 +120,7 @@ mod tests {
             demo_data::Args::command(),
             cityscapes_io::Args::command(),
             coco_proxy::Args::command(),
+            blend_objects::Args::command(),
             ood_train::Args::command(),
             seg_model::Args::command(),
             segment_metrics::Args::command(),

@@ -24,10 +24,11 @@ fn status(arguments: &[&str]) -> Result<(Option<i32>, String)> {
 }
 
 /// The names of the stages.
-const STAGES: [&str; 8] = [
+const STAGES: [&str; 9] = [
     "demo-data",
     "cityscapes-io",
     "coco-proxy",
+    "blend-objects",
     "ood-train",
     "seg-model",
     "segment-metrics",

@@ -6,10 +6,11 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
 /// Documents with commands for users, from the root of the repository.
-const DOCUMENTS: [&str; 5] = [
+const DOCUMENTS: [&str; 6] = [
     "README.md",
     "docs/TASKS.md",
     "docs/CLASSES.md",
+    "docs/DEVELOPMENT_SETS.md",
     "docs/PYTORCH.md",
     "docs/PAPER.md",
 ];
