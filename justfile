@@ -110,7 +110,7 @@ demo scale="full" dir=(out / "demo"): build
     {{ just }} _demo-judge {{ quote(dir) }} retrained {{ quote(dir / "retrained/train/weights.safetensors") }}
     echo "7/7 compare both in one report"
     {{ bin }}/ood-eval report --run baseline={{ quote(dir / "baseline") }} --run retrained={{ quote(dir / "retrained") }} --labels "$labels" \
-        --title "oodseg demo" --output {{ quote(dir / "report") }} --quiet | sed -n '/^lost-and-found-test$/,/└/p'
+        --gallery 60 --page-megabytes 8 --title "oodseg demo" --output {{ quote(dir / "report") }} --quiet | sed -n '/^lost-and-found-test$/,/└/p'
     echo "in percent; FP, FN: false alarms and missed objects; + meta: with meta classification; * best of the column"
     echo "report: "{{ quote(dir / "report/report.html") }}
 

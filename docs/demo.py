@@ -1,8 +1,8 @@
 """Updates what the documents show of the demo: docs/picture.png and the tables of results.
 
-The picture shows one image of the report's gallery: the one whose average precision of the entropy (AUPRC) rises most from the
-first network to the last, or SAMPLE. The tables are those between `<!-- demo DATASET -->` and `<!-- end -->` in README.md and
-docs. Needs Pillow.
+The picture shows one image of the report's gallery, SAMPLE or the one whose unknown objects gain most from the first network to
+the last: the rise of the average precision of the entropy (AUPRC) times the number of their pixels. The tables are those between
+`<!-- demo DATASET -->` and `<!-- end -->` in README.md and docs. Needs Pillow.
 """
 
 import argparse
@@ -31,16 +31,16 @@ def gallery(report):
 
 
 def best_sample(report, runs):
-    """The sample of the gallery whose AUPRC of the entropy rises most from the first to the last of the runs."""
-    auprc = {}
+    """The sample of the gallery whose AUPRC of the entropy, times its object pixels, rises most from the first to the last run."""
+    found = {}
     with open(report / "images.csv", newline="") as file:
         for row in csv.DictReader(file):
             if row["dataset"] == DATASET and row["score"] == "entropy" and row["auprc"]:
-                auprc[row["run"], row["sample_id"]] = float(row["auprc"])
-    samples = sorted(s for s in gallery(report) if all((run, s) in auprc for run in runs))
+                found[row["run"], row["sample_id"]] = float(row["auprc"]) * int(row["n_out"])
+    samples = sorted(s for s in gallery(report) if all((run, s) in found for run in runs))
     if not samples:
         raise SystemExit(f"error: {report} has no pictures of {DATASET}: `just demo` makes them")
-    return max(samples, key=lambda s: auprc[runs[-1], s] - auprc[runs[0], s])
+    return max(samples, key=lambda s: found[runs[-1], s] - found[runs[0], s])
 
 
 def picture(report, sample, runs, path):
