@@ -28,7 +28,7 @@ fn bins_of(scene: &Scene, predicted: &[PredictedSegment]) -> Result<Bins> {
         row.fill_from_logits(&values);
         for x in 0..WIDTH {
             let unknown = scene.objects.iter().any(|&o| inside(o, x, y));
-            for score in Score::ALL {
+            for score in Score::OF_LOGITS {
                 let key = (score, bin_of(row.score(score, x))?);
                 counts.entry(key).or_default()[usize::from(unknown)] += 1;
             }
@@ -62,7 +62,7 @@ pub(crate) fn write_sample_pixels(dir: &Path, predicted: &[Vec<PredictedSegment>
     let (mut max_scores, mut mean_scores) = (Vec::new(), Vec::new());
     for (scene, predicted) in scenes().iter().zip(predicted) {
         let bins = bins_of(scene, predicted)?;
-        for score in Score::ALL {
+        for score in Score::OF_LOGITS {
             let histogram = histogram(&bins, score);
             max_scores.push(max_score(&histogram));
             mean_scores.push(mean_score(&histogram));
