@@ -33,7 +33,7 @@ enum Command {
     CityscapesIo(cityscapes_io::Args),
     CocoProxy(coco_proxy::Args),
     BlendObjects(blend_objects::Args),
-    OodTrain(ood_train::Args),
+    OodTrain(Box<ood_train::Args>),
     SegModel(seg_model::Args),
     SegmentMetrics(segment_metrics::Args),
     MetaClf(meta_clf::Args),
