@@ -215,3 +215,54 @@ pub(crate) fn check_members(file: &LabelFile) -> Result<()> {
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::label_file::Overlaps;
+    use crate::meanings::meaning::Meaning;
+
+    /// The table for masks of kind `eval`, with these values, of which `void` are void too.
+    fn table(format: Format, values: &[(&str, u8)], void: &[&str]) -> Result<Table> {
+        let values = values.iter();
+        let values = values.map(|&(from, to)| (from.to_owned(), Meaning::Value(to)));
+        let file = LabelFile {
+            path: "{id}.png".to_owned(),
+            format,
+            values: Values::Map(values.collect()),
+            void: void.iter().map(|&label| label.to_owned()).collect(),
+            legend: None,
+            background: None,
+            overlaps: Overlaps::Later,
+        };
+        Table::new(&file, MaskKind::Eval, None)
+    }
+
+    #[test]
+    fn labels_say_which_table_it_is_and_values_are_checked() -> Result<()> {
+        let image = Format::Image;
+        assert!(matches!(
+            table(image, &[("0-3", 1)], &["7"])?,
+            Table::Values(_)
+        ));
+        assert!(matches!(
+            table(image, &[("#000000", 1)], &["others"])?,
+            Table::Colors(_)
+        ));
+        assert!(matches!(
+            table(Format::Coco, &[("#dog", 1)], &["7"])?,
+            Table::Names(_)
+        ));
+        for (format, values, void) in [
+            (image, ("1", 3), "255"),
+            (image, ("1", 1), "1"),
+            (image, ("#00000G", 1), "others"),
+            (image, ("dog", 1), "others"),
+            (Format::Labelme, ("dog", 3), "others"),
+            (Format::Labelme, ("dog", 1), "dog"),
+        ] {
+            assert!(table(format, &[values], &[void]).is_err(), "{values:?}");
+        }
+        Ok(())
+    }
+}
