@@ -225,8 +225,12 @@ fn the_gallery_has_keys_filters_and_pairs() -> Result<()> {
     };
     let dir = tempfile::tempdir()?;
     report(dir.path())?;
-    let name = "--run=<b onclick=\"alert(1)\">bold</b>=base";
-    let runs = [name, "--run=middle=base", "--run=\"'><script>alert(2)</script>=retrained"];
+    let name = "--run=<b>bold</b>=base";
+    let runs = [
+        name,
+        "--run=middle=base",
+        "--run=\"'><script>alert(2)</script>=retrained",
+    ];
     let html = report_of(dir.path(), &runs)?;
     for (width, is_dark) in [(DESKTOP, true), (PHONE, false)] {
         let visit = visit(&browser, &format!("{html}{USE_GALLERY}"), width, is_dark)?;

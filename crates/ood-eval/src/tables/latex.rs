@@ -15,7 +15,7 @@ pub const FOLDER: &str = "tables";
 /// What a file of a single table begins with: what a paper has to load, and how it shows the table.
 fn usage(name: &str) -> String {
     format!(
-        "% \\usepackage{{booktabs}} in the preamble; then \\input this file, and refer to it as \\ref{{tab:{name}}}.\n"
+        "% \\usepackage{{booktabs,graphicx}} in the preamble; then \\input this file, and refer to it as \\ref{{tab:{name}}}.\n"
     )
 }
 
@@ -83,7 +83,10 @@ mod tests {
             let label = format!("\\label{{tab:{name}}}");
             let path = dir.path().join(FOLDER).join(format!("{name}.tex"));
             let one = std::fs::read_to_string(path)?;
-            assert!(one.starts_with("% \\usepackage{booktabs}"), "{one}");
+            assert!(
+                one.starts_with("% \\usepackage{booktabs,graphicx}"),
+                "{one}"
+            );
             assert!(one.contains(&label) && all.contains(&label), "{one}");
             assert_eq!(one.matches("\\begin{table}").count(), 1);
         }

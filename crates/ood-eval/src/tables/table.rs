@@ -52,6 +52,9 @@ impl Cell {
     }
 }
 
+/// The own width of a table, or that of the text if it is less.
+const LATEX_WIDTH: &str = r"\ifdim\width>\linewidth\linewidth\else\width\fi";
+
 impl Table {
     /// As text with lines; `*` marks the best of a column.
     pub fn terminal(&self) -> String {
@@ -79,7 +82,8 @@ impl Table {
         words.join("-")
     }
 
-    /// As a LaTeX table for the package `booktabs` with the label `tab:NAME`; the best of a column is bold.
+    /// As a LaTeX table for the packages `booktabs` and `graphicx`, with the label `tab:NAME`; the best of a column is bold, and a
+    /// table that is wider than the text is made smaller.
     pub fn latex(&self, name: &str) -> String {
         let line = |cells: Vec<String>| format!("    {} \\\\\n", cells.join(" & "));
         let header = self.columns.iter().map(|c| latex_text(c)).collect();
@@ -90,7 +94,7 @@ impl Table {
             .map(|row| line(row.iter().map(cell).collect()))
             .collect();
         format!(
-            "\\begin{{table}}\n  \\centering\n  \\caption{{{}}}\n  \\label{{tab:{name}}}\n  \\begin{{tabular}}{{l{}}}\n    \\toprule\n{}    \\midrule\n{rows}    \\bottomrule\n  \\end{{tabular}}\n\\end{{table}}\n",
+            "\\begin{{table}}\n  \\centering\n  \\caption{{{}}}\n  \\label{{tab:{name}}}\n  \\resizebox{{{LATEX_WIDTH}}}{{!}}{{%\n  \\begin{{tabular}}{{l{}}}\n    \\toprule\n{}    \\midrule\n{rows}    \\bottomrule\n  \\end{{tabular}}}}\n\\end{{table}}\n",
             latex_text(&self.title),
             "r".repeat(self.columns.len().saturating_sub(1)),
             line(header),
@@ -145,6 +149,9 @@ fn latex_text(text: &str) -> String {
             '±' => escaped += "$\\pm$",
             '–' => escaped += "--",
             '−' => escaped += "$-$",
+            '≥' => escaped += "$\\geq$",
+            '≤' => escaped += "$\\leq$",
+            '\u{202f}' => escaped += "\\,",
             _ => escaped.push(c),
         }
     }
@@ -183,19 +190,20 @@ mod tests {
         let table = Table {
             title: "lost_and_found: 100 %".to_owned(),
             columns: vec!["run".to_owned(), "AUROC ↑".to_owned()],
-            rows: vec![vec![Cell::plain("a & b \\ {c} ±–".to_owned()), best]],
+            rows: vec![vec![Cell::plain("a & b \\ {c} ±– ≥".to_owned()), best]],
         };
         let expected = r"\begin{table}
   \centering
   \caption{lost\_and\_found: 100 \%}
   \label{tab:lost-and-found-100}
+  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%
   \begin{tabular}{lr}
     \toprule
     run & AUROC $\uparrow$ \\
     \midrule
-    a \& b \textbackslash{} \{c\} $\pm$-- & \textbf{91.42} \\
+    a \& b \textbackslash{} \{c\} $\pm$-- $\geq$ & \textbf{91.42} \\
     \bottomrule
-  \end{tabular}
+  \end{tabular}}
 \end{table}
 ";
         assert_eq!(table.latex(&table.name()), expected);

@@ -77,7 +77,7 @@ addEventListener("load", () => {
   viewer.close();
 
   // the name of a run is text
-  const bold = '<b onclick="alert(1)">bold</b>';
-  check("names", find("#gallery h5")[0].textContent.startsWith(bold) || !document.body.textContent.includes("bold"), true);
+  const bold = "<b>bold</b>";
+  check("names", find("#gallery h5")[0].textContent, bold);
   check("markup from names", find("b").length, 0);
 });

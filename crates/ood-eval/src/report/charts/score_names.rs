@@ -20,7 +20,12 @@ fn of_each_run(members: &[Member<'_>]) -> String {
     let mut text = "the score that the run is evaluated with (".to_owned();
     for (number, member) in members.iter().enumerate() {
         let separator = if number == 0 { "" } else { ", " };
-        let _ = write!(text, "{separator}{}: {}", member.run.name, member.score_name());
+        let _ = write!(
+            text,
+            "{separator}{}: {}",
+            member.run.name,
+            member.score_name()
+        );
     }
     text + ")"
 }

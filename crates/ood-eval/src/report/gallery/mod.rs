@@ -23,7 +23,11 @@ pub(super) fn gallery(samples: &Samples<'_>, n: usize) -> Result<Vec<SampleView>
     let last = samples.members.last();
     let ranked = last.map(|last| ranked(last.all_errors(), n));
     let ranked = ranked.unwrap_or_default();
-    let progress = Progress::new(&format!("gallery {dataset}"), ranked.len() as u64, "samples");
+    let progress = Progress::new(
+        &format!("gallery {dataset}"),
+        ranked.len() as u64,
+        "samples",
+    );
     let views = ranked.into_par_iter().map(|(id, rank)| {
         let view = samples.view(id, rank);
         progress.advance(1);
