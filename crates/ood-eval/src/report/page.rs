@@ -24,6 +24,10 @@ const SCRIPT: &str = include_str!("report.js");
 
 /// What the template shows.
 #[derive(Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the template asks for each of them by name"
+)]
 struct Page<'a> {
     title: &'a str,
     /// Most megabytes of pictures.
