@@ -95,7 +95,7 @@ fn run(video: &Path, args: &VideoArgs, stage: &StageDir) -> Result<Vec<Frame>> {
         None => format!("select=not(mod(n\\,{every}))"),
     };
     // numbered in place of their times, each frame is written once by every version of ffmpeg
-    let filters = format!("{chosen},showinfo,setpts=N/25/TB");
+    let filters = format!("{chosen},showinfo,settb=1/25,setpts=N");
     let mut command = ffmpeg("info");
     command.arg("-nostdin").arg("-i").arg(video);
     command.args([
