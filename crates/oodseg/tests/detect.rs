@@ -39,7 +39,7 @@ impl Trained {
             "demo-data --scale small --output data",
             "cityscapes-io prepare --dataset cityscapes-train --root data/cityscapes --output train-labels",
             "cityscapes-io prepare --dataset fishyscapes-static --root data/fishyscapes --output labels",
-            "ood-train --network enet --ood-weight 0 --labels train-labels --crop 64 --steps 40 --learning-rate 4e-3 --output train",
+            "ood-train --network enet --ood-weight 0 --labels train-labels --crop 64 --no-dropout --batch-size 8 --steps 60 --learning-rate 4e-3 --output train",
             "seg-model infer --weights train/weights.safetensors --labels labels --output logits",
             "segment-metrics --logits logits --labels labels --threshold 0.6 --output segments",
             "meta-clf fit --segments segments --output meta",
