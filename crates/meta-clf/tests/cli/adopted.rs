@@ -66,7 +66,7 @@ fn another_method_is_refused_by_name() -> Result<()> {
     let joined = format!("{train},{other}");
     let words = [
         "cannot be joined",
-        "score maps of rba and score maps of uno",
+        "score maps of rba, and score maps of uno",
     ];
     fit_fails(&joined, &output, &[], &words)?;
     let logits = scratch.write("logits", &Table::toy(40, |i| i % 2 == 0))?;
@@ -124,20 +124,28 @@ fn rows_in_memory_get_the_same_probabilities() -> Result<()> {
         (Basis::logits(3), Some(classes), usual_arguments()),
     ];
     for (i, (basis, classes, arguments)) in tables.into_iter().enumerate() {
-        let mut table = Table::of_basis(basis, classes.clone(), 60, |i| i % 3 == 0);
-        let [train, test, fitted, applied] =
-            ["train", "test", "fitted", "applied"].map(|name| format!("{name}{i}"));
-        table.write_as(&scratch.file(&train), &arguments, &[], [2048, 1024])?;
-        table.has_truth = false;
-        table.write_as(&scratch.file(&test), &arguments, &[], [2048, 1024])?;
-        fit(&scratch.path(&train), &scratch.path(&fitted), &[])?;
+        let table = Table::of_basis(basis, classes.clone(), 60, |i| i % 3 == 0);
+        let names = ["segments", "fitted", "applied"];
+        let [segments, fitted, applied] = names.map(|name| format!("{name}{i}"));
+        table.write_as(&scratch.file(&segments), &arguments, &[], [2048, 1024])?;
+        fit(&scratch.path(&segments), &scratch.path(&fitted), &[])?;
         let model = scratch.path(&format!("{fitted}/model.json"));
-        apply(&model, &scratch.path(&test), &scratch.path(&applied), &[])?;
-        let schema = schema::segments_of(basis).without_truth();
-        let rows = read_table(&scratch.file(&test).join("segments.parquet"), &schema)?;
-        let segments = Segments::of_rows(&rows, classes.as_ref())?;
-        let found = probabilities(&scratch.model(&fitted)?, &segments)?;
-        assert_eq!(found, scratch.decisions(&applied)?.probs);
+        apply(
+            &model,
+            &scratch.path(&segments),
+            &scratch.path(&applied),
+            &[],
+        )?;
+        let schema = schema::segments_of(basis);
+        let file = scratch.file(&segments).join(schema.file_name());
+        let rows = read_table(&file, &schema)?;
+        let truth = schema.columns.iter().filter(|field| field.needs_truth());
+        let unlabeled = rows.drop_many(truth.map(|field| field.name.as_str()));
+        for rows in [&rows, &unlabeled] {
+            let segments = Segments::of_rows(rows, classes.as_ref())?;
+            let found = probabilities(&scratch.model(&fitted)?, &segments)?;
+            assert_eq!(found, scratch.decisions(&applied)?.probs);
+        }
         let of_others = Segments::of_rows(&rows, Some(&ClassSet::unnamed(4)?));
         let error = of_others.expect_err("other classes").to_string();
         assert!(error.contains("not of 4"), "{error}");
