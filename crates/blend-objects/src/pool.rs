@@ -108,13 +108,25 @@ impl Pool {
         self.categories.iter().map(Vec::len).sum()
     }
 
-    /// A random object of a random category, which counts as much as any other, mirrored with probability 1/2.
+    /// A category by its weight, if `u` is uniformly distributed in [0, 1).
+    fn category(&self, u: f64) -> &[Candidate] {
+        let weight = |objects: &Vec<Candidate>| (objects.len() as f64).sqrt();
+        let mut left = u * self.categories.iter().map(weight).sum::<f64>();
+        let chosen = self.categories.iter().find(|objects| {
+            left -= weight(objects);
+            left < 0.0
+        });
+        let last = || self.categories.last().map_or(&[][..], Vec::as_slice);
+        chosen.map_or_else(last, Vec::as_slice)
+    }
+
+    /// A random object of a random category, mirrored with probability 1/2. A category counts as much as the square root of its number
+    /// of objects: a single object is not seen all the time, and a common category is not all that is seen.
     ///
     /// # Errors
     /// Returns an error if its image or mask cannot be used.
     pub(crate) fn choose(&self, rng: &mut impl Rng) -> Result<(Chosen<'_>, bool)> {
-        let category = below(rng.random(), self.categories.len());
-        let objects = &self.categories[category];
+        let objects = self.category(rng.random());
         let candidate = &objects[below(rng.random(), objects.len())];
         let is_mirrored: bool = rng.random();
         let set = &self.sets[candidate.set];

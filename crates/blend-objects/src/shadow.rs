@@ -7,7 +7,7 @@ use crate::ground::Ground;
 use crate::layer::Layer;
 
 /// How much of the darkness the thrown silhouette has; the rest is under the feet.
-const THROWN: f32 = 0.5;
+const THROWN: f32 = 0.6;
 
 /// Opacity from which on a pixel throws a shadow.
 const SOLID: f32 = 0.5;
@@ -79,13 +79,14 @@ impl Shade {
             );
             set(&mut thrown, to);
             if above <= 1 + height / 16 {
-                set(&mut contact, (x - shade_left, feet - shade_top));
-                set(&mut contact, (x - shade_left, feet + 1 - shade_top));
+                for row in feet - 1..=feet + 1 + height / 40 {
+                    set(&mut contact, (x - shade_left, row - shade_top));
+                }
             }
         }
         let soft = height as f32;
         let thrown = imageops::blur(&thrown, (0.02 * soft).max(0.7));
-        let contact = imageops::blur(&contact, (0.022 * soft).max(0.8));
+        let contact = imageops::blur(&contact, (0.028 * soft).max(0.8));
         let mut map = thrown;
         for (thrown, contact) in map.pixels_mut().zip(contact.pixels()) {
             // a thin line under the feet loses most of its darkness to the blur
