@@ -79,9 +79,12 @@ pub(crate) fn svg(rows: &[Row], runs: &[ValidationRun]) -> Result<String> {
     Ok(svg)
 }
 
+/// A part of the loss in a row of the log.
+type Part = fn(&Row) -> f64;
+
 /// The parts of the loss that are not 0 everywhere.
 fn loss_panel(rows: &[Row]) -> Panel {
-    let parts: [(&str, fn(&Row) -> f64); 3] = [
+    let parts: [(&str, Part); 3] = [
         ("loss in", |r| r.losses.known),
         ("loss out", |r| r.losses.unknown),
         ("loss distilled", |r| r.losses.distilled),
