@@ -76,7 +76,7 @@ impl Farm {
 
     fn fails(&self, command: &mut Command, words: &[&str]) -> Result<()> {
         fail_quietly(command.arg("-q"), words)?;
-        ensure!(!self.path("out/manifest.json").exists(), "{words:?}");
+        ensure!(!self.path("none/manifest.json").exists(), "{words:?}");
         Ok(())
     }
 
@@ -439,7 +439,7 @@ fn what_is_not_known_or_not_possible_is_said() -> Result<()> {
     let infer = |more: &[&str]| farm.infer("two.onnx", "none", more);
     farm.fails(
         &mut infer(&[]),
-        &["several outputs", "\"maps\": f32", "\"labels\": int64"],
+        &["several outputs", "\"maps\": f32", "\"labels\": i64"],
     )?;
     farm.fails(
         &mut infer(&["--output-name", "labels"]),
