@@ -81,7 +81,7 @@ impl World {
         Ok(self.at(&format!("maps/{name}")).join(folder))
     }
 
-    /// Adopts the maps in a folder as those of RbA, into the run `run`, and makes segments of them with `flags`.
+    /// Adopts the maps in a folder as those of `RbA`, into the run `run`, and makes segments of them with `flags`.
     fn adopt(&self, maps: &Path, run: &str, flags: &str) -> Result<()> {
         let (at, maps) = (self.dir.path().display(), maps.display());
         stage!(seg_model "adopt --kind score --name RbA --from {maps} --labels {at}/labels/toy --output {at}/{run}/scores/toy");

@@ -109,8 +109,8 @@ fn rows(frame: &DataFrame) -> Result<Vec<Row<'_>>> {
     let ids = strings(frame, SAMPLE_ID)?;
     let overlays = strings(frame, "overlay")?;
     let suspicions = frame.column("suspicion")?.f64()?;
-    let counts = |name: &str| frame.column(name)?.u64().map(|c| c.into_no_null_iter());
-    let (kept, rejected) = (counts("n_kept")?, counts("n_rejected")?);
+    let kept = frame.column("n_kept")?.u64()?.into_no_null_iter();
+    let rejected = frame.column("n_rejected")?.u64()?.into_no_null_iter();
     let rows = ids
         .zip(overlays)
         .zip(suspicions.iter())

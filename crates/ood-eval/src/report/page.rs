@@ -31,7 +31,7 @@ const SCRIPT: &str = include_str!("report.js");
 struct Page<'a> {
     title: &'a str,
     /// Most megabytes of pictures.
-    page_megabytes: usize,
+    max_megabytes: usize,
     style: &'a str,
     script: &'a str,
     version: &'a str,
@@ -155,7 +155,7 @@ pub(super) fn render(
     let samples = || datasets.iter().flat_map(|d| &d.samples);
     let view = Page {
         title: &args.title,
-        page_megabytes: args.page_megabytes,
+        max_megabytes: args.page_megabytes,
         style: page::STYLE,
         script: SCRIPT,
         version: env!("CARGO_PKG_VERSION"),

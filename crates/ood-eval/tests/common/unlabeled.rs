@@ -48,7 +48,7 @@ pub(crate) fn write_unlabeled(root: &Path, predicted: &[Vec<PredictedSegment>]) 
     })
 }
 
-/// Replaces `segments` in `root` by segments of the score maps of RbA, which are between −5 and −1.
+/// Replaces `segments` in `root` by segments of the score maps of `RbA`, which are between −5 and −1.
 pub(crate) fn write_unlabeled_scores(
     root: &Path,
     predicted: &[Vec<PredictedSegment>],
