@@ -61,7 +61,7 @@ impl AugmentationOptions {
         );
         ensure!(
             has_objects || self.pasting.paste == 0,
-            "--paste needs --objects or --proxy, which coco-proxy makes"
+            "--paste needs --proxy or --objects, which coco-proxy makes"
         );
         Ok(())
     }

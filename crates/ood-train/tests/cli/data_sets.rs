@@ -207,7 +207,7 @@ fn objects_that_cannot_be_pasted_are_named() -> Result<()> {
     let nothing = ["--steps", "1", "--paste", "1", "--ood-weight", "0"];
     toy.check_command_fails(
         toy.without_proxy("out", &nothing),
-        &["--paste needs --objects or --proxy"],
+        &["--paste needs --proxy or --objects"],
     )?;
     fs::remove_file(toy.path("objects/o.png"))?;
     fs::remove_file(toy.path("objects/r.png"))?;
