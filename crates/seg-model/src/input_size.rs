@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Error, Result, anyhow};
 use serde::Serialize;
 use stage_cli::ImageSize;
 
@@ -43,7 +43,7 @@ impl FromStr for InputSize {
             return Ok(Self::Own(OwnSize::Image));
         }
         let size = text.parse().map(Self::Fixed);
-        size.context("pass a size, or \"image\" for the images' own")
+        size.map_err(|error: Error| anyhow!("{error}; \"image\" stands for the images' own size"))
     }
 }
 
