@@ -87,7 +87,7 @@ demo scale="full" dir=(out / "demo"): build
     #!/usr/bin/env bash
     set -euo pipefail
     data={{ quote(dir / "data") }} labels={{ quote(dir / "labels") }}
-    steps=({{ if scale == "full" { "420 200" } else { "180 90" } }})
+    steps=({{ if scale == "full" { "350 170" } else { "180 90" } }})
     quietly() { "$@" --quiet > /dev/null; }
     echo "1/7 draw street scenes, some with unknown objects, and pictures of other objects"
     quietly {{ bin }}/demo-data --scale {{ scale }} --output "$data"
