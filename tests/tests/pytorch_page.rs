@@ -161,7 +161,9 @@ fn run_stages(dir: &Path, lines: &[&str]) -> Result<()> {
 /// A method whose score is highest where there is no red, with the `block` of the page that writes it.
 fn scores(block: &str) -> String {
     let method = "for sample_id, image in images:\n    score = 1 - image[1]\n";
-    block.lines().fold(method.to_owned(), |code, line| code + "    " + line + "\n")
+    block
+        .lines()
+        .fold(method.to_owned(), |code, line| code + "    " + line + "\n")
 }
 
 #[test]

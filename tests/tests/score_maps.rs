@@ -119,7 +119,13 @@ fn mask() -> Mask {
 fn index(mask: impl Fn(&str) -> Option<PathBuf>) -> Result<Index> {
     let (width, height) = (SIZE.0 as u32, SIZE.1 as u32);
     let samples = IDS.map(|id| sample(id, width, height, mask(id)));
-    Index::new("toy", "test", MaskKind::Eval, Path::new("/no-images"), samples.to_vec())
+    Index::new(
+        "toy",
+        "test",
+        MaskKind::Eval,
+        Path::new("/no-images"),
+        samples.to_vec(),
+    )
 }
 
 /// Logits of a network that is sure, but less so on the unknown object and in spots.
@@ -224,8 +230,14 @@ fn a_score_beside_logits_is_evaluated_with_the_others() -> Result<()> {
     let tables = std::fs::read_to_string(world.at("evaluated/both/results.md"))?;
     assert!(tables.contains("| both, RbA |"), "{tables}");
     let csv = std::fs::read_to_string(world.at("evaluated/both/results.csv"))?;
-    let adopted = csv.lines().filter(|line| line.starts_with("toy,both,false,adopted,"));
-    assert_eq!(adopted.filter(|line| line.ends_with(",RbA")).count(), 1, "{csv}");
+    let adopted = csv
+        .lines()
+        .filter(|line| line.starts_with("toy,both,false,adopted,"));
+    assert_eq!(
+        adopted.filter(|line| line.ends_with(",RbA")).count(),
+        1,
+        "{csv}"
+    );
     Ok(())
 }
 
@@ -238,13 +250,20 @@ fn runs_of_different_scores_are_compared() -> Result<()> {
     world.adopt(&maps, "theirs", "--threshold 0.6")?;
     stage!(ood_eval "compare --run ours={at}/ours --run theirs={at}/theirs --resamples 20 --output {at}/compared");
     let table = std::fs::read_to_string(world.at("compared/compare.md"))?;
-    let row = table.lines().find(|line| line.contains("AUROC ↑, entropy → RbA"));
+    let row = table
+        .lines()
+        .find(|line| line.contains("AUROC ↑, entropy → RbA"));
     let row = row.with_context(|| table.clone())?;
     assert!(row.contains("| 0.00 | 0.00 to 0.00 | open |"), "{row}");
     assert_eq!(table.matches("AUROC ↑, ").count(), 1, "{table}");
     let csv = std::fs::read_to_string(world.at("compared/compare.csv"))?;
-    let row = csv.lines().find(|line| line.starts_with("toy,auroc,entropy,false,"));
-    assert!(row.is_some_and(|row| row.ends_with(",open,adopted")), "{csv}");
+    let row = csv
+        .lines()
+        .find(|line| line.starts_with("toy,auroc,entropy,false,"));
+    assert!(
+        row.is_some_and(|row| row.ends_with(",open,adopted")),
+        "{csv}"
+    );
     Ok(())
 }
 

@@ -11,7 +11,9 @@ mod table;
 pub use meta_clf::{coefficients, contributions, correlations, decisions, l1_path, regression};
 pub use ood_eval::{calibration, confusion, images, ranked_images};
 pub use ood_train::{train_log, train_validation};
-pub use segment_metrics::{objects, overlaps, pixel_counts, sample_pixels, samples, segments, segments_of};
+pub use segment_metrics::{
+    objects, overlaps, pixel_counts, sample_pixels, samples, segments, segments_of,
+};
 pub use table::{Field, Table, Truth};
 
 /// Every table, for `num_classes` classes and the given metrics of segments (`features`), in the order of the stages.

@@ -75,7 +75,10 @@ pub fn ranked_images() -> Table {
             Field::u64("n_kept", "segments that are kept"),
             Field::u64("n_rejected", "segments that the meta classifier rejects"),
             Field::f64("flagged_pixels", "pixels of the image in kept segments"),
-            Field::f64("flagged_share", "share of the image in kept segments, in [0, 1]"),
+            Field::f64(
+                "flagged_share",
+                "share of the image in kept segments, in [0, 1]",
+            ),
             Field::string("overlay", "picture of the segments, relative to the output"),
         ],
     }
