@@ -75,17 +75,23 @@ pub(crate) fn run(args: DetectArgs) -> Result<()> {
             weights.map(|input| input.blake3.clone()),
         )?;
     }
-    if let Some(dir) = stage_cli::open_request(request)? {
-        let detection = Detection {
-            session: &session,
-            judge: Judge::new(&session, &segments, meta.as_ref().map(|meta| &meta.model)),
-            page: &page,
-            failures: &failures,
-        };
-        detection.write(dir, &infer)?;
+    let finished = match stage_cli::open_request(request)? {
+        Some(dir) => {
+            let detection = Detection {
+                session: &session,
+                judge: Judge::new(&session, &segments, meta.as_ref().map(|meta| &meta.model)),
+                page: &page,
+                failures: &failures,
+            };
+            detection.write(dir, &infer)
+        }
+        None => Ok(()),
+    };
+    // the page is there too where images were left out
+    if finished.as_ref().err().is_none_or(Error::is::<SomeFailed>) {
+        print_result(page.output.join(PAGE).display());
     }
-    print_result(page.output.join(PAGE).display());
-    Ok(())
+    finished
 }
 
 /// Everything that is needed to write the output.

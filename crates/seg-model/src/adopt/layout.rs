@@ -82,6 +82,9 @@ impl Said {
             height.checked_mul(width).is_some_and(|n| n <= most),
             "its shape {shape:?} has {width}x{height} pixels, but the sample {columns}x{rows}: it is another one's, or damaged"
         );
+        if self.layout.is_none() {
+            check_not_swapped((height, width), (rows, columns))?;
+        }
         if let Some(channels) = &axes.channels {
             let n = channels.table.channels.len();
             check_order(
@@ -202,6 +205,32 @@ impl Said {
     }
 }
 
+/// Refuses an array whose sides are those of the sample in the other order, at whatever scale.
+///
+/// Its values would be spread over the wrong pixels. Squares, and images that were distorted for the network to another shape, have
+/// no such sides.
+fn check_not_swapped((height, width): (usize, usize), sample: (usize, usize)) -> Result<()> {
+    /// Quotients of the scales of rows and columns that rounding and cropping can give.
+    const FITS: f64 = 1.1;
+    /// Quotients that they cannot give.
+    const DOES_NOT_FIT: f64 = 1.5;
+    let quotient = |rows: usize, columns: usize| {
+        let (rows, columns) = (
+            sample.0 as f64 / rows.max(1) as f64,
+            sample.1 as f64 / columns.max(1) as f64,
+        );
+        (rows / columns).max(columns / rows)
+    };
+    ensure!(
+        quotient(height, width) < DOES_NOT_FIT || quotient(width, height) > FITS,
+        "it has {height} rows and {width} columns, but the sample {} rows and {} columns: rows and columns seem to be swapped, so \
+         transpose the arrays (--layout says that they are right as they are)",
+        sample.0,
+        sample.1
+    );
+    Ok(())
+}
+
 /// The table of `channels` of which the first ones are the classes.
 fn first_channels(classes: &ClassSet, channels: usize) -> Result<ChannelTable> {
     let n = classes.len();
@@ -258,6 +287,29 @@ mod tests {
         };
         assert_eq!(found(&hwc, &[11, 8, 11])?, (0, 1, Some(2)));
         Ok(())
+    }
+
+    #[test]
+    fn swapped_sides_are_refused_at_any_scale() {
+        for (array, sample) in [
+            ((1280, 720), (720, 1280)),
+            ((320, 180), (720, 1280)),
+            ((161, 90), (720, 1280)),
+            ((90, 160), (1280, 720)),
+        ] {
+            let error = check_not_swapped(array, sample).err();
+            let error = error.map(|e| e.to_string()).unwrap_or_default();
+            assert!(error.contains("swapped"), "{array:?}");
+        }
+        for (array, sample) in [
+            ((720, 1280), (720, 1280)),
+            ((90, 161), (720, 1280)),
+            ((512, 512), (720, 1280)),
+            ((14, 15), (15, 14)),
+            ((1, 1), (720, 1280)),
+        ] {
+            assert!(check_not_swapped(array, sample).is_ok(), "{array:?}");
+        }
     }
 
     #[test]

@@ -167,16 +167,29 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// A pattern by which a file is that of a sample whose name it contains, the longest such name.
+    /// The pattern by which most files are those of samples, among those by which a file is that of a sample whose name it contains.
     fn suggestion(&self, files: &[String]) -> Option<Pattern> {
         /// So many files and samples are looked at.
         const LOOKED_AT: usize = 1_000;
+        /// So many patterns are compared.
+        const COMPARED: usize = 100;
         let mut names: Vec<&str> = self.samples.keys().map(String::as_str).collect();
         names.sort_unstable_by_key(|name| (std::cmp::Reverse(name.len()), *name));
         let names = &names[..names.len().min(LOOKED_AT)];
-        let files = files.iter().take(LOOKED_AT);
-        let mut pairs = files.flat_map(|file| names.iter().map(move |name| (file, name)));
-        pairs.find_map(|(file, name)| Pattern::suggest(file, name))
+        let files = &files[..files.len().min(LOOKED_AT)];
+        let pairs = files
+            .iter()
+            .flat_map(|file| names.iter().map(move |name| (file, name)));
+        let patterns = pairs.filter_map(|(file, name)| Pattern::suggest(file, name));
+        let mut best: Option<(usize, Pattern)> = None;
+        for pattern in patterns.take(COMPARED) {
+            let found = files.iter().filter_map(|file| pattern.find(file));
+            let n_found = found.filter(|id| self.samples.contains_key(*id)).count();
+            if best.as_ref().is_none_or(|(most, _)| n_found > *most) {
+                best = Some((n_found, pattern));
+            }
+        }
+        best.map(|(_, pattern)| pattern)
     }
 }
 
@@ -240,6 +253,8 @@ mod tests {
         };
         fails(&["three.npy"], None, "none of the 1 files");
         fails(&["b_logits.npy"], None, "--pattern \"{id}_logits.npy\"");
+        // by "{id}b.npy" only one of them would be named as a sample
+        fails(&["ab.npy", "aa.npy"], None, "--pattern \"a{id}.npy\"");
         fails(
             &["q.npy"],
             Some("{id}_x.npy"),
