@@ -1,23 +1,19 @@
 //! From the colors of a color-coded mask to the values of a mask.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use artifacts::classes::{ClassMap, ClassSet, Color};
+use artifacts::classes::{ClassSet, Color};
 use artifacts::label_picture::read_colors;
 use artifacts::labels::IGNORE;
 use artifacts::mask::Mask;
 
+use crate::meanings::label_values::LabelValues;
 use crate::meanings::without_meaning::{UnknownLabel, WithoutMeaning};
 
 /// The value in the mask for each color. Colors are compared exactly: a color that is nearly one of these is another one.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ColorTable {
-    values: HashMap<[u8; 3], u8>,
-    /// Whether all other colors are void.
-    others_void: bool,
-}
+pub(crate) type ColorTable = LabelValues<[u8; 3]>;
 
 impl ColorTable {
     /// The colors of `classes`.
@@ -48,25 +44,6 @@ impl ColorTable {
         Ok(())
     }
 
-    /// Makes all colors void that have no other meaning.
-    pub(crate) fn others_are_void(&mut self) {
-        self.others_void = true;
-    }
-
-    /// The values to which colors lead.
-    pub(crate) fn values(&self) -> impl Iterator<Item = u8> {
-        self.values.values().copied()
-    }
-
-    /// The same table, followed by a map of its train ids.
-    pub(crate) fn then(mut self, map: &ClassMap) -> Self {
-        for value in self.values.values_mut() {
-            let mapped = map.train_ids.get(usize::from(*value)).copied();
-            *value = mapped.unwrap_or(IGNORE);
-        }
-        self
-    }
-
     /// Reads the color-coded mask in the file `path`.
     ///
     /// # Errors
@@ -82,10 +59,10 @@ impl ColorTable {
         for (at, &color) in pixels.iter().enumerate() {
             let value = match last {
                 Some((previous, value)) if previous == color => value,
-                _ => self.values.get(&color).copied(),
+                _ => self.get(&color),
             };
             last = Some((color, value));
-            if value.is_none() && !self.others_void {
+            if value.is_none() {
                 unknown.count(color, at);
             }
             labels.push(value.unwrap_or(IGNORE));
@@ -132,6 +109,7 @@ impl Unknown {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use artifacts::classes::ClassMap;
 
     fn written(colors: &[[u8; 3]]) -> Result<(tempfile::TempDir, std::path::PathBuf)> {
         let dir = tempfile::tempdir()?;

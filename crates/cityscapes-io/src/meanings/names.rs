@@ -4,18 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use artifacts::classes::{ClassMap, ClassSet};
-use artifacts::labels::IGNORE;
+use artifacts::classes::ClassSet;
 
+use crate::meanings::label_values::LabelValues;
 use crate::meanings::without_meaning::{UnknownLabel, WithoutMeaning};
 
 /// The value in the mask for each name. Names are compared exactly.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct NameTable {
-    values: BTreeMap<String, u8>,
-    /// Whether all other names are void.
-    others_void: bool,
-}
+pub(crate) type NameTable = LabelValues<String>;
 
 impl NameTable {
     /// The names of `classes`.
@@ -38,31 +33,6 @@ impl NameTable {
         Ok(())
     }
 
-    /// Makes all names void that have no other meaning.
-    pub(crate) fn others_are_void(&mut self) {
-        self.others_void = true;
-    }
-
-    /// The value of a name, `None` if it has no meaning.
-    pub(crate) fn get(&self, name: &str) -> Option<u8> {
-        let others = self.others_void.then_some(IGNORE);
-        self.values.get(name).copied().or(others)
-    }
-
-    /// The values to which names lead.
-    pub(crate) fn values(&self) -> impl Iterator<Item = u8> {
-        self.values.values().copied()
-    }
-
-    /// The same table, followed by a map of its train ids.
-    pub(crate) fn then(mut self, map: &ClassMap) -> Self {
-        for value in self.values.values_mut() {
-            let mapped = map.train_ids.get(usize::from(*value)).copied();
-            *value = mapped.unwrap_or(IGNORE);
-        }
-        self
-    }
-
     /// The values of `names`, which are those of the shapes in the file `path`, each with its place for people.
     ///
     /// # Errors
@@ -71,7 +41,7 @@ impl NameTable {
         let mut unknown: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
         let mut values = Vec::with_capacity(names.len());
         for (name, place) in names {
-            match self.get(name) {
+            match self.get(*name) {
                 Some(value) => values.push(value),
                 None => unknown.entry(name).or_insert((0, place)).0 += 1,
             }
