@@ -1,8 +1,8 @@
 """OoD training of ERFNet in PyTorch; flags mean the same as those of `ood-train`. Prints the seconds of the training loop.
 
-usage: pytorch_training.py LABELS PROXY [flags]
+usage: pytorch_training.py LABELS[,LABELS...] [PROXY] [flags]
 
-LABELS and PROXY are outputs of cityscapes-io and coco-proxy. With --init and --output, weights are read and written with the tensor names of `ood-train`, so that
+LABELS, PROXY and --objects are outputs of cityscapes-io and coco-proxy. With --init and --output, weights are read and written with the tensor names of `ood-train`, so that
 `seg-model infer` can use them. Random numbers are those of PyTorch and Python, so this is the same recipe but not the same run. Needs torch, numpy and Pillow, and
 for some flags safetensors and scipy.
 """
@@ -30,7 +30,10 @@ NAMES = {"a": "conv3x1_1", "b": "conv1x3_1", "n1": "bn1", "c": "conv3x1_2", "d":
 def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("labels")
-    parser.add_argument("proxy")
+    parser.add_argument("proxy", nargs="?")
+    parser.add_argument("--label-shares", default="")
+    parser.add_argument("--label-short-side", default="")
+    parser.add_argument("--objects", default="")
     parser.add_argument("--init")
     parser.add_argument("--output")
     parser.add_argument("--crop", type=int, default=384)
@@ -39,7 +42,10 @@ def arguments():
     parser.add_argument("--ood-fraction", type=float, default=0.1)
     parser.add_argument("--ood-weight", type=float, default=0.9)
     parser.add_argument("--learning-rate", type=float, default=1e-5)
+    parser.add_argument("--schedule", choices=["constant", "poly"], default="constant")
     parser.add_argument("--paste", type=int, default=0)
+    parser.add_argument("--paste-height", default="16:220")
+    parser.add_argument("--paste-match-light", action="store_true")
     parser.add_argument("--distill", type=float, default=0.0)
     parser.add_argument("--batch-norm", choices=["batch", "frozen"], default="batch")
     parser.add_argument("--train-only", default="")
@@ -48,11 +54,19 @@ def arguments():
     return parser.parse_args()
 
 
-def samples(folder):
+def samples(folder, short_side=0):
+    """Image, mask, size and number of objects of each sample of a directory."""
     with open(os.path.join(folder, "index.json")) as file:
         index = json.load(file)
     for s in index["samples"]:
-        yield os.path.join(index["image_root"], s["image"]), os.path.join(folder, s["mask"]), (s["width"], s["height"])
+        objects = len((s.get("proxy") or {}).get("objects", []))
+        scale = short_side / min(s["width"], s["height"]) if short_side else 1
+        size = (round(s["width"] * scale), round(s["height"] * scale))
+        yield os.path.join(index["image_root"], s["image"]), os.path.join(folder, s["mask"]), size, objects
+
+
+def numbers(text):
+    return [float(number) for number in text.split(",")] if text else []
 
 
 def name(parameter):
@@ -64,15 +78,21 @@ def name(parameter):
 
 
 class Crops(torch.utils.data.Dataset):
-    """Epoch by epoch, all known images and a fraction of that number of proxies, in random order."""
+    """Epoch by epoch, all known images (or as many of each data set as its share asks for) and a fraction of that number of proxies, in random order."""
 
     def __init__(self, args):
         self.args = args
-        known, self.unknown = list(samples(args.labels)), list(samples(args.proxy))
-        self.n_known, self.order = len(known), []
+        folders = args.labels.split(",")
+        sides = numbers(args.label_short_side) or [0] * len(folders)
+        known = [list(samples(folder, side)) for folder, side in zip(folders, sides)]
+        unknown = list(samples(args.proxy)) if args.proxy else []
+        self.objects = [s for folder in args.objects.split(",") for s in samples(folder)] if args.objects else unknown
+        n_known, shares = sum(map(len, known)), numbers(args.label_shares)
+        counts = [round(n_known * share / sum(shares)) for share in shares] or list(map(len, known))
+        n_unknown, self.order = round(args.ood_fraction * n_known) if unknown else 0, []
         while len(self.order) < len(self):
-            epoch = [(s, True) for s in known]
-            epoch += [(s, False) for s in random.sample(self.unknown, round(args.ood_fraction * len(known)))]
+            epoch = [(s, True) for images, count in zip(known, counts) for s in choice(images, count)]
+            epoch += [(s, False) for s in choice(unknown, n_unknown)]
             self.order += random.sample(epoch, len(epoch))
 
     def __len__(self):
@@ -80,7 +100,7 @@ class Crops(torch.utils.data.Dataset):
 
     def __getitem__(self, i):
         random.seed(f"{self.args.seed} {i}")
-        ((image, mask, (w, h)), is_known), crop = self.order[i], self.args.crop
+        ((image, mask, (w, h), _), is_known), crop = self.order[i], self.args.crop
         scale = max(1, crop / min(w, h))
         size = (round(w * scale), round(h * scale))
         image = Image.open(image).convert("RGB").resize(size, Image.BILINEAR)
@@ -88,36 +108,57 @@ class Crops(torch.utils.data.Dataset):
         x, y = random.randint(0, size[0] - crop), random.randint(0, size[1] - crop)
         box = (x, y, x + crop, y + crop)
         image, mask = np.array(image.crop(box)), np.array(mask.crop(box))
-        for _ in range(self.args.paste if is_known else 0):
-            paste(image, mask, self.unknown)
         if random.random() < 0.5:
-            image, mask = image[:, ::-1], mask[:, ::-1]
+            image, mask = image[:, ::-1].copy(), mask[:, ::-1].copy()
+        for _ in range(self.args.paste if is_known else 0):
+            paste(image, mask, self.objects, self.args)
         image = torch.from_numpy(image.transpose(2, 0, 1).copy()).float() / 255
-        return image, torch.from_numpy(mask.copy()).long()
+        return image, torch.from_numpy(mask).long()
 
 
-def paste(image, mask, proxies):
-    """Pastes a connected object of a random proxy image at a random position and with a random height."""
-    from scipy import ndimage
+def choice(items, count):
+    """A random choice that repeats none before all of them occurred."""
+    chosen = []
+    while len(chosen) < count:
+        chosen += random.sample(items, min(len(items), count - len(chosen)))
+    return chosen
 
+
+def random_object(sources):
+    """The image and the pixels of a random object: a numbered one of `coco-proxy --objects`, or a large connected part of a proxy's mask."""
     while True:
-        source, labels, _ = random.choice(proxies)
-        parts, _ = ndimage.label(np.asarray(Image.open(labels)) == OOD)
+        source, labels, _, n_objects = random.choice(sources)
+        labels = np.asarray(Image.open(labels))
+        if OOD not in labels:
+            return source, labels == random.randint(1, n_objects)
+        from scipy import ndimage
+
+        parts, _ = ndimage.label(labels == OOD)
         sizes = np.bincount(parts.ravel())
         large = [k for k in range(1, len(sizes)) if sizes[k] >= MIN_AREA]
         if large:
-            break
-    part = parts == random.choice(large)
+            return source, parts == random.choice(large)
+
+
+def paste(image, mask, sources, args):
+    """Pastes a random object, mirrored half of the time, at a random position and with a random height."""
+    source, part = random_object(sources)
     ys, xs = np.where(part)
     box = (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
     w, h = box[2] - box[0], box[3] - box[1]
-    scale = min(16 * (220 / 16) ** random.random() / h, image.shape[1] / w, image.shape[0] / h)
+    low, high = map(float, args.paste_height.split(":"))
+    scale = min(low * (high / low) ** random.random() / h, image.shape[1] / w, image.shape[0] / h)
     size = max(1, round(w * scale)), max(1, round(h * scale))
     colors = np.asarray(Image.open(source).convert("RGB").crop(box).resize(size, Image.BILINEAR), np.float32)
     opacity = Image.fromarray(np.uint8(255) * part).crop(box).resize(size, Image.BILINEAR)
     opacity = np.asarray(opacity, np.float32)[..., None] / 255
+    if random.random() < 0.5:
+        colors, opacity = colors[:, ::-1], opacity[:, ::-1]
     x, y = random.randint(0, image.shape[1] - size[0]), random.randint(0, image.shape[0] - size[1])
     below = image[y : y + size[1], x : x + size[0]]
+    if args.paste_match_light:
+        shift = ((below - colors).mean(2, keepdims=True) * opacity).sum() / max(opacity.sum(), 1) / 2
+        colors = np.clip(colors + shift, 0, 255)
     below[:] = np.round(opacity * colors + (1 - opacity) * below)
     mask[y : y + size[1], x : x + size[0]][opacity[..., 0] >= 0.5] = OOD
 
@@ -151,6 +192,9 @@ def main():
     for key, p in net.named_parameters():
         p.requires_grad_(name(key).startswith(args.train_only))
     optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], args.learning_rate)
+    # the power of 0.9 is that of `poly`
+    power = 0.9 if args.schedule == "poly" else 0
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (1 - step / args.steps) ** power)
     start = time.perf_counter()
     for images, labels in torch.utils.data.DataLoader(Crops(args), args.batch_size, num_workers=2):
         optimizer.zero_grad()
@@ -163,6 +207,7 @@ def main():
             loss = loss + args.distill * divergence.mean()
         loss.backward()
         optimizer.step()
+        schedule.step()
     print(time.perf_counter() - start)
     if args.output:
         from safetensors.torch import save_file
