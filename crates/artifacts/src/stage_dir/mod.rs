@@ -48,7 +48,7 @@ use listing::{foreign_files, listed_files, missing_file, remove_temporaries};
 use lock::Lock;
 
 /// Folder inside the output in which a stage works.
-pub(crate) const IN_PROGRESS: &str = "in-progress";
+pub const IN_PROGRESS: &str = "in-progress";
 
 /// Manifest of the work in progress, without files and counts.
 const WORK: &str = "work.json";
