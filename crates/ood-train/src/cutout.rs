@@ -1,8 +1,9 @@
 //! Objects that are cut out of images, to be pasted into in-distribution crops.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use artifacts::index::Sample;
 use artifacts::labels::{MaskKind, OOD_PROXY};
 use artifacts::mask::Mask;
@@ -30,26 +31,33 @@ pub(crate) struct Cutout {
 #[derive(Debug)]
 pub(crate) enum Pool {
     /// Connected parts of the masks of proxy images.
-    Proxies(Source),
-    /// Objects of `coco-proxy --objects`.
-    Objects(Source),
+    Proxies(Box<Source>),
+    /// Objects of `coco-proxy --objects`, which are pooled; at least one directory.
+    Objects(Vec<Source>),
 }
 
 impl Pool {
-    /// The objects in the directory `objects`, else those of the proxy images; `None` without either.
+    /// The objects in the directories `objects`, else those of the proxy images; `None` without either.
     ///
     /// # Errors
-    /// Returns an error that names `--objects` if its index is missing, damaged or empty, or of another kind.
-    pub(crate) fn open(objects: Option<&Path>, proxy: Option<&Source>) -> Result<Option<Self>> {
-        let Some(dir) = objects else {
-            return Ok(proxy.cloned().map(Self::Proxies));
+    /// Returns an error that names `--objects` if an index is missing, damaged or empty, or of another kind, or if the directories hold
+    /// out different categories.
+    pub(crate) fn open(objects: &[PathBuf], proxy: Option<&Source>) -> Result<Option<Self>> {
+        let sources = objects.iter().map(|dir| {
+            Source::open(dir, MaskKind::Object)
+                .context("--objects needs directories of `coco-proxy --objects`")
+        });
+        let sources = sources.collect::<Result<Vec<Source>>>()?;
+        let Some((first, others)) = sources.split_first() else {
+            return Ok(proxy.cloned().map(Box::new).map(Self::Proxies));
         };
-        let source = Source::open(dir, MaskKind::Object)
-            .context("--objects needs a directory of `coco-proxy --objects`")?;
-        if let Some(proxy) = proxy {
-            report_shown(&source, proxy);
+        for other in others {
+            ensure_same_held_out(first, other)?;
         }
-        Ok(Some(Self::Objects(source)))
+        if let Some(proxy) = proxy {
+            report_shown(first, proxy);
+        }
+        Ok(Some(Self::Objects(sources)))
     }
 
     /// Cuts out a random object of a random image, mirrored with probability 1/2.
@@ -59,9 +67,34 @@ impl Pool {
     pub(crate) fn random_object(&self, rng: &mut impl Rng) -> Result<Cutout> {
         match self {
             Self::Proxies(source) => random_part(source, rng),
-            Self::Objects(source) => random_instance(source, rng),
+            Self::Objects(sources) => random_instance(sources, rng),
         }
     }
+}
+
+/// Checks that no directory of objects shows what another one holds out.
+fn ensure_same_held_out(first: &Source, other: &Source) -> Result<()> {
+    let names = |source: &Source| source.held_out().iter().cloned().collect::<BTreeSet<_>>();
+    let (of_first, of_other) = (names(first), names(other));
+    let mut differences = Vec::new();
+    for (source, here, there) in [(first, &of_first, &of_other), (other, &of_other, &of_first)] {
+        let alone: Vec<&str> = here.difference(there).map(String::as_str).collect();
+        if !alone.is_empty() {
+            differences.push(format!(
+                "{} alone {}",
+                source.dir().display(),
+                alone.join(", ")
+            ));
+        }
+    }
+    ensure!(
+        differences.is_empty(),
+        "--objects {} and {} hold out different categories for a development set: {}; make both with the same `coco-proxy --hold-out`",
+        first.dir().display(),
+        other.dir().display(),
+        differences.join(", and ")
+    );
+    Ok(())
 }
 
 /// Warns of categories that objects hold out for a development set, but proxy images do not.
@@ -79,16 +112,26 @@ fn report_shown(objects: &Source, proxy: &Source) {
     }
 }
 
-/// A random sample of a data set.
-fn random_sample<'a>(source: &'a Source, rng: &mut impl Rng) -> &'a Sample {
-    let samples = source.samples();
-    &samples[rng.random_range(0..samples.len() as u64) as usize]
+/// A random sample of all data sets, and its data set.
+fn random_sample<'a>(
+    sources: &'a [Source],
+    rng: &mut impl Rng,
+) -> Result<(&'a Source, &'a Sample)> {
+    let all: usize = sources.iter().map(|source| source.samples().len()).sum();
+    let mut left = rng.random_range(0..all as u64) as usize;
+    for source in sources {
+        match source.samples().get(left) {
+            Some(sample) => return Ok((source, sample)),
+            None => left -= source.samples().len(),
+        }
+    }
+    bail!("there are no images of objects")
 }
 
 /// Cuts an object out of a random proxy image; images without a large enough object are skipped.
 fn random_part(proxy: &Source, rng: &mut impl Rng) -> Result<Cutout> {
     for _ in 0..MAX_ATTEMPTS {
-        let sample = random_sample(proxy, rng);
+        let (_, sample) = random_sample(std::slice::from_ref(proxy), rng)?;
         let labeled = proxy
             .read(sample)
             .with_context(|| format!("proxy {}", sample.sample_id))?;
@@ -103,12 +146,12 @@ fn random_part(proxy: &Source, rng: &mut impl Rng) -> Result<Cutout> {
 }
 
 /// Cuts out a random object of a random image of `coco-proxy --objects`.
-fn random_instance(objects: &Source, rng: &mut impl Rng) -> Result<Cutout> {
-    let sample = random_sample(objects, rng);
+fn random_instance(objects: &[Source], rng: &mut impl Rng) -> Result<Cutout> {
+    let (source, sample) = random_sample(objects, rng)?;
     let (u, is_mirrored): (f64, bool) = (rng.random(), rng.random());
     let n_objects = sample.proxy.as_ref().map_or(0, |proxy| proxy.objects.len());
     let number = (n_objects as f64 * u) as usize + 1;
-    let labeled = objects.read(sample);
+    let labeled = source.read(sample);
     labeled
         .and_then(|labeled| cut_out_numbered(&labeled, number, is_mirrored))
         .with_context(|| format!("object image {} cannot be used", sample.sample_id))

@@ -33,6 +33,16 @@ impl Known {
         }
         choose(n, self.n_crops, rng)
     }
+
+    /// Its part in an epoch, for people.
+    pub(crate) fn describe_epoch(&self) -> String {
+        format!(
+            "{} from the {} images of {}",
+            self.n_crops,
+            self.source.samples().len(),
+            self.source.dir().display()
+        )
+    }
 }
 
 /// A random choice of `count` of the numbers below `n`, which repeats none before all of them occurred.

@@ -14,6 +14,7 @@ use crate::args::{Args, NetworkOptions};
 use crate::average::MovingAverage;
 use crate::batches::Batch;
 use crate::distill::distillation;
+use crate::loss_mean::LossMean;
 use crate::model::{InitialModel, Model};
 use crate::objective::{Losses, Objective};
 use crate::optimizer::{Gradients, Optimizer};
@@ -74,22 +75,18 @@ impl Learner {
                 params,
                 average,
                 dropout: DropoutRng::new(args.seed),
+                losses: LossMean::default(),
             },
             checkpoint,
         })
     }
 
-    /// Adds the share of one batch in the mean gradient of a step to `gradients`, and, if `losses` are asked for, its share in
-    /// the parts of the loss to these.
+    /// Adds the share of one batch in the mean gradient of a step to `gradients`, and its share in the loss to the mean that is
+    /// logged.
     ///
     /// # Errors
     /// Returns an error that names the samples if the loss is not finite.
-    pub(crate) fn backward(
-        &self,
-        batch: &Batch,
-        gradients: &mut Gradients,
-        losses: Option<&mut Losses>,
-    ) -> Result<()> {
+    pub(crate) fn backward(&mut self, batch: &Batch, gradients: &mut Gradients) -> Result<()> {
         let share = 1.0 / self.batches_per_step as f64;
         let mode = Mode {
             batch_norm: self.options.batch_norm_mode(),
@@ -114,12 +111,8 @@ impl Learner {
                 batch.sample_ids.join(", ")
             );
         }
-        if let Some(losses) = losses {
-            let parts = self.objective.parts(&logits, &labels)?;
-            losses.known += share * parts.known;
-            losses.unknown += share * parts.unknown;
-            losses.distilled += share * distilled;
-        }
+        let parts = self.objective.parts(&logits, &labels)?;
+        self.state.losses.add(Losses { distilled, ..parts }, share);
         let optimizer = &self.state.optimizer;
         optimizer.collect(&loss.backward()?, share, gradients)
     }
@@ -139,7 +132,13 @@ impl Learner {
         if let Some(average) = &mut state.average {
             average.update(&state.params)?;
         }
+        state.losses.end_step();
         Ok(())
+    }
+
+    /// The mean parts of the loss over the steps since the last call.
+    pub(crate) fn take_losses(&mut self) -> Losses {
+        self.state.losses.take()
     }
 
     /// Which network is trained.

@@ -26,6 +26,7 @@ mod distill;
 mod known;
 mod labeled_image;
 mod learner;
+mod loss_mean;
 mod metrics;
 mod mix;
 mod model;

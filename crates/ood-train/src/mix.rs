@@ -74,7 +74,7 @@ impl Mix {
             proxy.keep_area(area)?;
         }
         let pool = if augmentation.pasting.paste > 0 {
-            Pool::open(data.objects.as_deref(), proxy.as_ref())?
+            Pool::open(&data.objects, proxy.as_ref())?
         } else {
             None
         };
@@ -104,6 +104,24 @@ impl Mix {
     /// Number of crops in an epoch.
     pub(crate) fn epoch_len(&self) -> usize {
         known::epoch_len(&self.known) + self.proxies_per_epoch()
+    }
+
+    /// What an epoch consists of: in-distribution crops of each data set, and proxy crops.
+    pub(crate) fn describe_epoch(&self) -> String {
+        let sets = self.known.iter().map(Known::describe_epoch);
+        let known = format!(
+            "in-distribution crops: {}",
+            sets.collect::<Vec<_>>().join(", ")
+        );
+        match &self.proxy {
+            Some(proxy) => format!(
+                "{known}; proxy crops: {} from the {} images of {}",
+                self.proxies_per_epoch(),
+                proxy.samples().len(),
+                proxy.dir().display()
+            ),
+            None => known,
+        }
     }
 
     /// Whether any crop shows an unknown object: an epoch has a proxy image, or objects are pasted.

@@ -39,7 +39,7 @@ impl Records {
         })
     }
 
-    /// Logs one training step.
+    /// Logs a row after a training step.
     ///
     /// # Errors
     /// Returns an error if the events cannot be written.

@@ -11,6 +11,7 @@ use seg_model::params::Params;
 use seg_ops::DropoutRng;
 
 use crate::average::MovingAverage;
+use crate::loss_mean::{LossMean, number};
 use crate::optimizer::Optimizer;
 
 /// Error message for weights or moments that are not finite.
@@ -27,11 +28,13 @@ pub(crate) struct TrainingState {
     pub(crate) average: Option<MovingAverage>,
     /// Random numbers of dropout.
     pub(crate) dropout: DropoutRng,
+    /// Losses since the last row of the log.
+    pub(crate) losses: LossMean,
 }
 
 impl TrainingState {
     /// Writes a checkpoint after `step` steps: weights as `value.<name>`, averages as `average.<name>`, moments as the optimizer
-    /// names them; the step and the state of dropout are metadata.
+    /// names them; the step, the state of dropout and the losses since the last row of the log are metadata.
     ///
     /// # Errors
     /// Returns an error if a value is not finite, as no training could go on from there, or the file cannot be written.
@@ -45,11 +48,12 @@ impl TrainingState {
         }
         check_finite(&tensors).context(DIVERGED)?;
         let (seed, counter) = self.dropout.state();
-        let metadata = BTreeMap::from([
+        let mut metadata = BTreeMap::from([
             ("step", step.to_string()),
             ("dropout_seed", seed.to_string()),
             ("dropout_counter", counter.to_string()),
         ]);
+        metadata.extend(self.losses.metadata());
         write_tensors(path, &metadata, &tensors)
     }
 
@@ -83,7 +87,8 @@ impl TrainingState {
             number(&metadata, "dropout_counter")?,
         );
         self.dropout = DropoutRng::restore(dropout);
-        Ok(number(&metadata, "step")? as usize)
+        self.losses = LossMean::restore(&metadata)?;
+        number(&metadata, "step")
     }
 }
 
@@ -92,13 +97,4 @@ fn tensor<'a>(tensors: &'a BTreeMap<String, Tensor>, kind: &str, name: &str) -> 
     tensors
         .get(&format!("{kind}.{name}"))
         .with_context(|| format!("it has no {kind} of {name}"))
-}
-
-/// A number in a checkpoint's metadata.
-fn number(metadata: &BTreeMap<String, String>, key: &str) -> Result<u64> {
-    let text = metadata
-        .get(key)
-        .with_context(|| format!("it has no {key}"))?;
-    text.parse()
-        .with_context(|| format!("its {key} is not a number"))
 }

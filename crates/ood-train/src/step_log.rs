@@ -1,4 +1,4 @@
-//! `log.parquet`: losses and learning rate of the logged steps.
+//! `log.parquet`: mean losses between logged steps, and the learning rate of these steps.
 
 use std::path::Path;
 
@@ -8,14 +8,14 @@ use polars::prelude::{Column, DataFrame};
 
 use crate::objective::Losses;
 
-/// What is logged of a step.
+/// What is logged after a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Row {
     /// Optimizer steps done, counted from 1.
     pub(crate) step: u32,
     /// Epoch of the step's first crop, counted from 0.
     pub(crate) epoch: u32,
-    /// Parts of the loss, averaged over the batches of the step.
+    /// Parts of the loss, averaged over the steps since the row before.
     pub(crate) losses: Losses,
     /// Learning rate of the step.
     pub(crate) learning_rate: f64,

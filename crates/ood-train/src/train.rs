@@ -66,6 +66,7 @@ impl<'a> Training<'a> {
     /// Returns an error if the training diverges or is interrupted, an image cannot be used, or a file cannot be written.
     pub(crate) fn run(self, output: &Path, saved: &Path) -> Result<usize> {
         let (args, length, mut learner) = (self.args, self.length, self.learner);
+        tracing::info!("{}", length.describe(&self.mix));
         let first = restore_last(&mut learner, saved)?;
         if first == 0 {
             preview::write(output, &self.mix, length.crops_per_step * length.steps)?;
@@ -82,17 +83,18 @@ impl<'a> Training<'a> {
             let is_logged = done.is_multiple_of(args.records.log_every) || is_last;
             let learning_rate = args.schedule.learning_rate_at(step, length.steps);
 
-            let (mut gradients, mut losses) = (Gradients::new(), Losses::default());
+            let mut gradients = Gradients::new();
             for _ in 0..args.schedule.accumulate {
                 let batch = loader.next_batch()?;
                 learner
-                    .backward(&batch, &mut gradients, is_logged.then_some(&mut losses))
+                    .backward(&batch, &mut gradients)
                     .with_context(|| format!("step {done} failed"))?;
             }
             learner.step(gradients, learning_rate, done)?;
             progress.advance(1);
 
             if is_logged {
+                let losses = learner.take_losses();
                 let crops = (done - first) * length.crops_per_step;
                 progress.message(message(&losses, crops, started.elapsed(), loader.waited()));
                 records.log_step(length.row(step, losses, learning_rate))?;
@@ -148,7 +150,20 @@ impl Length {
         })
     }
 
-    /// What is logged of `step`, counted from 0.
+    /// One line on what an epoch is, and how long the training.
+    fn describe(&self, mix: &Mix) -> String {
+        let crops = self.steps * self.crops_per_step;
+        format!(
+            "an epoch has {}: {} steps of {} crops; the training has {} steps, {:.1} epochs",
+            mix.describe_epoch(),
+            self.crops_per_epoch.div_ceil(self.crops_per_step),
+            self.crops_per_step,
+            self.steps,
+            crops as f64 / self.crops_per_epoch as f64
+        )
+    }
+
+    /// What is logged after `step`, counted from 0.
     fn row(&self, step: usize, losses: Losses, learning_rate: f64) -> Row {
         Row {
             step: step as u32 + 1,

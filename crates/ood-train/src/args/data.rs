@@ -37,10 +37,11 @@ pub struct DataOptions {
     #[arg(long, value_name = "DIR")]
     #[serde(skip)]
     pub proxy: Option<PathBuf>,
-    /// Directory of `coco-proxy --objects` with objects for --paste [default: parts of the masks of --proxy]
-    #[arg(long, value_name = "DIR")]
+    /// Directories of `coco-proxy --objects` with objects for --paste, separated by commas: images of all are equally likely, and
+    /// all hold out the same categories [default: parts of the masks of --proxy]
+    #[arg(long, value_name = "DIR,...", value_delimiter = ',')]
     #[serde(skip)]
-    pub objects: Option<PathBuf>,
+    pub objects: Vec<PathBuf>,
     /// Proxy images per epoch, as a fraction of the in-distribution images
     #[arg(long, value_name = "X", default_value_t = 0.1)]
     pub ood_fraction: f64,
@@ -125,7 +126,7 @@ impl DataOptions {
 
     /// Whether there is something to cut unknown objects out of.
     pub fn has_objects(&self) -> bool {
-        self.proxy.is_some() || self.objects.is_some()
+        self.proxy.is_some() || !self.objects.is_empty()
     }
 
     /// Checks that a network whose input sides are multiples of `size_multiple` pixels takes the crops.

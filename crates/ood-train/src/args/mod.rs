@@ -104,7 +104,7 @@ impl Args {
             "--ood-weight {weight} needs --proxy or --ood-weight 0: without proxy images there are no unknown objects to train on (coco-proxy makes them)"
         );
         ensure!(
-            self.data.objects.is_none() || self.augmentation.pasting.paste > 0,
+            self.data.objects.is_empty() || self.augmentation.pasting.paste > 0,
             "--objects are pasted, but --paste 0 pastes none: pass --paste 1 or more"
         );
         ensure!(
@@ -137,16 +137,13 @@ impl Args {
         let mut inputs = Vec::new();
         for (name, paths) in [
             ("labels", &self.data.labels),
+            ("objects", &self.data.objects),
             ("val", &self.validation.val),
             ("val-ood", &self.validation.val_ood),
         ] {
             inputs.extend(named(name, paths));
         }
-        let optional = [
-            ("proxy", &self.data.proxy),
-            ("objects", &self.data.objects),
-            ("init", &self.network.init),
-        ];
+        let optional = [("proxy", &self.data.proxy), ("init", &self.network.init)];
         for (name, path) in optional {
             inputs.extend(path.iter().map(|path| (name.to_owned(), path.as_path())));
         }

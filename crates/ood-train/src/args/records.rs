@@ -15,7 +15,7 @@ pub struct RecordOptions {
     #[arg(long, value_name = "DIR")]
     #[serde(skip)]
     pub output: PathBuf,
-    /// Log every N steps
+    /// Log every N steps: the mean losses of these steps
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub log_every: usize,
     /// Minutes between checkpoints

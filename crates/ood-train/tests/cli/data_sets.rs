@@ -127,10 +127,15 @@ fn figures_of_several_validation_sets_are_by_data_set() -> Result<()> {
     Ok(())
 }
 
-/// Writes `objects` with two small objects in each image.
-fn write_objects(toy: &Toy) -> Result<()> {
-    toy.write_data("objects", &[("o", 40, 40), ("r", 44, 36)], MaskKind::Object)?;
-    let dir = toy.path("objects");
+/// Writes the directory `name` with two small objects in each image.
+fn write_objects(toy: &Toy, name: &str, held_out: &[&str]) -> Result<()> {
+    toy.write_data(name, &[("o", 40, 40), ("r", 44, 36)], MaskKind::Object)?;
+    write_proxies(toy, name, held_out)
+}
+
+/// Adds to the index of the directory `name` that there is an object in each image.
+fn write_proxies(toy: &Toy, name: &str, held_out: &[&str]) -> Result<()> {
+    let dir = toy.path(name);
     let mut index = Index::read(&dir)?;
     for sample in &mut index.samples {
         let object = ObjectInfo {
@@ -150,14 +155,15 @@ fn write_objects(toy: &Toy) -> Result<()> {
             objects: vec![object],
         });
     }
-    index.held_out = vec!["cat".to_owned()];
+    index.held_out = held_out.iter().map(ToString::to_string).collect();
     index.write(&dir)
 }
 
-/// The toy's training without proxies: of labels and objects.
-fn with_objects(toy: &Toy, output: &str, more: &[&str]) -> Result<[Vec<u8>; 2]> {
-    let mut command = toy.without_proxy(output, more);
-    command.args(with_dirs(toy, "--objects", &["objects"]));
+/// The toy's training without proxies: of labels and the objects in these directories.
+fn with_objects(toy: &Toy, dirs: &[&str], output: &str, more: &[&str]) -> Result<[Vec<u8>; 2]> {
+    let three = ["--steps", "3", "--paste-height", "8:20"];
+    let mut command = toy.without_proxy(output, &[&three, more].concat());
+    command.args(with_dirs(toy, "--objects", dirs));
     succeed(command)?;
     results(&toy.path(output))
 }
@@ -165,14 +171,8 @@ fn with_objects(toy: &Toy, output: &str, more: &[&str]) -> Result<[Vec<u8>; 2]> 
 #[test]
 fn objects_are_pasted_without_proxy_images() -> Result<()> {
     let toy = Toy::new()?;
-    write_objects(&toy)?;
-    let run = |name: &str, more: &[&str]| {
-        with_objects(
-            &toy,
-            name,
-            &[&["--steps", "3", "--paste-height", "8:20"], more].concat(),
-        )
-    };
+    write_objects(&toy, "objects", &["cat"])?;
+    let run = |name: &str, more: &[&str]| with_objects(&toy, &["objects"], name, more);
     let once = run("once", &["--paste", "1"])?;
     assert!(once == run("again", &["--paste", "1", "--workers", "3"])?);
     assert!(once != run("twice", &["--paste", "2"])?);
@@ -187,9 +187,57 @@ fn objects_are_pasted_without_proxy_images() -> Result<()> {
 }
 
 #[test]
+fn objects_of_several_directories_are_pooled() -> Result<()> {
+    let toy = Toy::new()?;
+    write_objects(&toy, "objects", &["cat", "dog"])?;
+    let samples = [("o", 40, 40), ("r", 44, 36)];
+    toy.write_data("more", &samples, MaskKind::Object)?;
+    // other colors, so that it shows which directory an object is of
+    for id in ["o", "r"] {
+        let file = toy.path(&format!("more/{id}.png"));
+        let mut image = image::open(&file)?.into_rgb8();
+        image.pixels_mut().for_each(|pixel| pixel.0 = [255, 0, 255]);
+        image.save(file)?;
+    }
+    toy.write_index("more", &samples, MaskKind::Object)?;
+    write_proxies(&toy, "more", &["dog", "cat"])?;
+    let run = |dirs: &[&str], output: &str, more: &[&str]| {
+        with_objects(&toy, dirs, output, &[&["--paste", "2"], more].concat())
+    };
+    let (one, other) = (
+        run(&["objects"], "one", &[])?,
+        run(&["more"], "other", &[])?,
+    );
+    let both = run(&["objects", "more"], "both", &[])?;
+    assert!(both != one && both != other && one != other);
+    assert!(both == run(&["objects", "more"], "again", &["--workers", "3"])?);
+    let inputs = |output: &str| anyhow::Ok(Manifest::read(&toy.path(output))?.inputs);
+    assert!(inputs("one")?.contains_key("objects"));
+    assert!(
+        inputs("both")?.contains_key("objects[0]") && inputs("both")?.contains_key("objects[1]")
+    );
+
+    write_objects(&toy, "different", &["dog", "bear", "cow"])?;
+    let mut command = toy.without_proxy("out", &["--steps", "1", "--paste", "1"]);
+    command.args(with_dirs(
+        &toy,
+        "--objects",
+        &["objects", "more", "different"],
+    ));
+    let words = [
+        "objects and ",
+        "different hold out different categories",
+        "objects alone cat, and ",
+        "different alone bear, cow;",
+        "--hold-out",
+    ];
+    toy.check_command_fails(command, &words)
+}
+
+#[test]
 fn objects_that_cannot_be_pasted_are_named() -> Result<()> {
     let toy = Toy::new()?;
-    write_objects(&toy)?;
+    write_objects(&toy, "objects", &["cat"])?;
     let fails = |dir: &str, more: &[&str], words: &[&str]| {
         let mut command = toy.without_proxy("out", &[&["--steps", "1"], more].concat());
         command.args(with_dirs(&toy, "--objects", &[dir]));
@@ -200,7 +248,7 @@ fn objects_that_cannot_be_pasted_are_named() -> Result<()> {
         "proxy",
         &["--paste", "1"],
         &[
-            "--objects needs a directory of `coco-proxy --objects`",
+            "--objects needs directories of `coco-proxy --objects`",
             "Proxy",
         ],
     )?;

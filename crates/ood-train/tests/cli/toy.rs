@@ -24,16 +24,7 @@ pub(crate) const KNOWN: [(&str, u32, u32); 4] =
 pub(crate) const PROXIES: [(&str, u32, u32); 3] = [("p", 40, 40), ("q", 30, 50), ("r", 33, 32)];
 
 /// Arguments of a training that fits the toy.
-const SMALL: [&str; 8] = [
-    "--crop",
-    "32",
-    "--batch-size",
-    "2",
-    "--ood-fraction",
-    "0.5",
-    "--log-every",
-    "1",
-];
+const SMALL: [&str; 6] = ["--crop", "32", "--batch-size", "2", "--ood-fraction", "0.5"];
 
 /// A folder with in-distribution images and masks in `labels`, and proxies in `proxy`.
 pub(crate) struct Toy(TempDir);
@@ -129,6 +120,7 @@ impl Toy {
             .arg(self.path(output))
             .args(SMALL)
             .args(more)
+            .args((!more.contains(&"--log-every")).then_some("--log-every=1"))
             .arg("-q")
             .env_remove("OODSEG_THREADS")
             .env_remove("RUST_BACKTRACE") // would add lines to candle's errors

@@ -1,6 +1,7 @@
 //! Trainings that run to the end.
 
 use std::fs;
+use std::process::Command;
 
 use anyhow::Result;
 use artifacts::index::{Index, ProxyInfo};
@@ -62,6 +63,74 @@ fn a_training_leaves_weights_and_a_log() -> Result<()> {
         fs::metadata(out.join("weights.safetensors"))?.modified()?,
         before
     );
+    Ok(())
+}
+
+/// The log of the training in `output`: steps, and the losses by name.
+fn log(toy: &Toy, output: &str) -> Result<(Vec<u32>, [Vec<f64>; 4])> {
+    let table = schema::train_log();
+    let log = read_table(&toy.path(output).join(table.file_name()), &table)?;
+    let steps = log.column("step")?.u32()?.into_no_null_iter().collect();
+    let mut losses = ["loss", "loss_in", "loss_out", "loss_distilled"].map(|_| Vec::new());
+    for (name, losses) in ["loss", "loss_in", "loss_out", "loss_distilled"]
+        .iter()
+        .zip(&mut losses)
+    {
+        *losses = log.column(name)?.f64()?.into_no_null_iter().collect();
+    }
+    Ok((steps, losses))
+}
+
+#[test]
+fn logged_losses_are_means_since_the_row_before() -> Result<()> {
+    let toy = Toy::new()?;
+    succeed(toy.train("init", &["--steps", "2"]))?;
+    let init = toy.path("init/weights.safetensors");
+    let run = |output: &str, more: &[&str]| {
+        let flags = [
+            "--steps",
+            "8",
+            "--accumulate",
+            "2",
+            "--distill",
+            "0.5",
+            "--learning-rate",
+            "1e-2",
+        ];
+        let mut command = toy.bare(output, &[&flags, more].concat());
+        command.arg("--init").arg(&init);
+        succeed(command)?;
+        log(&toy, output)
+    };
+    let (steps, each) = run("each", &[])?;
+    assert_eq!(steps, [1, 2, 3, 4, 5, 6, 7, 8]);
+    let (steps, means) = run("means", &["--log-every", "3"])?;
+    assert_eq!(steps, [3, 6, 8]);
+    for (each, means) in each.iter().zip(&means) {
+        for (some, mean) in [&each[..3], &each[3..6], &each[6..]].iter().zip(means) {
+            let expected = some.iter().sum::<f64>() / some.len() as f64;
+            assert!((mean - expected).abs() < 1e-12, "{mean} {expected}");
+            assert!(*mean > 0.0 && some.iter().any(|loss| loss != mean));
+        }
+    }
+    assert!(results(&toy.path("each"))?[0] == results(&toy.path("means"))?[0]);
+    Ok(())
+}
+
+#[test]
+fn it_is_said_what_an_epoch_is() -> Result<()> {
+    let toy = Toy::new()?;
+    let quiet = toy.train("out", &["--steps", "4"]);
+    let mut command = Command::new(quiet.get_program());
+    command.args(quiet.get_args().filter(|argument| *argument != "-q"));
+    let text = stage_testing::command::succeed(&mut command)?.stderr;
+    let (labels, proxy) = (toy.path("labels"), toy.path("proxy"));
+    let line = format!(
+        "an epoch has in-distribution crops: 4 from the 4 images of {}; proxy crops: 2 from the 3 images of {}: 3 steps of 2 crops; the training has 4 steps, 1.3 epochs",
+        labels.display(),
+        proxy.display()
+    );
+    assert!(text.contains(&line), "{text}");
     Ok(())
 }
 

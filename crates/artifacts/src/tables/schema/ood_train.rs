@@ -2,18 +2,18 @@
 
 use super::table::{Field, Table};
 
-/// Log of a training, one row for each logged step.
+/// Log of a training, one row for each interval between logged steps.
 pub fn train_log() -> Table {
     Table {
         name: "log",
         written_by: "ood-train",
-        rows: "One row every `--log-every` steps and one for the last step, sorted by `step`.",
+        rows: "One row every `--log-every` steps and one for the last step, sorted by `step`. Losses are means over the steps since the row before.",
         columns: vec![
             Field::u32("step", "optimizer steps done"),
             Field::u32("epoch", "epoch, from 0"),
             Field::f64(
                 "loss",
-                "training loss of this step's batch: the sum of the next three columns",
+                "mean training loss: the sum of the next three columns",
             ),
             Field::f64("loss_in", "its part on in-distribution pixels"),
             Field::f64("loss_out", "its part on out-of-distribution pixels"),
