@@ -112,7 +112,7 @@ fn values(args: &Args) -> Result<Values> {
 /// # Errors
 /// Returns an error for patterns and values that cannot be used, or the error of [`Preparation::run`].
 pub fn run(args: &Args, common: &Common) -> Result<()> {
-    let manifest = args.target.mapped(data_manifest(args)?)?;
+    let manifest = args.target.relabeled(data_manifest(args)?)?;
     manifest.check()?;
     if matches!(values(args)?, Values::Table(table) if table == UNCHANGED) {
         binary_masks::refuse(&manifest, &args.root)?;
@@ -157,7 +157,7 @@ fn data_manifest(args: &Args) -> Result<DatasetManifest> {
         mask_kind: args.kind,
         classes: None,
         class_set,
-        class_map: None,
+        relabeling: None,
         expected_samples: None,
         expected_by: None,
         image_size: None,

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail, ensure};
-use artifacts::classes::{ClassMap, ClassSet};
+use artifacts::classes::ClassSet;
 use artifacts::labels::{IGNORE, MaskKind};
 use artifacts::mask::Mask;
 
@@ -19,6 +19,7 @@ use crate::formats::regions::paint;
 use crate::label_file::{Format, LabelFile, Overlaps};
 use crate::meanings::legend_file;
 use crate::meanings::table::{Table, check_members};
+use crate::relabel::Relabeling;
 
 /// Where the labels of one image are.
 #[derive(Clone, Debug)]
@@ -51,8 +52,8 @@ pub struct LabelReader {
 }
 
 impl LabelReader {
-    /// The reader of the files that `file` describes, for masks of `kind`, whose train ids are those of `classes`, which `map`
-    /// turns into those of other classes.
+    /// The reader of the files that `file` describes, for masks of `kind`, whose train ids are those of `classes`, followed by
+    /// what becomes of these.
     ///
     /// # Errors
     /// Returns an error if the members of `file` do not fit each other, or a label or value cannot be used.
@@ -60,19 +61,18 @@ impl LabelReader {
         file: &LabelFile,
         kind: MaskKind,
         classes: Option<&ClassSet>,
-        map: Option<&ClassMap>,
+        relabeling: Option<&Relabeling>,
     ) -> Result<Self> {
         check_members(file)?;
         let table = Table::new(file, kind, classes)?;
         let background = background(file, kind, classes)?;
-        let mapped = map.and_then(|map| map.train_ids.get(usize::from(background)).copied());
         Ok(Self {
             format: file.format,
-            table: match map {
-                Some(map) => table.then(map),
+            table: match relabeling {
+                Some(relabeling) => table.then(relabeling),
                 None => table,
             },
-            background: mapped.unwrap_or(if map.is_some() { IGNORE } else { background }),
+            background: relabeling.map_or(background, |relabeling| relabeling.get(background)),
             overlaps: file.overlaps,
         })
     }

@@ -29,6 +29,7 @@ mod pattern;
 pub mod pillow_polygon;
 pub mod polygon_file;
 pub mod prepare;
+pub mod relabel;
 pub mod source;
 mod wrong_root;
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::label_file::{LabelFile, one_or_many};
 use crate::label_reader::LabelReader;
 use crate::pattern::{Captures, Pattern};
+use crate::relabel::{HoldOut, Relabeling};
 
 macro_rules! shipped {
     ($name:literal) => {
@@ -80,7 +81,7 @@ pub struct DatasetManifest {
     pub dataset: String,
     /// Name of the split in the index, e.g. `val`.
     pub split: String,
-    /// Which values the masks hold after mapping.
+    /// Which values the label files lead to; see [`Self::written_kind`].
     pub mask_kind: MaskKind,
     /// Class set of masks with train ids: the name of one in `data-manifests/classes`, or a file beside the manifest. Cityscapes
     /// if it is absent.
@@ -89,9 +90,10 @@ pub struct DatasetManifest {
     /// The class set of that name.
     #[serde(skip_deserializing)]
     pub class_set: Option<ClassSet>,
-    /// What the train ids become, see [`Self::mapped`].
-    #[serde(skip_deserializing)]
-    pub class_map: Option<ClassMap>,
+    /// What the train ids become, see [`Self::mapped`] and [`Self::holding_out`].
+    // the name that outputs of earlier versions have
+    #[serde(rename(serialize = "class_map"), skip_deserializing)]
+    pub relabeling: Option<Relabeling>,
     /// Number of samples of the published data set; absent if there is no such number.
     pub expected_samples: Option<usize>,
     /// Number of samples of each part, so that missing parts can be named.
@@ -202,26 +204,52 @@ impl DatasetManifest {
     /// # Errors
     /// Returns an error if the map is not from the classes of this data set.
     pub fn mapped(self, map: ClassMap) -> Result<Self> {
-        let classes = self.class_set.as_ref();
-        let classes = classes.with_context(|| {
-            format!(
-                "{} has no train ids, so --class-map cannot be used",
-                self.title
-            )
-        })?;
-        classes
-            .ensure_same(&map.from)
+        let relabeling = self.train_ids("--class-map")?;
+        let relabeling = relabeling.mapped(map);
+        let relabeling = relabeling
             .with_context(|| format!("the map is not from the classes of {}", self.title))?;
         Ok(Self {
-            class_map: Some(map),
+            relabeling: Some(relabeling),
             ..self
         })
     }
 
+    /// The manifest of the same data set where the classes with these names are held out; `flag` is what asked for it.
+    ///
+    /// # Errors
+    /// Returns an error if the masks have no such classes, or too few others.
+    pub fn holding_out(self, names: &[String], what: HoldOut, flag: &str) -> Result<Self> {
+        let relabeling = self.train_ids(flag)?.holding_out(names, what);
+        Ok(Self {
+            relabeling: Some(relabeling.context(flag.to_owned())?),
+            ..self
+        })
+    }
+
+    /// What the train ids become so far.
+    fn train_ids(&self, flag: &str) -> Result<Relabeling> {
+        let so_far = self.relabeling.clone();
+        let unchanged = || self.class_set.clone().map(Relabeling::unchanged);
+        so_far
+            .or_else(unchanged)
+            .with_context(|| format!("{} has no train ids, so {flag} cannot be used", self.title))
+    }
+
     /// The classes whose train ids the masks hold, if they hold such.
     pub fn mask_classes(&self) -> Option<&ClassSet> {
-        let mapped = self.class_map.as_ref().map(|map| &map.to);
-        mapped.or(self.class_set.as_ref())
+        match &self.relabeling {
+            Some(relabeling) => relabeling.result(),
+            None => self.class_set.as_ref(),
+        }
+    }
+
+    /// Which values the masks hold.
+    pub fn written_kind(&self) -> MaskKind {
+        if self.class_set.is_some() && self.mask_classes().is_none() {
+            MaskKind::Eval
+        } else {
+            self.mask_kind
+        }
     }
 
     /// The reader of the label files that `file` describes.
@@ -229,8 +257,8 @@ impl DatasetManifest {
     /// # Errors
     /// Returns the errors of [`LabelReader::new`].
     pub fn reader(&self, file: &LabelFile) -> Result<LabelReader> {
-        let (classes, map) = (self.class_set.as_ref(), self.class_map.as_ref());
-        LabelReader::new(file, self.mask_kind, classes, map)
+        let (classes, relabeling) = (self.class_set.as_ref(), self.relabeling.as_ref());
+        LabelReader::new(file, self.mask_kind, classes, relabeling)
     }
 
     /// Reads the manifest in `file`, or the shipped one called `name`.

@@ -19,6 +19,7 @@ use stage_cli::{
 use crate::binary_masks;
 use crate::discover::{Discovered, SampleFiles, discover};
 use crate::manifest::DatasetManifest;
+use crate::relabel::HoldOut;
 use crate::source::Source;
 
 /// The data set whose masks come from anywhere, so that their values are not known but assumed.
@@ -60,6 +61,22 @@ pub struct Target {
     #[arg(long, value_name = "NAME|FILE")]
     #[serde(skip)]
     pub class_map: Option<String>,
+    /// Classes that a network shall not learn, separated by commas: they become void, and the class set is without them. What
+    /// --class-map leads to is named.
+    #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
+    #[serde(skip)]
+    pub hold_out: Vec<String>,
+    /// Classes that count as unknown objects, separated by commas: masks for evaluation, 1 on them and 0 on other classes, as of a
+    /// data set with unknown objects. With the classes that --hold-out left out of a training, it is evaluated on real unknown
+    /// objects, as BDD-Anomaly does (Hendrycks et al., ICML 2022).
+    #[arg(
+        long,
+        value_name = "CLASSES",
+        value_delimiter = ',',
+        conflicts_with = "hold_out"
+    )]
+    #[serde(skip)]
+    pub unknown: Vec<String>,
     /// Whether an image or its labels that cannot be used end the stage.
     #[command(flatten)]
     #[serde(flatten)]
@@ -67,15 +84,23 @@ pub struct Target {
 }
 
 impl Target {
-    /// The manifest with the map of classes that was asked for.
+    /// The manifest with the map of classes that was asked for, and without the classes that are held out.
     ///
     /// # Errors
-    /// Returns the errors of [`ClassMap::open`] and [`DatasetManifest::mapped`].
-    pub fn mapped(&self, manifest: DatasetManifest) -> Result<DatasetManifest> {
-        match &self.class_map {
-            Some(map) => manifest.mapped(ClassMap::open(map)?),
-            None => Ok(manifest),
+    /// Returns the errors of [`ClassMap::open`], [`DatasetManifest::mapped`] and [`DatasetManifest::holding_out`].
+    pub fn relabeled(&self, mut manifest: DatasetManifest) -> Result<DatasetManifest> {
+        if let Some(map) = &self.class_map {
+            manifest = manifest.mapped(ClassMap::open(map)?)?;
         }
+        for (names, what, flag) in [
+            (&self.hold_out, HoldOut::Void, "--hold-out"),
+            (&self.unknown, HoldOut::Unknown, "--unknown"),
+        ] {
+            if !names.is_empty() {
+                manifest = manifest.holding_out(names, what, flag)?;
+            }
+        }
+        Ok(manifest)
     }
 }
 
@@ -85,7 +110,7 @@ impl Target {
 /// Returns an error if the data set is not there or not as its manifest says, naming the file and what to do.
 pub fn run(args: &Args, common: &Common) -> Result<()> {
     let manifest = args.source.data_manifest()?;
-    let manifest = args.target.mapped(manifest)?;
+    let manifest = args.target.relabeled(manifest)?;
     if manifest.name == IMAGE_FOLDER {
         binary_masks::refuse(&manifest, &args.source.root)?;
     }
@@ -177,13 +202,9 @@ impl Preparation<'_> {
         let n_samples = samples.len();
         self.ensure_some(n_samples, n_failed + found.faults.len())?;
         self.compare_with_published(n_found - n_void - n_failed, &samples)?;
-        let DatasetManifest {
-            dataset,
-            split,
-            mask_kind,
-            ..
-        } = self.manifest;
-        let mut index = Index::new(dataset, split, *mask_kind, self.root, samples)?;
+        let DatasetManifest { dataset, split, .. } = self.manifest;
+        let kind = self.manifest.written_kind();
+        let mut index = Index::new(dataset, split, kind, self.root, samples)?;
         index.classes = self.manifest.mask_classes().cloned();
         index.write(dir.path())?;
         let finished = failures.finish(dir, &[("samples", n_samples as u64)]);

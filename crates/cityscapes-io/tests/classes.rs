@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use artifacts::classes::ClassSet;
 use artifacts::index::Index;
+use artifacts::labels::MaskKind;
 use artifacts::picture::{Orientation, read_rgb};
 use stage_testing::{command, data};
 use tempfile::TempDir;
@@ -211,6 +212,37 @@ fn maps_that_do_not_fit_are_refused() -> Result<()> {
         &["no train ids", "--class-map"],
     )?;
     assert!(!at.join("out").exists());
+    Ok(())
+}
+
+#[test]
+fn classes_are_held_out_for_training_and_unknown_in_evaluation() -> Result<()> {
+    let dir = shipped_toys()?;
+    let at = dir.path();
+    let people = "pedestrian,bicyclist";
+    succeed(at, &format!("{PREPARE_CAMVID} --hold-out {people}"))?;
+    let (index, labels) = prepared(at)?;
+    let classes = index.classes()?;
+    assert_eq!(classes.name, "camvid-without-pedestrian-bicyclist");
+    assert_eq!(classes.len(), 9);
+    assert_eq!(labels, [0, 1, 2, 3, 4, 5, 6, 7, 8, 255, 255, 255]);
+
+    let unknown = format!("{PREPARE_CAMVID} --unknown {people}");
+    succeed(at, &unknown)?;
+    let (index, labels) = prepared(at)?;
+    assert_eq!((index.mask_kind, &index.classes), (MaskKind::Eval, &None));
+    assert_eq!(labels, [0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 255]);
+    succeed(at, "palette --labels out --output colors")?;
+
+    // names are those of the classes to which a map leads
+    let mapped = format!("{PREPARE_CAMVID} --class-map camvid-to-cityscapes");
+    succeed(at, &format!("{mapped} --unknown person --force"))?;
+    assert_eq!(prepared(at)?.1, [0, 0, 0, 0, 0, 0, 255, 0, 0, 1, 255, 255]);
+    fail(
+        at,
+        &format!("{mapped} --hold-out pedestrian --force"),
+        &["--hold-out", "no class \"pedestrian\"", "person"],
+    )?;
     Ok(())
 }
 

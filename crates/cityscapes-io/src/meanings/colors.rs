@@ -111,6 +111,8 @@ mod tests {
     use super::*;
     use artifacts::classes::ClassMap;
 
+    use crate::relabel::Relabeling;
+
     fn written(colors: &[[u8; 3]]) -> Result<(tempfile::TempDir, std::path::PathBuf)> {
         let dir = tempfile::tempdir()?;
         let path = dir.path().join("mask.png");
@@ -135,7 +137,13 @@ mod tests {
         table.others_are_void();
         assert_eq!(table.read(&path)?.labels, [3, 255, 255, 255]);
         let map = ClassMap::open("camvid-to-cityscapes")?;
-        assert_eq!(table.then(&map).read(&path)?.labels, [0, 255, 255, 255]);
+        assert_eq!(
+            table
+                .then(&Relabeling::unchanged(camvid).mapped(map)?)
+                .read(&path)?
+                .labels,
+            [0, 255, 255, 255]
+        );
         Ok(())
     }
 

@@ -3,8 +3,9 @@
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
-use artifacts::classes::ClassMap;
 use artifacts::labels::IGNORE;
+
+use crate::relabel::Relabeling;
 
 /// The value in the mask for each label `K`. Labels are compared exactly.
 #[derive(Clone, Debug)]
@@ -43,11 +44,10 @@ impl<K: Ord> LabelValues<K> {
         self.values.values().copied()
     }
 
-    /// The same table, followed by a map of its train ids.
-    pub(crate) fn then(mut self, map: &ClassMap) -> Self {
+    /// The same table, followed by what becomes of its train ids.
+    pub(crate) fn then(mut self, relabeling: &Relabeling) -> Self {
         for value in self.values.values_mut() {
-            let mapped = map.train_ids.get(usize::from(*value)).copied();
-            *value = mapped.unwrap_or(IGNORE);
+            *value = relabeling.get(*value);
         }
         self
     }

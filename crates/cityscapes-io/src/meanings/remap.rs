@@ -5,11 +5,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use artifacts::cityscapes::train_id;
-use artifacts::classes::{ClassMap, ClassSet};
+use artifacts::classes::ClassSet;
 use artifacts::labels::{IGNORE, MaskKind};
 use artifacts::mask::Mask;
 
 use crate::label_file::{CLASS_COLORS, CLASS_NAMES, Values};
+use crate::relabel::Relabeling;
 
 /// Name in manifests of the table of Cityscapes label ids, [`train_id`].
 const CITYSCAPES_LABEL_IDS: &str = "cityscapes-label-ids";
@@ -98,11 +99,10 @@ impl Remap {
         self.0.iter().flatten().copied()
     }
 
-    /// The same table, followed by a map of its train ids.
+    /// The same table, followed by what becomes of its train ids.
     #[must_use]
-    pub fn then(self, map: &ClassMap) -> Self {
-        let mapped = |to: u8| map.train_ids.get(usize::from(to)).copied();
-        Self(self.0.map(|to| to.map(|to| mapped(to).unwrap_or(IGNORE))))
+    pub fn then(self, relabeling: &Relabeling) -> Self {
+        Self(self.0.map(|to| to.map(|to| relabeling.get(to))))
     }
 
     /// Replaces all values of `mask`, which was read from `path`.
@@ -164,6 +164,7 @@ fn parse_range(text: &str) -> Result<RangeInclusive<u8>> {
 mod tests {
     use super::*;
     use crate::meanings::meaning::Meaning;
+    use artifacts::classes::ClassMap;
 
     fn mask(labels: &[u8]) -> Mask {
         Mask {
@@ -240,7 +241,8 @@ mod tests {
         remap.apply(&mut m, Path::new("m.png"))?;
         assert_eq!(m.labels, [0, 10, 255, 255]);
         assert!(remap.apply(&mut mask(&[12]), Path::new("m.png")).is_err());
-        let remap = remap.then(&ClassMap::open("camvid-to-cityscapes")?);
+        let map = ClassMap::open("camvid-to-cityscapes")?;
+        let remap = remap.then(&Relabeling::unchanged(camvid).mapped(map)?);
         let mut m = mask(&[0, 3, 6, 11, 255]);
         remap.apply(&mut m, Path::new("m.png"))?;
         assert_eq!(m.labels, [10, 0, 255, 255, 255]);

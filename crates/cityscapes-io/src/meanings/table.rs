@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use artifacts::classes::{ClassMap, ClassSet, Color};
+use artifacts::classes::{ClassSet, Color};
 use artifacts::labels::{IGNORE, MaskKind};
 use artifacts::mask::Mask;
 
@@ -13,6 +13,7 @@ use crate::meanings::legend_file::Legend;
 use crate::meanings::names::NameTable;
 use crate::meanings::remap::Remap;
 use crate::polygon_file::read_label_ids;
+use crate::relabel::Relabeling;
 
 /// The value in the mask for each label in a file.
 #[derive(Clone, Debug)]
@@ -101,12 +102,12 @@ impl Table {
         }
     }
 
-    /// The same table, followed by a map of its train ids.
-    pub(crate) fn then(self, map: &ClassMap) -> Self {
+    /// The same table, followed by what becomes of its train ids.
+    pub(crate) fn then(self, relabeling: &Relabeling) -> Self {
         match self {
-            Self::Values(table) => Self::Values(Box::new(table.then(map))),
-            Self::Colors(table) => Self::Colors(table.then(map)),
-            Self::Names(table) => Self::Names(table.then(map)),
+            Self::Values(table) => Self::Values(Box::new(table.then(relabeling))),
+            Self::Colors(table) => Self::Colors(table.then(relabeling)),
+            Self::Names(table) => Self::Names(table.then(relabeling)),
         }
     }
 
