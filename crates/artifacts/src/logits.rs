@@ -54,6 +54,9 @@ const FORMAT_VERSION: &str = "2";
 /// The version that named a number of classes only.
 const WITHOUT_CLASSES: &str = "1";
 
+/// The metadata of logits that are logarithms of probabilities; others do not have it.
+const OF_PROBABILITIES: &str = "of_probabilities";
+
 /// Longest side of an output in pixels: that of an image of two rows, which the number of pixels bounds too.
 const MAX_SIDE: usize = 1 << 20;
 
@@ -110,6 +113,9 @@ pub struct Logits {
     pub height: usize,
     /// Columns before upsampling.
     pub width: usize,
+    /// Whether the network gave probabilities, of which these are the logarithms: what `max_logit` and `energy` of its own logits
+    /// were is not known then ([`Score::survives_softmax`](crate::score::Score::survives_softmax)).
+    pub of_probabilities: bool,
     values: Values,
 }
 
@@ -221,6 +227,7 @@ impl Logits {
             channels,
             height,
             width,
+            of_probabilities: false,
             values,
         })
     }
@@ -322,7 +329,8 @@ impl Logits {
         };
         let output = (info.output_height, info.output_width);
         check_order([channels, height, width], info.num_classes(), output)?;
-        let logits = Self::of(info, [channels, height, width], values)?;
+        let mut logits = Self::of(info, [channels, height, width], values)?;
+        logits.of_probabilities = flag(metadata, OF_PROBABILITIES)?;
         let read = |start: usize, out: &mut [f32]| logits.values.planes().copy_to(start, out);
         check_not_probabilities(channels, height * width, read)?;
         Ok(logits)
@@ -339,7 +347,7 @@ impl Logits {
             Precision::F16 => (Dtype::F16, 2),
             Precision::F32 => (Dtype::F32, 4),
         };
-        let metadata = BTreeMap::from([
+        let mut metadata = BTreeMap::from([
             ("format_version", FORMAT_VERSION.to_owned()),
             ("sample_id", info.sample_id.clone()),
             ("network", info.network.clone()),
@@ -348,6 +356,9 @@ impl Logits {
             ("align_corners", info.align_corners.to_string()),
             ("classes", serde_json::to_string(&info.classes)?),
         ]);
+        if self.of_probabilities {
+            metadata.insert(OF_PROBABILITIES, true.to_string());
+        }
         let entry = Entry {
             name: TENSOR,
             dtype,
@@ -457,6 +468,12 @@ fn number(metadata: &Metadata, key: &str) -> Result<usize> {
     value.with_context(|| format!("metadata {key:?} is not a number"))
 }
 
+/// What is true or false; false if nothing is said.
+fn flag(metadata: &Metadata, key: &str) -> Result<bool> {
+    let value = metadata.get(key).map_or(Ok(false), |value| value.parse());
+    value.with_context(|| format!("metadata {key:?} is neither true nor false"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -527,6 +544,24 @@ mod tests {
         logits.values = Values::Floats(vec![1e6; 12]);
         assert!(logits.clone().rounded(Precision::F16).is_err());
         assert!(logits.rounded(Precision::F32).is_ok());
+        Ok(())
+    }
+
+    #[test]
+    fn files_say_that_the_network_gave_probabilities() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("a.safetensors");
+        for of_probabilities in [false, true] {
+            let mut logits = logits(false)?;
+            logits.of_probabilities = of_probabilities;
+            logits.write(&path, Precision::F32)?;
+            assert_eq!(Logits::read(&path)?.of_probabilities, of_probabilities);
+            let bytes = std::fs::read(&path)?;
+            let is_named = bytes
+                .windows(OF_PROBABILITIES.len())
+                .any(|w| w == OF_PROBABILITIES.as_bytes());
+            assert_eq!(is_named, of_probabilities);
+        }
         Ok(())
     }
 

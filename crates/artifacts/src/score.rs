@@ -45,6 +45,12 @@ impl Score {
         matches!(self, Self::MaxLogit | Self::Energy | Self::Adopted)
     }
 
+    /// Whether the score is the same for logits and for the logarithms of their softmax. The others need numbers that a softmax does
+    /// not keep.
+    pub fn survives_softmax(self) -> bool {
+        !matches!(self, Self::MaxLogit | Self::Energy)
+    }
+
     /// The score of this name, if there is one.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|score| score.name() == name)
@@ -75,5 +81,7 @@ mod tests {
         }
         assert!(Score::ALL.starts_with(&Score::OF_LOGITS));
         assert_eq!(Score::of_name("entropie"), None);
+        let lost = Score::ALL.into_iter().filter(|s| !s.survives_softmax());
+        assert!(lost.eq([Score::MaxLogit, Score::Energy]));
     }
 }

@@ -335,6 +335,7 @@ fn probabilities_have_the_softmax_that_they_are() -> Result<()> {
         assert!(text.contains(&format!("the files hold {kind}")), "{text}");
         let logits = Logits::read(&logits_path(&toy.path("out"), "b"))?;
         assert_eq!(logits.info.network, "theirs");
+        assert!(logits.of_probabilities, "the file says so");
         let mut found = vec![0.0; CLASSES * 2 * SIZE.1];
         // the corner pixel is that of the array
         logits.row_reader().read(0, &mut found);

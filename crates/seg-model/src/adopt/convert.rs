@@ -59,7 +59,8 @@ pub(super) fn logits(
         Precision::F32
     };
     let info = record.logits_info(channels.table.classes.clone());
-    let logits = Logits::new(info, [order.len(), height, width], values)?;
+    let mut logits = Logits::new(info, [order.len(), height, width], values)?;
+    logits.of_probabilities = kind.is_of_softmax();
     Ok(Adopted {
         logits,
         kind,

@@ -31,6 +31,11 @@ impl Kind {
 }
 
 /// How far sums of probabilities may be from 1: half precision rounds each of some hundred. Logits files with sums this close to 1
+
+    /// Whether the numbers are what a softmax gave, or the logarithms of that.
+    pub(crate) fn is_of_softmax(self) -> bool {
+        matches!(self, Self::Probabilities | Self::LogProbabilities)
+    }
 /// are refused by their readers.
 const TOLERANCE: f32 = 0.01;
 

@@ -22,6 +22,8 @@ pub(super) struct Model {
     pub(super) name: String,
     /// What it gives for each pixel.
     pub(super) meaning: Meaning,
+    /// Whether its logits are made of the probabilities that it gives.
+    pub(super) of_probabilities: bool,
     /// Size that the weights record, if they are for one size.
     pub(super) recorded_size: Option<ImageSize>,
     /// Multiple of pixels to which both sides of pictures are padded.
@@ -75,6 +77,7 @@ impl Model {
             }),
             name: network.name().to_owned(),
             meaning: Meaning::Logits(checkpoint.table.classes),
+            of_probabilities: false,
             recorded_size: checkpoint.input_size,
             size_multiple: network.size_multiple(),
             align_corners: network.align_corners(),
@@ -86,6 +89,7 @@ impl Model {
         Self {
             name: network.name().to_owned(),
             meaning: network.meaning().clone(),
+            of_probabilities: network.has_softmax(),
             recorded_size: network.size(),
             size_multiple: network.size_multiple(),
             align_corners: network.align_corners(),

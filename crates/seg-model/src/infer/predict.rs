@@ -92,7 +92,9 @@ pub(super) fn describe(model: &Model, sample: &Sample, prediction: Prediction) -
             align_corners,
             classes: classes.clone(),
         };
-        return Logits::new(info, shape, values).map(Maps::Logits);
+        let mut logits = Logits::new(info, shape, values)?;
+        logits.of_probabilities = model.of_probabilities;
+        return Ok(Maps::Logits(logits));
     }
     let [_, height, width] = shape;
     let map = ScoreMap {

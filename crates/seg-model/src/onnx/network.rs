@@ -52,6 +52,11 @@ impl OnnxNetwork {
         &self.settings.meaning
     }
 
+    /// Whether its output has passed a softmax.
+    pub(crate) fn has_softmax(&self) -> bool {
+        self.settings.kind.is_of_softmax()
+    }
+
     /// Size to which images are resized, unless a flag says otherwise.
     pub(crate) fn size(&self) -> Option<ImageSize> {
         self.settings.size
