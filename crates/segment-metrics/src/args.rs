@@ -10,6 +10,7 @@ use serde::Serialize;
 use stage_cli::{Common, KeepGoing, Subset, one_of};
 
 use crate::analysis::Segmentation;
+use crate::score_range::{range, range_of_maps};
 
 /// Default of `--threshold` for the entropy, whose help repeats it: smallest normalized entropy of a flagged pixel in Chan et al. 2021.
 const ENTROPY_THRESHOLD: f64 = 0.7;
@@ -216,10 +217,7 @@ impl MeasureArgs {
         if self.sizes.track.is_none() {
             ensure!(
                 given.is_some() || score == Score::Entropy,
-                "--score {} has no usual threshold ({}): give one with --threshold, which applies to this score; a call with --track {} takes and prints the one with the best F1",
-                score.name(),
-                range(score),
-                Track::Obstacle.name()
+                no_usual_threshold(score, files)
             );
             *given = given.or(Some(ENTROPY_THRESHOLD));
         }
@@ -296,18 +294,17 @@ impl MeasureArgs {
     }
 }
 
-/// Which values a score has, in words.
-fn range(score: Score) -> &'static str {
-    match score {
-        Score::Entropy => "it is in [0, 1], 1 where all classes are as likely",
-        Score::MaxSoftmax => "it is 1 minus the largest probability, in [0, 1]",
-        Score::Margin => "it is 1 minus the largest probability plus the second largest, in [0, 1]",
-        Score::MaxLogit => "it is the negated largest logit, any number, mostly from -100 to 0",
-        Score::Energy => {
-            "it is the negated ln of the sum of exp(logit), any number, mostly from -100 to 0"
-        }
-        Score::Adopted => "it is that of the score maps, any number",
-    }
+/// What is said where a threshold is missing: all ways to one.
+fn no_usual_threshold(score: Score, files: &FileArgs) -> String {
+    let maps = files.scores.as_deref().filter(|_| score == Score::Adopted);
+    let found = maps.and_then(range_of_maps);
+    let tracks = Track::ALL.map(|track| format!("--track {}", track.name()));
+    format!(
+        "--score {} has no usual threshold ({}): give one with --threshold T, which flags the pixels whose score is at least T; or, for the tables of a benchmark and with labels, pass {}, which finds and prints the one with the best F1",
+        score.name(),
+        found.as_deref().unwrap_or(range(score)),
+        tracks.join(" or ")
+    )
 }
 
 impl ThresholdArgs {

@@ -45,6 +45,7 @@ mod run;
 mod runs;
 pub mod sample;
 pub mod tables;
+mod score_range;
 pub mod track;
 pub mod uncertainty;
 

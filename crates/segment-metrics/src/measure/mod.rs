@@ -1,6 +1,7 @@
 //! The plain call: measures all samples of an index and writes the tables.
 
 mod best_threshold;
+mod foreign;
 mod inputs;
 mod samples;
 mod source;
@@ -12,6 +13,7 @@ use stage_cli::{Failures, print_result};
 
 use crate::args::{FileArgs, MeasureArgs};
 use crate::measure::best_threshold::track_threshold;
+use crate::measure::foreign::refuse_foreign;
 use crate::measure::inputs::Inputs;
 use crate::measure::samples::{Measured, Measurement, measure_all};
 use crate::output::{COMPONENTS, STAGE, finish};
@@ -24,6 +26,7 @@ use crate::{reference_tables, tables};
 /// Returns an error if an input is missing, damaged or does not fit the others; the output then does not count as complete, unless
 /// `--keep-going` left such inputs out.
 pub(crate) fn run(files: &FileArgs, args: &MeasureArgs, force: bool) -> Result<()> {
+    refuse_foreign(files)?;
     let mut args = args.resolved(files)?;
     let inputs = Inputs::open(files, &args)?;
     args.method = inputs.method();

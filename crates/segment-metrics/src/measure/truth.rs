@@ -80,6 +80,12 @@ fn index_beside(files: &FileArgs) -> Result<Index> {
         None => (files.images(), "seg-model adopt", "score maps"),
     };
     ensure!(
+        dir.exists(),
+        "{} does not exist: run `{stage}` with --output {} first",
+        dir.display(),
+        dir.display()
+    );
+    ensure!(
         dir.join(FILE_NAME).exists(),
         "{} does not list its images in {FILE_NAME}, as earlier versions did not: name their index with --labels (it needs no masks), or run `{stage}` again with --force",
         dir.display()

@@ -79,6 +79,7 @@ fn missing_and_foreign_logits_are_named() -> Result<()> {
     fs::remove_file(&file)?;
     toy.check_fails(&[], &["b.safetensors", "does not exist", "seg-model infer"])?;
     fs::remove_file(toy.path("logits/manifest.json"))?;
+    fs::create_dir(toy.path("logits/in-progress"))?;
     toy.check_fails(&["--limit", "1"], &["--logits", "did not finish"])
 }
 
@@ -126,8 +127,8 @@ fn other_scores_need_a_threshold() -> Result<()> {
             let flags = [&["--score", score][..], thresholds].concat();
             let words = [
                 "has no usual threshold (it is",
-                "with --threshold",
-                "--track",
+                "with --threshold T",
+                "--track anomaly or --track obstacle",
             ];
             toy.check_fails(&flags, &[&[score][..], &words].concat())?;
         }

@@ -2,6 +2,7 @@
 
 mod failures;
 mod in_memory;
+mod foreign;
 mod interrupted;
 mod keep_going;
 mod killed;
