@@ -2,13 +2,16 @@
 
 use crate::score::Score;
 
-/// Logits, a score map of another method, or both. It decides which scores and which metrics of segments there are.
+/// Logits, a score map of another method, or both, and whether the context of segments is looked at. It decides which scores and which
+/// metrics of segments there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Basis {
     /// Number of classes of the logits; `None` without logits.
     pub num_classes: Option<usize>,
     /// Whether there is a score map of another method.
     pub has_adopted: bool,
+    /// Whether the context of segments is measured too.
+    pub has_context: bool,
 }
 
 impl Basis {
@@ -16,21 +19,31 @@ impl Basis {
     pub const NOTHING: Self = Self {
         num_classes: None,
         has_adopted: false,
+        has_context: false,
     };
 
     /// Logits of `num_classes` classes alone.
     pub fn logits(num_classes: usize) -> Self {
         Self {
             num_classes: Some(num_classes),
-            has_adopted: false,
+            ..Self::NOTHING
         }
     }
 
     /// A score map alone.
     pub fn adopted() -> Self {
         Self {
-            num_classes: None,
             has_adopted: true,
+            ..Self::NOTHING
+        }
+    }
+
+    /// The same, where the context of segments is measured too.
+    #[must_use]
+    pub fn with_context(self) -> Self {
+        Self {
+            has_context: true,
+            ..self
         }
     }
 

@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use artifacts::basis::Basis;
+use artifacts::tables::context::context_features;
 use artifacts::tables::features::{Feature, segment_features};
 use artifacts::tables::schema::{self, Field, Table};
 
@@ -80,20 +82,39 @@ fn metrics_text(features: &[Feature]) -> String {
             .to_owned()
     };
     let groups = features.chunk_by(|a, b| stem(a) == stem(b));
-    let head = "| column | reference | meaning |\n|---|---|---|\n".to_owned();
-    groups.fold(head, |text, group| text + &metrics_line(group))
+    let has_reference = features.iter().any(|f| f.reference_name != f.name);
+    let head = if has_reference {
+        "| column | reference | meaning |\n|---|---|---|\n"
+    } else {
+        "| column | meaning |\n|---|---|\n"
+    };
+    let line = |text: String, group| text + &metrics_line(group, has_reference);
+    groups.fold(head.to_owned(), line)
 }
 
 /// A metric, or the metrics of all classes.
-fn metrics_line(group: &[Feature]) -> String {
+fn metrics_line(group: &[Feature], has_reference: bool) -> String {
     let (first, last) = (&group[0], &group[group.len() - 1]);
-    let (name, reference) = (&first.name, &first.reference_name);
-    if group.len() == 1 {
-        return format!("| `{name}` | `{reference}` | {} |\n", first.meaning);
+    let meaning = match group.len() {
+        1 => first.meaning.clone(),
+        _ => first.meaning.replace("class 0", "the class"),
+    };
+    let mut line = format!("| {} ", from_to(&first.name, &last.name));
+    if has_reference {
+        line += &format!(
+            "| {} ",
+            from_to(&first.reference_name, &last.reference_name)
+        );
     }
-    let meaning = first.meaning.replace("class 0", "the class");
-    let (last, last_reference) = (&last.name, &last.reference_name);
-    format!("| `{name}` ... `{last}` | `{reference}` ... `{last_reference}` | {meaning} |\n")
+    line + &format!("| {meaning} |\n")
+}
+
+/// The first and the last name of a group, or its only one.
+fn from_to(first: &str, last: &str) -> String {
+    if first == last {
+        return format!("`{first}`");
+    }
+    format!("`{first}` ... `{last}`")
 }
 
 /// Replaces what is between the marks of the block `name`.
@@ -115,6 +136,8 @@ fn tables_of_columns_are_those_of_the_schemas() -> Result<()> {
     let path = root().join("docs/ARTIFACTS.md");
     let document = std::fs::read_to_string(&path)?;
     let mut expected = with_block(&document, "metrics", &metrics_text(&features))?;
+    let of_context = context_features(Basis::logits(NUM_CLASSES));
+    expected = with_block(&expected, "context-metrics", &metrics_text(&of_context))?;
     for table in schema::all(NUM_CLASSES, &names) {
         expected = with_block(&expected, table.name, &table_text(&table, &features))?;
     }

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 use artifacts::model_file::{Classifier, Linear, Model};
+use artifacts::tables::context::is_among;
 
 use crate::design::{Design, probability};
 use crate::models;
@@ -29,6 +30,16 @@ pub fn probabilities(classifier: &Classifier, design: &Design) -> Vec<f64> {
 /// # Errors
 /// Returns an error if the segments have other metrics than the model.
 pub fn standardize(model: &Model, segments: &Segments) -> Result<Design> {
+    match (is_among(&model.features), segments.basis.has_context) {
+        (true, false) => bail!(
+            "the model needs the metrics of the segments' context, which these lack: run `segment-metrics --context`"
+        ),
+        (false, true) => bail!(
+            "the model was fitted to segments without the metrics of their context, which these have: run `segment-metrics` \
+             without --context, or fit a model to segments that have them"
+        ),
+        _ => {}
+    }
     let pairs = model.features.iter().zip(&segments.names);
     if let Some((expected, found)) = pairs.clone().find(|(a, b)| a != b) {
         bail!("the model expects the feature {expected:?} where the table has {found:?}");

@@ -67,6 +67,16 @@ impl Kind {
         let unlike = || format!("the segments in {first} and {folder} cannot be joined");
         ensure_same(self.classes.as_ref(), other.classes.as_ref()).with_context(unlike)?;
         ensure!(
+            self.basis.has_context == other.basis.has_context,
+            "{}: only those in {} have the metrics of their context: run `segment-metrics` for both with --context, or for both without",
+            unlike(),
+            if self.basis.has_context {
+                &folder
+            } else {
+                &first
+            }
+        );
+        ensure!(
             self.basis == other.basis,
             "{}: they were measured from {} and from {}",
             unlike(),

@@ -99,6 +99,11 @@ pub struct MeasureArgs {
     /// Leave out images without any out-of-distribution pixel.
     #[arg(long, help_heading = "Samples")]
     pub skip_without_ood: bool,
+    /// Measure the context of segments too: contrast of the score with a ring around them, predicted classes in the ring and along
+    /// the outline, shape, and place among the segments of the image. `meta-clf` uses all metrics that a table has.
+    #[arg(long, help_heading = "Metrics")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub context: bool,
     /// Which samples are measured.
     #[command(flatten, next_help_heading = "Samples")]
     #[serde(flatten)]

@@ -64,7 +64,7 @@ fn heat_features(
 }
 
 /// Mean and population variance from the sums over `n` values; both 0 for no values. The variance may be negative by rounding.
-fn mean_and_variance(sum: f64, squares: f64, n: u64) -> (f64, f64) {
+pub(crate) fn mean_and_variance(sum: f64, squares: f64, n: u64) -> (f64, f64) {
     let n = n.max(1) as f64;
     let mean = sum / n;
     (mean, squares / n - mean * mean)

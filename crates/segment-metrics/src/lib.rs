@@ -29,6 +29,7 @@ pub mod analysis;
 pub mod args;
 pub mod checkpoint;
 pub mod components;
+pub mod context;
 mod counts_encoding;
 pub mod features;
 mod measure;

@@ -26,6 +26,7 @@ impl<'a> Pixels<'a> {
         Basis {
             num_classes: self.logits.map(|logits| logits.info.num_classes()),
             has_adopted: self.scores.is_some(),
+            has_context: false,
         }
     }
 

@@ -15,7 +15,7 @@ pub struct Moments {
 
 impl Moments {
     /// Adds one value.
-    fn add(&mut self, value: f32) {
+    pub(crate) fn add(&mut self, value: f32) {
         let value = f64::from(value); // the square of an f32 is exact
         self.sum += value;
         self.squares += value * value;

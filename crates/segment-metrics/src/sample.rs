@@ -30,6 +30,7 @@
 //!         min_object_size: 0,
 //!     },
 //!     additional_thresholds: &[],
+//!     has_context: false,
 //! })?;
 //! assert_eq!(measured.components.ids, [0, 0, 1, 0, 0, 1]);
 //! let segments = measured.segments("street")?;
@@ -43,7 +44,7 @@ use artifacts::labels::EvalLabel;
 use artifacts::mask::{ComponentMap, Mask};
 use polars::prelude::DataFrame;
 
-use crate::analysis::{SampleMetrics, Segmentation, analyze_pixels};
+use crate::analysis::{SampleMetrics, Segmentation, analyze};
 use crate::components::Components;
 use crate::pixels::Pixels;
 use crate::tables::{Layout, SampleTables, sample_tables};
@@ -59,6 +60,8 @@ pub struct Request<'a> {
     pub segmentation: Segmentation,
     /// Thresholds at which segments are made too.
     pub additional_thresholds: &'a [f32],
+    /// Whether the context of segments is measured too, see [`context`](crate::context).
+    pub has_context: bool,
 }
 
 /// What was measured in one image.
@@ -99,20 +102,24 @@ pub fn measure(request: &Request<'_>) -> Result<Measured> {
     let unrated = || Mask::filled(width, height, EvalLabel::Unrated as u8);
     let absent = labels.is_none().then(unrated);
     let mask = labels.or(absent.as_ref()).context("there are no labels")?;
-    let metrics = analyze_pixels(
-        pixels,
+    let mut rows = pixels.rows();
+    let layout = Layout {
+        classes: pixels.logits.map(|logits| logits.info.classes.clone()),
+        has_adopted: pixels.scores.is_some(),
+        has_context: request.has_context,
+        has_truth: labels.is_some(),
+    };
+    let metrics = analyze(
+        |y, row| rows.fill(y, row),
         mask,
+        layout.basis(),
         &request.segmentation,
         request.additional_thresholds,
     );
     Ok(Measured {
         components: component_map(&metrics.matching.segment_map)?,
         metrics,
-        layout: Layout {
-            classes: pixels.logits.map(|logits| logits.info.classes.clone()),
-            has_adopted: pixels.scores.is_some(),
-            has_truth: labels.is_some(),
-        },
+        layout,
     })
 }
 

@@ -84,6 +84,7 @@ fn detections(frames: &[Frame], segmentation: &Segmentation) -> Result<Detection
     let layout = Layout {
         classes: Some(ClassSet::unnamed(CLASSES)?),
         has_adopted: false,
+        has_context: false,
         has_truth: true,
     };
     let mut folders = Vec::new();

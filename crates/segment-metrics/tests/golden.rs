@@ -163,6 +163,7 @@ fn golden_tables_under_the_names_of_the_reference() -> Result<()> {
             let layout = Layout {
                 classes: Some(ClassSet::unnamed(case.probs.shape[0])?),
                 has_adopted: false,
+                has_context: false,
                 has_truth: true,
             };
             write_sample(dir, "case", &case.analyze(t as f32), &layout)?;

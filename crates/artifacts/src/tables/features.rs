@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use polars::prelude::DataFrame;
 
+use super::context;
 use crate::basis::Basis;
 use crate::classes::{self, ClassSet};
 
@@ -13,7 +14,8 @@ use crate::classes::{self, ClassSet};
 pub struct Feature {
     /// Column name in the table `segments`.
     pub name: String,
-    /// Name in the reference's tables, e.g. `E_rel_in`. Metrics of another method's score have none there: it is our name.
+    /// Name in the reference's tables, e.g. `E_rel_in`. Metrics of another method's score and of the context have none there: it is
+    /// our name.
     pub reference_name: String,
     /// What it measures, with its unit. It is written into the table and into docs/ARTIFACTS.md.
     pub meaning: String,
@@ -99,7 +101,7 @@ pub fn segment_features(num_classes: usize) -> Vec<Feature> {
 }
 
 /// All metrics of a segment that is measured from `basis`, in the order of the columns: ten for each pixel map (three of logits,
-/// then that of another method), seven of sizes and position, and two for each class.
+/// then that of another method), seven of sizes and position, and two for each class; then those of the context, if it is measured.
 pub fn features_of(basis: Basis) -> Vec<Feature> {
     let mut features = Vec::new();
     if basis.num_classes.is_some() {
@@ -123,6 +125,9 @@ pub fn features_of(basis: Basis) -> Vec<Feature> {
             "share of the pixels around the segment that are predicted as class {class}"
         ),
     }));
+    if basis.has_context {
+        features.extend(context::context_features(basis));
+    }
     features
 }
 
@@ -166,6 +171,7 @@ pub fn basis_of(segments: &DataFrame) -> Basis {
     Basis {
         num_classes: (has_logits || num_classes > 0).then_some(num_classes),
         has_adopted: has_heat(ADOPTED),
+        has_context: segments.column(context::MARKER).is_ok(),
     }
 }
 
@@ -180,7 +186,7 @@ pub fn num_classes(segments: &DataFrame) -> usize {
 
 /// Train id of the class that a metric is about; `None` if it is about no single class.
 pub fn class_of(feature: &str) -> Option<usize> {
-    let prefixes = [CLASS_PROB, NEIGHBOR_CLASS];
+    let prefixes = [CLASS_PROB, NEIGHBOR_CLASS, context::RING_CLASS];
     let mut numbers = prefixes.iter().map(|prefix| feature.strip_prefix(prefix));
     numbers.find_map(|number| number)?.parse().ok()
 }
@@ -219,6 +225,8 @@ pub fn classes_in(dir: &Path, num_classes: usize) -> Result<Option<ClassSet>> {
 
 #[cfg(test)]
 mod tests {
+    use polars::prelude::Column;
+
     use super::*;
 
     #[test]
@@ -249,6 +257,26 @@ mod tests {
         let error = names(3).expect_err("another number").to_string();
         assert!(error.contains("describes 11 classes"), "{error}");
         Ok(())
+    }
+
+    #[test]
+    fn a_table_says_whether_the_context_was_measured() {
+        let of_logits = Basis::logits(3);
+        for basis in [of_logits, Basis::adopted()] {
+            let n = features_of(basis).len();
+            let more = features_of(basis.with_context());
+            assert_eq!(more[..n], features_of(basis));
+            assert_eq!(more[n..], context::context_features(basis));
+            for basis in [basis, basis.with_context()] {
+                let columns = features_of(basis).into_iter();
+                let columns = columns.map(|f| Column::new(f.name.into(), [0.0]));
+                let table = DataFrame::new_infer_height(columns.collect());
+                assert_eq!(table.ok().map(|t| basis_of(&t)), Some(basis));
+            }
+        }
+        let features = features_of(of_logits.with_context());
+        let classes = features.iter().filter_map(|f| class_of(&f.name));
+        assert_eq!(classes.collect::<Vec<_>>(), [0, 1, 2, 0, 1, 2, 0, 1, 2]);
     }
 
     #[test]

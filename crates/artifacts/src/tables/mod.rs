@@ -4,6 +4,7 @@
 
 mod checksum;
 pub mod columns;
+pub mod context;
 pub mod features;
 mod guard;
 mod pages;

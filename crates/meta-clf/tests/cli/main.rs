@@ -4,6 +4,7 @@ mod adopted;
 mod apply;
 mod classes;
 mod classifiers;
+mod context;
 mod fit;
 mod golden;
 mod origin;

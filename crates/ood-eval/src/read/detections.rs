@@ -13,10 +13,7 @@ use super::checks::{in_unit_interval, same_lengths};
 
 /// The columns that every table of segments has, whatever it was measured from.
 pub(super) fn common_segments() -> Table {
-    schema::segments_of(Basis {
-        num_classes: None,
-        has_adopted: false,
-    })
+    schema::segments_of(Basis::NOTHING)
 }
 
 /// Everything that `segment-metrics` wrote about segments and objects; indices take the place of keys.

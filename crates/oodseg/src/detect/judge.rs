@@ -5,6 +5,7 @@ use artifacts::classes::ClassSet;
 use artifacts::mask::ComponentMap;
 use artifacts::model_file::Model;
 use artifacts::tables::columns::SEGMENT_ID;
+use artifacts::tables::context::is_among;
 use ood_eval::read::found::{FoundSample, FoundSegment, SegmentScore};
 use polars::prelude::DataFrame;
 use seg_model::infer::{Maps, Session};
@@ -63,6 +64,7 @@ impl<'a> Judge<'a> {
             labels: None,
             segmentation: self.segmentation,
             additional_thresholds: &[],
+            has_context: self.model.is_some_and(|model| is_among(&model.features)),
         })?;
         let rows = measured.segments(id)?;
         let map = measured.components;

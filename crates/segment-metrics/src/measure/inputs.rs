@@ -29,6 +29,7 @@ pub(crate) struct Inputs {
     /// Whether unrated pixels count as void.
     voids_unrated: bool,
     skips_without_ood: bool,
+    has_context: bool,
     /// Done once a score was found that is too large for the histograms.
     large_scores: Once,
 }
@@ -95,6 +96,7 @@ impl Inputs {
             region: files.region.as_deref().map(Mask::read_raw).transpose()?,
             voids_unrated: args.sizes.track.is_some(),
             skips_without_ood: args.skip_without_ood,
+            has_context: args.context,
             large_scores: Once::new(),
         })
     }
@@ -104,6 +106,7 @@ impl Inputs {
         Layout {
             classes: self.sources.logits.as_ref().map(|s| s.common().clone()),
             has_adopted: self.sources.scores.is_some(),
+            has_context: self.has_context,
             has_truth: self.truth.is_known(),
         }
     }

@@ -180,6 +180,7 @@ impl Measurement<'_> {
             labels: Some(&read.labels),
             segmentation: self.segmentation,
             additional_thresholds: &additional,
+            has_context: self.layout.has_context,
         });
         let measured = measured.with_context(|| format!("sample {}", sample.sample_id))?;
         Ok(Some(measured))

@@ -87,6 +87,7 @@ pub(super) fn layout(shard: &Path) -> Result<Layout> {
     Ok(Layout {
         classes,
         has_adopted: basis.has_adopted,
+        has_context: basis.has_context,
         has_truth: frame.column(IS_FALSE_POSITIVE).is_ok(),
     })
 }

@@ -12,6 +12,8 @@ pub struct Layout {
     pub classes: Option<ClassSet>,
     /// Whether there are score maps of another method.
     pub has_adopted: bool,
+    /// Whether the context of segments is measured.
+    pub has_context: bool,
     /// Whether the images have labels. If not, what only labels tell is absent: tables and columns are not there, rather than zero.
     pub has_truth: bool,
 }
@@ -22,6 +24,7 @@ impl Layout {
         Basis {
             num_classes: self.classes.as_ref().map(ClassSet::len),
             has_adopted: self.has_adopted,
+            has_context: self.has_context,
         }
     }
 

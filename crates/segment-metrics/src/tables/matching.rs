@@ -84,8 +84,10 @@ fn truth_tables(id: &str, matching: &Matching, num_classes: usize) -> Result<[Ro
 
 fn segments_frame(id: &str, segments: &[Region], basis: Basis) -> Result<DataFrame> {
     let mut columns = region_keys(id, SEGMENT_ID, IS_FALSE_POSITIVE, segments);
-    let rows = segments.iter().map(|s| features(&s.sums, basis));
-    let rows: Vec<_> = rows.collect();
+    let mut rows: Vec<_> = segments.iter().map(|s| features(&s.sums, basis)).collect();
+    for (row, segment) in rows.iter_mut().zip(segments) {
+        row.extend_from_slice(&segment.context);
+    }
     for (i, feature) in features_of(basis).iter().enumerate() {
         columns.push(column(&feature.name, rows.iter().map(|row| row[i])));
     }

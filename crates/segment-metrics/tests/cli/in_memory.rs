@@ -27,6 +27,7 @@ fn request<'a>(pixels: Pixels<'a>, labels: Option<&'a Mask>, score: Score) -> Re
             min_object_size: 0,
         },
         additional_thresholds: &[],
+        has_context: false,
     }
 }
 

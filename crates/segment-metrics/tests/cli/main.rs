@@ -1,5 +1,6 @@
 //! The executable on tiny samples: its tables, and what it says about unusable inputs.
 
+mod context;
 mod failures;
 mod in_memory;
 mod foreign;
