@@ -88,6 +88,10 @@ pub struct MeasureArgs {
     #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
+    /// Whether the logits are logarithms of probabilities, as they say themselves.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub of_probabilities: bool,
     /// From which score on pixels are flagged.
     #[command(flatten, next_help_heading = "Thresholds")]
     #[serde(flatten)]
@@ -256,6 +260,23 @@ impl MeasureArgs {
             score.name()
         );
         Ok(score)
+    }
+
+    /// Checks that the score is not one that only the network's own logits tell.
+    ///
+    /// # Errors
+    /// Returns an error that names the score and what to do.
+    pub fn check_score(&self) -> Result<()> {
+        let score = self.thresholds.score();
+        ensure!(
+            score.survives_softmax() || !self.of_probabilities,
+            "--score {} needs logits from before the softmax, and these are logarithms of probabilities: take --score {}, {} or {}",
+            score.name(),
+            Score::Entropy.name(),
+            Score::MaxSoftmax.name(),
+            Score::Margin.name()
+        );
+        Ok(())
     }
 
     /// Checks that nothing is asked for that only labels can tell.

@@ -3,7 +3,6 @@
 use std::sync::Once;
 
 use anyhow::{Context, Result, ensure};
-use artifacts::classes::ClassSet;
 use artifacts::index::{Index, Sample};
 use artifacts::labels::{EvalLabel, IGNORE};
 use artifacts::logits::Logits;
@@ -13,7 +12,7 @@ use measures::score_bins::LARGEST;
 use stage_cli::KeepGoing;
 
 use crate::args::{FileArgs, MeasureArgs};
-use crate::measure::source::Source;
+use crate::measure::source::{OfLogits, Source};
 use crate::measure::truth::Truth;
 use crate::pixels::Pixels;
 use crate::tables::Layout;
@@ -36,7 +35,7 @@ pub(crate) struct Inputs {
 
 /// Where logits and score maps are; at least one of the two is given.
 struct Sources {
-    logits: Option<Source<ClassSet>>,
+    logits: Option<Source<OfLogits>>,
     scores: Option<Source<String>>,
 }
 
@@ -103,8 +102,9 @@ impl Inputs {
 
     /// Which tables and columns follow from the inputs.
     pub(crate) fn layout(&self) -> Layout {
+        let logits = self.sources.logits.as_ref();
         Layout {
-            classes: self.sources.logits.as_ref().map(|s| s.common().clone()),
+            classes: logits.map(|source| source.common().classes.clone()),
             has_adopted: self.sources.scores.is_some(),
             has_context: self.has_context,
             has_truth: self.truth.is_known(),
@@ -115,6 +115,12 @@ impl Inputs {
     pub(crate) fn method(&self) -> Option<String> {
         let scores = self.sources.scores.as_ref();
         scores.map(|source| source.common().clone())
+    }
+
+    /// Whether there are logits that are logarithms of probabilities.
+    pub(crate) fn are_of_probabilities(&self) -> bool {
+        let logits = self.sources.logits.as_ref();
+        logits.is_some_and(|source| source.common().of_probabilities)
     }
 
     /// What is known of a sample; `None` if it is to be skipped.

@@ -30,6 +30,8 @@ pub(crate) fn run(files: &FileArgs, args: &MeasureArgs, force: bool) -> Result<(
     let mut args = args.resolved(files)?;
     let inputs = Inputs::open(files, &args)?;
     args.method = inputs.method();
+    args.of_probabilities = inputs.are_of_probabilities();
+    args.check_score()?;
     let Some(dir) = stage_cli::open_request(request(files, &args, force)?)? else {
         return Ok(());
     };

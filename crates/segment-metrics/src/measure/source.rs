@@ -17,6 +17,13 @@ pub(crate) struct Source<T> {
     first: PathBuf,
 }
 
+/// What logits of all samples have in common.
+pub(crate) struct OfLogits {
+    pub(crate) classes: ClassSet,
+    /// Whether they are logarithms of probabilities.
+    pub(crate) of_probabilities: bool,
+}
+
 /// A kind of files.
 struct Kind {
     /// Path of the file of a sample.
@@ -98,11 +105,15 @@ impl Kind {
     }
 }
 
-impl Source<ClassSet> {
+impl Source<OfLogits> {
     /// Opens a folder of logits.
     pub(crate) fn of_logits(dir: &Path, samples: &[Sample], keep_going: KeepGoing) -> Result<Self> {
         Self::open(&LOGITS, dir, samples, keep_going, |id| {
-            Ok(Logits::read_sample(dir, id, None)?.info.classes)
+            let logits = Logits::read_sample(dir, id, None)?;
+            Ok(OfLogits {
+                of_probabilities: logits.of_probabilities,
+                classes: logits.info.classes,
+            })
         })
     }
 
@@ -111,7 +122,7 @@ impl Source<ClassSet> {
         LOGITS.check_existence(&self.dir, sample)?;
         let size = (sample.width as usize, sample.height as usize);
         let logits = Logits::read_sample(&self.dir, &sample.sample_id, Some(size))?;
-        let same = self.common.ensure_same(&logits.info.classes);
+        let same = self.common.classes.ensure_same(&logits.info.classes);
         same.with_context(|| {
             let path = logits_path(&self.dir, &sample.sample_id);
             format!(

@@ -162,6 +162,42 @@ fn adopted_scores_of_logits_give_the_same_pixels_and_segments() -> Result<()> {
     Ok(())
 }
 
+/// Logits that were made of probabilities say so, and the segments remember it: two scores are not those of the network.
+#[test]
+fn logits_of_probabilities_have_no_energy() -> Result<()> {
+    let toy = toy(entropies)?;
+    toy.run("of_logits", &[])?;
+    change_output(&toy.path("logits"), |_| {
+        IDS.iter().try_for_each(|id| {
+            let mut logits = various_logits(id, false)?;
+            logits.of_probabilities = true;
+            logits.write(&toy.logits(id), Precision::F32)
+        })
+    })?;
+    toy.run(
+        "of_probabilities",
+        &["--score", "margin", "--threshold", "0.5"],
+    )?;
+    let said = |output: &str| -> Result<_> {
+        let manifest = Manifest::read(&toy.path(output))?;
+        Ok(manifest.arguments.get("of_probabilities").cloned())
+    };
+    assert_eq!(said("of_logits")?, None);
+    assert_eq!(said("of_probabilities")?, Some(true.into()));
+    for score in ["max_logit", "energy"] {
+        let mut command = executable();
+        command.arg("--logits").arg(toy.path("logits"));
+        command.arg("--output").arg(toy.path("no"));
+        command.args(["--score", score, "--threshold", "-4"]);
+        fail(
+            &mut command,
+            &[score, "logarithms of probabilities", "entropy"],
+        )?;
+    }
+    assert!(!toy.path("no").exists(), "nothing was begun");
+    Ok(())
+}
+
 /// Scores of half of the image's size.
 fn small_scores(id: &str) -> Vec<f32> {
     let seed = usize::from(id.as_bytes()[0]);
