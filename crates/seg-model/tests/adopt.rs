@@ -744,3 +744,64 @@ fn pictures_that_are_no_scores_are_refused() -> Result<()> {
     toy.check_fails(&[], &["a.tif"])?;
     Ok(())
 }
+
+#[test]
+fn scores_that_single_precision_cannot_hold_are_refused() -> Result<()> {
+    let toy = Toy::new()?;
+    let shape = [SIZE.0, SIZE.1];
+    let f64s = |bad: f64| {
+        let mut values: Vec<f64> = scores(1).into_iter().map(f64::from).collect();
+        values[7] = bad;
+        let bytes = values.iter().flat_map(|v| v.to_le_bytes());
+        npy("<f8", false, &shape, &bytes.collect::<Vec<u8>>())
+    };
+    let f16s = |bad: f32| {
+        let mut values = scores(1);
+        values[7] = bad;
+        let bytes = values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes());
+        npy("<f2", false, &shape, &bytes.collect::<Vec<u8>>())
+    };
+    let mut nan = scores(1);
+    nan[7] = f32::NAN;
+    for (file, words) in [
+        (
+            f64s(1e39),
+            "is inf (f64 in the file): scores are stored as f32, which ends at 3.4e38",
+        ),
+        (f64s(-1e39), "is -inf (f64 in the file)"),
+        (f16s(7e4), "is inf (f16 in the file): f16 ends at 65504"),
+        (f32_npy(&shape, &nan), "is NaN (f32 in the file)"),
+    ] {
+        toy.write(".npy", |n| f32_npy(&shape, &scores(n)))?;
+        fs::write(toy.path("from/b.npy"), file)?;
+        let words = ["b.npy cannot be adopted", "row 1, column 1", words];
+        toy.check_fails(&["--kind", "score"], &words)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn score_maps_without_any_difference_are_refused_or_counted() -> Result<()> {
+    let toy = Toy::new()?;
+    let shape = [SIZE.0, SIZE.1];
+    let flat = |value: f32| f32_npy(&shape, &[value; SIZE.0 * SIZE.1]);
+    toy.write(".npy", |_| flat(0.5))?;
+    let words = "all pixels of all 3 score maps have the score 0.5";
+    toy.check_fails(&["--kind", "score"], &[words, "--array"])?;
+    // the files of the first call are still there
+    toy.check_fails(&["--kind", "score"], &[words, "--array"])?;
+    let warns = |output: &str, words: Option<&str>| -> Result<()> {
+        let log = succeed(&mut toy.adopt(output, &["--kind", "score"]))?.stderr;
+        let warning = "score maps with the same score in all pixels: ";
+        assert_eq!(log.matches(warning).count(), words.iter().len(), "{log}");
+        let words = words.map(|words| format!("{warning}{words}"));
+        assert!(log.contains(&words.unwrap_or_default()), "{log}");
+        Ok(())
+    };
+    toy.write(".npy", |n| flat(n as f32))?;
+    warns("of-images", Some("3, the first is that of a (0)"))?;
+    toy.write(".npy", |n| f32_npy(&shape, &scores(n)))?;
+    warns("various", None)?;
+    fs::write(toy.path("from/b.npy"), flat(2.0))?;
+    warns("one", Some("1, the first is that of b (2)"))
+}

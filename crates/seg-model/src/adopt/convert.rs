@@ -1,6 +1,6 @@
 //! From an array to logits or a score map.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use artifacts::classes::ClassSet;
 use artifacts::index::Sample;
 use artifacts::logits::{Logits, LogitsInfo, Precision};
@@ -130,6 +130,7 @@ pub(super) fn score_map(
         let row = &array.values[y * array.strides[axes.rows]..];
         values.extend(row.iter().step_by(step).take(width));
     }
+    check_finite(&values, width, array.number)?;
     if negate {
         for value in &mut values {
             *value = -*value;
@@ -147,6 +148,28 @@ pub(super) fn score_map(
     };
     map.check()?;
     Ok(map)
+}
+
+/// Checks that rows of `width` scores, which were numbers of this type in the file, are finite in single precision.
+fn check_finite(scores: &[f32], width: usize, number: Number) -> Result<()> {
+    let Some(at) = scores.iter().position(|score| !score.is_finite()) else {
+        return Ok(());
+    };
+    let score = scores[at];
+    let advice = match number {
+        _ if score.is_nan() => "give such pixels a score too",
+        Number::F16 => "f16 ends at 65504, so save the scores as float32",
+        Number::F64 => {
+            "scores are stored as f32, which ends at 3.4e38, so divide them by a constant or save their logarithms"
+        }
+        _ => "give such pixels a finite score",
+    };
+    bail!(
+        "the score of row {}, column {} is {score} ({} in the file): {advice}",
+        at / width,
+        at % width,
+        number.name()
+    )
 }
 
 /// The values `[C, h, w]` in C order, with the channels in the order of `order`.

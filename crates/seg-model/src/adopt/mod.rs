@@ -2,7 +2,7 @@
 //!
 //! [`args`] holds the flags, `run` goes from them to a complete directory. `samples` lists the samples, `matching` finds their
 //! files, `array` reads one of these in any format, `stated` what it says of itself. What its axes are is found by `layout`, what its numbers are by `kind`, and
-//! `convert` makes logits or a score map of them.
+//! `convert` makes logits or a score map of them. Score maps without any difference are found by `one_value`.
 
 pub mod args;
 mod array;
@@ -10,6 +10,7 @@ mod convert;
 mod kind;
 mod layout;
 mod matching;
+mod one_value;
 mod pattern;
 mod run;
 mod samples;

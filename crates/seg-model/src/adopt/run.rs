@@ -17,6 +17,7 @@ use super::convert::{self, Record};
 use super::kind::Kind;
 use super::layout::{Channels, Said};
 use super::matching::{self, Matches};
+use super::one_value::{Tally, one_value};
 use super::samples::Samples;
 use super::stated::Stated;
 use crate::finish::finish;
@@ -163,23 +164,38 @@ fn adopt_all(
         !failed.contains_key(id) && !logits_path(dir.path(), id).exists()
     };
     let missing: Vec<&Job> = jobs.iter().filter(is_missing).collect();
+    let mut tally = Tally::default();
     let progress = Progress::new("adopt", missing.len() as u64, "files");
     // which error is reported does not depend on the threads, as each of these calls waits for all of them
     for some in missing.chunks(rayon::current_num_threads()) {
-        let results: Vec<Result<()>> = some
+        let results: Vec<Result<Option<f32>>> = some
             .par_iter()
             .map(|job| {
                 let adopted = adopt(job, said, args)?;
                 progress.advance(1);
-                adopted.write(args, &logits_path(dir.path(), &job.sample.sample_id))
+                adopted.write(args, &logits_path(dir.path(), &job.sample.sample_id))?;
+                Ok(adopted.one_value())
             })
             .collect();
         for (job, result) in some.iter().zip(results) {
-            failures.check(&job.sample.sample_id, result)?;
+            let id = &job.sample.sample_id;
+            if let Some(value) = failures.check(id, result)? {
+                tally.add(id, value);
+            }
         }
     }
     progress.finish();
+    if said.kind == Some(Kind::Score) {
+        tally.judge(written(jobs, dir))?;
+    }
     Ok(())
+}
+
+/// The files that were written, by this call or an interrupted one.
+fn written<'a>(jobs: &'a [Job], dir: &StageDir) -> impl Iterator<Item = (&'a str, PathBuf)> {
+    let ids = jobs.iter().map(|job| job.sample.sample_id.as_str());
+    let files = ids.map(|id| (id, logits_path(dir.path(), id)));
+    files.filter(|(_, file)| file.exists())
 }
 
 /// What was made of a file.
@@ -196,6 +212,14 @@ enum Values {
 }
 
 impl Adopted {
+    /// The score of all pixels, if these are scores and all the same.
+    fn one_value(&self) -> Option<f32> {
+        match &self.values {
+            Values::Scores(map) => one_value(map),
+            Values::Logits(_) => None,
+        }
+    }
+
     fn write(&self, args: &Args, path: &Path) -> Result<()> {
         match &self.values {
             Values::Scores(map) => map.write(path),
