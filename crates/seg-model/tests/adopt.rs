@@ -805,3 +805,55 @@ fn score_maps_without_any_difference_are_refused_or_counted() -> Result<()> {
     fs::write(toy.path("from/b.npy"), flat(2.0))?;
     warns("one", Some("1, the first is that of b (2)"))
 }
+
+#[test]
+fn probabilities_of_other_sums_are_refused_and_logits_never() -> Result<()> {
+    let toy = Toy::new()?;
+    let shape = [CLASSES, SIZE.0, SIZE.1];
+    let n = SIZE.0 * SIZE.1;
+    let softmax = |number: usize| -> Vec<f32> {
+        let exponentials: Vec<f32> = values(number).iter().map(|v| v.exp()).collect();
+        let sum = |i: usize| exponentials.iter().skip(i).step_by(n).sum::<f32>();
+        let shares = exponentials.iter().enumerate();
+        shares.map(|(i, v)| v / sum(i % n)).collect()
+    };
+    let times = |number: usize, factor: f32| -> Vec<f32> {
+        softmax(number).iter().map(|p| p * factor).collect()
+    };
+    let logits = ["--kind", "logits"];
+    toy.write(".npy", |number| f32_npy(&shape, &times(number, 100.0)))?;
+    let percent = [
+        "a.npy",
+        "the sums over the classes are 100.0",
+        "divide by 100",
+    ];
+    toy.check_fails(&[], &percent)?;
+    toy.check_fails(&["--kind", "probabilities"], &percent)?;
+    toy.check_fails(&logits, &[&percent[..], &["--kind probabilities"]].concat())?;
+
+    let bytes = |number: usize| -> Vec<u8> {
+        times(number, 255.0)
+            .iter()
+            .map(|p| p.round() as u8)
+            .collect()
+    };
+    toy.write(".npy", |number| npy("|u1", false, &shape, &bytes(number)))?;
+    toy.check_fails(&[], &["a.npy", "are 25", "divide by 255"])?;
+    toy.check_fails(&logits, &["divide by 255", "--kind probabilities"])?;
+
+    toy.write(".npy", |number| f32_npy(&shape, &softmax(number)))?;
+    toy.check_fails(
+        &logits,
+        &["a.npy", "probabilities", "pass --kind probabilities"],
+    )?;
+
+    // logits without a negative one, and the percentages of a network with one more class
+    let raised = |number: usize| values(number).iter().map(|v| v + 7.0).collect::<Vec<f32>>();
+    toy.write(".npy", |number| f32_npy(&shape, &raised(number)))?;
+    succeed(&mut toy.adopt("raised", &[]))?;
+    let mut holes = times(0, 100.0);
+    holes.iter_mut().step_by(n).for_each(|p| *p = 0.0);
+    toy.write(".npy", |_| f32_npy(&shape, &holes))?;
+    succeed(&mut toy.adopt("holes", &logits))?;
+    Ok(())
+}

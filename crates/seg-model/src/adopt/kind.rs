@@ -4,6 +4,9 @@ use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use super::scaled::Scaled;
+use super::sums::sums;
+
 /// What the numbers of an array are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -28,14 +31,14 @@ impl Kind {
             Self::Score => "scores",
         }
     }
-}
-
-/// How far sums of probabilities may be from 1: half precision rounds each of some hundred. Logits files with sums this close to 1
 
     /// Whether the numbers are what a softmax gave, or the logarithms of that.
     pub(crate) fn is_of_softmax(self) -> bool {
         matches!(self, Self::Probabilities | Self::LogProbabilities)
     }
+}
+
+/// How far sums of probabilities may be from 1: half precision rounds each of some hundred. Logits files with sums this close to 1
 /// are refused by their readers.
 const TOLERANCE: f32 = 0.01;
 
@@ -51,6 +54,8 @@ pub(super) enum Found {
     LogProbabilities,
     /// Certainly, since they are not in the range of probabilities or their logarithms.
     Logits,
+    /// Probabilities times 100 or 255, by their sums.
+    Scaled(Scaled),
     /// They are in [0, 1], but the sum over the channels of this pixel is another.
     OtherSums {
         /// Number of the pixel.
@@ -80,6 +85,10 @@ pub(super) fn examine(values: &[f32], channels: usize, width: usize) -> Result<F
             pixel,
             sum,
         })
+    } else if low >= 0.0
+        && let Some(scaled) = Scaled::find(values, channels, high)
+    {
+        Found::Scaled(scaled)
     } else if high <= ROUNDING && other_sum(values, channels, f32::exp).is_none() {
         Found::LogProbabilities
     } else {
@@ -101,24 +110,8 @@ pub(super) fn examine(values: &[f32], channels: usize, width: usize) -> Result<F
 
 /// The first pixel whose sum over the channels is not 1, and the sum.
 fn other_sum(values: &[f32], channels: usize, of: impl Fn(f32) -> f32) -> Option<(usize, f32)> {
-    const BLOCK: usize = 1024;
-    let n_pixels = values.len() / channels;
-    let mut sums = [0.0; BLOCK];
-    for start in (0..n_pixels).step_by(BLOCK) {
-        let sums = &mut sums[..BLOCK.min(n_pixels - start)];
-        sums.fill(0.0);
-        for plane in values.chunks_exact(n_pixels) {
-            let values = &plane[start..][..sums.len()];
-            sums.iter_mut()
-                .zip(values)
-                .for_each(|(sum, &v)| *sum += of(v));
-        }
-        let other = sums.iter().position(|sum| (sum - 1.0).abs() > TOLERANCE);
-        if let Some(at) = other {
-            return Some((start + at, sums[at]));
-        }
-    }
-    None
+    let mut sums = sums(values, channels, of).enumerate();
+    sums.find(|(_, sum)| (sum - 1.0).abs() > TOLERANCE)
 }
 
 /// The kind of an array of classes that is found to be `found`, where `said` was said.
@@ -136,6 +129,16 @@ pub(super) fn resolve(found: Found, said: Option<Kind>, width: usize) -> Result<
         | (Some(Kind::Logits), Found::LogProbabilities | Found::OtherSums { .. }) => {
             Ok(Kind::Logits)
         }
+        (Some(Kind::Logits), Found::Scaled(scaled)) if !scaled.is_everywhere => Ok(Kind::Logits),
+        (Some(Kind::Logits), Found::Scaled(scaled)) => bail!(
+            "{}, and pass --kind probabilities; logits, which --kind or the first file says they are, do not have the same sum at every pixel",
+            scaled.describe()
+        ),
+        (None | Some(Kind::Probabilities), Found::Scaled(scaled)) => bail!(scaled.describe()),
+        (Some(Kind::Logits), Found::Probabilities) => bail!(
+            "its values are {}, but those of the first file, or by --kind, are logits: pass --kind probabilities",
+            found.describe(width)
+        ),
         (None, Found::OtherSums { pixel, sum }) => bail!(
             "all its values are in [0, 1], but those of row {}, column {} sum to {sum:.3}: they are not the probabilities of all channels; pass --kind logits if they are logits all the same",
             pixel / width,
@@ -160,6 +163,7 @@ impl Found {
         match self {
             Self::Probabilities => "probabilities (in [0, 1], with sums of 1)".to_owned(),
             Self::LogProbabilities => "logarithms of probabilities".to_owned(),
+            Self::Scaled(scaled) => format!("no such numbers ({})", scaled.describe()),
             Self::Logits => {
                 "logits (not in the range of probabilities or their logarithms, or with other sums)"
                     .to_owned()
@@ -214,5 +218,17 @@ mod tests {
         is(Some(Kind::Probabilities), Found::Logits, None);
         is(Some(Kind::Probabilities), other, None);
         is(Some(Kind::LogProbabilities), Found::Logits, None);
+        for is_everywhere in [true, false] {
+            let scaled = Found::Scaled(Scaled {
+                factor: 100.0,
+                mean_sum: 99.9,
+                is_everywhere,
+            });
+            is(None, scaled, None);
+            is(Some(Kind::Probabilities), scaled, None);
+            is(Some(Kind::LogProbabilities), scaled, None);
+            let logits = (!is_everywhere).then_some(Kind::Logits);
+            is(Some(Kind::Logits), scaled, logits);
+        }
     }
 }
