@@ -184,6 +184,12 @@ fn report(args: &Args, read: &Read) {
     channel_lines(&checkpoint.table)
         .into_iter()
         .for_each(print_result);
+    if args.input_size.is_none() && checkpoint.input_size.is_none() {
+        tracing::info!(
+            "the file names no input size: inference takes images at their own; --input-size WxH records the size that the network \
+             was trained at"
+        );
+    }
 }
 
 /// What was taken of the files beside the weights, and what was not.

@@ -487,6 +487,41 @@ fn weights_of_version_1_are_still_read() -> Result<()> {
     Ok(())
 }
 
+/// A network sees much less at a size that it was not trained at, and nothing but a flag or the weights can tell that size.
+#[test]
+fn it_is_said_that_images_go_in_at_their_own_size() -> Result<()> {
+    let toy = Toy::new()?;
+    let at_import = "the file names no input size";
+    let text = succeed(&mut toy.import("enet.safetensors", &[]))?.stderr;
+    assert!(
+        text.contains(at_import) && text.contains("--input-size WxH"),
+        "{text}"
+    );
+    for size in ["image", "32x24"] {
+        let flags = ["--input-size", size, "--force"];
+        let text = succeed(&mut toy.import("enet.safetensors", &flags))?.stderr;
+        assert!(!text.contains(at_import), "{text}");
+    }
+
+    let in_folder = "so images go in at their own (32x32 and 3 others): --input-size WxH";
+    let says = |command: &mut Command| anyhow::Ok(succeed(command)?.stderr.contains(in_folder));
+    assert!(says(&mut infer_folder(&toy, "images", "own", &[]))?);
+    for size in ["image", "32x24"] {
+        let flags = ["--input-size", size];
+        assert!(!says(&mut infer_folder(&toy, "images", size, &flags))?);
+    }
+    assert!(!says(&mut toy.infer("labels-out", &[]))?);
+    // those of the last import
+    fs::copy(
+        toy.path("imported.safetensors"),
+        toy.path("enet.safetensors"),
+    )?;
+    let text = succeed(&mut infer_folder(&toy, "images", "recorded", &[]))?.stderr;
+    assert!(!text.contains("go in at their own"), "{text}");
+    assert!(text.contains("images are resized to 32x24"), "{text}");
+    Ok(())
+}
+
 #[test]
 fn an_import_replaces_only_imports() -> Result<()> {
     let toy = Toy::new()?;

@@ -274,9 +274,17 @@ fn broken_images_are_left_out_when_asked_for() -> Result<()> {
     assert!(normal("out")? == normal("three")?);
     // they still fail, and it still shows
     let text = some_failed(&mut infer("out", &["--keep-going"]))?;
+    let first = "failed.csv; the first, b: ";
     assert!(
-        text.contains("complete but for 2 of its inputs") && text.contains("failed.csv"),
+        text.contains("complete but for 2 of its inputs") && text.contains(first),
         "{text}"
+    );
+    // a warning, which is not routine
+    let quiet = some_failed(&mut infer("out", &["--keep-going", "--quiet"]))?;
+    let lines: Vec<&str> = quiet.lines().collect();
+    assert!(
+        lines.len() == 2 && lines[0].contains("WARN b failed: "),
+        "{quiet}"
     );
     fail(&mut infer("out", &[]), &["b.png"])?;
 

@@ -160,8 +160,22 @@ impl Failures {
         let failed = errors.len() as u64;
         let output = dir.output().to_owned();
         dir.finish(&[counts, &[(COUNT, failed)]].concat())?;
-        Err(SomeFailed::new(&output, failed).into())
+        Err(SomeFailed::new(&output, failed, errors.into_iter().next()).into())
     }
+}
+
+/// The inputs that [`FAILED_CSV`] in the directory `output` lists, with their errors; none if there is no such file.
+///
+/// # Errors
+/// Returns an error that names the file if it cannot be read.
+pub fn listed_failures(output: &Path) -> Result<BTreeMap<String, String>> {
+    let list = output.join(FAILED_CSV);
+    if !list.exists() {
+        return Ok(BTreeMap::new());
+    }
+    let table = csv::Reader::from_path(&list).map(csv::Reader::into_deserialize);
+    let read = table.and_then(Iterator::collect);
+    read.with_context(|| format!("could not read {}", list.display()))
 }
 
 /// The error of a stage whose output is complete but for inputs that failed; [`crate::main`] turns it into [`EXIT_SOME_FAILED`].
@@ -169,13 +183,22 @@ impl Failures {
 pub struct SomeFailed(String);
 
 impl SomeFailed {
-    pub(crate) fn new(output: &Path, failed: u64) -> Self {
-        let list = output.join(FAILED_CSV);
+    /// `first` is the first of the inputs by name, and its error.
+    fn new(output: &Path, failed: u64, first: Option<(String, String)>) -> Self {
+        let first = first.map_or_else(String::new, |(input, error)| {
+            format!("; the first, {input}: {error}")
+        });
         Self(format!(
-            "{} is complete but for {failed} of its inputs, which are listed with their errors in {}; mend them and call again (--force makes everything again)",
+            "{} is complete but for {failed} of its inputs, which are listed with their errors in {}{first}; mend them and call again (--force makes everything again)",
             output.display(),
-            list.display()
+            output.join(FAILED_CSV).display()
         ))
+    }
+
+    /// The error of an output that an earlier call finished.
+    pub(crate) fn of_earlier(output: &Path, failed: u64) -> Self {
+        let listed = listed_failures(output).unwrap_or_default();
+        Self::new(output, failed, listed.into_iter().next())
     }
 }
 

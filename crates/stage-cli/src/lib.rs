@@ -16,7 +16,9 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
-pub use failures::{EXIT_SOME_FAILED, FAILED_CSV, Failures, KeepGoing, SomeFailed};
+pub use failures::{
+    EXIT_SOME_FAILED, FAILED_CSV, Failures, KeepGoing, SomeFailed, listed_failures,
+};
 pub use image_size::ImageSize;
 pub use open::{open, open_request};
 pub use progress::Progress;
@@ -29,7 +31,7 @@ pub struct Common {
     /// Number of worker threads; 0 for one per core. Results do not depend on it.
     #[arg(long, default_value_t = 0, env = "OODSEG_THREADS", global = true)]
     pub threads: usize,
-    /// Print only errors and results.
+    /// Print only warnings, errors and results.
     #[arg(long, short, conflicts_with = "verbose", global = true)]
     pub quiet: bool,
     /// Print more log lines; -vv prints all.
@@ -84,7 +86,7 @@ fn begins_frames(line: &str) -> bool {
 
 fn set_up(common: &Common) -> Result<()> {
     let level = match (common.quiet, common.verbose) {
-        (true, _) => tracing::Level::ERROR,
+        (true, _) => tracing::Level::WARN,
         (false, 0) => tracing::Level::INFO,
         (false, 1) => tracing::Level::DEBUG,
         (false, _) => tracing::Level::TRACE,

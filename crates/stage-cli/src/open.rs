@@ -35,7 +35,7 @@ pub fn open_request(request: Request<'_>) -> Result<Option<StageDir>> {
         Opened::Work(dir) => Ok(Some(*dir)),
         Opened::Done(manifest) => {
             if let Some(&failed) = manifest.counts.get(failures::COUNT) {
-                return Err(SomeFailed::new(Path::new(&output), failed).into());
+                return Err(SomeFailed::of_earlier(Path::new(&output), failed).into());
             }
             tracing::info!("{output} is up to date: nothing to do (--force does it again)");
             Ok(None)

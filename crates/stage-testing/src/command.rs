@@ -41,15 +41,16 @@ pub fn fail(command: &mut Command, parts: &[&str]) -> Result<String> {
     Ok(line.to_owned())
 }
 
-/// Runs `command`, which must be quiet and fail: as [`fail`], but the error line must be all that it prints to stderr.
+/// Runs `command`, which must be quiet and fail: as [`fail`], but beside warnings the error line must be all that it prints to stderr.
 ///
 /// # Errors
 /// Returns an error with the command's stderr if it ends otherwise, or cannot be started.
 pub fn fail_quietly(command: &mut Command, parts: &[&str]) -> Result<()> {
     let (status, printed) = run(command)?;
     let stderr = printed.stderr;
+    let others = stderr.lines().filter(|line| !line.starts_with(" WARN "));
     ensure!(
-        status == Some(1) && stderr.lines().count() == 1,
+        status == Some(1) && others.count() == 1,
         "{command:?} ended with status {status:?} and not one line: {stderr}"
     );
     let line = one_error_line(&stderr)?;

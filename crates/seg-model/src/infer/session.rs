@@ -1,6 +1,7 @@
 //! The images and the network of a call, up to the point where it is known what is to be done: `infer` begins like this, and so
 //! does every program that goes on from the outputs of a network without storing them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -17,7 +18,6 @@ use super::model::Model;
 use super::pipeline;
 use super::sink::Sink;
 use super::source;
-use crate::input_size::InputSize;
 use crate::onnx::Meaning;
 
 /// A network that is ready to run, and the images that it is to run on.
@@ -45,7 +45,7 @@ impl<'a> Session<'a> {
         let Selected { index, n_samples } = images.select(&args.input, failures)?;
         let model = source::open(args)?;
         model.check(args)?;
-        say_size(args.views.input_size, model.recorded_size);
+        say_size(args, model.recorded_size, &index);
         Ok(Self {
             args,
             model,
@@ -141,11 +141,33 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Says that images are resized where no flag asked for it.
-fn say_size(asked: Option<InputSize>, recorded: Option<ImageSize>) {
-    if let (None, Some(size)) = (asked, recorded) {
+/// Says which size images have for the network where no flag asked for one: that of the weights, or their own, at which a network may see
+/// little if it was trained at another. Labels are prepared at a size that was chosen.
+fn say_size(args: &Args, recorded: Option<ImageSize>, index: &Index) {
+    if args.views.input_size.is_some() {
+        return;
+    }
+    if let Some(size) = recorded {
         tracing::info!(
             "images are resized to {size} for the network, as it says itself; --input-size image keeps their own size"
         );
+    } else if args.input.labels.is_none() {
+        tracing::info!(
+            "the network names no input size, so images go in at their own ({}): --input-size WxH resizes them to the size that the \
+             network was trained at, without which it may see much less",
+            sizes(&index.samples)
+        );
+    }
+}
+
+/// The sizes of images, for people.
+fn sizes(samples: &[Sample]) -> String {
+    let all: BTreeSet<(u32, u32)> = samples.iter().map(|s| (s.width, s.height)).collect();
+    let first = samples.first();
+    let first = first.map_or_else(String::new, |s| format!("{}x{}", s.width, s.height));
+    match all.len() {
+        0 | 1 => first,
+        2 => format!("{first} and another"),
+        n => format!("{first} and {} others", n - 1),
     }
 }
