@@ -35,7 +35,7 @@ impl<'a> Decisions<'a> {
     pub fn new(segments: &'a Segments, predictions: Predictions, thresholds: &Thresholds) -> Self {
         let n_unknown = predictions.is_learned.iter().filter(|&&l| !l).count();
         if segments.is_empty() {
-            tracing::warn!("there are no segments: the table of decisions is empty");
+            tracing::info!("there are no segments: the table of decisions is empty");
         } else if n_unknown > 0 {
             tracing::warn!(
                 "{n_unknown} of {} segments are kept without a prediction, because all training segments are of one class",

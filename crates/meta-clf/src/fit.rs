@@ -142,7 +142,7 @@ impl Fitting<'_> {
         let folds = self.args.folds;
         let ranges = folds.folds.ranges(&segments.sample_ids, folds.n_folds);
         if self.args.classifier != Kind::Logistic && ranges.len() > MANY_FITS {
-            tracing::warn!(
+            tracing::info!(
                 "{} classifiers are trained, one for each fold: `--folds image` or `--n-folds 20` needs fewer",
                 ranges.len()
             );

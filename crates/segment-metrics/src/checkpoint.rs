@@ -228,7 +228,7 @@ fn write_hashed(path: &Path, mut bytes: Vec<u8>) -> Result<()> {
 }
 
 /// Reads what [`write_hashed`] wrote with `parse`, which takes what it needs from the front and must leave nothing. `None` if the
-/// file does not exist, or, with a warning, is damaged.
+/// file does not exist, or is damaged, which is said.
 fn read_whole<T>(path: &Path, parse: impl FnOnce(&mut &[u8]) -> Result<T>) -> Result<Option<T>> {
     let bytes = match fs::read(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -237,7 +237,7 @@ fn read_whole<T>(path: &Path, parse: impl FnOnce(&mut &[u8]) -> Result<T>) -> Re
     match parse_hashed(&bytes, parse) {
         Ok(value) => Ok(Some(value)),
         Err(error) => {
-            tracing::warn!(
+            tracing::info!(
                 "{} is damaged ({error:#}): its samples are measured again",
                 path.display()
             );

@@ -160,7 +160,7 @@ impl Measurement<'_> {
         let found = checkpoint::hash_sample(&self.folder(sample), &self.map_path(sample));
         let is_intact = found.is_ok_and(|found| found == hash);
         if !is_intact {
-            tracing::warn!(
+            tracing::info!(
                 "what an interrupted call wrote of sample {} is damaged or gone: measuring it again",
                 sample.sample_id
             );
