@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 
@@ -38,17 +39,23 @@ def run(*arguments: object) -> str:
     """Runs a stage and returns the results that it printed.
 
     ``run("segment-metrics", "--logits", "logits", "--output", "segments")`` is the command line ``oodseg segment-metrics --logits
-    logits --output segments``. Log lines go to ``sys.stderr``.
+    logits --output segments``. Log lines go to ``sys.stderr`` as they come.
 
     Raises:
         RuntimeError: The stage failed; the text is its error line.
     """
     command = [executable(), *map(str, arguments)]
-    done = subprocess.run(command, check=False, capture_output=True, encoding="utf-8", errors="replace")
-    sys.stderr.write(done.stderr)
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines()
-        errors = [line for line in lines if line.startswith("error: ")] or lines[-1:]
-        told = errors[-1] if errors else f"exit status {done.returncode}"
-        raise RuntimeError(f"{' '.join(command[1:3])}: {told}")
-    return done.stdout
+    text = {"encoding": "utf-8", "errors": "replace"}
+    # results go to a file, because a full pipe would stop the stage while its log is read
+    with tempfile.TemporaryFile("w+", **text) as results:
+        with subprocess.Popen(command, stdout=results, stderr=subprocess.PIPE, **text) as stage:
+            lines = []
+            for line in stage.stderr:
+                sys.stderr.write(line)
+                lines.append(line.strip())
+        if stage.returncode != 0:
+            errors = [line for line in lines if line.startswith("error: ")] or [line for line in lines if line][-1:]
+            told = errors[-1] if errors else f"exit status {stage.returncode}"
+            raise RuntimeError(f"{' '.join(command[1:3])}: {told}")
+        results.seek(0)
+        return results.read()

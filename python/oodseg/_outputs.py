@@ -46,13 +46,12 @@ def write_logits(
     """
     path, sample_id = _sample(path)
     described = class_set(classes)
-    array = _array(logits)
+    array = _array(logits, "logit", sample_id)
     if array.ndim == 4 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 3 or array.size == 0:
         raise ValueError(f"logits of {sample_id} have the shape {array.shape}: they are [C, h, w]")
     array = _classes_first(array, len(described["classes"]), void, sample_id)
-    _check_finite(array, "logit", sample_id)
     if _are_probabilities(array):
         raise ValueError(f"logits of {sample_id} are probabilities: write their logarithms, numpy.log(probabilities + 1e-38)")
     metadata = _metadata(sample_id, array, size, align_corners)
@@ -81,12 +80,11 @@ def write_scores(
         ValueError: The array has another shape, infinities or NaN, or the path is not the name of a sample.
     """
     path, sample_id = _sample(path)
-    array = _array(scores).astype(numpy.float32)
+    array = _array(scores, "score", sample_id).astype(numpy.float32)
     while array.ndim > 2 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 2 or array.size == 0:
         raise ValueError(f"scores of {sample_id} have the shape {array.shape}: they are [h, w]")
-    _check_finite(array, "score", sample_id)
     metadata = _metadata(sample_id, array, size, align_corners)
     metadata.update(format_version="1", method=method)
     _safetensors.write(path, "score", array, metadata)
@@ -102,8 +100,8 @@ def _sample(path: Union[str, "PathLike[str]"]) -> tuple[Path, str]:
     return path, sample_id
 
 
-def _array(values: Any) -> numpy.ndarray:
-    """An array in half or single precision; tensors of PyTorch are brought to the CPU."""
+def _array(values: Any, what: str, sample_id: str) -> numpy.ndarray:
+    """A finite array in half or single precision; tensors of PyTorch are brought to the CPU."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         # NumPy has no bfloat16
@@ -111,7 +109,19 @@ def _array(values: Any) -> numpy.ndarray:
     array = numpy.asarray(values)
     if array.dtype.kind not in "fiub":
         raise ValueError(f"the numbers are of type {array.dtype}")
-    return array if array.dtype == numpy.float16 else array.astype(numpy.float32)
+    with numpy.errstate(over="ignore"):
+        stored = array if array.dtype == numpy.float16 else array.astype(numpy.float32)
+    bad = numpy.argwhere(~numpy.isfinite(stored))
+    if len(bad):
+        value = array[tuple(bad[0])]
+        place = ", ".join(str(index) for index in bad[0])
+        why = f", and {len(bad)} are not finite in all"
+        if numpy.isfinite(value):
+            why = ", more than single precision holds: divide all of them by a constant"
+        elif numpy.isinf(value) and array.dtype == numpy.float16:
+            why += "; half precision ends at 65504, so keep them in single precision"
+        raise ValueError(f"the {what} at [{place}] of {sample_id} is {value}{why}")
+    return stored
 
 
 def _classes_first(array: numpy.ndarray, n_classes: int, void: Union[int, str, None], sample_id: str) -> numpy.ndarray:
@@ -128,13 +138,6 @@ def _classes_first(array: numpy.ndarray, n_classes: int, void: Union[int, str, N
         raise ValueError(f"logits of {sample_id} have one channel more than classes: say which is none of them with void, not {void!r}")
     order = [channel for channel in range(channels) if channel != at] + [at]
     return array[order]
-
-
-def _check_finite(array: numpy.ndarray, what: str, sample_id: str) -> None:
-    bad = numpy.argwhere(~numpy.isfinite(array))
-    if len(bad):
-        place = ", ".join(str(index) for index in bad[0])
-        raise ValueError(f"the {what} at [{place}] of {sample_id} is {array[tuple(bad[0])]}, and {len(bad)} are not finite in all")
 
 
 def _are_probabilities(array: numpy.ndarray) -> bool:

@@ -1,5 +1,7 @@
 """What the module writes is what the executable reads."""
 
+import contextlib
+import io
 import json
 import struct
 import sys
@@ -139,7 +141,9 @@ class Scores(Folder):
         path = self.folder / "a.safetensors"
         for words, array in (
             (r"shape \(2, 3, 4\)", numpy.zeros((2, 3, 4))),
-            (r"score at \[0, 1\] of a is inf", [[0, numpy.inf]]),
+            (r"score at \[0, 1\] of a is inf, and 2 are not finite in all", [[0, numpy.inf], [0, -numpy.inf]]),
+            (r"score at \[0, 1\] of a is 1e\+39, more than single precision holds", [[0, 1e39]]),
+            (r"score at \[1\] of a is inf.*ends at 65504", numpy.array([0, numpy.inf], numpy.float16)),
         ):
             with self.assertRaisesRegex(ValueError, words):
                 oodseg.write_scores(path, array, method="x")
@@ -199,9 +203,50 @@ class Tables(Folder):
         self.assertEqual((list(one["s"]), list(one["n"])), (list(two["s"]), list(two["n"])))
         self.assertEqual(list(one["l"][0]), list(two["l"][0]))
 
-    def test_a_table_that_is_not_there(self):
-        with self.assertRaisesRegex(FileNotFoundError, "there is no table"):
+    def test_what_is_no_table_is_named_with_the_tables_that_there_are(self):
+        with self.assertRaisesRegex(FileNotFoundError, "there is no table .*none.parquet: .* has no tables"):
             oodseg.read_table(self.folder / "none.parquet")
+        with self.assertRaisesRegex(FileNotFoundError, "there is no folder .* either"):
+            oodseg.read_table(self.folder / "none" / "none.parquet")
+        (self.folder / "in-progress").mkdir()
+        with self.assertRaisesRegex(IsADirectoryError, "is a folder: .*did not finish"):
+            oodseg.read_table(self.folder)
+        (self.folder / "thresholds").mkdir()
+        for name in ("in-progress/a.parquet", "segments.parquet", "images.csv", "thresholds/a.parquet", "a.json"):
+            (self.folder / name).write_bytes(b"")
+        listed = r"the tables in .* are images\.csv, segments\.parquet, thresholds/a\.parquet$"
+        with self.assertRaisesRegex(IsADirectoryError, listed):
+            oodseg.read_table(self.folder)
+        with self.assertRaisesRegex(FileNotFoundError, listed):
+            oodseg.read_table(self.folder / "objects.parquet")
+        (self.folder / "segments.parquet").write_bytes(b"no parquet")
+        if self.library is not None:
+            with self.assertRaisesRegex(ValueError, "segments.parquet is not a table"):
+                oodseg.read_table(self.folder / "segments.parquet")
+
+    def test_csv_is_read_as_what_its_columns_are(self):
+        path = self.folder / "images.csv"
+        header = "sample_id,n,x,is_kept,text,number,empty\n"
+        path.write_text(header + '0001,3,0.5,true,"a, b",01,\n0002,-4,,false,,1_0,\n')
+        table = oodseg.read_table(path)
+        self.assertEqual(list(table), header.strip().split(","))
+        self.assertEqual(list(table["sample_id"]), ["0001", "0002"])
+        self.assertEqual((table["n"].dtype.kind, list(table["n"])), ("i", [3, -4]))
+        self.assertTrue(table["x"][0] == 0.5 and numpy.isnan(table["x"][1]))
+        self.assertEqual((table["is_kept"].dtype.kind, list(table["is_kept"])), ("b", [True, False]))
+        self.assertEqual((list(table["text"]), list(table["number"])), (["a, b", None], ["01", "1_0"]))
+        self.assertTrue(numpy.isnan(table["empty"]).all())
+        self.assertEqual(list(oodseg.read_table(path, ["x", "n"])), ["x", "n"])
+        with self.assertRaisesRegex(KeyError, "has no column 'y'"):
+            oodseg.read_table(path, "y")
+        path.write_text(header)
+        self.assertEqual([len(column) for column in oodseg.read_table(path).values()], [0] * 7)
+        path.write_text("a,b\n1\n")
+        with self.assertRaisesRegex(ValueError, "row 1 has 1 fields, the header 2"):
+            oodseg.read_table(path)
+        path.write_text("")
+        with self.assertRaisesRegex(ValueError, "it is empty"):
+            oodseg.read_table(path)
 
     def test_without_a_library_the_error_says_what_to_install(self):
         self.path.write_bytes(b"")
@@ -218,6 +263,22 @@ class Tables(Folder):
                     sys.modules[name] = module
 
 
+class Samples(Folder):
+    def test_images_are_listed_as_the_index_has_them(self):
+        entries = [
+            {"sample_id": "a", "image": "x/a.png", "mask": "masks/a.png", "width": 6, "height": 4},
+            {"sample_id": "b", "image": "x/b.png", "mask": None, "width": 6, "height": 4},
+        ]
+        (self.folder / "index.json").write_text(json.dumps({"image_root": "/data", "samples": entries}))
+        first, second = oodseg.samples(self.folder)
+        self.assertEqual(first, ("a", Path("/data/x/a.png"), self.folder / "masks/a.png", (4, 6)))
+        self.assertEqual((second.id, second.mask, second.size), ("b", None, (4, 6)))
+
+    def test_a_folder_without_an_index(self):
+        with self.assertRaisesRegex(FileNotFoundError, "has no index.json.*cityscapes-io prepare"):
+            oodseg.samples(self.folder)
+
+
 class Executable(Folder):
     def setUp(self):
         super().setUp()
@@ -230,6 +291,12 @@ class Executable(Folder):
         self.assertIn("drawn images in", oodseg.run("demo-data", "--scale", "small", "-q", "--output", self.folder / "demo"))
         with self.assertRaisesRegex(RuntimeError, "segment-metrics --logits: error: .*does not"):
             oodseg.run("segment-metrics", "--logits", self.folder / "none", "--output", self.folder / "out")
+
+    def test_log_lines_are_passed_on(self):
+        with contextlib.redirect_stderr(io.StringIO()) as log:
+            oodseg.run("demo-data", "--scale", "small", "--output", self.folder / "demo")
+        self.assertIn("demo", log.getvalue())
+
 
 
 if __name__ == "__main__":
