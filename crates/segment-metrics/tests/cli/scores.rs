@@ -187,6 +187,7 @@ fn logits_of_probabilities_have_no_energy() -> Result<()> {
     for score in ["max_logit", "energy"] {
         let mut command = executable();
         command.arg("--logits").arg(toy.path("logits"));
+        command.arg("--labels").arg(toy.path("labels"));
         command.arg("--output").arg(toy.path("no"));
         command.args(["--score", score, "--threshold", "-4"]);
         fail(
