@@ -109,7 +109,7 @@ fn loss_panel(rows: &[Row]) -> Panel {
         }
     }
     Panel {
-        title: "loss",
+        title: "mean loss since the point before",
         top: None,
         is_marked: false,
         lines,

@@ -97,11 +97,11 @@ impl Learner {
         let labels = batch.labels.to_device(device)?;
         let logits = self.model.logits(&images, &mode)?; // [N, C, crop, crop]
         let mut loss = self.objective.loss(&logits, &labels)?;
-        let mut distilled = 0.0;
+        let mut parts = self.objective.parts(&logits, &labels, &loss)?;
         if let Some(teacher) = &self.teacher {
             let original = teacher.model.inference_logits(&images)?;
             let divergence = distillation(&logits, &original, &labels)?;
-            distilled = teacher.weight * f64::from(divergence.to_scalar::<f32>()?);
+            parts.distilled = teacher.weight * f64::from(divergence.to_scalar::<f32>()?);
             loss = (loss + (divergence * teacher.weight)?)?;
         }
         let value = loss.to_scalar::<f32>()?;
@@ -111,8 +111,7 @@ impl Learner {
                 batch.sample_ids.join(", ")
             );
         }
-        let parts = self.objective.parts(&logits, &labels)?;
-        self.state.losses.add(Losses { distilled, ..parts }, share);
+        self.state.losses.add(parts, share);
         let optimizer = &self.state.optimizer;
         optimizer.collect(&loss.backward()?, share, gradients)
     }

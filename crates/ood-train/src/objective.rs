@@ -25,7 +25,6 @@ use crate::args::{Normalize, ObjectiveOptions};
 pub struct Objective {
     all: SoftTargets,
     known: SoftTargets,
-    unknown: SoftTargets,
     normalize: Normalize,
 }
 
@@ -72,15 +71,11 @@ impl Objective {
             known.class[usize::from(class)] = Some(class);
             known.class_weight[usize::from(class)] = (1.0 - options.ood_weight) as f32;
         }
-        let mut unknown = SoftTargets::default();
-        unknown.uniform_weight[usize::from(OOD_PROXY)] =
-            (options.ood_weight / channels as f64) as f32;
         let mut all = known.clone();
-        all.uniform_weight = unknown.uniform_weight;
+        all.uniform_weight[usize::from(OOD_PROXY)] = (options.ood_weight / channels as f64) as f32;
         Ok(Self {
             all,
             known,
-            unknown,
             normalize: options.normalize,
         })
     }
@@ -95,18 +90,25 @@ impl Objective {
         soft_cross_entropy(logits, labels, &self.all, self.divisor(logits, labels)?)
     }
 
-    /// The parts of the same loss on known and unknown pixels, for the log; without gradients.
+    /// The parts on known and unknown pixels of `loss`, which is that of these logits, for the log; without gradients. The part on
+    /// unknown pixels is the rest, because every step is logged, and one more pass over the logits costs time.
     ///
     /// # Errors
     /// Returns an error if the shapes do not match.
-    pub fn parts(&self, logits: &Tensor, labels: &Tensor) -> candle_core::Result<Losses> {
+    pub fn parts(
+        &self,
+        logits: &Tensor,
+        labels: &Tensor,
+        loss: &Tensor,
+    ) -> candle_core::Result<Losses> {
         let logits = logits.detach();
         let divisor = self.divisor(&logits, labels)?;
         let known = soft_cross_entropy(&logits, labels, &self.known, divisor)?;
-        let unknown = soft_cross_entropy(&logits, labels, &self.unknown, divisor)?;
+        let known = f64::from(known.to_scalar::<f32>()?);
+        let loss = f64::from(loss.to_scalar::<f32>()?);
         Ok(Losses {
-            known: f64::from(known.to_scalar::<f32>()?),
-            unknown: f64::from(unknown.to_scalar::<f32>()?),
+            known,
+            unknown: (loss - known).max(0.0),
             distilled: 0.0,
         })
     }
@@ -120,5 +122,38 @@ impl Objective {
                 labels.iter().filter(|&&l| l != IGNORE).count().max(1) as f64
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn the_parts_are_those_of_known_and_unknown_pixels() -> Result<()> {
+        let options = ObjectiveOptions {
+            ood_weight: 0.9,
+            normalize: Normalize::All,
+            distill: 0.0,
+        };
+        let objective = Objective::new(&options, 2)?;
+        let logits = Tensor::zeros((1, 2, 1, 3), candle_core::DType::F32, &Device::Cpu)?;
+        let pixel = 2_f64.ln() / 6.0;
+        for (labels, known, unknown) in [
+            ([0, OOD_PROXY, IGNORE], 0.1, 0.9),
+            ([1, 0, IGNORE], 0.2, 0.0),
+            ([OOD_PROXY, OOD_PROXY, IGNORE], 0.0, 1.8),
+            ([IGNORE; 3], 0.0, 0.0),
+        ] {
+            let labels = Tensor::new(&[[labels]], &Device::Cpu)?;
+            let loss = objective.loss(&logits, &labels)?;
+            let parts = objective.parts(&logits, &labels, &loss)?;
+            assert!((parts.known - known * pixel).abs() < 1e-7, "{parts:?}");
+            assert!((parts.unknown - unknown * pixel).abs() < 1e-7, "{parts:?}");
+            assert!((parts.unknown == 0.0) == (unknown == 0.0), "{parts:?}");
+        }
+        Ok(())
     }
 }

@@ -50,7 +50,7 @@ fn golden_losses_and_gradients_are_those_of_the_reference() -> Result<()> {
             (value - expected).abs() <= 1e-6 * expected.abs(),
             "{name}: loss {value} instead of {expected}"
         );
-        let parts = objective.parts(&logits, &labels)?;
+        let parts = objective.parts(&logits, &labels, &loss)?;
         ensure!(
             (parts.known + parts.unknown - expected).abs() <= 2e-6 * expected.abs(),
             "{name}: the parts {parts:?} are not {expected}"
