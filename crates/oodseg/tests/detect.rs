@@ -209,9 +209,20 @@ fn only_new_images_are_looked_at_and_removed_ones_leave() -> Result<()> {
     call(dir.path(), &line)?;
     let again = call(dir.path(), &line)?;
     ensure!(again.stderr.contains("up to date"), "{}", again.stderr);
+    let summary = format!("{N_PHOTOS} images, 0 of them new: ");
+    ensure!(again.stdout.starts_with(&summary), "{}", again.stdout);
+    ensure!(
+        again.stdout.ends_with("\nfound/report.html\n"),
+        "{}",
+        again.stdout
+    );
+    // a night without anything to mend
+    let quiet = call(dir.path(), &format!("{line} --quiet"))?;
+    assert_eq!((quiet.stdout, quiet.stderr), (again.stdout, String::new()));
     fs::copy(at("photos/1.png"), at("photos/new.png"))?;
     fs::remove_file(at("photos/0.png"))?;
-    let printed = call(dir.path(), &line)?;
+    let printed = call(dir.path(), &format!("{line} --quiet"))?;
+    assert_eq!(printed.stderr, "");
     let summary = format!("{N_PHOTOS} images, 1 of them new: ");
     ensure!(printed.stdout.starts_with(&summary), "{}", printed.stdout);
     let grown = files(&at("found"))?;
@@ -239,16 +250,38 @@ fn damaged_images_end_the_work_or_are_left_out() -> Result<()> {
     fs::write(&photo, bytes)?;
     fail(&mut oodseg(dir.path(), DETECT), &["2.png", "--keep-going"])?;
     assert!(!dir.path().join("found/manifest.json").exists());
+    // no image at all, and a name that would be markup
+    let text = dir.path().join("photos/text<b>.png");
+    fs::write(&text, "no image")?;
     let line = format!("{DETECT} --keep-going");
     let left_out = oodseg(dir.path(), &line).output()?;
     let stderr = String::from_utf8(left_out.stderr)?;
     assert_eq!(left_out.status.code(), Some(3), "{stderr}");
-    one_error_line(&stderr)?;
-    ensure!(String::from_utf8(left_out.stdout)?.starts_with("4 images"));
+    ensure!(
+        one_error_line(&stderr)?.contains("failed.csv; the first, 2: "),
+        "{stderr}"
+    );
+    let stdout = String::from_utf8(left_out.stdout)?;
+    // the call that ended may have looked at some of them
+    ensure!(stdout.starts_with("4 images, "), "{stdout}");
+    let summary = stdout.lines().next().context("a summary")?;
+    let (_, segments) = summary.split_once(" of them new, ").context("new ones")?;
+    ensure!(segments.starts_with("2 more left out: "), "{stdout}");
     let found = dir.path().join("found");
+    let page = fs::read_to_string(found.join("report.html"))?;
+    ensure!(page.contains("<a href=\"#failed\">2 other images</a> could not be used"));
+    ensure!(page.contains("<th scope=\"row\">2</th><td>"));
+    ensure!(page.contains("text&lt;b&gt;.png is damaged") && !page.contains("<b>"));
+    // it is still left out, and the summary and the path are printed again
+    let again = oodseg(dir.path(), &line).output()?;
+    assert_eq!(again.status.code(), Some(3));
+    let (segments, _) = segments.rsplit_once(", ").context("a speed")?;
+    let expected = format!("4 images, 0 of them new, {segments}\nfound/report.html\n");
+    assert_eq!(String::from_utf8(again.stdout)?, expected);
     ensure!(fs::read_to_string(found.join("failed.csv"))?.contains("2,"));
     ensure!(!found.join("overlays/2.jpg").exists() && found.join("overlays/1.jpg").exists());
     // mended, it is the only new one
+    fs::remove_file(text)?;
     fs::copy(dir.path().join("photos/1.png"), &photo)?;
     let printed = call(dir.path(), &line)?;
     ensure!(

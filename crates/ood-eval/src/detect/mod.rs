@@ -70,10 +70,13 @@ fn write(args: &DetectArgs, dir: StageDir) -> Result<()> {
         });
         images.collect::<Vec<_>>()
     });
+    let mut failed = stage_cli::listed_failures(&args.segments)?;
+    failed.extend(stage_cli::listed_failures(&args.logits)?);
     let options = PageOptions {
         title: &args.title,
         report_images: args.report_images,
         score: &found.score,
+        failed: &failed,
     };
     let counts = write_results(dir.path(), options, &samples, traced)?;
     progress.finish();

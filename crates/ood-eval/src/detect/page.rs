@@ -1,5 +1,6 @@
 //! The page that shows the images, the most suspicious first.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -27,6 +28,8 @@ pub struct PageOptions<'a> {
     pub report_images: usize,
     /// What the scores of segments are.
     pub score: &'a SegmentScore,
+    /// Images that could not be used, with the reasons.
+    pub failed: &'a BTreeMap<String, String>,
 }
 
 /// What the template shows.
@@ -43,6 +46,7 @@ struct Page<'a> {
     n_kept: u64,
     n_rejected: u64,
     images: Vec<ImageView>,
+    failed: &'a BTreeMap<String, String>,
 }
 
 /// An image with its segments.
@@ -98,6 +102,7 @@ pub(super) fn render(
         images: shown
             .map(|image| view(output, image))
             .collect::<Result<_>>()?,
+        failed: options.failed,
     };
     page::render("detect.html", TEMPLATE, &view)
 }

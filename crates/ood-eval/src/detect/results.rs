@@ -1,8 +1,9 @@
 //! The tables and the page of all images.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use artifacts::atomic::{write_atomic, write_bytes};
 use artifacts::index::Sample;
 use artifacts::tables::{schema, write_table};
@@ -31,6 +32,22 @@ impl Counts {
             ("kept_segments", self.kept),
             ("rejected_segments", self.rejected),
         ]
+    }
+
+    /// The counts by these names, as a manifest has them.
+    ///
+    /// # Errors
+    /// Returns an error if one is missing.
+    pub fn of_manifest(counts: &BTreeMap<String, u64>) -> Result<Self> {
+        let count = |name: &str| {
+            let count = counts.get(name).copied();
+            count.with_context(|| format!("the manifest has no count {name}"))
+        };
+        Ok(Self {
+            samples: count("samples")?,
+            kept: count("kept_segments")?,
+            rejected: count("rejected_segments")?,
+        })
     }
 }
 

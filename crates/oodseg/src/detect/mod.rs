@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result, bail};
 use artifacts::index::{Index, Sample};
+use artifacts::manifest::Manifest;
 use artifacts::reuse::{PerSample, reuse};
 use artifacts::stage_dir::StageDir;
 use ood_eval::detect::{Counts, FoundInSample, OVERLAYS, PAGE, PageOptions, write_results};
@@ -75,8 +76,8 @@ pub(crate) fn run(args: DetectArgs) -> Result<()> {
             weights.map(|input| input.blake3.clone()),
         )?;
     }
-    let finished = match stage_cli::open_request(request)? {
-        Some(dir) => {
+    let finished = match stage_cli::open_request(request) {
+        Ok(Some(dir)) => {
             let detection = Detection {
                 session: &session,
                 judge: Judge::new(&session, &segments, meta.as_ref().map(|meta| &meta.model)),
@@ -85,13 +86,24 @@ pub(crate) fn run(args: DetectArgs) -> Result<()> {
             };
             detection.write(dir, &infer)
         }
-        None => Ok(()),
+        Ok(None) => print_earlier(&page.output),
+        Err(error) if error.is::<SomeFailed>() => print_earlier(&page.output).and(Err(error)),
+        Err(error) => Err(error),
     };
     // the page is there too where images were left out
     if finished.as_ref().err().is_none_or(Error::is::<SomeFailed>) {
         print_result(page.output.join(PAGE).display());
     }
     finished
+}
+
+/// Prints the summary of a result that an earlier call finished.
+fn print_earlier(output: &Path) -> Result<()> {
+    let counts = Manifest::read(output)?.counts;
+    let n_failed = counts.get("failed").copied().unwrap_or_default();
+    let counts = Counts::of_manifest(&counts)?;
+    print_result(summary(counts, 0, n_failed, Duration::ZERO));
+    Ok(())
 }
 
 /// Everything that is needed to write the output.
@@ -120,9 +132,11 @@ impl Detection<'_> {
         let started = Instant::now();
         self.session.predict(&samples, &detector, self.failures)?;
         let took = started.elapsed();
-        let n_new = samples.len();
+        let failed = self.failures.so_far();
+        let is_new = |sample: &&&Sample| !failed.contains_key(&sample.sample_id);
+        let n_new = samples.iter().filter(is_new).count();
         let (counts, finished) = self.finish(dir, &files)?;
-        print_result(summary(counts, n_new, took));
+        print_result(summary(counts, n_new, failed.len() as u64, took));
         finished
     }
 
@@ -149,6 +163,7 @@ impl Detection<'_> {
             title: &self.page.title,
             report_images: self.page.report_images,
             score: self.judge.score(),
+            failed: &failed,
         };
         let counts = write_results(dir.path(), options, &samples, found)?;
         match self.failures.finish(dir, &counts.named()) {
@@ -158,8 +173,8 @@ impl Detection<'_> {
     }
 }
 
-/// One line on what was done.
-fn summary(counts: Counts, n_new: usize, took: Duration) -> String {
+/// One line on what was done: `n_new` of the images took so long, and `n_failed` others could not be used.
+fn summary(counts: Counts, n_new: usize, n_failed: u64, took: Duration) -> String {
     let Counts {
         samples,
         kept,
@@ -169,8 +184,12 @@ fn summary(counts: Counts, n_new: usize, took: Duration) -> String {
         0 => String::new(),
         _ => format!(", {:.2} s an image", took.as_secs_f64() / n_new as f64),
     };
+    let left_out = match n_failed {
+        0 => String::new(),
+        _ => format!(", {n_failed} more left out"),
+    };
     format!(
-        "{samples} images, {n_new} of them new: {kept} segments kept, {rejected} rejected{speed}"
+        "{samples} images, {n_new} of them new{left_out}: {kept} segments kept, {rejected} rejected{speed}"
     )
 }
 
@@ -206,8 +225,10 @@ mod tests {
         };
         let took = Duration::from_millis(1500);
         let with_speed = "5 images, 3 of them new: 7 segments kept, 2 rejected, 0.50 s an image";
-        assert_eq!(summary(counts, 3, took), with_speed);
+        assert_eq!(summary(counts, 3, 0, took), with_speed);
         let without = "5 images, 0 of them new: 7 segments kept, 2 rejected";
-        assert_eq!(summary(counts, 0, took), without);
+        assert_eq!(summary(counts, 0, 0, took), without);
+        let failed = "5 images, 0 of them new, 2 more left out: 7 segments kept, 2 rejected";
+        assert_eq!(summary(counts, 0, 2, took), failed);
     }
 }
