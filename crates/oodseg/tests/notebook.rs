@@ -2,40 +2,16 @@
 //!
 //! Python is the one that `OODSEG_PYTHON` names, else one of those that the recipes install, or `python3`.
 
+mod common;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use stage_testing::command::succeed;
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-
-fn has(python: &Path, modules: &str) -> bool {
-    let mut import = Command::new(python);
-    import.args(["-c", &format!("import {modules}")]);
-    import.output().is_ok_and(|output| output.status.success())
-}
-
-/// A Python with what the notebook imports; `None`, with a note on stderr, if there is none.
-fn find_python() -> Option<PathBuf> {
-    let needed = "numpy, PIL, pyarrow";
-    let named = std::env::var("OODSEG_PYTHON").ok();
-    let installed =
-        ["python", "h5py", "pytorch"].map(|name| format!("{ROOT}/target/{name}/bin/python"));
-    let candidates = named
-        .into_iter()
-        .chain(installed)
-        .chain(["python3".to_owned()]);
-    let found = candidates
-        .map(PathBuf::from)
-        .find(|python| has(python, needed));
-    if found.is_none() {
-        eprintln!("skipped: no Python has {needed}; OODSEG_PYTHON may name one that has");
-    }
-    found
-}
+use common::{ROOT, find_python, has, with_module};
 
 /// The code of all cells, one below the other.
 fn script(notebook: &Path) -> Result<String> {
@@ -66,20 +42,14 @@ fn the_notebook_is_committed_without_outputs() -> Result<()> {
 
 #[test]
 fn the_notebook_runs_from_a_network_to_the_report() -> Result<()> {
-    let Some(python) = find_python() else {
+    let Some(python) = find_python("numpy, PIL, pyarrow")? else {
         return Ok(());
     };
     let notebook = Path::new(ROOT).join("python/notebook.ipynb");
     let dir = tempfile::tempdir()?;
     let work = dir.path().join("runs");
-    let bin = Path::new(env!("CARGO_BIN_EXE_oodseg")).parent();
-    let mut command = Command::new(&python);
-    command
-        .current_dir(&dir)
-        .env("PYTHONPATH", Path::new(ROOT).join("python"))
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("OODSEG_BIN", bin.context("no folder")?)
-        .env("OODSEG_NOTEBOOK_OUT", &work);
+    let mut command = with_module(&python);
+    command.current_dir(&dir).env("OODSEG_NOTEBOOK_OUT", &work);
     if has(&python, "nbconvert, ipykernel") {
         let flags = [
             "-m",

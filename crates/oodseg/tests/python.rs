@@ -2,9 +2,11 @@
 //!
 //! Python is the one that `OODSEG_PYTHON` names, else one of those that the recipes install, or `python3`. It needs numpy.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -12,45 +14,7 @@ use artifacts::classes::ClassSet;
 use stage_testing::command::succeed;
 use stage_testing::folder::files;
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-
-fn has(python: &Path, modules: &str) -> bool {
-    let mut import = Command::new(python);
-    import.args(["-c", &format!("import {modules}")]);
-    import.output().is_ok_and(|output| output.status.success())
-}
-
-/// A Python that has `modules`; `None`, with a note on stderr, if there is none.
-fn find_python(modules: &str) -> Result<Option<PathBuf>> {
-    if let Some(named) = std::env::var_os("OODSEG_PYTHON").map(PathBuf::from) {
-        ensure!(has(&named, "numpy"), "{} has not numpy", named.display());
-        if has(&named, modules) {
-            return Ok(Some(named));
-        }
-    }
-    let installed =
-        ["python", "h5py", "pytorch"].map(|name| format!("{ROOT}/target/{name}/bin/python"));
-    let mut candidates = installed
-        .into_iter()
-        .chain(["python3".to_owned()])
-        .map(PathBuf::from);
-    let found = candidates.find(|python| has(python, modules));
-    if found.is_none() {
-        eprintln!("skipped: no Python has {modules}; OODSEG_PYTHON may name one that has");
-    }
-    Ok(found)
-}
-
-/// A command that runs the module of this checkout with this executable.
-fn command(python: &Path) -> Command {
-    let mut command = Command::new(python);
-    let bin = Path::new(env!("CARGO_BIN_EXE_oodseg")).parent();
-    command
-        .env("PYTHONPATH", format!("{ROOT}/python"))
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("OODSEG_BIN", bin.unwrap_or(Path::new(".")));
-    command
-}
+use common::{ROOT, find_python, with_module};
 
 #[test]
 fn the_module_has_the_shipped_class_sets() -> Result<()> {
@@ -82,7 +46,7 @@ fn the_module_passes_its_own_tests() -> Result<()> {
     let Some(python) = find_python("numpy")? else {
         return Ok(());
     };
-    let mut tests = command(&python);
+    let mut tests = with_module(&python);
     tests.args([
         "-m",
         "unittest",
@@ -121,7 +85,7 @@ fn the_module_writes_the_bytes_that_adopt_writes() -> Result<()> {
     for sample in ["a", "b", "c"] {
         image::RgbImage::new(32, 24).save(dir.path().join(format!("photos/{sample}.png")))?;
     }
-    succeed(command(&python).current_dir(&dir).args(["-c", WRITE]))?;
+    succeed(with_module(&python).current_dir(&dir).args(["-c", WRITE]))?;
     let adopt = |arguments: &str| {
         let mut adopt = Command::new(env!("CARGO_BIN_EXE_oodseg"));
         adopt.args(["seg-model", "adopt", "--folder", "photos"]);
