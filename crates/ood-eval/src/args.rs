@@ -69,6 +69,11 @@ pub struct EvaluateArgs {
     /// standard deviation are shown too.
     #[arg(long = "run", value_name = "NAME=DIR", required = true)]
     pub runs: Vec<RunSpec>,
+    /// Decisions of the run NAME in place of those in `DIR/meta`: `NAME=FOLDER` with `FOLDER/<dataset>`, outputs of `meta-clf`. Two
+    /// runs with the same DIR and different decisions compare meta classifiers on the same segments.
+    #[arg(long = "meta", value_name = "NAME=FOLDER")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub meta: Vec<RunSpec>,
     /// Directory to write the results to.
     #[arg(long)]
     #[serde(skip)]
@@ -92,6 +97,11 @@ pub struct CompareArgs {
     /// The runs, `NAME=DIR` twice: a difference is the value of the second minus that of the first.
     #[arg(long = "run", value_name = "NAME=DIR", required = true)]
     pub runs: Vec<RunSpec>,
+    /// Decisions of the run NAME in place of those in `DIR/meta`: `NAME=FOLDER` with `FOLDER/<dataset>`, outputs of `meta-clf`. The
+    /// runs can have the same DIR: then two meta classifiers are compared on the same segments.
+    #[arg(long = "meta", value_name = "NAME=FOLDER")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub meta: Vec<RunSpec>,
     /// Directory to write the comparison to.
     #[arg(long)]
     #[serde(skip)]

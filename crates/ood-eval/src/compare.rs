@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use stage_cli::print_result;
 
 use crate::args::{Bootstrap, CompareArgs};
-use crate::metrics::metric::{Metric, of_scores};
+use crate::metrics::metric::{FOUND_AT_HALF, Metric, of_scores};
 use crate::metrics::paired::{Side, Verdict, have_same_images, paired};
 use crate::read::dataset::RunDataset;
 use crate::read::runs::{Run, borrowed, inputs, read_runs};
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &CompareArgs, force: bool) -> Result<()> {
         is_pair,
         "two runs with one directory each are compared: use --run NAME=DIR twice"
     );
-    let inputs = inputs(&args.runs)?;
+    let inputs = inputs(&args.runs, &args.meta)?;
     let inputs = borrowed(&inputs);
     let comparison = match stage_cli::open(&args.output, "ood-eval compare", args, &inputs, force)?
     {
@@ -100,7 +100,7 @@ pub(crate) fn run(args: &CompareArgs, force: bool) -> Result<()> {
 }
 
 fn compare(args: &CompareArgs) -> Result<Comparison> {
-    let runs = read_runs(&args.runs, args.skip_without_ood)?;
+    let runs = read_runs(&args.runs, &args.meta, args.skip_without_ood)?;
     let [first, second] = &runs[..] else {
         anyhow::bail!("two runs are compared");
     };
@@ -146,7 +146,8 @@ fn compare_dataset(
         data.iter().all(|d| d.samples.is_some()),
         "sample_pixels.parquet does not exist: run `segment-metrics` again with --force"
     );
-    let of_segments: Vec<_> = Metric::all_of_segments().map(|m| [m; 2]).collect();
+    let of_segments = Metric::all_of_segments().chain([Metric::of_segments(&FOUND_AT_HALF)]);
+    let of_segments: Vec<_> = of_segments.map(|m| [m; 2]).collect();
     let mut rows = differences(&pairs_of_scores(data), false, data, args)?;
     rows.extend(differences(&of_segments, false, data, args)?);
     if data.iter().all(|d| d.decisions.is_some()) {

@@ -10,21 +10,22 @@ use stage_cli::print_result;
 use crate::args::EvaluateArgs;
 use crate::read::runs::{Run, borrowed, inputs, read_runs};
 use crate::results::{ClosedSetResults, Results};
+use crate::tables::froc::froc_csv;
 use crate::tables::images::{image_rows, images_csv, images_frame};
 use crate::tables::latex::write_latex;
 use crate::tables::results_csv::results_csv;
 use crate::tables::text::UNDEFINED;
 use crate::tables::thresholds::thresholds_csv;
-use crate::tables::{all_tables, benchmark_tables, main_interval_table, main_table};
+use crate::tables::{all_tables, benchmark_tables, froc_table, main_interval_table, main_table};
 
 /// Evaluates runs, or shows the results if they are up to date.
 pub(crate) fn run(args: &EvaluateArgs, force: bool) -> Result<()> {
-    let inputs = inputs(&args.runs)?;
+    let inputs = inputs(&args.runs, &args.meta)?;
     let inputs = borrowed(&inputs);
     let results = match stage_cli::open(&args.output, "ood-eval evaluate", args, &inputs, force)? {
         None => Results::read(&args.output)?,
         Some(dir) => {
-            let runs = read_runs(&args.runs, args.skip_without_ood)?;
+            let runs = read_runs(&args.runs, &args.meta, args.skip_without_ood)?;
             let results = Results::of(&runs, args)?;
             write(&results, &runs, dir.path())?;
             dir.finish(&counts(&results))?;
@@ -43,12 +44,15 @@ pub(crate) fn counts(results: &Results) -> [(&'static str, u64); 2] {
     ]
 }
 
-/// Writes `results.{json,csv,md,tex}`, `tables/*.tex`, `thresholds.csv` if there are several thresholds, and the numbers of each image.
+/// Writes `results.{json,csv,md,tex}`, `tables/*.tex`, `froc.csv` if there are segments, `thresholds.csv` if there are several thresholds, and the numbers of each image.
 pub(crate) fn write(results: &Results, runs: &[Run], dir: &Path) -> Result<()> {
     results.write(dir)?;
     write_images(runs, dir)?;
     write_latex(&all_tables(results), dir, "results.tex")?;
     write_bytes(&dir.join("results.csv"), results_csv(results).as_bytes())?;
+    if !results.datasets.is_empty() {
+        write_bytes(&dir.join("froc.csv"), froc_csv(results).as_bytes())?;
+    }
     if results.datasets.iter().any(|d| !d.thresholds.is_empty()) {
         let csv = thresholds_csv(results);
         write_bytes(&dir.join("thresholds.csv"), csv.as_bytes())?;
@@ -69,6 +73,9 @@ pub(crate) fn print(results: &Results) {
     for dataset in &results.datasets {
         print_result(main_table(results, dataset).terminal());
         if let Some(table) = main_interval_table(dataset) {
+            print_result(table.terminal());
+        }
+        if let Some(table) = froc_table(dataset) {
             print_result(table.terminal());
         }
     }

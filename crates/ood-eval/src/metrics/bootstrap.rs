@@ -3,8 +3,8 @@
 //! Pixels and segments of one image are not independent, so whole images are drawn, as many as there are, with replacement.
 //!
 //! Each kind of [`Formula`] is resampled in its own way. Metrics of segments need sums over images, so a resample costs one
-//! weighted sum, and is exact. Metrics of single images' numbers take each image as often as it was drawn, and are exact too.
-//! Metrics of pixels would need the histograms of all images with all their bins. They use coarse histograms instead (see
+//! weighted sum, and is exact. So are those of FROC curves, whose thresholds are chosen anew in each resample. Metrics of single
+//! images' numbers take each image as often as it was drawn, and are exact too. Metrics of pixels would need the histograms of all images with all their bins. They use coarse histograms instead (see
 //! [`pixel_resamples`](super::pixel_resamples)), which are slightly biased; the bias is measured on all images, once each, where
 //! the exact value is known, and subtracted from each resample.
 
@@ -13,6 +13,7 @@ use artifacts::score::Score;
 use measures::resampling::draw;
 use rayon::prelude::*;
 
+use super::froc::{Froc, Ranking};
 use super::metric::{Formula, Image, Metric};
 use super::pixel_resamples::PixelResamples;
 use super::segment_totals::SegmentTotals;
@@ -39,6 +40,10 @@ pub fn resampled(
     } else {
         None
     };
+    let needs_froc = |m: &Metric| matches!(m.definition.formula, Formula::Froc(_));
+    let froc = metrics.iter().any(needs_froc);
+    let froc = froc.then(|| Froc::of(data, Ranking::of_main(with_meta)));
+    let froc = froc.flatten();
     let images = SegmentTotals::of_images(&data.detections, &data.kept(with_meta));
     let numbers = (0..bootstrap.resamples).into_par_iter();
     let resamples = numbers.map(|number| {
@@ -49,6 +54,7 @@ pub fn resampled(
             segments: weighted_sum(&images, &weights),
             weights,
             pixels: pixels.as_ref(),
+            froc: froc.as_ref(),
         };
         let values = metrics.iter().zip(values);
         values
@@ -67,6 +73,8 @@ struct Resample<'a> {
     segments: SegmentTotals,
     /// Metrics of pixels of all resamples, if the pixels of single images are known.
     pixels: Option<&'a PixelResamples>,
+    /// The ranked segments, if a metric needs them.
+    froc: Option<&'a Froc>,
 }
 
 impl Resample<'_> {
@@ -78,6 +86,10 @@ impl Resample<'_> {
                 formula(&images_of(self.data, metric.score?, &self.weights)?)
             }
             Formula::Segments(formula) => formula(&self.segments),
+            Formula::Froc(budget) => {
+                let found = self.froc?.found_at(budget, &self.weights);
+                found.map(|n| n as f64)
+            }
         }
     }
 }

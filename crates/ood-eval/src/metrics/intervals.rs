@@ -6,6 +6,7 @@ use measures::resampling::Interval;
 use serde::{Deserialize, Serialize};
 
 use super::bootstrap::{images_of, resampled};
+use super::froc::{Froc, Ranking};
 use super::metric::{Formula, Metric, MetricValues, of_scores};
 use super::segment_totals::SegmentTotals;
 use crate::args::Bootstrap;
@@ -56,6 +57,11 @@ pub fn metric_values(data: &RunDataset, with_meta: bool, metrics: &[Metric]) -> 
         .iter()
         .map(|&metric| match metric.definition.formula {
             Formula::Segments(formula) => formula(&totals),
+            Formula::Froc(budget) => {
+                let once = vec![1; data.detections.sample_ids.len()];
+                let froc = Froc::of(data, Ranking::of_main(with_meta))?;
+                froc.found_at(budget, &once).map(|n| n as f64)
+            }
             Formula::Pixels(_) | Formula::Images(_) => score_value(data, metric),
         })
         .collect()
@@ -68,7 +74,7 @@ fn score_value(data: &RunDataset, metric: Metric) -> Option<f64> {
             let once = vec![1; data.detections.sample_ids.len()];
             formula(&images_of(data, metric.score?, &once)?)
         }
-        Formula::Segments(_) => None,
+        Formula::Segments(_) | Formula::Froc(_) => None,
     }
 }
 

@@ -68,6 +68,9 @@ pub enum Formula {
     Images(fn(&[Image<'_>]) -> Option<f64>),
     /// From the kept segments and the true objects of all images.
     Segments(fn(&SegmentTotals) -> Option<f64>),
+    /// From a FROC curve at this budget of false alarms per image, see [`froc`](super::froc): segments are ranked by the meta
+    /// classifier if it is used, else by their mean score.
+    Froc(f64),
 }
 
 /// An image, and how often it is in a resample, at least once.
@@ -252,6 +255,20 @@ pub static F1: Definition = Definition {
     formula: Formula::Segments(SegmentTotals::mean_f1),
 };
 
+/// Objects found at half a false alarm per image, see [`froc`](super::froc). `None` without objects.
+///
+/// It is compared between two runs, and is not in [`METRICS`]: the table of FROC curves has it beside other budgets.
+pub static FOUND_AT_HALF: Definition = Definition {
+    name: "found_at_half_fppi",
+    label: "objects found at 0.5 FP per image",
+    meaning: "Unknown objects that kept segments overlap if the most suspicious segments are kept, as many as give half a false alarm per image.",
+    better: Better::Higher,
+    unit: Unit::Count,
+    is_main: false,
+    column: 5,
+    formula: Formula::Froc(0.5),
+};
+
 /// All metrics in the order of tables: those of scores first, then those of segments.
 pub static METRICS: [&Definition; 12] = [
     &AUROC,
@@ -305,11 +322,12 @@ impl Definition {
 
     /// Whether it rates segments rather than a score of pixels.
     pub fn is_of_segments(&self) -> bool {
-        matches!(self.formula, Formula::Segments(_))
+        matches!(self.formula, Formula::Segments(_) | Formula::Froc(_))
     }
 
     fn by_name(name: &str) -> Option<&'static Self> {
-        METRICS.into_iter().find(|d| d.name == name)
+        let mut all = METRICS.into_iter().chain([&FOUND_AT_HALF]);
+        all.find(|d| d.name == name)
     }
 }
 
@@ -356,6 +374,14 @@ impl Metric {
         Self { definition, score }
     }
 
+    /// A metric of segments.
+    pub fn of_segments(definition: &'static Definition) -> Self {
+        Self {
+            definition,
+            score: None,
+        }
+    }
+
     /// All metrics of all scores, score by score, in the order of tables.
     pub fn all_of_scores() -> impl Iterator<Item = Self> {
         let of_score = |score| of_scores().map(move |d| Self::of_score(d, score));
@@ -364,10 +390,7 @@ impl Metric {
 
     /// All metrics of segments, in the order of tables.
     pub fn all_of_segments() -> impl Iterator<Item = Self> {
-        of_segments().map(|definition| Self {
-            definition,
-            score: None,
-        })
+        of_segments().map(Self::of_segments)
     }
 
     /// All metrics: of scores, then of segments.
@@ -512,7 +535,7 @@ mod tests {
             .collect();
         match definition.formula {
             Formula::Images(formula) => formula(&images),
-            Formula::Pixels(_) | Formula::Segments(_) => None,
+            Formula::Pixels(_) | Formula::Segments(_) | Formula::Froc(_) => None,
         }
     }
 

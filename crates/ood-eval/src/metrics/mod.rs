@@ -4,6 +4,7 @@
 
 pub mod bootstrap;
 pub mod distance_bands;
+pub mod froc;
 pub mod intervals;
 pub mod metric;
 pub mod paired;

@@ -115,7 +115,7 @@ fn score_values(counts: &[PixelCounts]) -> ScoreValues {
         let histogram = counts.histogram();
         values.extend(of_scores().map(|definition| match definition.formula {
             Formula::Pixels(formula) => formula(&histogram),
-            Formula::Images(_) | Formula::Segments(_) => None,
+            Formula::Images(_) | Formula::Segments(_) | Formula::Froc(_) => None,
         }));
     }
     values

@@ -30,7 +30,7 @@ impl SegmentScores {
             n_objects: totals.n_objects,
             values: MetricValues::of(of_segments(), |definition| match definition.formula {
                 Formula::Segments(formula) => formula(&totals),
-                Formula::Pixels(_) | Formula::Images(_) => None,
+                Formula::Pixels(_) | Formula::Images(_) | Formula::Froc(_) => None,
             }),
         }
     }

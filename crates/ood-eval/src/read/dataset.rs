@@ -9,6 +9,7 @@ use artifacts::tables::schema;
 use measures::pixel_counts::Histogram;
 
 use super::detections::{Decision, Detections};
+use super::mean_scores::read_mean_scores;
 use super::own_score::OwnScore;
 use super::pixel_counts::read_histograms;
 use super::sample_pixels::{ImagePixels, read_sample_pixels};
@@ -25,6 +26,8 @@ pub struct RunDataset {
     pub own: OwnScore,
     /// Segments and objects.
     pub detections: Detections,
+    /// Mean score of each segment, one per segment: of the entropy, or of the score of another method if that gave the segments.
+    pub mean_scores: Vec<f64>,
     /// The meta classifier's decisions, one per segment, if it was run.
     pub decisions: Option<Vec<Decision>>,
     /// Histogram of each score over the pixels of all images.
@@ -58,10 +61,12 @@ impl RunDataset {
         let meta = meta.filter(|dir| dir.is_dir());
         let detections = Detections::read(segments)?;
         let decisions = meta.map(|dir| detections.read_decisions(dir)).transpose()?;
+        let own = OwnScore::read(segments)?;
         Ok(Self {
             dir: segments.to_owned(),
             only_with_ood,
-            own: OwnScore::read(segments)?,
+            mean_scores: read_mean_scores(segments, &own, detections.segments.len())?,
+            own,
             thresholds: read_thresholds(segments, meta, (&detections, decisions.as_deref()))?,
             pixels: read_histograms(segments, only_with_ood)?,
             samples: read_sample_pixels(segments, &detections.sample_ids)?,

@@ -77,7 +77,7 @@ impl SegmentScore {
     }
 
     /// The schema of the columns of segments that are read.
-    fn table(&self) -> Table {
+    pub(super) fn table(&self) -> Table {
         let mut names = vec![SAMPLE_ID, SEGMENT_ID, "size"];
         names.extend(self.column());
         let table = match self {
@@ -199,7 +199,7 @@ fn read_segments(dir: &Path, all: &mut [FoundSample], score: &SegmentScore) -> R
 }
 
 /// The score of each segment; 0 if decisions, which are read later, have it.
-fn read_scores(part: &DataFrame, score: &SegmentScore) -> Result<Vec<f64>> {
+pub(super) fn read_scores(part: &DataFrame, score: &SegmentScore) -> Result<Vec<f64>> {
     let Some(column) = score.column() else {
         return Ok(vec![0.0; part.height()]);
     };

@@ -6,6 +6,7 @@ pub mod dataset;
 pub mod detections;
 pub mod found;
 pub mod known_classes;
+mod mean_scores;
 pub mod own_score;
 pub mod pixel_counts;
 pub mod runs;

@@ -20,6 +20,8 @@ pub struct Run {
     pub name: String,
     /// Directory of the run.
     pub path: PathBuf,
+    /// Directory with the meta classifier's decisions on each data set.
+    pub meta: PathBuf,
     /// Data sets with segments, by name.
     pub datasets: BTreeMap<String, RunDataset>,
     /// Counts of pixels of known classes, by data set.
@@ -38,12 +40,15 @@ const FOLDERS: [RunFolder; 4] = [
 
 /// Stage directories of all runs, with names for messages and the manifest: `run NAME: STAGE/DATASET`.
 ///
+/// `metas` name runs whose decisions are elsewhere than in the run.
+///
 /// # Errors
-/// Returns an error if a run is given twice, does not exist, or has neither `segments/` nor `closed_set/`.
-pub fn inputs(specs: &[RunSpec]) -> Result<Vec<(String, PathBuf)>> {
+/// Returns an error if a run is given twice, does not exist, or has neither `segments/` nor `closed_set/`, or if decisions are given
+/// for no run or do not exist.
+pub fn inputs(specs: &[RunSpec], metas: &[RunSpec]) -> Result<Vec<(String, PathBuf)>> {
     RunSpec::check(specs)?;
-    let members = specs.iter().flat_map(RunSpec::members);
-    let dirs = members.map(|(name, path)| stage_dirs(&name, path));
+    let runs = run_dirs(specs, metas)?;
+    let dirs = runs.iter().map(RunDirs::stage_dirs);
     Ok(dirs.collect::<Result<Vec<_>>>()?.concat())
 }
 
@@ -55,46 +60,132 @@ pub fn borrowed(inputs: &[(String, PathBuf)]) -> Vec<(&str, &Path)> {
         .collect()
 }
 
-/// All stage directories of the run `name` that exist.
-fn stage_dirs(name: &str, path: &Path) -> Result<Vec<(String, PathBuf)>> {
-    ensure!(
-        path.is_dir(),
-        "directory {} of run {name:?} does not exist",
-        path.display()
-    );
-    let mut dirs = Vec::new();
-    for folder in FOLDERS {
-        let (finished, unfinished) = by_completion(folder, path)?;
-        for dataset in unfinished {
-            tracing::warn!(
-                "{} is left out of run {name:?}: the stage that writes it did not finish; run it again",
-                folder.dataset(path, &dataset).display()
-            );
-        }
-        for dataset in finished {
-            ensure!(
-                dataset.chars().count() <= LONGEST_NAME,
-                "the name of the data set {} has more than {LONGEST_NAME} characters, and is part of file names: rename the folder",
-                folder.dataset(path, &dataset).display()
-            );
-            let name = format!("run {name}: {}/{dataset}", folder.name());
-            dirs.push((name, folder.dataset(path, &dataset)));
-        }
-    }
-    let is_evaluated =
-        |folder: RunFolder| dirs.iter().any(|(_, dir)| dir.starts_with(folder.of(path)));
-    ensure!(
-        is_evaluated(RunFolder::Segments) || is_evaluated(RunFolder::ClosedSet),
-        "run {name:?} has nothing to evaluate: there is no finished output of `segment-metrics` in {}; run it first",
-        RunFolder::Segments.dataset(path, "<dataset>").display()
-    );
-    Ok(dirs)
+/// Where a run is.
+#[derive(Clone, Debug)]
+struct RunDirs<'a> {
+    name: String,
+    path: &'a Path,
+    /// Folder with the decisions on each data set, if they are not in the run.
+    meta: Option<&'a Path>,
 }
 
-/// Names of the data sets in a folder of the directory `run` whose stage finished, and of those whose stage did not.
-fn by_completion(folder: RunFolder, run: &Path) -> Result<(Vec<String>, Vec<String>)> {
-    let names = folder.datasets(run)?.into_iter();
-    Ok(names.partition(|name| is_finished(&folder.dataset(run, name))))
+/// All runs; `metas` have the decisions of those that they name.
+fn run_dirs<'a>(specs: &'a [RunSpec], metas: &'a [RunSpec]) -> Result<Vec<RunDirs<'a>>> {
+    if !metas.is_empty() {
+        RunSpec::check(metas)?;
+    }
+    for meta in metas {
+        let spec = specs.iter().find(|spec| spec.name == meta.name);
+        let spec = spec.with_context(|| {
+            format!("--meta names the run {:?}, which --run does not", meta.name)
+        })?;
+        ensure!(
+            spec.paths.len() == meta.paths.len(),
+            "--run {:?} has another number of directories than --meta: {} and {}; give one folder for each",
+            spec.name,
+            spec.paths.len(),
+            meta.paths.len()
+        );
+    }
+    let meta_of = |name: &str| metas.iter().find(|meta| meta.name == name);
+    let mut runs = Vec::new();
+    for spec in specs {
+        let meta = meta_of(&spec.name);
+        for (i, (name, path)) in spec.members().enumerate() {
+            let meta = meta.map(|meta| meta.paths[i].as_path());
+            runs.push(RunDirs { name, path, meta });
+        }
+    }
+    Ok(runs)
+}
+
+impl RunDirs<'_> {
+    /// All stage directories of the run that exist.
+    fn stage_dirs(&self) -> Result<Vec<(String, PathBuf)>> {
+        let Self { name, path, .. } = self;
+        ensure!(
+            path.is_dir(),
+            "directory {} of run {name:?} does not exist",
+            path.display()
+        );
+        let mut dirs = Vec::new();
+        for folder in FOLDERS {
+            let (finished, unfinished) = self.by_completion(folder)?;
+            for dataset in unfinished {
+                tracing::warn!(
+                    "{} is left out of run {name:?}: the stage that writes it did not finish; run it again",
+                    self.dataset(folder, &dataset).display()
+                );
+            }
+            for dataset in finished {
+                let dir = self.dataset(folder, &dataset);
+                ensure!(
+                    dataset.chars().count() <= LONGEST_NAME,
+                    "the name of the data set {} has more than {LONGEST_NAME} characters, and is part of file names: rename the folder",
+                    dir.display()
+                );
+                dirs.push((format!("run {name}: {}/{dataset}", folder.name()), dir));
+            }
+        }
+        let is_evaluated =
+            |folder: RunFolder| dirs.iter().any(|(_, dir)| dir.starts_with(folder.of(path)));
+        ensure!(
+            is_evaluated(RunFolder::Segments) || is_evaluated(RunFolder::ClosedSet),
+            "run {name:?} has nothing to evaluate: there is no finished output of `segment-metrics` in {}; run it first",
+            RunFolder::Segments.dataset(path, "<dataset>").display()
+        );
+        Ok(dirs)
+    }
+
+    /// A folder of the run, with a folder for each data set.
+    fn folder(&self, folder: RunFolder) -> PathBuf {
+        let elsewhere = self.meta.filter(|_| folder == RunFolder::Meta);
+        elsewhere.map_or_else(|| folder.of(self.path), Path::to_owned)
+    }
+
+    fn dataset(&self, folder: RunFolder, dataset: &str) -> PathBuf {
+        self.folder(folder).join(dataset)
+    }
+
+    /// Names of the data sets in a folder of the run whose stage finished, and of those whose stage did not.
+    fn by_completion(&self, folder: RunFolder) -> Result<(Vec<String>, Vec<String>)> {
+        let names = match self.meta {
+            Some(meta) if folder == RunFolder::Meta => self.judged_datasets(meta)?,
+            _ => folder.datasets(self.path)?,
+        };
+        let names = names.into_iter();
+        Ok(names.partition(|name| is_finished(&self.dataset(folder, name))))
+    }
+
+    /// Names of the data sets with segments for which there is a folder in `meta`.
+    fn judged_datasets(&self, meta: &Path) -> Result<Vec<String>> {
+        let mut names = RunFolder::Segments.datasets(self.path)?;
+        names.retain(|name| meta.join(name).is_dir());
+        ensure!(
+            !names.is_empty(),
+            "{} of --meta has no decisions on a data set of run {:?}: give the folder whose folders are named after the data sets, like {}",
+            meta.display(),
+            self.name,
+            RunFolder::Meta.of(self.path).display()
+        );
+        Ok(names)
+    }
+
+    /// Calls `read` with the name and the folder of each data set in a folder of the run, in parallel.
+    fn read_each<T: Send>(
+        &self,
+        folder: RunFolder,
+        read: impl Fn(&str, &Path) -> Result<T> + Sync,
+    ) -> Result<BTreeMap<String, T>> {
+        let names = self.by_completion(folder)?.0;
+        names
+            .into_par_iter()
+            .map(|name| {
+                let tables = read(&name, &self.dataset(folder, &name))?;
+                Ok((name, tables))
+            })
+            .collect()
+    }
 }
 
 /// Whether the stage that writes `dir` finished: its manifest comes last.
@@ -102,20 +193,19 @@ pub(crate) fn is_finished(dir: &Path) -> bool {
     dir.join(manifest::FILE_NAME).exists()
 }
 
-/// Reads all tables of all runs.
+/// Reads all tables of all runs; `metas` have the decisions of those that they name.
 ///
 /// `only_with_ood` leaves images without out-of-distribution pixels out of the pixel metrics, but not of those of the benchmark.
 ///
 /// # Errors
 /// Returns an error if a table is absent or damaged.
-pub fn read_runs(specs: &[RunSpec], only_with_ood: bool) -> Result<Vec<Run>> {
-    let members = specs.iter().flat_map(RunSpec::members);
-    members
-        .map(|(name, path)| {
-            Run::read(&name, path, only_with_ood)
-                .with_context(|| format!("run {name:?} cannot be evaluated"))
-        })
-        .collect()
+pub fn read_runs(specs: &[RunSpec], metas: &[RunSpec], only_with_ood: bool) -> Result<Vec<Run>> {
+    let runs = run_dirs(specs, metas)?;
+    let read = runs.iter().map(|dirs| {
+        Run::read(dirs, only_with_ood)
+            .with_context(|| format!("run {:?} cannot be evaluated", dirs.name))
+    });
+    read.collect()
 }
 
 impl Run {
@@ -124,37 +214,30 @@ impl Run {
         self.closed_set.get(dataset)
     }
 
-    fn read(name: &str, path: &Path, only_with_ood: bool) -> Result<Self> {
+    fn read(dirs: &RunDirs<'_>, only_with_ood: bool) -> Result<Self> {
+        let meta = dirs.folder(RunFolder::Meta);
         Ok(Self {
-            name: name.to_owned(),
-            path: path.to_owned(),
-            datasets: read_each(path, RunFolder::Segments, |dataset, dir| {
-                let meta = RunFolder::Meta.dataset(path, dataset);
+            name: dirs.name.clone(),
+            path: dirs.path.to_owned(),
+            datasets: dirs.read_each(RunFolder::Segments, |dataset, dir| {
+                let meta = meta.join(dataset);
                 let meta = is_finished(&meta).then_some(&*meta);
                 RunDataset::read(dir, meta, only_with_ood)
             })?,
-            closed_set: read_each(path, RunFolder::ClosedSet, |_, dir| KnownClasses::read(dir))?,
-            benchmarks: read_each(path, RunFolder::Benchmark, |_, dir| {
-                BenchmarkDataset::read(dir)
-            })?,
+            closed_set: dirs.read_each(RunFolder::ClosedSet, |_, dir| KnownClasses::read(dir))?,
+            benchmarks: dirs
+                .read_each(RunFolder::Benchmark, |_, dir| BenchmarkDataset::read(dir))?,
+            meta,
         })
     }
-}
 
-/// Calls `read` with the name and the folder of each data set in a folder of the directory `run`, in parallel.
-fn read_each<T: Send>(
-    run: &Path,
-    folder: RunFolder,
-    read: impl Fn(&str, &Path) -> Result<T> + Sync,
-) -> Result<BTreeMap<String, T>> {
-    let names = by_completion(folder, run)?.0;
-    names
-        .into_par_iter()
-        .map(|name| {
-            let tables = read(&name, &folder.dataset(run, &name))?;
-            Ok((name, tables))
-        })
-        .collect()
+    /// A folder of the run for `dataset`.
+    pub fn folder(&self, folder: RunFolder, dataset: &str) -> PathBuf {
+        match folder {
+            RunFolder::Meta => self.meta.join(dataset),
+            _ => folder.dataset(&self.path, dataset),
+        }
+    }
 }
 
 /// Names of the data sets with segments of any run, sorted.

@@ -9,7 +9,10 @@ use super::published::{PublishedFile, PublishedView};
 use super::text::{grouped, millions, share, slug};
 use crate::results::{DatasetResults, Results, row_name};
 use crate::tables::table::Table;
-use crate::tables::{distance_table, main_interval_table, main_table, score_table, size_table};
+use crate::tables::{
+    distance_table, froc_interval_table, froc_table, main_interval_table, main_table, score_table,
+    size_table,
+};
 
 /// Everything that is shown of one data set.
 #[derive(Clone, Debug, Serialize)]
@@ -28,6 +31,8 @@ pub(super) struct DatasetView {
     intervals: Option<Table>,
     sizes: Table,
     distances: Table,
+    /// Objects found at budgets of false alarms, and their intervals.
+    froc: Vec<Table>,
     charts: Vec<Chart>,
     pub(super) samples: Vec<SampleView>,
     /// What is missing in the gallery.
@@ -57,6 +62,10 @@ impl DatasetView {
             intervals: main_interval_table(dataset),
             sizes: size_table(dataset),
             distances: distance_table(dataset),
+            froc: froc_table(dataset)
+                .into_iter()
+                .chain(froc_interval_table(dataset))
+                .collect(),
             charts: Vec::new(),
             samples: Vec::new(),
             gallery_notes: Vec::new(),

@@ -35,7 +35,7 @@ impl<'a> Member<'a> {
         for (index, run) in runs.iter().enumerate() {
             if let Some(data) = run.datasets.get(dataset) {
                 let kept = data.kept(true);
-                let meta = RunFolder::Meta.dataset(&run.path, dataset);
+                let meta = run.folder(RunFolder::Meta, dataset);
                 let model = if is_finished(&meta) {
                     model::read(&meta)?
                 } else {

@@ -63,7 +63,7 @@ pub(crate) fn run(args: &ReportArgs, force: bool) -> Result<()> {
 
 /// What `evaluate` reads, labels and logits for the gallery, and the published results.
 fn inputs(args: &ReportArgs) -> Result<Vec<(String, PathBuf)>> {
-    let mut inputs = runs::inputs(&args.evaluate.runs)?;
+    let mut inputs = runs::inputs(&args.evaluate.runs, &args.evaluate.meta)?;
     let mut datasets = BTreeSet::new();
     for (name, path) in inputs.clone() {
         let Some((run, dataset)) = name.split_once(": segments/") else {
@@ -93,7 +93,11 @@ fn inputs(args: &ReportArgs) -> Result<Vec<(String, PathBuf)>> {
 
 /// Writes all files of the report into `dir`.
 fn write(args: &ReportArgs, dir: &StageDir) -> Result<Results> {
-    let runs = read_runs(&args.evaluate.runs, args.evaluate.skip_without_ood)?;
+    let runs = read_runs(
+        &args.evaluate.runs,
+        &args.evaluate.meta,
+        args.evaluate.skip_without_ood,
+    )?;
     let results = Results::of(&runs, &args.evaluate)?;
     evaluate::write(&results, &runs, dir.path())?;
     let published = args.published.as_deref().map(PublishedFile::read);
@@ -103,7 +107,7 @@ fn write(args: &ReportArgs, dir: &StageDir) -> Result<Results> {
     let mut datasets = Vec::new();
     for dataset in &results.datasets {
         let members = Member::all(&runs, &dataset.dataset)?;
-        let charts = dataset_charts(dataset, &members)?;
+        let charts = dataset_charts(dataset, &members, args.evaluate.bootstrap)?;
         charts.iter().try_for_each(|c| c.write(&charts_dir))?;
         let mut samples = gallery(args, dir, &dataset.dataset, &members)?;
         let n_left_out = fit(&mut samples, page_bytes);

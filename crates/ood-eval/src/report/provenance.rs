@@ -51,7 +51,7 @@ pub(super) fn views(
             // exported files are not read by an evaluation
             let folders = RunFolder::ALL.into_iter();
             for folder in folders.filter(|&folder| folder != RunFolder::Export) {
-                let dir = folder.dataset(&run.path, dataset);
+                let dir = run.folder(folder, dataset);
                 views.extend(view(&run.name, dataset, &dir)?);
             }
         }

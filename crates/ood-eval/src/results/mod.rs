@@ -3,6 +3,7 @@
 mod benchmark;
 mod closed_set;
 mod dataset;
+mod froc;
 mod groups;
 mod thresholds;
 
@@ -15,11 +16,13 @@ use serde::{Deserialize, Serialize};
 pub use benchmark::{Benchmark, BenchmarkResults};
 pub use closed_set::{ClassResults, ClosedSetResults};
 pub use dataset::{RowResults, row_name};
+pub use froc::{BUDGETS, FrocResults};
 pub use groups::{Group, GroupMetric, Spread};
 pub use thresholds::ThresholdResults;
 
 use self::benchmark::benchmark_results;
 use self::closed_set::closed_set_results;
+use self::froc::froc_results;
 use self::groups::group_metrics;
 use self::thresholds::threshold_results;
 use crate::args::EvaluateArgs;
@@ -67,6 +70,9 @@ pub struct DatasetResults {
     pub groups: Vec<GroupMetric>,
     /// Metrics of segments at several thresholds, if there are segments of more than one.
     pub thresholds: Vec<ThresholdResults>,
+    /// Objects found at budgets of false alarms per image; files of earlier versions lack them.
+    #[serde(default)]
+    pub froc: Vec<FrocResults>,
 }
 
 impl Results {
@@ -142,6 +148,7 @@ impl DatasetResults {
         }
         Ok(Self {
             thresholds: threshold_results(runs, &dataset),
+            froc: froc_results(runs, &dataset, args.bootstrap),
             dataset,
             n_samples,
             groups: group_metrics(groups, &rows),

@@ -6,6 +6,7 @@ mod classes;
 mod columns;
 pub mod csv;
 mod dataset;
+pub mod froc;
 pub mod images;
 pub mod latex;
 pub mod results_csv;
@@ -17,6 +18,7 @@ pub use bands::{distance_table, size_table};
 pub use benchmark::benchmark_tables;
 pub use classes::class_table;
 pub use dataset::{interval_table, main_interval_table, main_table, score_table};
+pub use froc::{froc_interval_table, froc_table};
 pub use thresholds::threshold_table;
 
 use self::table::Table;
@@ -31,6 +33,8 @@ pub fn all_tables(results: &Results) -> Vec<Table> {
         tables.push(score_table(dataset));
         tables.push(size_table(dataset));
         tables.push(distance_table(dataset));
+        tables.extend(froc_table(dataset));
+        tables.extend(froc_interval_table(dataset));
         tables.extend(threshold_table(dataset));
     }
     tables.extend(benchmark_tables(results));

@@ -21,7 +21,7 @@ use anyhow::Result;
 
 pub(crate) use columns::Columns;
 pub(crate) use labels::write_labels;
-pub(crate) use runs::{write_benchmark, write_run};
+pub(crate) use runs::{write_benchmark, write_decisions, write_run};
 pub(crate) use scenes::{CLASSES, HEIGHT, Scene, WIDTH, area, baseline, retrained, scenes};
 pub(crate) use segments::component_map;
 pub(crate) use unlabeled::{write_unlabeled, write_unlabeled_scores};

@@ -38,11 +38,14 @@ pub(crate) fn write_run(
         write_sample_pixels(dir, predicted)
     })?;
     if with_meta {
-        stage_output(&run.join("meta/lost"), "meta-clf", |dir| {
-            write_meta(dir, predicted)
-        })?;
+        write_decisions(&run.join("meta/lost"), predicted)?;
     }
     Ok(())
+}
+
+/// Writes an output of `meta-clf`: the decisions of a meta classifier on these segments.
+pub(crate) fn write_decisions(dir: &Path, predicted: &[Vec<PredictedSegment>]) -> Result<()> {
+    stage_output(dir, "meta-clf", |dir| write_meta(dir, predicted))
 }
 
 /// Adds the directory of `segment-metrics --track` to a run.

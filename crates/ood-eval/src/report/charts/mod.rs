@@ -3,6 +3,7 @@
 mod coefficients;
 mod curves;
 mod errors;
+mod froc;
 mod histogram;
 pub(super) mod known_classes;
 mod meta_threshold;
@@ -14,17 +15,20 @@ use anyhow::Result;
 use super::chart::Chart;
 use super::member::Member;
 use super::text::slug;
+use crate::args::Bootstrap;
 use crate::results::DatasetResults;
 
-/// All charts of `dataset`, of which `members` are the runs.
+/// All charts of `dataset`, of which `members` are the runs; `bootstrap` gives their intervals.
 ///
 /// # Errors
 /// Returns an error if a chart cannot be drawn.
 pub(super) fn dataset_charts(
     dataset: &DatasetResults,
     members: &[Member<'_>],
+    bootstrap: Bootstrap,
 ) -> Result<Vec<Chart>> {
     let mut charts = vec![errors::chart(dataset, members)?];
+    charts.extend(froc::chart(members, bootstrap)?);
     charts.extend(curves::charts(dataset, members)?);
     for member in members {
         charts.extend(histogram::chart(member)?);

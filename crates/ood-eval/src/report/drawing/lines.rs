@@ -1,4 +1,4 @@
-//! Line charts: x on a linear axis, y on a linear or logarithmic one.
+//! Line charts on linear or logarithmic axes.
 
 use std::ops::Range;
 
@@ -13,12 +13,20 @@ use crate::colors::{INK, REFERENCE};
 /// A point as (x, y), in the units of the axes.
 pub(crate) type Point = (f64, f64);
 
+/// How a line is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stroke {
+    Solid,
+    Dashed,
+    Dotted,
+}
+
 /// One line of a chart.
 pub(crate) struct Line {
     /// Name in the legend; lines with an empty name are not in it.
     name: String,
     color: [u8; 3],
-    is_dashed: bool,
+    stroke: Stroke,
     /// Whether the area below the line is tinted.
     is_filled: bool,
     /// The line connects these in their order.
@@ -31,7 +39,7 @@ impl Line {
         Self {
             name: name.into(),
             color,
-            is_dashed: false,
+            stroke: Stroke::Solid,
             is_filled: false,
             points,
         }
@@ -44,7 +52,17 @@ impl Line {
 
     /// The same line, dashed if `is_dashed`.
     pub(crate) fn dashed_if(self, is_dashed: bool) -> Self {
-        Self { is_dashed, ..self }
+        let stroke = if is_dashed {
+            Stroke::Dashed
+        } else {
+            self.stroke
+        };
+        self.with_stroke(stroke)
+    }
+
+    /// The same line with another stroke.
+    pub(crate) fn with_stroke(self, stroke: Stroke) -> Self {
+        Self { stroke, ..self }
     }
 
     /// The same line with a tinted area below it.
@@ -61,6 +79,13 @@ impl Line {
     }
 }
 
+/// A tinted area, for example around a line.
+pub(crate) struct Band {
+    pub(crate) color: [u8; 3],
+    /// x with the lower and the upper y, by ascending x.
+    pub(crate) edges: Vec<(f64, f64, f64)>,
+}
+
 /// A point that is marked.
 pub(crate) struct Dot {
     pub(crate) at: Point,
@@ -75,8 +100,12 @@ pub(crate) struct LineChart<'a> {
     pub(crate) x: Range<f64>,
     /// Range of the vertical axis.
     pub(crate) y: Range<f64>,
+    /// Whether the horizontal axis is logarithmic.
+    pub(crate) is_log_x: bool,
     /// Whether the vertical axis is logarithmic.
     pub(crate) is_log_y: bool,
+    /// Bands are drawn below all lines.
+    pub(crate) bands: Vec<Band>,
     /// Later lines are drawn over earlier ones.
     pub(crate) lines: Vec<Line>,
     /// Dots are drawn over all lines.
@@ -91,7 +120,9 @@ impl<'a> LineChart<'a> {
             y_title,
             x: 0.0..1.0,
             y: 0.0..1.0,
+            is_log_x: false,
             is_log_y: false,
+            bands: Vec::new(),
             lines,
             dots: Vec::new(),
         }
@@ -135,19 +166,34 @@ pub(crate) fn draw(chart: &LineChart<'_>) -> Result<String> {
     svg((WIDTH, HEIGHT + legend), |area| {
         let (top, area) = area.split_vertically(legend);
         draw_legend(&top, &chart.lines)?;
-        if chart.is_log_y {
-            let y = chart.y.clone().log_scale();
-            draw_on(&area, chart, y, &|v| power_of_ten(*v))
+        if chart.is_log_x {
+            draw_over(&area, chart, chart.x.clone().log_scale())
         } else {
-            draw_on(&area, chart, chart.y.clone(), &|v| short(*v))
+            draw_over(&area, chart, chart.x.clone())
         }
     })
+}
+
+/// Draws all but the legend; `x` is the horizontal axis.
+fn draw_over<X>(area: &Area<'_>, chart: &LineChart<'_>, x: X) -> DrawResult
+where
+    X: AsRangedCoord<Value = f64>,
+    X::CoordDescType: ValueFormatter<f64>,
+{
+    if chart.is_log_y {
+        let y = chart.y.clone().log_scale();
+        draw_on(area, chart, (x, y), &|v| power_of_ten(*v))
+    } else {
+        draw_on(area, chart, (x, chart.y.clone()), &|v| short(*v))
+    }
 }
 
 /// Strokes of a solid line in the legend.
 const SOLID: &[(i32, i32)] = &[(0, 46)];
 /// Strokes of a dashed line in the legend.
 const DASHED: &[(i32, i32)] = &[(0, 12), (17, 29), (34, 46)];
+/// Strokes of a dotted line in the legend.
+const DOTTED: &[(i32, i32)] = &[(0, 4), (10, 14), (21, 25), (32, 36), (42, 46)];
 
 /// Draws the legend above the chart, where it hides no line.
 fn draw_legend(area: &Area<'_>, lines: &[Line]) -> DrawResult {
@@ -157,7 +203,12 @@ fn draw_legend(area: &Area<'_>, lines: &[Line]) -> DrawResult {
         let x = LEFT as i32 + (i % LEGEND_COLUMNS) as i32 * column;
         let y = (i / LEGEND_COLUMNS) as i32 * LEGEND_ROW as i32 + LEGEND_ROW as i32 / 2;
         let style = rgb(line.color).stroke_width(6);
-        for (from, to) in if line.is_dashed { DASHED } else { SOLID } {
+        let strokes = match line.stroke {
+            Stroke::Solid => SOLID,
+            Stroke::Dashed => DASHED,
+            Stroke::Dotted => DOTTED,
+        };
+        for (from, to) in strokes {
             area.draw(&PathElement::new([(x + from, y), (x + to, y)], style))?;
         }
         area.draw(&Text::new(line.name.as_str(), (x + 58, y), text.clone()))?;
@@ -165,14 +216,16 @@ fn draw_legend(area: &Area<'_>, lines: &[Line]) -> DrawResult {
     Ok(())
 }
 
-/// Draws axes, lines and dots; `y` is the vertical axis.
-fn draw_on<Y>(
+/// Draws axes, bands, lines and dots; `x` and `y` are the axes.
+fn draw_on<X, Y>(
     area: &Area<'_>,
     chart: &LineChart<'_>,
-    y: Y,
+    (x, y): (X, Y),
     y_label: &dyn Fn(&f64) -> String,
 ) -> DrawResult
 where
+    X: AsRangedCoord<Value = f64>,
+    X::CoordDescType: ValueFormatter<f64>,
     Y: AsRangedCoord<Value = f64>,
     Y::CoordDescType: ValueFormatter<f64>,
 {
@@ -181,7 +234,7 @@ where
         .margin_right(36)
         .x_label_area_size(96)
         .y_label_area_size(LEFT - 12)
-        .build_cartesian_2d(chart.x.clone(), y)?;
+        .build_cartesian_2d(x, y)?;
     let ink = rgb(INK);
     context
         .configure_mesh()
@@ -197,6 +250,13 @@ where
         .bold_line_style(ink.mix(0.15))
         .light_line_style(TRANSPARENT)
         .draw()?;
+    let bands = chart.bands.iter().map(|band| {
+        let upper = band.edges.iter().map(|e| (e.0, e.2));
+        let lower = band.edges.iter().rev().map(|e| (e.0, e.1));
+        let corners: Vec<Point> = upper.chain(lower).collect();
+        Polygon::new(corners, rgb(band.color).mix(0.16))
+    });
+    context.draw_series(bands)?;
     for line in &chart.lines {
         let color = rgb(line.color);
         if line.is_filled {
@@ -205,11 +265,11 @@ where
         }
         let style = color.stroke_width(4);
         let points = line.points.iter().copied();
-        if line.is_dashed {
-            context.draw_series(DashedLineSeries::new(points, 14, 10, style))?;
-        } else {
-            context.draw_series(LineSeries::new(points, style))?;
-        }
+        match line.stroke {
+            Stroke::Solid => context.draw_series(LineSeries::new(points, style))?,
+            Stroke::Dashed => context.draw_series(DashedLineSeries::new(points, 14, 10, style))?,
+            Stroke::Dotted => context.draw_series(DashedLineSeries::new(points, 4, 8, style))?,
+        };
     }
     let dot = |dot: &Dot| Circle::new(dot.at, 9, rgb(dot.color).filled());
     context.draw_series(chart.dots.iter().map(dot))?;
