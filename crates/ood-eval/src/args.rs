@@ -64,9 +64,9 @@ pub struct ClosedSetArgs {
 /// Arguments of `ood-eval evaluate`.
 #[derive(clap::Args, Clone, Debug, Serialize)]
 pub struct EvaluateArgs {
-    /// Run to evaluate, once for each run: `NAME=DIR` with `DIR/segments/<dataset>` and, if they exist, `DIR/meta`,
-    /// `DIR/closed_set` and `DIR/benchmark`. `NAME=DIR0,DIR1,...` are runs that differ only in their seed: their mean and
-    /// standard deviation are shown too.
+    /// Run to evaluate, once for each run: `NAME=DIR` with one or more of `DIR/segments/<dataset>`, `DIR/benchmark/<dataset>` and
+    /// `DIR/closed_set/<dataset>`, and with `DIR/meta` if it exists. `NAME=DIR0,DIR1,...` are runs that differ only in their seed:
+    /// their mean and standard deviation are shown too.
     #[arg(long = "run", value_name = "NAME=DIR", required = true)]
     pub runs: Vec<RunSpec>,
     /// Decisions of the run NAME in place of those in `DIR/meta`: `NAME=FOLDER` with `FOLDER/<dataset>`, outputs of `meta-clf`. Two

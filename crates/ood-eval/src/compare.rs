@@ -1,5 +1,6 @@
 //! `ood-eval compare`: two runs on the same images, and which of their differences are significant.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -13,12 +14,15 @@ use crate::args::{Bootstrap, CompareArgs};
 use crate::metrics::metric::{FOUND_AT_HALF, Metric, of_scores};
 use crate::metrics::paired::{Side, Verdict, have_same_images, paired};
 use crate::read::dataset::RunDataset;
+use crate::read::missing::OnlyBenchmark;
 use crate::read::runs::{Run, borrowed, inputs, read_runs};
 use crate::results::row_name;
 use crate::tables::csv::{csv_line, csv_number, csv_text};
 use crate::tables::latex::write_latex;
 use crate::tables::table::{Cell, Table, markdown_text};
-use crate::tables::text::{interval_text, score_name, value_text};
+use crate::tables::text::{
+    UNDEFINED, difference_text, interval_text, score_name, unknown_scores, value_text,
+};
 
 const FORMAT_VERSION: u32 = 1;
 
@@ -46,6 +50,9 @@ struct DatasetComparison {
     /// Names of the methods whose score maps were evaluated, for each run.
     #[serde(default, skip_serializing_if = "have_no_methods")]
     methods: [Option<String>; 2],
+    /// Names of the runs whose networks gave probabilities, which do not tell `max_logit` and `energy`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    of_probabilities: Vec<String>,
     /// Metrics of scores, then of segments without meta classifier, then of segments with it.
     rows: Vec<ComparedMetric>,
 }
@@ -108,14 +115,15 @@ fn compare(args: &CompareArgs) -> Result<Comparison> {
     for (name, data) in &first.datasets {
         if let Some(other) = second.datasets.get(name) {
             let compared = compare_dataset(name, [data, other], args);
-            datasets.push(compared.with_context(|| format!("data set {name}"))?);
+            let mut compared = compared.with_context(|| format!("data set {name}"))?;
+            compared.of_probabilities = of_probabilities([first, second], [data, other]);
+            datasets.push(compared);
         }
     }
     ensure!(
         !datasets.is_empty(),
-        "runs {:?} and {:?} have no data set in common",
-        first.name,
-        second.name
+        "{}",
+        nothing_in_common([first, second])?
     );
     let name = |run: &Run| run.name.clone();
     Ok(Comparison {
@@ -124,6 +132,26 @@ fn compare(args: &CompareArgs) -> Result<Comparison> {
         bootstrap: args.bootstrap,
         datasets,
     })
+}
+
+/// Says that two runs have no segments of the same data set, and what makes segments that are missing.
+fn nothing_in_common(runs: [&Run; 2]) -> Result<String> {
+    let [first, second] = runs.map(|run| &run.name);
+    let mut parts = vec![format!(
+        "runs {first:?} and {second:?} have no data set with segments in common"
+    )];
+    for run in runs {
+        let missing = OnlyBenchmark::all(&run.name, &run.path)?;
+        parts.extend(missing.iter().map(OnlyBenchmark::sentence));
+    }
+    Ok(parts.join("; "))
+}
+
+/// Names of the runs whose networks gave probabilities.
+fn of_probabilities(runs: [&Run; 2], data: [&RunDataset; 2]) -> Vec<String> {
+    let both = runs.into_iter().zip(data);
+    let found = both.filter(|(_, data)| data.own.of_probabilities);
+    found.map(|(run, _)| run.name.clone()).collect()
 }
 
 fn compare_dataset(
@@ -157,6 +185,7 @@ fn compare_dataset(
         dataset: dataset.to_owned(),
         n_images: n_images[0] as u64,
         methods: data.map(|data| data.own.method.clone()),
+        of_probabilities: Vec::new(),
         rows,
     })
 }
@@ -220,40 +249,67 @@ fn explanation(comparison: &Comparison) -> String {
     let [first, second] = &comparison.runs;
     let rows = comparison.datasets.iter();
     let mut names = rows.flat_map(|d| d.rows.iter().filter_map(|row| d.score_name(row)));
-    let of_two_scores = if names.any(|name| name.contains('→')) {
-        " Rows with → set a score of the first run against another one of the second."
-    } else {
-        ""
-    };
-    format!(
-        "Rates in percent; 95 % intervals of {} bootstrap resamples of the images, the same for both runs. \
-         {second} is better or worse than {first} where the interval of the difference leaves out 0; \
-         else it is open: other images could turn it around.{of_two_scores}",
+    let mut text = format!(
+        "Differences are {second} minus {first}, rates in percent, with 95 % intervals from {} bootstrap resamples of the images, \
+         the same for both runs. {second} is better or worse where the interval of the difference leaves out 0; else there is no \
+         clear difference: other images could turn it around.",
         comparison.bootstrap.resamples
-    )
+    );
+    if names.any(|name| name.contains('→')) {
+        text += " Rows with → set a score of the first run against another one of the second.";
+    }
+    let mut rows = comparison.datasets.iter().flat_map(|d| &d.rows);
+    if !rows.all(ComparedMetric::is_defined) {
+        text += " Metrics that are not defined on the images are left out.";
+    }
+    let datasets = comparison.datasets.iter();
+    let of_probabilities: BTreeSet<&str> = datasets
+        .flat_map(|d| d.of_probabilities.iter().map(String::as_str))
+        .collect();
+    let of_probabilities: Vec<&str> = of_probabilities.into_iter().collect();
+    if let Some(note) = unknown_scores(&of_probabilities) {
+        text = text + " " + &note;
+    }
+    text
 }
 
 fn tables(comparison: &Comparison) -> Vec<Table> {
     let [first, second] = &comparison.runs;
+    let interval = "95 % interval";
+    let verdict = format!("verdict on {second}");
     let columns = [
-        "figure",
+        "metric",
         first,
-        "95 %",
+        interval,
         second,
-        "95 %",
+        interval,
         "difference",
-        "95 %",
-        second,
+        interval,
+        &verdict,
     ];
     let mut tables = Vec::new();
     for d in &comparison.datasets {
+        let rows = d.rows.iter().filter(|row| row.is_defined());
         tables.push(Table {
             title: format!("{}, {} images", d.dataset, d.n_images),
             columns: columns.map(str::to_owned).to_vec(),
-            rows: d.rows.iter().map(|row| cells(d, row)).collect(),
+            rows: rows.map(|row| cells(d, row)).collect(),
         });
     }
     tables
+}
+
+impl ComparedMetric {
+    /// Whether a run has a value.
+    fn is_defined(&self) -> bool {
+        self.values.iter().any(Option::is_some)
+    }
+
+    /// The verdict for people; `–` if nothing was resampled.
+    fn verdict_text(&self) -> &'static str {
+        let text = self.difference_interval.map(|_| self.verdict.text());
+        text.unwrap_or(UNDEFINED)
+    }
 }
 
 /// Whether no run has score maps of another method.
@@ -278,23 +334,22 @@ impl DatasetComparison {
 
 fn cells(dataset: &DatasetComparison, row: &ComparedMetric) -> Vec<Cell> {
     let unit = row.metric.definition.unit;
-    let title = row.metric.definition.title();
+    let definition = row.metric.definition;
     let value = |v| value_text(v, unit);
     let interval = |i| interval_text(i, unit);
     let name = match dataset.score_name(row) {
-        Some(score) => format!("{title}, {score}"),
-        None => row_name(&title, row.with_meta),
+        Some(score) => format!("{}, {score}", definition.title()),
+        None => definition.titled(&row_name(definition.label, row.with_meta)),
     };
-    let sign = |v: f64| if v > 0.0 { "+" } else { "" };
     let texts = [
         name,
         value(row.values[0]),
         interval(row.intervals[0]),
         value(row.values[1]),
         interval(row.intervals[1]),
-        row.difference.map_or("", sign).to_owned() + &value(row.difference),
+        difference_text(row.difference, unit),
         interval(row.difference_interval),
-        row.verdict.text().to_owned(),
+        row.verdict_text().to_owned(),
     ];
     texts.map(Cell::plain).to_vec()
 }
@@ -325,7 +380,7 @@ fn fields(dataset: &str, row: &ComparedMetric) -> Vec<String> {
         fields.push(csv_number(value));
         fields.extend(bounds.map(csv_number));
     }
-    fields.push(row.verdict.text().to_owned());
+    fields.push(row.verdict.name().to_owned());
     let second = row.second.unwrap_or(row.metric).score;
     fields.push(second.map_or("", Score::name).to_owned());
     fields

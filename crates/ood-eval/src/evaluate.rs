@@ -14,9 +14,12 @@ use crate::tables::froc::froc_csv;
 use crate::tables::images::{image_rows, images_csv, images_frame};
 use crate::tables::latex::write_latex;
 use crate::tables::results_csv::results_csv;
+use crate::tables::table::{markdown_text, shows_bold};
 use crate::tables::text::UNDEFINED;
 use crate::tables::thresholds::thresholds_csv;
-use crate::tables::{all_tables, benchmark_tables, froc_table, main_interval_table, main_table};
+use crate::tables::{
+    all_tables, benchmark_tables, froc_table, legend, main_interval_table, main_table,
+};
 
 /// Evaluates runs, or shows the results if they are up to date.
 pub(crate) fn run(args: &EvaluateArgs, force: bool) -> Result<()> {
@@ -68,7 +71,7 @@ fn write_images(runs: &[Run], dir: &Path) -> Result<()> {
     write_bytes(&dir.join("images.csv"), images_csv(&rows).as_bytes())
 }
 
-/// Prints the main table of every data set, and the results on known classes.
+/// Prints the main table of every data set, the objects that are found at budgets of false alarms, and the results on known classes.
 pub(crate) fn print(results: &Results) {
     for dataset in &results.datasets {
         print_result(main_table(results, dataset).terminal());
@@ -82,10 +85,11 @@ pub(crate) fn print(results: &Results) {
     for table in benchmark_tables(results) {
         print_result(table.terminal());
     }
-    if !results.datasets.is_empty() {
-        print_result(
-            "percent, pixel figures of the entropy or of the score that the row names; FP, FN: segments and objects; * best of the column",
-        );
+    for line in legend(results) {
+        print_result(line);
+    }
+    if shows_bold() {
+        print_result("Bold: the best of its column.");
     }
     for closed in &results.closed_set {
         print_known_classes(closed);
@@ -106,7 +110,11 @@ fn print_known_classes(closed: &ClosedSetResults) {
 }
 
 fn markdown(results: &Results) -> String {
-    let mut text = "# Results\n\nRates in percent, pixel figures of the entropy or of the score that the row names; FP and FN count segments and objects; bold is the best of a column.\n".to_owned();
+    let mut text = "# Results\n\n".to_owned();
+    for line in legend(results) {
+        text.extend(["- ", &markdown_text(&line), "\n"]);
+    }
+    text += "- Bold: the best of its column.\n";
     for table in all_tables(results) {
         text += "\n";
         text += &table.markdown();

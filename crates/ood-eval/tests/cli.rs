@@ -447,7 +447,7 @@ fn report_is_one_page_with_everything() -> Result<()> {
     // one false alarm less in every image, and half of the objects' intervals reach 0: as in `compare`
     for card in [
         "<li class=\"better\"><span class=\"what\">false alarms",
-        "<li class=\"open\"><span class=\"what\">missed objects",
+        "<li class=\"no_clear_difference\"><span class=\"what\">missed objects",
     ] {
         assert!(html.contains(card), "{card}");
     }
@@ -802,7 +802,7 @@ fn runs_of_several_seeds_have_a_mean() -> Result<()> {
     // 5 and 2
     assert_eq!(false_positives.spread.mean, 3.5);
     let markdown = std::fs::read_to_string(root.join("eval/results.md"))?;
-    let benchmark = markdown.split("SegmentMeIfYouCan").nth(1);
+    let benchmark = markdown.split("## lost: SegmentMeIfYouCan").nth(1);
     let means = benchmark.map(|table| table.matches("| both, mean of 2 | – | – |").count());
     assert_eq!(means, Some(1), "{markdown}");
     Ok(())
@@ -819,7 +819,7 @@ fn the_main_table_has_the_score_of_the_run() -> Result<()> {
     manifest.write_file(&path)?;
     let text = succeed(&mut evaluate(root, &[]))?.stdout;
     assert!(text.contains("retrained, margin"), "{text}");
-    assert!(text.contains("of the entropy or of the score that the row names"));
+    assert!(text.contains("by the entropy unless the row names another score"));
     let results = Results::read(&root.join("eval"))?;
     let [entropy, margin, _] = &results.datasets[0].rows[..] else {
         anyhow::bail!("three rows");
@@ -868,16 +868,23 @@ fn compare_says_which_differences_are_real() -> Result<()> {
     );
     assert!(read("compare.md")?.contains("| better |"));
     assert!(read("compare.tex")?.contains("better \\\\"));
+    assert!(read("compare.tex")?.contains("verdict on b \\\\"));
     let first = read("compare.json")?;
     let again = succeed(&mut compare(root, runs, &[]))?;
     assert!(again.stderr.contains("up to date"));
     assert_eq!(again.stdout, text);
+    assert!(
+        text.contains("b is better or worse where the interval"),
+        "{text}"
+    );
     succeed(&mut compare(root, runs, &["--threads", "1", "--force"]))?;
     assert_eq!(first, read("compare.json")?);
 
     succeed(&mut compare(root, ["a=base", "b=base"], &["--force"]))?;
     let csv = read("compare.csv")?;
-    assert!(csv.lines().skip(1).all(|l| l.contains(",open,")), "{csv}");
+    let is_same = |line: &str| line.contains(",no_clear_difference,");
+    assert!(csv.lines().skip(1).all(is_same), "{csv}");
+    assert!(read("compare.md")?.contains("| no clear difference |"));
     fail(
         &mut compare(root, ["a=base", "b=base,retrained"], &[]),
         &["--run NAME=DIR twice"],

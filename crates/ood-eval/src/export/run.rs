@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::{Context, Result, bail, ensure};
 use artifacts::index::Index;
-use artifacts::logits::Logits;
+use artifacts::logits::{Logits, logits_path};
 use artifacts::score::Score;
 use artifacts::score_map;
 use rayon::prelude::*;
@@ -109,6 +109,12 @@ fn read(sample: &ExportSample, args: &ExportArgs) -> Result<ScoreMap> {
         return Ok(ScoreMap::of_adopted(&map));
     }
     let mut logits = Logits::read_sample(dir, id, sample.size)?;
+    ensure!(
+        args.score.survives_softmax() || !logits.of_probabilities,
+        "{} holds logarithms of probabilities, which do not tell the {} of the network: choose another --score",
+        logits_path(dir, id).display(),
+        args.score.name()
+    );
     let info = &mut logits.info;
     (info.output_width, info.output_height) =
         image_size.unwrap_or((info.output_width, info.output_height));

@@ -59,6 +59,16 @@ pub enum Unit {
     Count,
 }
 
+impl Unit {
+    /// The value rounded as tables show it: shares to hundredths of a percent, counts to whole numbers.
+    pub fn shown(self, value: f64) -> f64 {
+        match self {
+            Self::Share => (1e4 * value).round() / 1e4,
+            Self::Count => value.round(),
+        }
+    }
+}
+
 /// What a metric is computed from. All return `None` where the metric is not defined.
 #[derive(Clone, Copy, Debug)]
 pub enum Formula {
@@ -313,11 +323,16 @@ fn mean_over_images(images: &[Image<'_>], value: fn(&SamplePixels) -> Option<f64
 impl Definition {
     /// Name in tables with an arrow that points to the better side.
     pub fn title(&self) -> String {
+        self.titled(self.label)
+    }
+
+    /// The same with another name.
+    pub fn titled(&self, name: &str) -> String {
         let arrow = match self.better {
             Better::Higher => '↑',
             Better::Lower => '↓',
         };
-        format!("{} {arrow}", self.label)
+        format!("{name} {arrow}")
     }
 
     /// Whether it rates segments rather than a score of pixels.

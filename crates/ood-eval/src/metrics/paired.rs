@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bootstrap::resampled;
 use super::intervals::metric_values;
-use super::metric::{Better, Metric};
+use super::metric::{Better, Definition, Metric};
 use crate::args::Bootstrap;
 use crate::read::dataset::RunDataset;
 
@@ -42,26 +42,41 @@ pub enum Verdict {
     Better,
     /// The whole interval is on the worse side of 0.
     Worse,
-    /// The interval contains 0: on other images, the difference could have the other sign.
-    Open,
+    /// The interval contains 0: on other images, the difference could have the other sign. Files of earlier versions say `open`.
+    #[serde(alias = "open")]
+    NoClearDifference,
 }
 
 impl Verdict {
-    fn of(interval: Option<Interval>, better: Better) -> Self {
-        match (interval, better) {
+    /// The interval counts as it is shown, so that a difference that nobody sees is none.
+    fn of(interval: Option<Interval>, definition: &Definition) -> Self {
+        let shown = |v: f64| definition.unit.shown(v);
+        let interval = interval.map(|i| Interval {
+            low: shown(i.low),
+            high: shown(i.high),
+        });
+        match (interval, definition.better) {
             (Some(i), Better::Higher) if i.low > 0.0 => Self::Better,
             (Some(i), Better::Lower) if i.high < 0.0 => Self::Better,
             (Some(i), _) if i.low > 0.0 || i.high < 0.0 => Self::Worse,
-            _ => Self::Open,
+            _ => Self::NoClearDifference,
         }
     }
 
-    /// Name in tables.
-    pub fn text(self) -> &'static str {
+    /// Name in files.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Better => "better",
             Self::Worse => "worse",
-            Self::Open => "open",
+            Self::NoClearDifference => "no_clear_difference",
+        }
+    }
+
+    /// Name for people.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::NoClearDifference => "no clear difference",
+            other => other.name(),
         }
     }
 }
@@ -99,7 +114,7 @@ pub fn paired(
             intervals: [of_run(&both[0]), of_run(&both[1])],
             difference: minus(values),
             difference_interval,
-            verdict: Verdict::of(difference_interval, metric.definition.better),
+            verdict: Verdict::of(difference_interval, metric.definition),
         });
     }
     Ok(all)
@@ -123,21 +138,40 @@ impl SideValues {
 
 #[cfg(test)]
 mod tests {
+    use super::super::metric::{AUROC, FALSE_POSITIVES, FPR95};
     use super::*;
 
     #[test]
     fn intervals_decide() {
         let interval = |low, high| Some(Interval { low, high });
-        for (interval, better, expected) in [
-            (interval(0.1, 0.3), Better::Higher, Verdict::Better),
-            (interval(0.1, 0.3), Better::Lower, Verdict::Worse),
-            (interval(-2.0, -1.0), Better::Lower, Verdict::Better),
-            (interval(-2.0, -1.0), Better::Higher, Verdict::Worse),
-            (interval(-1.0, 2.0), Better::Higher, Verdict::Open),
-            (interval(0.0, 2.0), Better::Higher, Verdict::Open),
-            (None, Better::Lower, Verdict::Open),
+        for (interval, definition, expected) in [
+            (interval(0.1, 0.3), &AUROC, Verdict::Better),
+            (interval(0.1, 0.3), &FPR95, Verdict::Worse),
+            (interval(-2.0, -1.0), &FALSE_POSITIVES, Verdict::Better),
+            (interval(-2.0, -1.0), &AUROC, Verdict::Worse),
+            // tables show hundredths of a percent, and whole numbers
+            (interval(0.00004, 0.3), &AUROC, Verdict::NoClearDifference),
+            (interval(0.00006, 0.3), &AUROC, Verdict::Better),
+            (
+                interval(-9.0, -0.4),
+                &FALSE_POSITIVES,
+                Verdict::NoClearDifference,
+            ),
+            (interval(-1.0, 2.0), &AUROC, Verdict::NoClearDifference),
+            (interval(0.0, 2.0), &AUROC, Verdict::NoClearDifference),
+            (None, &FPR95, Verdict::NoClearDifference),
         ] {
-            assert_eq!(Verdict::of(interval, better), expected, "{interval:?}");
+            assert_eq!(Verdict::of(interval, definition), expected, "{interval:?}");
         }
+    }
+
+    #[test]
+    fn files_have_the_names_of_verdicts() -> Result<()> {
+        for verdict in [Verdict::Better, Verdict::Worse, Verdict::NoClearDifference] {
+            assert_eq!(serde_json::to_value(verdict)?, verdict.name());
+        }
+        let earlier: Verdict = serde_json::from_str("\"open\"")?;
+        assert_eq!(earlier.text(), "no clear difference");
+        Ok(())
     }
 }

@@ -30,7 +30,7 @@ pub struct RunDataset {
     pub mean_scores: Vec<f64>,
     /// The meta classifier's decisions, one per segment, if it was run.
     pub decisions: Option<Vec<Decision>>,
-    /// Histogram of each score over the pixels of all images.
+    /// Histogram of each score that is known over the pixels of all images.
     pub pixels: BTreeMap<Score, Histogram>,
     /// What is known of the pixels of each image, in the order of the detections' samples; `None` if `sample_pixels.parquet` does not
     /// exist.
@@ -62,14 +62,17 @@ impl RunDataset {
         let detections = Detections::read(segments)?;
         let decisions = meta.map(|dir| detections.read_decisions(dir)).transpose()?;
         let own = OwnScore::read(segments)?;
+        let samples = read_sample_pixels(segments, &detections.sample_ids)?;
+        let mut pixels = read_histograms(segments, only_with_ood)?;
+        pixels.retain(|&score, _| own.tells(score));
         Ok(Self {
             dir: segments.to_owned(),
             only_with_ood,
             mean_scores: read_mean_scores(segments, &own, detections.segments.len())?,
-            own,
             thresholds: read_thresholds(segments, meta, (&detections, decisions.as_deref()))?,
-            pixels: read_histograms(segments, only_with_ood)?,
-            samples: read_sample_pixels(segments, &detections.sample_ids)?,
+            pixels,
+            samples: samples.map(|samples| samples.only(|score| own.tells(score))),
+            own,
             detections,
             decisions,
         })

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use artifacts::manifest;
 use artifacts::run_dir::RunFolder;
 use rayon::prelude::*;
 
 use super::benchmark::BenchmarkDataset;
 use super::dataset::RunDataset;
+pub(crate) use super::finished::is_finished;
 use super::known_classes::KnownClasses;
+use super::missing::{OnlyBenchmark, nothing_to_evaluate};
 use crate::args::{LONGEST_NAME, RunSpec};
 
 /// Tables of a run.
@@ -38,13 +39,20 @@ const FOLDERS: [RunFolder; 4] = [
     RunFolder::Benchmark,
 ];
 
+/// Folders of which one at least must have a data set.
+const EVALUATED: [RunFolder; 3] = [
+    RunFolder::Segments,
+    RunFolder::Benchmark,
+    RunFolder::ClosedSet,
+];
+
 /// Stage directories of all runs, with names for messages and the manifest: `run NAME: STAGE/DATASET`.
 ///
 /// `metas` name runs whose decisions are elsewhere than in the run.
 ///
 /// # Errors
-/// Returns an error if a run is given twice, does not exist, or has neither `segments/` nor `closed_set/`, or if decisions are given
-/// for no run or do not exist.
+/// Returns an error if a run is given twice, does not exist, or has none of `segments/`, `benchmark/` and `closed_set/`, or if
+/// decisions are given for no run or do not exist.
 pub fn inputs(specs: &[RunSpec], metas: &[RunSpec]) -> Result<Vec<(String, PathBuf)>> {
     RunSpec::check(specs)?;
     let runs = run_dirs(specs, metas)?;
@@ -127,13 +135,15 @@ impl RunDirs<'_> {
                 dirs.push((format!("run {name}: {}/{dataset}", folder.name()), dir));
             }
         }
-        let is_evaluated =
-            |folder: RunFolder| dirs.iter().any(|(_, dir)| dir.starts_with(folder.of(path)));
+        let is_of = |dir: &Path, folder: &RunFolder| dir.starts_with(folder.of(path));
+        let is_evaluated = |dir: &Path| EVALUATED.iter().any(|folder| is_of(dir, folder));
         ensure!(
-            is_evaluated(RunFolder::Segments) || is_evaluated(RunFolder::ClosedSet),
-            "run {name:?} has nothing to evaluate: there is no finished output of `segment-metrics` in {}; run it first",
-            RunFolder::Segments.dataset(path, "<dataset>").display()
+            dirs.iter().any(|(_, dir)| is_evaluated(dir)),
+            nothing_to_evaluate(name, path)?
         );
+        for only in OnlyBenchmark::all(name, path)? {
+            tracing::info!("{}", only.sentence());
+        }
         Ok(dirs)
     }
 
@@ -186,11 +196,6 @@ impl RunDirs<'_> {
             })
             .collect()
     }
-}
-
-/// Whether the stage that writes `dir` finished: its manifest comes last.
-pub(crate) fn is_finished(dir: &Path) -> bool {
-    dir.join(manifest::FILE_NAME).exists()
 }
 
 /// Reads all tables of all runs; `metas` have the decisions of those that they name.

@@ -77,6 +77,17 @@ impl ImagePixels {
         self.rows.chunks(self.scores.len().max(1))
     }
 
+    /// The same with some of the scores only.
+    #[must_use]
+    pub fn only(self, is_wanted: impl Fn(Score) -> bool) -> Self {
+        let rows = self.rows.into_iter().filter(|row| is_wanted(row.score));
+        let scores = self.scores.into_iter();
+        Self {
+            rows: rows.collect(),
+            scores: scores.filter(|&score| is_wanted(score)).collect(),
+        }
+    }
+
     /// One score of each image; `None` if the images do not have it.
     pub fn of_score(&self, score: Score) -> Option<impl Iterator<Item = &SamplePixels>> {
         let at = self.scores.iter().position(|&s| s == score)?;

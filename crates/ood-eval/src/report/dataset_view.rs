@@ -11,7 +11,7 @@ use crate::results::{DatasetResults, Results, row_name};
 use crate::tables::table::Table;
 use crate::tables::{
     distance_table, froc_interval_table, froc_table, main_interval_table, main_table, score_table,
-    size_table,
+    size_table, unknown_scores_of,
 };
 
 /// Everything that is shown of one data set.
@@ -27,6 +27,8 @@ pub(super) struct DatasetView {
     main: Table,
     published: PublishedView,
     scores: Table,
+    /// Which scores are left out there, and why.
+    unknown_scores: Option<String>,
     /// Confidence intervals of the metrics in `main`; `results.md` has those of all metrics.
     intervals: Option<Table>,
     sizes: Table,
@@ -59,6 +61,7 @@ impl DatasetView {
             published: published.view(&dataset.dataset, &main),
             main,
             scores: score_table(dataset),
+            unknown_scores: unknown_scores_of(dataset),
             intervals: main_interval_table(dataset),
             sizes: size_table(dataset),
             distances: distance_table(dataset),

@@ -14,6 +14,7 @@ use crate::colors::{FALSE_SEGMENT, TRUE_SEGMENT, css, heat_gradient, is_dashed, 
 use crate::metrics::metric::METRICS;
 use crate::metrics::size_bands::{MIN_SIZES, band_text};
 use crate::page;
+use crate::read::missing::OnlyBenchmark;
 use crate::read::runs::Run;
 use crate::results::Results;
 use crate::tables::benchmark_tables;
@@ -54,6 +55,8 @@ struct Page<'a> {
     found: Vec<FoundView>,
     known: Vec<KnownClassesView>,
     benchmarks: Vec<Table>,
+    /// Which runs have nothing but the benchmark of a data set, and what makes the rest.
+    only_benchmarks: Vec<OnlyBenchmark>,
     /// Labels of the metrics, and what they mean.
     metrics: Vec<(&'a str, &'a str)>,
     /// Names and colors of the classes that pictures show, one legend for each class set.
@@ -136,7 +139,8 @@ pub(super) struct Parts {
 /// The page as one file.
 ///
 /// # Errors
-/// Returns an error if the template does not fit what it is given, which is a mistake in the program.
+/// Returns an error if the folders of a run cannot be read, or if the template does not fit what it is given, which is a mistake in
+/// the program.
 pub(super) fn render(
     args: &ReportArgs,
     runs: &[Run],
@@ -149,6 +153,10 @@ pub(super) fn render(
         known,
         provenance,
     } = parts;
+    let only_benchmarks = runs
+        .iter()
+        .map(|run| OnlyBenchmark::all(&run.name, &run.path));
+    let only_benchmarks = only_benchmarks.collect::<Result<Vec<_>>>()?;
     let mut rows = results.datasets.iter().flat_map(|d| &d.rows);
     let known = known.into_iter().map(KnownClassesView::inlined);
     let legends = legends(&datasets);
@@ -172,6 +180,7 @@ pub(super) fn render(
         found,
         known: known.collect(),
         benchmarks: benchmark_tables(results),
+        only_benchmarks: only_benchmarks.concat(),
         metrics: METRICS.iter().map(|d| (d.label, d.meaning)).collect(),
         legends,
         heat: heat_gradient(),

@@ -30,11 +30,14 @@ pub struct RowResults {
     /// Name of the method whose score maps were evaluated, if there are any: that of the score `adopted`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
+    /// Whether the logits are logarithms of probabilities, which do not tell `max_logit` and `energy`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_probabilities: bool,
     /// In-distribution pixels that were evaluated.
     pub n_in: u64,
     /// Out-of-distribution pixels that were evaluated.
     pub n_out: u64,
-    /// Metrics of every score.
+    /// Metrics of every score that is known.
     pub pixels: Vec<ScoreMetrics>,
     /// Metrics of the entropy as the reference implementation computes them, with `--compat`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,6 +88,7 @@ impl RowResults {
             with_meta: false,
             score: data.own.score,
             method: data.own.method.clone(),
+            of_probabilities: data.own.of_probabilities,
             n_in,
             n_out,
             pixels: ScoreMetrics::of_all(data),

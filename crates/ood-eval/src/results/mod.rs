@@ -135,7 +135,9 @@ impl DatasetResults {
         let mut n_samples = 0;
         for run in runs {
             let Some(data) = run.datasets.get(&dataset) else {
-                tracing::warn!("run {:?} has no data set {dataset}", run.name);
+                if !run.benchmarks.contains_key(&dataset) {
+                    tracing::warn!("run {:?} has no data set {dataset}", run.name);
+                }
                 continue;
             };
             n_samples = n_samples.max(data.detections.sample_ids.len() as u64);

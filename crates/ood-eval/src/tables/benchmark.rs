@@ -16,6 +16,7 @@ pub fn benchmark_tables(results: &Results) -> Vec<Table> {
         let rows: Vec<_> = of_dataset.collect();
         let title = format!("{dataset}: SegmentMeIfYouCan");
         tables.push(benchmark_table(&title, &results.groups, &rows));
+        let title = format!("{dataset}, SegmentMeIfYouCan");
         tables.extend(benchmark_interval_table(&title, &rows));
     }
     tables

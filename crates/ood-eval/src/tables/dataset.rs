@@ -5,7 +5,7 @@ use measures::resampling::Interval;
 
 use super::columns::{Column, build, group_rows, named};
 use super::table::{Cell, Table};
-use super::text::{interval_text, score_name};
+use super::text::{interval_text, score_name, unknown_scores, with_score};
 use crate::metrics::metric::{Better, Definition, METRICS, Metric, of_scores};
 use crate::results::{ClosedSetResults, DatasetResults, Group, Results, RowResults, row_name};
 
@@ -37,7 +37,7 @@ fn scored_name(row: &RowResults) -> String {
     let name = row_name(&row.run, row.with_meta);
     match row.score {
         Score::Entropy => name,
-        score => format!("{name}, {}", score_name(score, row.method.as_deref())),
+        score => with_score(&name, &row.run, score_name(score, row.method.as_deref())),
     }
 }
 
@@ -121,6 +121,14 @@ pub(super) fn intervals_of(
     })
 }
 
+/// Which scores are not in [`score_table`] because the networks of some runs gave probabilities; `None` if all are.
+pub fn unknown_scores_of(dataset: &DatasetResults) -> Option<String> {
+    let without_meta = dataset.rows.iter().filter(|r| !r.with_meta);
+    let of_probabilities = without_meta.filter(|r| r.of_probabilities);
+    let runs: Vec<_> = of_probabilities.map(|r| r.run.as_str()).collect();
+    unknown_scores(&runs)
+}
+
 /// All metrics of all scores and runs of a data set, in percent.
 pub fn score_table(dataset: &DatasetResults) -> Table {
     let without_meta = dataset.rows.iter().filter(|r| !r.with_meta);
@@ -130,7 +138,7 @@ pub fn score_table(dataset: &DatasetResults) -> Table {
     let columns: Vec<_> = of_scores().map(column).collect();
     let names = rows
         .iter()
-        .map(|(r, p)| format!("{}, {}", r.run, score_name(p.score, r.method.as_deref())));
+        .map(|(r, p)| with_score(&r.run, &r.run, score_name(p.score, r.method.as_deref())));
     let title = format!("{}: all scores", dataset.dataset);
     build(&title, "run, score", names, &columns)
 }

@@ -9,6 +9,7 @@ mod dataset;
 pub mod froc;
 pub mod images;
 pub mod latex;
+mod legend;
 pub mod results_csv;
 pub mod table;
 pub mod text;
@@ -17,8 +18,11 @@ pub mod thresholds;
 pub use bands::{distance_table, size_table};
 pub use benchmark::benchmark_tables;
 pub use classes::class_table;
-pub use dataset::{interval_table, main_interval_table, main_table, score_table};
+pub use dataset::{
+    interval_table, main_interval_table, main_table, score_table, unknown_scores_of,
+};
 pub use froc::{froc_interval_table, froc_table};
+pub use legend::legend;
 pub use thresholds::threshold_table;
 
 use self::table::Table;

@@ -1,11 +1,12 @@
-//! `results.csv`: one line per data set, run, meta classifier and score; a metric that is not defined is empty.
+//! `results.csv`: one line per data set, run, meta classifier and score, and one per run that has nothing but a benchmark; a metric
+//! that is not defined is empty.
 
 use artifacts::score::Score;
 
 use super::csv::{csv_line, csv_number, csv_text};
 use crate::metrics::intervals::ScoreMetrics;
 use crate::metrics::metric::{columns, of_scores, of_segments};
-use crate::results::{Benchmark, BenchmarkResults, Results, RowResults};
+use crate::results::{Benchmark, BenchmarkResults, DatasetResults, Results, RowResults};
 
 /// The whole file.
 pub fn results_csv(results: &Results) -> String {
@@ -17,10 +18,25 @@ pub fn results_csv(results: &Results) -> String {
             }
         }
     }
+    for benchmark in results.benchmark.iter().filter(|b| !has_row(results, b)) {
+        text += &csv_line(fields_of_benchmark(benchmark));
+    }
     text
 }
 
-fn header() -> String {
+/// Whether the run of a benchmark has segments of the data set too, and so lines that hold both.
+fn has_row(results: &Results, benchmark: &BenchmarkResults) -> bool {
+    let is_same = |d: &&DatasetResults| d.dataset == benchmark.dataset;
+    let mut rows = results
+        .datasets
+        .iter()
+        .filter(is_same)
+        .flat_map(|d| &d.rows);
+    rows.any(|row| row.run == benchmark.run)
+}
+
+/// Names of the columns before those of the benchmark.
+fn own_names() -> Vec<&'static str> {
     let mut names = vec!["dataset", "run", "with_meta", "score"];
     names.extend(columns(of_scores()).map(|d| d.name));
     names.extend(["n_in", "n_out", "n_segments", "n_kept", "n_objects"]);
@@ -31,10 +47,14 @@ fn header() -> String {
         "mean_iou",
         "calibration_error",
     ]);
+    names
+}
+
+fn header() -> String {
     let track = ["track", "score", "threshold"].into_iter();
     let benchmark = track.chain(Benchmark::METRICS.map(|d| d.name));
     let benchmark = benchmark.map(|name| format!("benchmark_{name}"));
-    let names = names.into_iter().map(str::to_owned).chain(benchmark);
+    let names = own_names().into_iter().map(str::to_owned).chain(benchmark);
     csv_line(names.chain(["method".to_owned()]))
 }
 
@@ -58,19 +78,41 @@ fn fields(results: &Results, dataset: &str, row: &RowResults, score: &ScoreMetri
         csv_number(closed.and_then(|c| c.calibration_error)),
     ]);
     fields.extend(benchmark_fields(results, dataset, row));
-    let method = row.method.as_deref();
-    let method = method.filter(|_| score.score == Score::Adopted);
-    fields.push(csv_text(method.unwrap_or_default()));
+    fields.push(method_field(score.score, row.method.as_deref()));
     fields
+}
+
+/// The line of a run that has nothing but the benchmark of a data set.
+fn fields_of_benchmark(benchmark: &BenchmarkResults) -> Vec<String> {
+    let mut fields = vec![
+        csv_text(&benchmark.dataset),
+        csv_text(&benchmark.run),
+        false.to_string(),
+    ];
+    fields.resize(own_names().len(), String::new());
+    fields.extend(benchmark_values(&benchmark.metrics));
+    let score = benchmark.metrics.threshold.score;
+    fields.push(method_field(score, benchmark.method.as_deref()));
+    fields
+}
+
+/// The method of the score `adopted`; other scores have none.
+fn method_field(score: Score, method: Option<&str>) -> String {
+    let method = method.filter(|_| score == Score::Adopted);
+    csv_text(method.unwrap_or_default())
 }
 
 /// Metrics of the benchmark of a row's run; they do not depend on the meta classifier, and stand in rows without it.
 fn benchmark_fields(results: &Results, dataset: &str, row: &RowResults) -> Vec<String> {
     let is_wanted = |b: &&BenchmarkResults| b.dataset == dataset && b.run == row.run;
     let found = results.benchmark.iter().find(is_wanted);
-    let Some(b) = found.filter(|_| !row.with_meta).map(|b| &b.metrics) else {
-        return vec![String::new(); 3 + Benchmark::METRICS.len()];
-    };
+    match found.filter(|_| !row.with_meta) {
+        Some(b) => benchmark_values(&b.metrics),
+        None => vec![String::new(); 3 + Benchmark::METRICS.len()],
+    }
+}
+
+fn benchmark_values(b: &Benchmark) -> Vec<String> {
     let track = [
         b.threshold.track.name().to_owned(),
         b.threshold.score.name().to_owned(),

@@ -1,6 +1,7 @@
 //! A table of texts, for the terminal, as Markdown, as LaTeX and for the report.
 
 use std::fmt::Write;
+use std::io::IsTerminal;
 
 use comfy_table::{CellAlignment, presets};
 use serde::Serialize;
@@ -52,22 +53,53 @@ impl Cell {
     }
 }
 
+/// Stands around bold cells while the table is laid out: it has no width, as the control sequences on a terminal, which the layout
+/// would count.
+const BOLD_MARK: &str = "\u{2063}";
+
+/// What switches bold on and off on a terminal.
+const BOLD: [&str; 2] = ["\u{1b}[1m", "\u{1b}[0m"];
+
+/// Whether stdout is a terminal on which the best of a column is bold. `NO_COLOR` (no-color.org) and `TERM=dumb` forbid it.
+pub fn shows_bold() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    std::io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
+}
+
+fn without_mark(text: &str) -> String {
+    text.replace(BOLD_MARK, "")
+}
+
 /// The own width of a table, or that of the text if it is less.
 const LATEX_WIDTH: &str = r"\ifdim\width>\linewidth\linewidth\else\width\fi";
 
 impl Table {
-    /// As text with lines; `*` marks the best of a column.
+    /// As text with lines; the best of a column is bold if stdout [shows it](shows_bold).
     pub fn terminal(&self) -> String {
+        self.text(shows_bold())
+    }
+
+    /// As text with lines; the best of a column is bold, or it is not marked.
+    fn text(&self, has_bold: bool) -> String {
         let mut table = comfy_table::Table::new();
         table.load_style(presets::UTF8_FULL_CONDENSED);
         table.set_header(&self.columns);
+        let cell = |c: &Cell| c.escaped(without_mark).marked(BOLD_MARK, BOLD_MARK);
         for row in &self.rows {
-            table.add_row(row.iter().map(|c| c.marked("", "*")));
+            table.add_row(row.iter().map(cell));
         }
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        format!("{}\n{table}", self.title)
+        let table = table.to_string();
+        let mut text = format!("{}\n", self.title);
+        for (number, part) in table.split(BOLD_MARK).enumerate() {
+            let is_bold = has_bold && number % 2 == 1;
+            let [before, after] = if is_bold { BOLD } else { [""; 2] };
+            text.extend([before, part, after]);
+        }
+        text
     }
 
     /// Name of its file, and of its label in LaTeX: the title in lower case, with one `-` in place of everything between letters and
@@ -161,6 +193,31 @@ fn latex_text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bold_on_a_terminal_takes_no_room() {
+        let best = Cell {
+            text: "91.42".to_owned(),
+            is_best: true,
+        };
+        let row = |name: &str, cell| vec![Cell::plain(name), cell];
+        let table = Table {
+            title: "lost".to_owned(),
+            columns: vec!["run".to_owned(), "F1* ↑".to_owned()],
+            rows: vec![row("a\u{2063}b", best), row("c", Cell::plain("1"))],
+        };
+        let plain = table.text(false);
+        let expected = "lost
+┌─────┬───────┐
+│ run ┆ F1* ↑ │
+╞═════╪═══════╡
+│ ab  ┆ 91.42 │
+│ c   ┆     1 │
+└─────┴───────┘";
+        assert_eq!(plain, expected);
+        let bold = table.text(true);
+        assert_eq!(bold, plain.replace("91.42", "\u{1b}[1m91.42\u{1b}[0m"));
+    }
 
     #[test]
     fn names_are_no_markup() {
