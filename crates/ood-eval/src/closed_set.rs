@@ -39,7 +39,9 @@ pub(crate) fn run(args: &ClosedSetArgs, force: bool) -> Result<()> {
     };
     let table = class_table(&known.classes, &[(&index.dataset, &known.confusion)]);
     print_result(table.terminal());
-    print_result("IoU of each class, their mean, and pixel accuracy, in percent; –: a class without true pixels");
+    print_result(
+        "IoU of each class, their mean, and pixel accuracy, in percent; –: a class without true pixels",
+    );
     if let Some(error) = known.calibration.and_then(|c| c.error()) {
         print_result(format_args!(
             "expected calibration error: {:.2} %",
