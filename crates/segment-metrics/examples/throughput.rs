@@ -16,8 +16,9 @@ use measures::entropy_terms::neg_x_ln_x;
 use measures::pixel_row::PixelRow;
 use measures::vector::exp;
 use multiversion::target::target_cfg_f;
-use segment_metrics::analysis::{Segmentation, analyze_pixels};
+use segment_metrics::analysis::Segmentation;
 use segment_metrics::pixels::Pixels;
+use segment_metrics::sample::{Request, measure};
 use stage_cli::print_result;
 
 const CLASSES: usize = 19;
@@ -38,23 +39,31 @@ fn main() -> Result<()> {
     for (contrast, ripple) in [(6.0, 0.3), (3.0, 0.3), (3.0, 1.5), (1.0, 0.3)] {
         let logits = waves(contrast, ripple)?;
         let before = peak_memory()?;
-        let metrics = analyze_pixels(Pixels::of_logits(&logits), &labels, &segmentation, &[]);
+        let request = Request {
+            pixels: Pixels::of_logits(&logits),
+            labels: Some(&labels),
+            segmentation,
+            additional_thresholds: &[],
+            has_context: false,
+        };
+        let metrics = measure(&request)?.metrics;
         let memory = peak_memory()? - before;
         let flagged: u64 = metrics.matching.segments.iter().map(|s| s.sums.size).sum();
         let n_segments = metrics.matching.segments.len();
         drop(metrics);
-        let all = shortest(|| {
-            black_box(analyze_pixels(
-                Pixels::of_logits(&logits),
-                &labels,
-                &segmentation,
-                &[],
-            ));
+        let [all, with_context] = [false, true].map(|has_context| {
+            let request = Request {
+                has_context,
+                ..request
+            };
+            shortest(|| {
+                let _ = black_box(measure(&request));
+            })
         });
         let scores_only = shortest(|| fill_rows(&logits));
         print_result(format_args!(
             "{:5.1} % flagged, {n_segments:4} segments: {all:6.1?}, of which {scores_only:6.1?} for upsampling, softmax and entropy; \
-             peak memory grows by {memory} MB",
+             {with_context:6.1?} with --context; peak memory grows by {memory} MB",
             100.0 * flagged as f64 / (WIDTH * HEIGHT) as f64,
         ));
     }
