@@ -99,14 +99,13 @@ fn metrics_line(group: &[Feature], has_reference: bool) -> String {
         1 => first.meaning.clone(),
         _ => first.meaning.replace("class 0", "the class"),
     };
-    let mut line = format!("| {} ", from_to(&first.name, &last.name));
+    let name = from_to(&first.name, &last.name);
+    let reference = from_to(&first.reference_name, &last.reference_name);
     if has_reference {
-        line += &format!(
-            "| {} ",
-            from_to(&first.reference_name, &last.reference_name)
-        );
+        format!("| {name} | {reference} | {meaning} |\n")
+    } else {
+        format!("| {name} | {meaning} |\n")
     }
-    line + &format!("| {meaning} |\n")
 }
 
 /// The first and the last name of a group, or its only one.

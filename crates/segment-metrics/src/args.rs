@@ -103,11 +103,10 @@ pub struct MeasureArgs {
     /// Leave out images without any out-of-distribution pixel.
     #[arg(long, help_heading = "Samples")]
     pub skip_without_ood: bool,
-    /// Measure the context of segments too: contrast of the score with a ring around them, predicted classes in the ring and along
-    /// the outline, shape, and place among the segments of the image. `meta-clf` uses all metrics that a table has.
-    #[arg(long, help_heading = "Metrics")]
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub context: bool,
+    /// What is measured of segments.
+    #[command(flatten, next_help_heading = "Metrics")]
+    #[serde(flatten)]
+    pub metrics: MetricArgs,
     /// Which samples are measured.
     #[command(flatten, next_help_heading = "Samples")]
     #[serde(flatten)]
@@ -119,6 +118,16 @@ pub struct MeasureArgs {
     /// Write `reference_segments.csv` and `reference_objects.csv` too: the tables with the column names of the paper's code.
     #[arg(long, help_heading = "Files")]
     pub compat_names: bool,
+}
+
+/// What is measured of segments besides the metrics of the paper.
+#[derive(clap::Args, Clone, Copy, Debug, Serialize)]
+pub struct MetricArgs {
+    /// Measure the context of segments too: contrast of the score with a ring around them, predicted classes in the ring and along
+    /// the outline, shape, and place among the segments of the image. `meta-clf` uses all metrics that a table has.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub context: bool,
 }
 
 /// From which score on pixels are flagged.

@@ -45,8 +45,8 @@ pub mod regions;
 mod run;
 mod runs;
 pub mod sample;
-pub mod tables;
 mod score_range;
+pub mod tables;
 pub mod track;
 pub mod uncertainty;
 

@@ -390,14 +390,21 @@ fn check_definitions(picture: &Picture) {
     }
 }
 
+/// Where pixel `i` of a mirrored picture of `(width, height)` pixels was.
+fn mirrored_index(i: usize, (width, height): (usize, usize), flips_rows: bool) -> usize {
+    let (y, x) = (i / width, i % width);
+    if flips_rows {
+        (height - 1 - y) * width + x
+    } else {
+        y * width + (width - 1 - x)
+    }
+}
+
 fn check_mirrored(picture: &Picture) {
     let (width, height) = (picture.width, picture.height());
     let (rows, map) = (picture.measured(), picture.map());
     for flips_rows in [false, true] {
-        let from = |i: usize| match flips_rows {
-            true => (height - 1 - i / width) * width + i % width,
-            false => i / width * width + (width - 1 - i % width),
-        };
+        let from = |i: usize| mirrored_index(i, (width, height), flips_rows);
         let mirrored = picture.rearranged(from);
         let (mirrored_rows, mirrored_map) = (mirrored.measured(), mirrored.map());
         for (i, &id) in mirrored_map

@@ -14,25 +14,26 @@ pub(super) fn places(
 ) -> Vec<[f64; 6]> {
     let mut sorted = sizes.to_vec();
     sorted.sort_unstable_by(|a, b| b.cmp(a));
-    let n = sizes.len() as f64;
     let flagged = sizes.iter().sum::<u64>() as f64;
     let largest = largest(shapes, sizes, &sorted);
-    let place = |(shape, &size): (&Shape, &u64)| {
+    let n = sizes.len() as f64;
+    let mut places = Vec::with_capacity(sizes.len());
+    for (shape, &size) in shapes.iter().zip(sizes) {
         let [row, column] = shape.center();
         let n_larger = sorted.partition_point(|&other| other > size);
         let own = shape.bounding_box();
         let larger = largest.iter().filter(|(other, _)| *other > size);
         let nearest = larger.map(|(_, other)| distance(own, *other)).min();
-        [
+        places.push([
             (row + 0.5) / height as f64,
             (2.0 * (column + 0.5) / width as f64 - 1.0).abs(),
             n,
             size as f64 / flagged,
             n_larger as f64 / n,
             nearest.map_or(width.max(height) as f64, |d| d as f64),
-        ]
-    };
-    shapes.iter().zip(sizes).map(place).collect()
+        ]);
+    }
+    places
 }
 
 /// Sizes and boxes of the largest segments, [`MAX_COMPARED`] at the most: if several are as large as the last one and not all of them

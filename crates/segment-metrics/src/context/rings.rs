@@ -41,6 +41,13 @@ impl Nearest {
             self.segment = TIED;
         }
     }
+
+    /// The segment in whose ring this is, for the widths of all rings; 0 for none.
+    fn owner(self, widths: &[u32]) -> u32 {
+        let width = widths.get((self.segment as usize).wrapping_sub(1));
+        let is_near = width.is_some_and(|width| (1..=*width).contains(&self.distance));
+        if is_near { self.segment } else { 0 }
+    }
 }
 
 /// Number of the segment in whose ring each pixel is, `[H, W]`; 0 for none, and for the pixels of segments.
@@ -60,12 +67,7 @@ pub(super) fn rings(map: &Components, sizes: &[u64]) -> Vec<u32> {
     let mut nearest: Vec<Nearest> = nearest.collect();
     pass(&mut nearest, map.width, false);
     pass(&mut nearest, map.width, true);
-    let owner = |n: &Nearest| {
-        let width = widths.get((n.segment as usize).wrapping_sub(1));
-        let is_near = width.is_some_and(|width| (1..=*width).contains(&n.distance));
-        if is_near { n.segment } else { 0 }
-    };
-    nearest.iter().map(owner).collect()
+    nearest.iter().map(|n| n.owner(&widths)).collect()
 }
 
 /// One pass over all rows, from the top left or, if `backward`, from the bottom right.

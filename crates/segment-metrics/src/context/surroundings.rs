@@ -22,17 +22,9 @@ pub(super) struct Surroundings {
 /// Sums over all segments and over their rings, which are given by the segment of each pixel.
 pub(super) fn surroundings(scene: &Scene<'_>, rings: &[u32]) -> Vec<Surroundings> {
     let n = scene.basis.num_classes.unwrap_or(0);
-    let empty = |&size: &u64| Surroundings {
-        size,
-        score: 0.0,
-        ring_size: 0,
-        ring: Moments::default(),
-        n_raised: 0,
-        classes: vec![0; n],
-        ring_classes: vec![0; n],
-    };
-    let mut sums: Vec<_> = scene.sizes.iter().map(empty).collect();
-    let raised = (f64::from(scene.threshold) + background(scene)) / 2.0;
+    let sizes = scene.sizes.iter();
+    let mut sums: Vec<_> = sizes.map(|&size| Surroundings::new(size, n)).collect();
+    let raised = f64::midpoint(scene.threshold.into(), background(scene));
     let owners = scene.segments.ids.iter().zip(rings);
     let pixels = scene.scores.iter().zip(scene.classes);
     for ((&id, &ring), (&score, &class)) in owners.zip(pixels) {
@@ -59,6 +51,19 @@ fn background(scene: &Scene<'_>) -> f64 {
 }
 
 impl Surroundings {
+    /// Sums over nothing yet, for a segment of `size` pixels.
+    fn new(size: u64, num_classes: usize) -> Self {
+        Self {
+            size,
+            score: 0.0,
+            ring_size: 0,
+            ring: Moments::default(),
+            n_raised: 0,
+            classes: vec![0; num_classes],
+            ring_classes: vec![0; num_classes],
+        }
+    }
+
     fn add(&mut self, score: f32, class: u8) {
         self.score += f64::from(score);
         if let Some(n) = self.classes.get_mut(usize::from(class)) {

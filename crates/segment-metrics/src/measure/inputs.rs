@@ -95,7 +95,7 @@ impl Inputs {
             region: files.region.as_deref().map(Mask::read_raw).transpose()?,
             voids_unrated: args.sizes.track.is_some(),
             skips_without_ood: args.skip_without_ood,
-            has_context: args.context,
+            has_context: args.metrics.context,
             large_scores: Once::new(),
         })
     }

@@ -2,8 +2,8 @@
 
 mod context;
 mod failures;
-mod in_memory;
 mod foreign;
+mod in_memory;
 mod interrupted;
 mod keep_going;
 mod killed;
