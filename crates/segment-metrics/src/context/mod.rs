@@ -2,8 +2,8 @@
 //! segments of the image. [`artifacts::tables::context`] lists them and says where they are from.
 //!
 //! They need the whole image, unlike those of [`features`](crate::features): the scores and the predicted classes of all pixels.
-//! The time is linear in the pixels: two passes find the pixels around all segments at once ([`rings`]), one more sums over
-//! segments and rings, and no segment is compared with more than 256 others ([`place`]).
+//! The time is linear in the pixels: two passes find the pixels around all segments at once (`rings`), one more sums over
+//! segments and rings, and no segment is compared with more than 256 others (`place`).
 
 mod hull;
 mod place;
