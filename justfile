@@ -213,29 +213,41 @@ _real-data dir:
 
 # categories that no training shows, for the development sets
 held_out := "sheep,cow,giraffe,cat,bear,toilet,bench,umbrella,suitcase,boat"
-# what every training on the streets has: three data sets in shares, at the size at which a car is about as large in each
-streets_flags := "--label-shares 0.3,0.4,0.3 --label-short-side 512,540,512 --crop 384 --batch-size 4 --schedule poly"
+# what every training on the streets has: CamVid and Cityscapes, at sizes at which a car is about as large in both
+streets_flags := "--label-shares 0.47,0.53 --label-short-side 512,540 --crop 384 --batch-size 4"
+# ours: objects of all COCO images pasted into the streets, divergence from the network before
+streets_ours := "--ood-fraction 0 --paste 1 --paste-match-light --distill 1 --learning-rate 5e-5 --schedule poly"
+# the recipe of the paper: a quarter of the crops from COCO, nothing else
+streets_paper := "--ood-fraction 0.3333 --learning-rate 1e-5"
 
-# an OoD training on three data sets of streets, judged on development sets and on three others: recipe `ours`, `paper` or `before` (no training)
+# an OoD training on two data sets of streets, judged on development sets and on three others: recipe `ours`, `paper` or `before` (no training)
 [group('real')]
 streets recipe="ours" network="erfnet" seed="0" *flags: (_need (real_data) real_missing) build
     #!/usr/bin/env bash
     set -euo pipefail
-    dir={{ out }}/streets name={{ recipe }}-{{ network }}-s{{ seed }}
+    dir={{ out }}/streets
     {{ just }} _streets-data "$dir"
-    weights="$dir/weights/{{ network }}.safetensors"
-    labels="$dir/labels/cityscapes-train,$dir/labels/camvid-train,$dir/labels/idd-lite-train"
     case {{ recipe }} in
-        before) name=before-{{ network }} recipe=() ;;
-        paper) recipe=(--proxy "$dir/proxy" --ood-fraction 0.3333 --learning-rate 1e-5 --schedule constant --steps 240) ;;
-        ours) recipe=(--objects "$dir/objects,$dir/objects-tiny" --ood-fraction 0 --paste 1 --paste-match-light --distill 1 --learning-rate 3e-5 --steps 240) ;;
+        before) {{ just }} _streets-judge "$dir" before-{{ network }} "$dir/weights/{{ network }}.safetensors"; exit ;;
+        paper) recipe=({{ streets_paper }} --proxy "$dir/proxy") ;;
+        ours) recipe=({{ streets_ours }} --objects "$dir/objects,$dir/objects-tiny") ;;
         *) echo "error: there is no recipe {{ recipe }}: choose ours, paper or before" >&2; exit 2 ;;
     esac
-    if test ${#recipe[@]} -gt 0; then
-        {{ bin }}/ood-train --init "$weights" --labels "$labels" {{ streets_flags }} "${recipe[@]}" --seed {{ seed }} --output "$dir/$name/train" {{ flags }}
-        weights="$dir/$name/train/weights.safetensors"
-    fi
-    {{ just }} _streets-judge "$dir" "$name" "$weights"
+    name={{ recipe }}-{{ network }}-s{{ seed }}
+    {{ bin }}/ood-train --init "$dir/weights/{{ network }}.safetensors" --labels "$dir/labels/cityscapes-train,$dir/labels/camvid-train" \
+        {{ streets_flags }} "${recipe[@]}" --steps 240 --seed {{ seed }} --output "$dir/$name/train" {{ flags }}
+    {{ just }} _streets-judge "$dir" "$name" "$dir/$name/train/weights.safetensors"
+
+# a short training with `ours` and further flags, and its figures on the development sets alone: `just streets-screen paste2 --paste 2`
+[group('real')]
+streets-screen name *flags: (_need (real_data) real_missing) build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    dir={{ out }}/streets labels={{ out }}/streets/labels
+    {{ just }} _streets-data "$dir"
+    {{ bin }}/ood-train --init "$dir/weights/erfnet.safetensors" --labels "$labels/cityscapes-train,$labels/camvid-train" \
+        {{ streets_flags }} {{ streets_ours }} --objects "$dir/objects" --steps 120 --val "$labels/camvid-val,$labels/cityscapes-val" \
+        --val-ood "$labels/camvid-blended,$labels/cityscapes-blended" --val-every 120 --output "$dir/screen/{{ name }}" {{ flags }}
 
 # labels, objects, proxies, development sets and weights of `just streets`
 [private]

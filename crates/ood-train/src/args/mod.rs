@@ -28,7 +28,8 @@ pub use validation::ValidationOptions;
 
 /// Train a segmentation network to be uncertain on unknown objects.
 #[derive(Parser, Debug, Serialize)]
-#[command(version, max_term_width = 120)]
+// of a flag that is given twice the last one counts, so that those of a recipe can be followed by one's own
+#[command(version, max_term_width = 120, args_override_self = true)]
 pub struct Args {
     // the flags without a heading come first: a heading holds for all flags after it
     /// Seed of initialization, order, augmentation and dropout
@@ -168,6 +169,16 @@ fn named<'a>(name: &str, paths: &'a [PathBuf]) -> impl Iterator<Item = (String, 
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn the_last_of_two_flags_counts_and_lists_grow() -> Result<()> {
+        let line =
+            "ood-train --labels a --output b --steps 3 --train-only x --steps 5 --train-only y";
+        let args = Args::try_parse_from(line.split(' '))?;
+        assert_eq!(args.schedule.steps, Some(5));
+        assert_eq!(args.network.train_only, ["x", "y"]);
+        Ok(())
+    }
 
     /// A training that was interrupted goes on only if its manifest has the same arguments, so that keys must not change with
     /// the groups.
