@@ -33,6 +33,7 @@ def arguments():
     parser.add_argument("proxy", nargs="?")
     parser.add_argument("--label-shares", default="")
     parser.add_argument("--label-short-side", default="")
+    parser.add_argument("--label-distill", default="")
     parser.add_argument("--objects", default="")
     parser.add_argument("--init")
     parser.add_argument("--output")
@@ -54,15 +55,15 @@ def arguments():
     return parser.parse_args()
 
 
-def samples(folder, short_side=0):
-    """Image, mask, size and number of objects of each sample of a directory."""
+def samples(folder, short_side=0, distill=1.0):
+    """Image, mask, size, number of objects and factor of the distillation of each sample of a directory."""
     with open(os.path.join(folder, "index.json")) as file:
         index = json.load(file)
     for s in index["samples"]:
         objects = len((s.get("proxy") or {}).get("objects", []))
         scale = short_side / min(s["width"], s["height"]) if short_side else 1
         size = (round(s["width"] * scale), round(s["height"] * scale))
-        yield os.path.join(index["image_root"], s["image"]), os.path.join(folder, s["mask"]), size, objects
+        yield os.path.join(index["image_root"], s["image"]), os.path.join(folder, s["mask"]), size, objects, distill
 
 
 def numbers(text):
@@ -84,7 +85,8 @@ class Crops(torch.utils.data.Dataset):
         self.args = args
         folders = args.labels.split(",")
         sides = numbers(args.label_short_side) or [0] * len(folders)
-        known = [list(samples(folder, side)) for folder, side in zip(folders, sides)]
+        factors = numbers(args.label_distill) or [1.0] * len(folders)
+        known = [list(samples(*labels)) for labels in zip(folders, sides, factors)]
         unknown = list(samples(args.proxy)) if args.proxy else []
         self.objects = [s for folder in args.objects.split(",") for s in samples(folder)] if args.objects else unknown
         n_known, shares = sum(map(len, known)), numbers(args.label_shares)
@@ -100,7 +102,7 @@ class Crops(torch.utils.data.Dataset):
 
     def __getitem__(self, i):
         random.seed(f"{self.args.seed} {i}")
-        ((image, mask, (w, h), _), is_known), crop = self.order[i], self.args.crop
+        ((image, mask, (w, h), _, distill), is_known), crop = self.order[i], self.args.crop
         scale = max(1, crop / min(w, h))
         size = (round(w * scale), round(h * scale))
         image = Image.open(image).convert("RGB").resize(size, Image.BILINEAR)
@@ -113,7 +115,7 @@ class Crops(torch.utils.data.Dataset):
         for _ in range(self.args.paste if is_known else 0):
             paste(image, mask, self.objects, self.args)
         image = torch.from_numpy(image.transpose(2, 0, 1).copy()).float() / 255
-        return image, torch.from_numpy(mask).long()
+        return image, torch.from_numpy(mask).long(), torch.tensor(distill)
 
 
 def choice(items, count):
@@ -127,7 +129,7 @@ def choice(items, count):
 def random_object(sources):
     """The image and the pixels of a random object: a numbered one of `coco-proxy --objects`, or a large connected part of a proxy's mask."""
     while True:
-        source, labels, _, n_objects = random.choice(sources)
+        source, labels, _, n_objects, _ = random.choice(sources)
         labels = np.asarray(Image.open(labels))
         if OOD not in labels:
             return source, labels == random.randint(1, n_objects)
@@ -196,14 +198,14 @@ def main():
     power = 0.9 if args.schedule == "poly" else 0
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (1 - step / args.steps) ** power)
     start = time.perf_counter()
-    for images, labels in torch.utils.data.DataLoader(Crops(args), args.batch_size, num_workers=2):
+    for images, labels, factors in torch.utils.data.DataLoader(Crops(args), args.batch_size, num_workers=2):
         optimizer.zero_grad()
         logits = net(images)
         loss = objective(logits, labels, args.ood_weight)
         if args.distill:
             with torch.no_grad():
                 before = F.log_softmax(original(images), 1)
-            divergence = before.exp() * (before - F.log_softmax(logits, 1)) * (labels != OOD)[:, None]
+            divergence = before.exp() * (before - F.log_softmax(logits, 1)) * (labels != OOD)[:, None] * factors[:, None, None, None]
             loss = loss + args.distill * divergence.mean()
         loss.backward()
         optimizer.step()

@@ -24,6 +24,8 @@ pub(crate) struct Batch {
     pub(crate) labels: Tensor,
     /// The samples that the crops are parts of, for messages.
     pub(crate) sample_ids: Vec<String>,
+    /// Factor of the distillation in each crop.
+    pub(crate) distill: Vec<f32>,
 }
 
 /// The sequence of batches: batch `n` holds the crops from position `n · batch_size` on.
@@ -44,16 +46,19 @@ impl Batches {
         let mut images = Vec::with_capacity(n * 3 * side * side);
         let mut labels = Vec::with_capacity(n * side * side);
         let mut sample_ids = Vec::with_capacity(n);
+        let mut distill = Vec::with_capacity(n);
         for crop in self.mix.crops(number * n..(number + 1) * n) {
             let crop = crop?;
             images.extend(self.normalization.planar(&crop.labeled.image));
             labels.extend(crop.labeled.mask.labels);
             sample_ids.push(crop.sample_id);
+            distill.push(crop.distill);
         }
         Ok(Batch {
             images: Tensor::from_vec(images, (n, 3, side, side), &Device::Cpu)?,
             labels: Tensor::from_vec(labels, (n, side, side), &Device::Cpu)?,
             sample_ids,
+            distill,
         })
     }
 }

@@ -11,26 +11,32 @@ const BLOCK: usize = 512;
 
 /// Mean KL divergence of the softmax of `logits` from the softmax of `original`, a scalar that gradients flow through to `logits`.
 ///
-/// Both are `[N, C, H, W]` f32, `labels` is `[N, H, W]` u8. With p the softmax of `original` and q that of `logits`, each pixel has
-/// the divergence Σ p·(log p − log q), except those of unknown objects (label 254), which have none; the sum is divided by N·C·H·W,
-/// as the objective is. Its gradient with respect to a logit is (q − p) / (N·C·H·W), which is computed in the same pass.
+/// Both are `[N, C, H, W]` f32, `labels` is `[N, H, W]` u8, and `factors` has a factor for each of the N images. With p the softmax of `original` and q that of `logits`, each pixel has
+/// the divergence Σ p·(log p − log q) times the factor of its image, except those of unknown objects (label 254), which have none; the
+/// sum is divided by N·C·H·W, as the objective is. Its gradient with respect to a logit is factor·(q − p) / (N·C·H·W), which is computed in the same pass.
 ///
 /// Source: Li and Hoiem, "Learning without Forgetting", ECCV 2016; here on the pixels of the new task.
 ///
 /// # Errors
 /// Returns an error if the shapes do not match.
-pub(crate) fn distillation(logits: &Tensor, original: &Tensor, labels: &Tensor) -> Result<Tensor> {
+pub(crate) fn distillation(
+    logits: &Tensor,
+    original: &Tensor,
+    labels: &Tensor,
+    factors: &[f32],
+) -> Result<Tensor> {
     let (n, c, h, w) = logits.dims4()?;
-    if original.dims() != logits.dims() || labels.dims() != [n, h, w] {
+    if original.dims() != logits.dims() || labels.dims() != [n, h, w] || factors.len() != n {
         bail!(
-            "distillation of {:?} from {:?} with labels {:?}",
+            "distillation of {:?} from {:?} with labels {:?} and {} factors",
             logits.shape(),
             original.shape(),
-            labels.shape()
+            labels.shape(),
+            factors.len()
         );
     }
     if !logits.device().is_cpu() {
-        return composed(logits, original, labels);
+        return composed(logits, original, labels, factors);
     }
     let values = |t: &Tensor| t.detach().flatten_all()?.to_vec1::<f32>();
     let (student, teacher) = (values(logits)?, values(original)?);
@@ -43,7 +49,8 @@ pub(crate) fn distillation(logits: &Tensor, original: &Tensor, labels: &Tensor) 
         .zip(student.par_chunks(c * plane))
         .zip(teacher.par_chunks(c * plane))
         .zip(labels.par_chunks(plane))
-        .map(|(((gradient, student), teacher), labels)| {
+        .zip(factors)
+        .map(|((((gradient, student), teacher), labels), &factor)| {
             let blocks = (0..plane).step_by(BLOCK);
             let mut sum = 0.0;
             for block in blocks.map(|first| first..(first + BLOCK).min(plane)) {
@@ -55,11 +62,11 @@ pub(crate) fn distillation(logits: &Tensor, original: &Tensor, labels: &Tensor) 
                     for i in (0..labels.len()).filter(|&i| labels[i] != OOD_PROXY) {
                         let ((p, log_p), (q, log_q)) = (teacher.at(k, i), student.at(k, i));
                         sum += f64::from(p * (log_p - log_q));
-                        gradient[i] = (f64::from(q - p) / divisor) as f32;
+                        gradient[i] = (f64::from(factor * (q - p)) / divisor) as f32;
                     }
                 }
             }
-            sum
+            f64::from(factor) * sum
         })
         .collect();
     logits.apply_op1(KnownGradient {
@@ -69,12 +76,19 @@ pub(crate) fn distillation(logits: &Tensor, original: &Tensor, labels: &Tensor) 
 }
 
 /// The same divergence, composed of candle's operations, for devices other than the CPU.
-fn composed(logits: &Tensor, original: &Tensor, labels: &Tensor) -> Result<Tensor> {
+fn composed(
+    logits: &Tensor,
+    original: &Tensor,
+    labels: &Tensor,
+    factors: &[f32],
+) -> Result<Tensor> {
     let log_p = log_softmax(&original.detach())?;
     let divergence = (log_p.exp()? * (log_p - log_softmax(logits)?)?)?;
     let is_known = labels.ne(OOD_PROXY)?.to_dtype(logits.dtype())?;
+    let factors = Tensor::from_slice(factors, (factors.len(), 1, 1, 1), logits.device())?;
     divergence
         .broadcast_mul(&is_known.unsqueeze(1)?)?
+        .broadcast_mul(&factors)?
         .mean_all()
 }
 
@@ -165,6 +179,7 @@ mod tests {
         };
         let (student, teacher) = (noise(1), noise(2));
         let labels: Vec<u8> = (0..n * h * w).map(|i| [3, 254, 255][i % 3]).collect();
+        let factors = [1.0, 0.25];
         let divergence = |student: &[f64]| -> f64 {
             let mut sum = 0.0;
             for pixel in (0..n * h * w).filter(|&i| labels[i] != 254) {
@@ -175,7 +190,7 @@ mod tests {
                 };
                 for k in 0..c {
                     let (p, q) = (log_softmax(&teacher, k), log_softmax(student, k));
-                    sum += p.exp() * (p - q);
+                    sum += f64::from(factors[image]) * p.exp() * (p - q);
                 }
             }
             sum / count as f64
@@ -188,7 +203,7 @@ mod tests {
         let labels = Tensor::from_vec(labels.clone(), (n, h, w), &Device::Cpu)?;
         for distillation in [distillation, composed] {
             let logits = Var::from_tensor(&tensor(&student)?)?;
-            let loss = distillation(&logits, &original, &labels)?;
+            let loss = distillation(&logits, &original, &labels, &factors)?;
             let expected = divergence(&student);
             assert!((f64::from(loss.to_scalar::<f32>()?) - expected).abs() < 1e-6 * expected);
             let grads = (loss * 2.0)?.backward()?;
@@ -207,7 +222,7 @@ mod tests {
                     grad[i]
                 );
             }
-            let same = distillation(&original, &original, &labels)?;
+            let same = distillation(&original, &original, &labels, &factors)?;
             assert!(same.to_scalar::<f32>()?.abs() < 1e-6);
         }
         Ok(())

@@ -19,6 +19,8 @@ pub(crate) struct Known {
     pub(crate) source: Source,
     /// Shorter side to which its images are resized before they are cropped; 0 keeps their size.
     pub(crate) short_side: u32,
+    /// Factor of the distillation in its crops.
+    pub(crate) distill: f32,
     /// Its crops in an epoch.
     n_crops: usize,
 }
@@ -75,6 +77,7 @@ pub(crate) fn open(data: &DataOptions) -> Result<Vec<Known>> {
     let sets = sets.map(|(i, (source, n_crops))| Known {
         source,
         short_side: data.label_short_side.get(i).copied().unwrap_or(0),
+        distill: data.label_distill.get(i).copied().unwrap_or(1.0) as f32,
         n_crops,
     });
     let sets: Vec<Known> = sets.collect();

@@ -100,7 +100,7 @@ impl Learner {
         let mut parts = self.objective.parts(&logits, &labels, &loss)?;
         if let Some(teacher) = &self.teacher {
             let original = teacher.model.inference_logits(&images)?;
-            let divergence = distillation(&logits, &original, &labels)?;
+            let divergence = distillation(&logits, &original, &labels, &batch.distill)?;
             parts.distilled = teacher.weight * f64::from(divergence.to_scalar::<f32>()?);
             loss = (loss + (divergence * teacher.weight)?)?;
         }

@@ -52,6 +52,8 @@ pub(crate) struct Crop {
     pub(crate) labeled: LabeledImage,
     /// The sample that it is a part of, for messages.
     pub(crate) sample_id: String,
+    /// Factor of the distillation.
+    pub(crate) distill: f32,
 }
 
 impl Mix {
@@ -181,6 +183,7 @@ impl Mix {
         Ok(Crop {
             labeled,
             sample_id: sample.sample_id.clone(),
+            distill: set.map_or(1.0, |set| set.distill),
         })
     }
 

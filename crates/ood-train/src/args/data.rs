@@ -33,6 +33,11 @@ pub struct DataOptions {
     /// [default: 0 for all]
     #[arg(long, value_name = "PIXELS,...", value_delimiter = ',')]
     pub label_short_side: Vec<u32>,
+    /// Factors of --distill in the crops of each directory of --labels, for streets on which the network before the training is
+    /// no example: 0 takes their labels alone. Proxy images have 1 [default: 1 for all]
+    #[arg(long, value_name = "X,...", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")] // trainings of before the flag go on
+    pub label_distill: Vec<f64>,
     /// Directory of `coco-proxy` with out-of-distribution images [default: none]
     #[arg(long, value_name = "DIR")]
     #[serde(skip)]
@@ -97,12 +102,13 @@ impl DataOptions {
         Ok(())
     }
 
-    /// Checks that there is one share and one shorter side for each directory of labels, or none at all.
+    /// Checks that there is one share, one shorter side and one factor for each directory of labels, or none at all.
     fn check_label_sets(&self) -> Result<()> {
         let n_labels = self.labels.len();
         for (flag, n_values) in [
             ("--label-shares", self.label_shares.len()),
             ("--label-short-side", self.label_short_side.len()),
+            ("--label-distill", self.label_distill.len()),
         ] {
             ensure!(
                 n_values == 0 || n_values == n_labels,
@@ -119,6 +125,12 @@ impl DataOptions {
             ensure!(
                 *side <= MAX_CROP,
                 "--label-short-side {side} is above {MAX_CROP}"
+            );
+        }
+        for factor in &self.label_distill {
+            ensure!(
+                *factor >= 0.0 && factor.is_finite(),
+                "--label-distill {factor} is negative"
             );
         }
         Ok(())

@@ -80,6 +80,10 @@ impl Args {
     /// Returns an error that names the flag whose value cannot be used, and what it needs.
     pub fn check(&self) -> Result<()> {
         let has_init = self.network.init.is_some();
+        ensure!(
+            self.data.label_distill.is_empty() || self.objective.distill > 0.0,
+            "--label-distill has factors of --distill, which is 0: pass --distill too"
+        );
         self.data.check()?;
         self.network.check()?;
         self.objective.check(has_init)?;

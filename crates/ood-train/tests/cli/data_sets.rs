@@ -62,6 +62,34 @@ fn several_data_sets_are_mixed_by_their_shares() -> Result<()> {
 }
 
 #[test]
+fn each_data_set_has_its_factor_of_the_distillation() -> Result<()> {
+    let toy = two_sets()?;
+    succeed(toy.train("init", &["--steps", "2"]))?;
+    let init = toy.path("init/weights.safetensors").display().to_string();
+    let run = |name: &str, more: &[&str]| {
+        // without proxies, whose factor is always 1
+        let flags = ["--init", &init, "--ood-weight", "0", "--steps", "3"];
+        let mut command = toy.bare(name, &[&flags, more].concat());
+        command.args(["--ood-fraction", "0"]);
+        command.args(with_dirs(&toy, "--labels", &["more"]));
+        succeed(command)?;
+        results(&toy.path(name))
+    };
+    let weights = |factors: &str| {
+        let name = format!("factors-{factors}");
+        let results = run(&name, &["--distill", "2", "--label-distill", factors])?;
+        Ok::<_, anyhow::Error>(results[0].clone())
+    };
+    let all = run("all", &["--distill", "2"])?[0].clone();
+    assert!(all == weights("1,1")?);
+    assert!(all != weights("1,0")?);
+    assert!(weights("0,1")? != weights("1,0")?);
+    assert!(run("none", &[])?[0] == weights("0,0")?);
+    assert!(run("half", &["--distill", "1"])?[0] == weights("0.5,0.5")?);
+    Ok(())
+}
+
+#[test]
 fn data_sets_that_do_not_fit_together_are_named() -> Result<()> {
     let toy = two_sets()?;
     toy.write_classes("camvid", &ClassSet::open("camvid")?)?;
@@ -94,6 +122,11 @@ fn data_sets_that_do_not_fit_together_are_named() -> Result<()> {
         &["more"],
         &["--label-short-side", "1,99999"],
         &["--label-short-side 99999 is above"],
+    )?;
+    fails(
+        &["more"],
+        &["--label-distill", "1,0"],
+        &["--label-distill has factors of --distill, which is 0"],
     )?;
     fails(&["absent"], &[], &["absent/index.json does not exist"])
 }
