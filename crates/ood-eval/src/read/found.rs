@@ -1,8 +1,9 @@
 //! Predicted segments alone, with what a meta classifier says of them: all that images without labels have.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use artifacts::basis::Basis;
 use artifacts::score::Score;
 use artifacts::tables::columns::{IS_REJECTED, SAMPLE_ID, SEGMENT_ID};
@@ -15,6 +16,9 @@ use super::own_score::OwnScore;
 
 /// Probability that a segment is a false alarm.
 const PROBABILITY: &str = "false_positive_prob";
+
+/// How far the mean entropy of a segment can be outside of [0, 1]: where all pixels are sure, it is -4e-8.
+const ENTROPY_ROUNDING: f64 = 1e-5;
 
 /// What was found in all samples.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +34,7 @@ pub struct Found {
 pub enum SegmentScore {
     /// 1 minus the probability of a false alarm that a meta classifier gives, in [0, 1].
     Probability,
-    /// The mean entropy of its pixels, in [0, 1].
+    /// The mean entropy of its pixels, in [0, 1] up to rounding.
     MeanEntropy,
     /// The mean of another method's score over its pixels, any number; with the name of the method, if it is known.
     MeanAdopted(Option<String>),
@@ -62,9 +66,13 @@ impl SegmentScore {
         format!("{mean}, because there is no meta classifier")
     }
 
-    /// Whether it is in [0, 1].
-    pub fn has_bounds(&self) -> bool {
-        !matches!(self, Self::MeanAdopted(_))
+    /// The numbers that it can be, in words and as a range.
+    fn range(&self) -> (&'static str, RangeInclusive<f64>) {
+        match self {
+            Self::Probability => ("in [0, 1]", 0.0..=1.0),
+            Self::MeanEntropy => ("in [0, 1]", -ENTROPY_ROUNDING..=1.0 + ENTROPY_ROUNDING),
+            Self::MeanAdopted(_) => ("finite", f64::MIN..=f64::MAX),
+        }
     }
 
     /// The column of the table of segments that holds it, if it is not in a table of decisions.
@@ -203,14 +211,12 @@ pub(super) fn read_scores(part: &DataFrame, score: &SegmentScore) -> Result<Vec<
     let Some(column) = score.column() else {
         return Ok(vec![0.0; part.height()]);
     };
-    if score.has_bounds() {
-        in_unit_interval(part, &[column])?;
-    }
     let scores: Vec<f64> = part.column(column)?.f64()?.into_no_null_iter().collect();
-    ensure!(
-        scores.iter().all(|score| score.is_finite()),
-        "{column} has a number that is not finite"
-    );
+    let (expected, range) = score.range();
+    let wrong = scores.iter().enumerate().find(|(_, s)| !range.contains(*s));
+    if let Some((row, wrong)) = wrong {
+        bail!("{column} of row {row} is {wrong}, not {expected}");
+    }
     Ok(scores)
 }
 
@@ -241,7 +247,7 @@ fn read_decisions(dir: &Path, all: &mut [FoundSample]) -> Result<()> {
     match segments.next() {
         None => Ok(()),
         Some((id, segment)) => {
-            anyhow::bail!("there is no decision on segment {} of {id}", segment.id)
+            bail!("there is no decision on segment {} of {id}", segment.id)
         }
     }
 }
@@ -258,4 +264,39 @@ fn of_sample<'a>(all: &'a mut [FoundSample], id: &str) -> Result<&'a mut FoundSa
         format!("segments.parquet names the sample {id}, which samples.parquet does not have")
     })?;
     Ok(&mut all[at])
+}
+
+#[cfg(test)]
+mod tests {
+    use polars::prelude::df;
+
+    use super::*;
+
+    #[test]
+    fn entropies_may_be_rounded_and_scores_of_methods_be_any_number() -> Result<()> {
+        let adopted = SegmentScore::MeanAdopted(None);
+        for (score, value, is_accepted) in [
+            // all pixels are sure, or nothing is known of any
+            (&SegmentScore::MeanEntropy, -4e-8, true),
+            (&SegmentScore::MeanEntropy, 1.000_000_2, true),
+            (&SegmentScore::MeanEntropy, -0.01, false),
+            (&SegmentScore::MeanEntropy, 1.01, false),
+            (&SegmentScore::MeanEntropy, f64::NAN, false),
+            (&adopted, -300.0, true),
+            (&adopted, f64::INFINITY, false),
+            (&adopted, f64::NAN, false),
+        ] {
+            let column = score.column().context("a column")?;
+            let read = read_scores(&df!(column => [0.5, value])?, score);
+            match read {
+                Ok(scores) => assert_eq!((scores, is_accepted), (vec![0.5, value], true)),
+                Err(error) => {
+                    let expected = format!("{column} of row 1 is {value}, not ");
+                    assert!(!is_accepted, "{error}");
+                    assert!(error.to_string().starts_with(&expected), "{error}");
+                }
+            }
+        }
+        Ok(())
+    }
 }
