@@ -249,12 +249,14 @@ fn explanation(comparison: &Comparison) -> String {
     let [first, second] = &comparison.runs;
     let rows = comparison.datasets.iter();
     let mut names = rows.flat_map(|d| d.rows.iter().filter_map(|row| d.score_name(row)));
-    let mut text = format!(
-        "Differences are {second} minus {first}, rates in percent, with 95 % intervals from {} bootstrap resamples of the images, \
-         the same for both runs. {second} is better or worse where the interval of the difference leaves out 0; else there is no \
-         clear difference: other images could turn it around.",
-        comparison.bootstrap.resamples
-    );
+    let resampled = match comparison.bootstrap.resamples {
+        0 => ". Nothing was resampled, so there are neither intervals nor verdicts.".to_owned(),
+        n => format!(
+            ", with 95 % intervals from {n} bootstrap resamples of the images, the same for both runs. {second} is better or worse \
+             where the interval of the difference leaves out 0; else there is no clear difference: other images could turn it around."
+        ),
+    };
+    let mut text = format!("Differences are {second} minus {first}, rates in percent{resampled}");
     if names.any(|name| name.contains('→')) {
         text += " Rows with → set a score of the first run against another one of the second.";
     }

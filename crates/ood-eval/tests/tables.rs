@@ -69,6 +69,10 @@ fn metrics_that_are_not_defined_are_not_compared() -> Result<()> {
         !all.contains("│ no clear difference"),
         "nothing was resampled: {all}"
     );
+    assert!(
+        all.contains("Nothing was resampled") && !all.contains("0 bootstrap resamples"),
+        "{all}"
+    );
     Ok(())
 }
 
@@ -107,7 +111,7 @@ fn a_benchmark_alone_is_evaluated() -> Result<()> {
     for word in ["lost: SegmentMeIfYouCan", "sIoU", "PPV", "F1*", "AUPRC"] {
         assert!(done.stdout.contains(word), "{word}: {}", done.stdout);
     }
-    let call = "segment-metrics --logits base/logits/lost --labels 'my labels/lost' --output base/segments/lost";
+    let call = "oodseg segment-metrics --logits base/logits/lost --labels 'my labels/lost' --output base/segments/lost";
     assert!(
         done.stderr.contains(&format!("`{call}` makes")),
         "{}",
@@ -161,7 +165,7 @@ fn a_run_without_segments_is_told_what_makes_them() -> Result<()> {
     let root = dir.path();
     common::write_world(root)?;
     std::fs::remove_dir_all(root.join("base/segments"))?;
-    let call = "`segment-metrics --logits base/logits/lost --labels labels/lost --output base/segments/lost` makes one";
+    let call = "`oodseg segment-metrics --logits base/logits/lost --labels labels/lost --output base/segments/lost` makes one";
     fail(
         &mut ood_eval(root, &["evaluate", "--run", "a=base", "--output", "eval"]),
         &["nothing to evaluate", call],

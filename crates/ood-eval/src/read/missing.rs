@@ -115,7 +115,7 @@ fn call_like(benchmark: &Path, output: &Path) -> Result<String> {
 fn call(paths: &[(&str, PathBuf)]) -> String {
     let flags = paths.iter();
     let flags = flags.map(|(name, path)| format!(" --{name} {}", quoted(path)));
-    format!("segment-metrics{}", flags.collect::<String>())
+    format!("oodseg segment-metrics{}", flags.collect::<String>())
 }
 
 /// A path as a shell reads it.
