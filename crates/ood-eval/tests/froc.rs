@@ -58,10 +58,7 @@ fn found_objects_are_counted_at_budgets_of_false_alarms() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let root = dir.path();
     common::write_world(root)?;
-    let text = succeed(&mut ood_eval(root, "evaluate", &BOTH))?.stdout;
-    for part in ["retrained, meta classifier", "3 (100.0)"] {
-        assert!(text.contains(part), "{part}\n{text}");
-    }
+    succeed(&mut ood_eval(root, "evaluate", &BOTH))?;
     let froc = &Results::read(&root.join("out"))?.datasets[0].froc;
     let keys: Vec<_> = froc.iter().map(|f| (&*f.run, f.ranking)).collect();
     assert_eq!(
@@ -99,7 +96,18 @@ fn found_objects_are_counted_at_budgets_of_false_alarms() -> Result<()> {
     );
     let interval = froc[2].points[0].interval.context("an interval")?;
     assert_eq!((interval.low, interval.high), (1.0, 1.0));
+    Ok(())
+}
 
+#[test]
+fn tables_and_files_have_the_curves() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let root = dir.path();
+    common::write_world(root)?;
+    let text = succeed(&mut ood_eval(root, "evaluate", &BOTH))?.stdout;
+    for part in ["retrained, meta classifier", "3 (100.0)"] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
     let csv = read_to_string(root.join("out/froc.csv"))?;
     assert_eq!(csv.lines().count(), 1 + 5 * 8, "{csv}");
     for line in [
@@ -264,5 +272,10 @@ fn decisions_that_are_not_there_are_errors() -> Result<()> {
         let arguments = [&BOTH[..], &["--meta", meta]].concat();
         fail(&mut ood_eval(root, "evaluate", &arguments), parts)?;
     }
+    let twice = ["--meta", "retrained=wrong", "--meta", "retrained=wrong"];
+    fail(
+        &mut ood_eval(root, "evaluate", &[&BOTH[..], &twice].concat()),
+        &["--meta names the run \"retrained\" twice"],
+    )?;
     Ok(())
 }

@@ -79,10 +79,12 @@ struct RunDirs<'a> {
 
 /// All runs; `metas` have the decisions of those that they name.
 fn run_dirs<'a>(specs: &'a [RunSpec], metas: &'a [RunSpec]) -> Result<Vec<RunDirs<'a>>> {
-    if !metas.is_empty() {
-        RunSpec::check(metas)?;
-    }
-    for meta in metas {
+    for (i, meta) in metas.iter().enumerate() {
+        ensure!(
+            metas[..i].iter().all(|other| other.name != meta.name),
+            "--meta names the run {:?} twice: give --run another NAME with the same directory for each meta classifier",
+            meta.name
+        );
         let spec = specs.iter().find(|spec| spec.name == meta.name);
         let spec = spec.with_context(|| {
             format!("--meta names the run {:?}, which --run does not", meta.name)
