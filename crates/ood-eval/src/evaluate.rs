@@ -47,7 +47,8 @@ pub(crate) fn counts(results: &Results) -> [(&'static str, u64); 2] {
     ]
 }
 
-/// Writes `results.{json,csv,md,tex}`, `tables/*.tex`, `froc.csv` if there are segments, `thresholds.csv` if there are several thresholds, and the numbers of each image.
+/// Writes `results.{json,csv,md,tex}`, `tables/*.tex`, `froc.csv` if there are segments, `thresholds.csv` if there are several
+/// thresholds, and the numbers of each image.
 pub(crate) fn write(results: &Results, runs: &[Run], dir: &Path) -> Result<()> {
     results.write(dir)?;
     write_images(runs, dir)?;
@@ -88,7 +89,8 @@ pub(crate) fn print(results: &Results) {
     for line in legend(results) {
         print_result(line);
     }
-    if shows_bold() {
+    let has_tables = !results.datasets.is_empty() || !results.benchmark.is_empty();
+    if has_tables && shows_bold() {
         print_result("Bold: the best of its column.");
     }
     for closed in &results.closed_set {

@@ -4,9 +4,9 @@
 //!
 //! Each kind of [`Formula`] is resampled in its own way. Metrics of segments need sums over images, so a resample costs one
 //! weighted sum, and is exact. So are those of FROC curves, whose thresholds are chosen anew in each resample. Metrics of single
-//! images' numbers take each image as often as it was drawn, and are exact too. Metrics of pixels would need the histograms of all images with all their bins. They use coarse histograms instead (see
-//! [`pixel_resamples`](super::pixel_resamples)), which are slightly biased; the bias is measured on all images, once each, where
-//! the exact value is known, and subtracted from each resample.
+//! images' numbers take each image as often as it was drawn, and are exact too. Metrics of pixels would need the histograms of all
+//! images with all their bins. They use coarse histograms instead (see [`pixel_resamples`](super::pixel_resamples)), which are
+//! slightly biased; the bias is measured on all images, once each, where the exact value is known, and subtracted from each resample.
 
 use anyhow::Result;
 use artifacts::score::Score;

@@ -22,13 +22,16 @@ pub fn froc_table(dataset: &DatasetResults) -> Option<Table> {
 /// Intervals of the share of found objects at each budget, in percent; `None` without intervals.
 pub fn froc_interval_table(dataset: &DatasetResults) -> Option<Table> {
     let title = format!("{}: FROC, 95 % intervals over images", dataset.dataset);
-    let cell = |p: &FrocPoint| match p.interval {
-        Some(i) => format!("{} to {}", percent(Some(i.low)), percent(Some(i.high))),
-        None => UNDEFINED.to_owned(),
-    };
     let mut points = dataset.froc.iter().flat_map(|f| &f.points);
     let has_any = points.any(|p| p.interval.is_some());
-    has_any.then(|| points_table(dataset, title, cell))
+    has_any.then(|| points_table(dataset, title, interval_cell))
+}
+
+fn interval_cell(point: &FrocPoint) -> String {
+    match point.interval {
+        Some(i) => format!("{} to {}", percent(Some(i.low)), percent(Some(i.high))),
+        None => UNDEFINED.to_owned(),
+    }
 }
 
 /// A table with a row for each curve and a column for each budget.

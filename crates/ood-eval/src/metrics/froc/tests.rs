@@ -2,6 +2,32 @@ use super::*;
 use crate::metrics::segment_totals::SegmentTotals;
 use crate::read::detections::{Distance, Object, Overlap, Segment};
 
+fn segment(sample: usize, id: u32, is_false_positive: bool) -> Segment {
+    Segment {
+        sample,
+        id,
+        size: 10,
+        is_false_positive,
+    }
+}
+
+fn object(sample: usize, id: u32) -> Object {
+    Object {
+        sample,
+        id,
+        size: 10,
+        distance: Distance::Near,
+    }
+}
+
+fn overlap(segment: usize, object: usize) -> Overlap {
+    Overlap {
+        segment,
+        object,
+        n_pixels: 1,
+    }
+}
+
 /// Images a, b and c; c has neither an object nor a segment. In a, the objects 0 and 1; in b, the object 2.
 ///
 /// | segment | image | objects | value |
@@ -12,23 +38,6 @@ use crate::read::detections::{Distance, Object, Overlap, Segment};
 /// | 3 | b | none | 0.7 |
 /// | 4 | b | none | 0.5 |
 fn toy() -> Detections {
-    let segment = |sample, id, is_false_positive| Segment {
-        sample,
-        id,
-        size: 10,
-        is_false_positive,
-    };
-    let object = |sample, id| Object {
-        sample,
-        id,
-        size: 10,
-        distance: Distance::Near,
-    };
-    let overlap = |segment, object| Overlap {
-        segment,
-        object,
-        n_pixels: 1,
-    };
     Detections {
         sample_ids: vec!["a".into(), "b".into(), "c".into()],
         segments: vec![

@@ -25,7 +25,7 @@ struct Curve<'a> {
     has_band: bool,
 }
 
-/// The chart of a data set; `None` without objects or segments.
+/// The chart of a data set; `None` without objects.
 pub(super) fn chart(members: &[Member<'_>], bootstrap: Bootstrap) -> Result<Option<Chart>> {
     let curves = curves(members);
     if curves.iter().all(|c| c.froc.n_objects() == 0) {
