@@ -216,7 +216,7 @@ held_out := "sheep,cow,giraffe,cat,bear,toilet,bench,umbrella,suitcase,boat"
 # what every training on the streets has: CamVid and Cityscapes, at sizes at which a car is about as large in both
 streets_flags := "--label-shares 0.47,0.53 --label-short-side 512,540 --crop 384 --batch-size 4"
 # ours: objects of all COCO images pasted into the streets, divergence from the network before
-streets_ours := "--ood-fraction 0 --paste 1 --paste-match-light --distill 1 --learning-rate 5e-5 --schedule poly"
+streets_ours := "--ood-fraction 0 --paste 1 --paste-match-light --distill 1 --learning-rate 1.5e-4 --schedule poly"
 # the recipe of the paper: a quarter of the crops from COCO, nothing else
 streets_paper := "--ood-fraction 0.3333 --learning-rate 1e-5"
 
@@ -225,7 +225,7 @@ streets_paper := "--ood-fraction 0.3333 --learning-rate 1e-5"
 streets recipe="ours" network="erfnet" seed="0" *flags: (_need (real_data) real_missing) build
     #!/usr/bin/env bash
     set -euo pipefail
-    dir={{ out }}/streets
+    dir={{ quote(out / "streets") }}
     {{ just }} _streets-data "$dir"
     case {{ recipe }} in
         before) {{ just }} _streets-judge "$dir" before-{{ network }} "$dir/weights/{{ network }}.safetensors"; exit ;;
@@ -243,7 +243,7 @@ streets recipe="ours" network="erfnet" seed="0" *flags: (_need (real_data) real_
 streets-screen name *flags: (_need (real_data) real_missing) build
     #!/usr/bin/env bash
     set -euo pipefail
-    dir={{ out }}/streets labels={{ out }}/streets/labels
+    dir={{ quote(out / "streets") }} labels={{ quote(out / "streets/labels") }}
     {{ just }} _streets-data "$dir"
     {{ bin }}/ood-train --init "$dir/weights/erfnet.safetensors" --labels "$labels/cityscapes-train,$labels/camvid-train" \
         {{ streets_flags }} {{ streets_ours }} --objects "$dir/objects" --steps 120 --val "$labels/camvid-val,$labels/cityscapes-val" \
@@ -286,7 +286,8 @@ _streets-judge dir name weights:
     development="cityscapes-blended camvid-blended idd-lite-blended" others="road-anomaly21 road-obstacle21 fishyscapes-static"
     for set in cityscapes-val camvid-val idd-lite-val $development $others; do
         case $set in *-val) done="$run/closed_set/$set/manifest.json" ;; *) done="$run/segments/$set/manifest.json" ;; esac
-        if test "$done" -nt {{ quote(weights) }}; then continue; fi
+        # logits that were removed are made again only where something is newer than what they led to
+        if test "$done" -nt {{ quote(weights) }} -a "$done" -nt "$dir/labels/$set/manifest.json"; then continue; fi
         {{ bin }}/seg-model infer --weights {{ quote(weights) }} --labels "$dir/labels/$set" --output "$run/logits/$set"
         case $set in
             *-val) {{ bin }}/ood-eval closed-set --logits "$run/logits/$set" --labels "$dir/labels/$set" --output "$run/closed_set/$set" ;;
@@ -308,7 +309,7 @@ _streets-judge dir name weights:
 streets-report network="erfnet" seeds="0": build
     #!/usr/bin/env bash
     set -euo pipefail
-    dir={{ out }}/streets
+    dir={{ quote(out / "streets") }}
     runs=(--run "before=$dir/before-{{ network }}")
     for recipe in paper ours; do
         folders=$(for seed in $(tr , ' ' <<< {{ seeds }}); do printf ',%s' "$dir/$recipe-{{ network }}-s$seed"; done)

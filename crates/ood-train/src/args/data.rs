@@ -129,8 +129,8 @@ impl DataOptions {
         }
         for factor in &self.label_distill {
             ensure!(
-                *factor >= 0.0 && factor.is_finite(),
-                "--label-distill {factor} is negative"
+                (0.0..=f64::from(f32::MAX)).contains(factor),
+                "--label-distill {factor} is not a number of at least 0"
             );
         }
         Ok(())

@@ -28,7 +28,7 @@ pub use validation::ValidationOptions;
 
 /// Train a segmentation network to be uncertain on unknown objects.
 #[derive(Parser, Debug, Serialize)]
-// of a flag that is given twice the last one counts, so that those of a recipe can be followed by one's own
+// of a flag that is given twice the last one counts, so that those of a recipe can be followed by one's own; lists grow
 #[command(version, max_term_width = 120, args_override_self = true)]
 pub struct Args {
     // the flags without a heading come first: a heading holds for all flags after it

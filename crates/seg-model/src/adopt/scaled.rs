@@ -33,8 +33,8 @@ impl Scaled {
         });
         let rounding = if is_whole() { channels as f32 } else { 0.0 };
         let found = possible.filter_map(|total| {
-            // rounding to whole numbers takes at most 1 of each channel
-            let tolerance = (TOLERANCE * total).max(rounding);
+            // rounding to whole numbers takes at most 1 of each channel, but with many channels that would let any sum pass
+            let tolerance = (TOLERANCE * total).max(rounding.min(total / 4.0));
             let (mut n, mut n_near, mut sum) = (0_u64, 0_u64, 0.0);
             for of_pixel in sums(values, channels, |value| value) {
                 n += 1;
@@ -111,6 +111,22 @@ mod tests {
             }
             assert_eq!(find(&hole), None);
         }
+    }
+
+    #[test]
+    fn whole_logits_of_many_classes_are_not() {
+        let (channels, n) = (150, 50);
+        let mut logits = vec![0.0; channels * n];
+        for i in 0..n {
+            logits[(7 * i % channels) * n + i] = 12.0;
+            logits[(7 * i % channels + 1) % channels * n + i] = 3.0;
+        }
+        assert_eq!(Scaled::find(&logits, channels, 12.0), None);
+        for value in &mut logits {
+            *value = (*value * 100.0 / 15.0).round();
+        }
+        let found = Scaled::find(&logits, channels, 80.0);
+        assert_eq!(found.map(|scaled| scaled.factor), Some(100.0));
     }
 
     #[test]

@@ -44,17 +44,24 @@ fn foreign_file(path: &Path) -> Option<PathBuf> {
     if path.is_file() {
         return Some(path.to_owned());
     }
-    let of_stages = [manifest::FILE_NAME, index::FILE_NAME, IN_PROGRESS];
-    if of_stages.iter().any(|name| path.join(name).exists()) {
+    if is_of_stage(path) {
         return None;
     }
     let entries = visible_entries(path);
-    let in_folders = entries.iter().flat_map(|entry| visible_entries(entry));
+    // the folder around the outputs of several stages holds none of another program
+    let folders = entries.iter().filter(|entry| !is_of_stage(entry));
+    let in_folders = folders.flat_map(|entry| visible_entries(entry));
     entries
         .iter()
         .cloned()
         .chain(in_folders)
         .find(|path| path.is_file())
+}
+
+/// Whether a folder is the output of a stage, finished or not.
+fn is_of_stage(folder: &Path) -> bool {
+    let files = [manifest::FILE_NAME, index::FILE_NAME, IN_PROGRESS];
+    files.iter().any(|name| folder.join(name).exists())
 }
 
 /// What is in a folder, in the order of names, without hidden files; nothing if it cannot be listed.
