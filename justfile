@@ -198,16 +198,16 @@ _real-train dir:
 
 [private]
 _real-data dir:
-    {{ just }} size=1024x512 _labels {{ dir }} cityscapes-train {{ real_data }}/cityscapes
-    {{ just }} size=1024x512 _labels {{ dir }} cityscapes-val {{ real_data }}/cityscapes
-    {{ just }} size=1024x512 _labels {{ dir }} road-anomaly21 {{ real_data }}/ood/RoadAnomaly21
-    {{ just }} size=1024x512 _labels {{ dir }} road-obstacle21 {{ real_data }}/ood/RoadObsticle21
-    {{ just }} size=1024x512 _labels {{ dir }} fishyscapes-static {{ real_data }}/ood/fs_static
+    {{ just }} size=1024x512 _labels {{ quote(dir) }} cityscapes-train {{ real_data }}/cityscapes
+    {{ just }} size=1024x512 _labels {{ quote(dir) }} cityscapes-val {{ real_data }}/cityscapes
+    {{ just }} size=1024x512 _labels {{ quote(dir) }} road-anomaly21 {{ real_data }}/ood/RoadAnomaly21
+    {{ just }} size=1024x512 _labels {{ quote(dir) }} road-obstacle21 {{ real_data }}/ood/RoadObsticle21
+    {{ just }} size=1024x512 _labels {{ quote(dir) }} fishyscapes-static {{ real_data }}/ood/fs_static
     {{ bin }}/coco-proxy --annotations {{ real_data }}/coco/annotations/instances_train2017.json \
-        --images {{ real_data }}/coco/train2017 --preview 16 --output {{ dir }}/proxy
-    mkdir -p {{ dir }}/weights
-    {{ bin }}/seg-model import {{ real_data }}/weights/enet_yurnero14_city20.safetensors --classes cityscapes --void last --output {{ dir }}/weights/enet.safetensors
-    {{ bin }}/seg-model import {{ real_data }}/weights/erfnet_dequant_city20.safetensors --classes cityscapes --void last --output {{ dir }}/weights/erfnet.safetensors
+        --images {{ real_data }}/coco/train2017 --preview 16 --output {{ quote(dir) }}/proxy
+    mkdir -p {{ quote(dir) }}/weights
+    {{ bin }}/seg-model import {{ real_data }}/weights/enet_yurnero14_city20.safetensors --classes cityscapes --void last --output {{ quote(dir) }}/weights/enet.safetensors
+    {{ bin }}/seg-model import {{ real_data }}/weights/erfnet_dequant_city20.safetensors --classes cityscapes --void last --output {{ quote(dir) }}/weights/erfnet.safetensors
 
 # --- OoD training on real streets: recipes chosen on development sets, judged once on other sets ---
 
@@ -229,7 +229,7 @@ streets recipe="ours" network="erfnet" seed="0" *flags: (_need (real_data) real_
     {{ just }} _streets-data "$dir"
     case {{ recipe }} in
         before) {{ just }} _streets-judge "$dir" before-{{ network }} "$dir/weights/{{ network }}.safetensors"; exit ;;
-        paper) recipe=({{ streets_paper }} --proxy "$dir/proxy") ;;
+        paper) recipe=({{ streets_paper }} --proxy "$dir/proxy-held-out") ;;
         ours) recipe=({{ streets_ours }} --objects "$dir/objects,$dir/objects-tiny") ;;
         *) echo "error: there is no recipe {{ recipe }}: choose ours, paper or before" >&2; exit 2 ;;
     esac
@@ -255,27 +255,21 @@ _streets-data dir:
     #!/usr/bin/env bash
     set -euo pipefail
     dir={{ quote(dir) }} data={{ quote(real_data) }}
+    {{ just }} _real-data "$dir"
     for split in train val; do
-        {{ bin }}/cityscapes-io prepare --dataset cityscapes-$split --root "$data/cityscapes" --size 1024x512 --output "$dir/labels/cityscapes-$split"
         {{ bin }}/cityscapes-io prepare --dataset camvid-$split --root "$data/camvid" --class-map camvid-to-cityscapes --size 720x540 --output "$dir/labels/camvid-$split"
         {{ bin }}/cityscapes-io prepare --dataset idd-lite-$split --root "$data/idd_lite" --class-map idd-lite-to-cityscapes --size 720x512 --output "$dir/labels/idd-lite-$split"
-    done
-    for set in road-anomaly21=RoadAnomaly21 road-obstacle21=RoadObsticle21 fishyscapes-static=fs_static; do
-        {{ bin }}/cityscapes-io prepare --dataset "${set%=*}" --root "$data/ood/${set#*=}" --size 1024x512 --output "$dir/labels/${set%=*}"
     done
     for coco in objects=coco objects-tiny=coco_tiny; do
         annotations="$data/${coco#*=}/annotations"
         {{ bin }}/coco-proxy --objects --hold-out {{ held_out }} --annotations "$annotations/instances_train2017.json" --output "$dir/${coco%=*}"
         {{ bin }}/coco-proxy --objects --annotations "$annotations/instances_val2017.json" --output "$dir/${coco%=*}-val"
     done
-    {{ bin }}/coco-proxy --hold-out {{ held_out }} --annotations "$data/coco/annotations/instances_train2017.json" --preview 16 --output "$dir/proxy"
+    {{ bin }}/coco-proxy --hold-out {{ held_out }} --annotations "$data/coco/annotations/instances_train2017.json" --preview 16 --output "$dir/proxy-held-out"
     for set in cityscapes=8 camvid=1 idd-lite=1; do
         {{ bin }}/blend-objects --labels "$dir/labels/${set%=*}-val" --copies "${set#*=}" --objects "$dir/objects-val,$dir/objects-tiny-val" \
             --held-out-of "$dir/objects" --output "$dir/labels/${set%=*}-blended"
     done
-    mkdir -p "$dir/weights"
-    {{ bin }}/seg-model import "$data/weights/enet_yurnero14_city20.safetensors" --classes cityscapes --void last --output "$dir/weights/enet.safetensors"
-    {{ bin }}/seg-model import "$data/weights/erfnet_dequant_city20.safetensors" --classes cityscapes --void last --output "$dir/weights/erfnet.safetensors"
 
 # known classes, segments, meta classification fitted on the development sets and applied to the others; only of these, logits (21 MB an image) are kept
 [private]
@@ -450,8 +444,8 @@ _need path remedy:
 
 [private]
 _labels dir name root:
-    {{ bin }}/cityscapes-io prepare --dataset {{ name }} --root {{ root }} {{ if size == "" { "" } else { "--size " + size } }} \
-        --output {{ dir }}/labels/{{ name }}
+    {{ bin }}/cityscapes-io prepare --dataset {{ name }} --root {{ quote(root) }} {{ if size == "" { "" } else { "--size " + size } }} \
+        --output {{ quote(dir) }}/labels/{{ name }}
 
 # everything that is done with one weights file; the closed-set metrics are those on the data set `known`, if one is named
 [private]
