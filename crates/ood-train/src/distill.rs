@@ -11,9 +11,10 @@ const BLOCK: usize = 512;
 
 /// Mean KL divergence of the softmax of `logits` from the softmax of `original`, a scalar that gradients flow through to `logits`.
 ///
-/// Both are `[N, C, H, W]` f32, `labels` is `[N, H, W]` u8, and `factors` has a factor for each of the N images. With p the softmax of `original` and q that of `logits`, each pixel has
-/// the divergence Σ p·(log p − log q) times the factor of its image, except those of unknown objects (label 254), which have none; the
-/// sum is divided by N·C·H·W, as the objective is. Its gradient with respect to a logit is factor·(q − p) / (N·C·H·W), which is computed in the same pass.
+/// Both are `[N, C, H, W]` f32, `labels` is `[N, H, W]` u8, and `factors` has a factor for each of the N images. With p the softmax
+/// of `original` and q that of `logits`, each pixel has the divergence Σ p·(log p − log q) times the factor of its image, except
+/// those of unknown objects (label 254), which have none; the sum is divided by N·C·H·W, as the objective is. Its gradient with
+/// respect to a logit is factor·(q − p) / (N·C·H·W), which is computed in the same pass.
 ///
 /// Source: Li and Hoiem, "Learning without Forgetting", ECCV 2016; here on the pixels of the new task.
 ///
