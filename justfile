@@ -492,18 +492,35 @@ bench filter="":
     {{ build_bin }} bench
     {{ bin }}/bench table {{ filter }}
 
-# the same in turns with PyTorch, which is installed into a folder of its own at the first call
+# the same in turns with PyTorch in all configurations that could be its fastest, installed at the first call: `just race erfnet --precisions f32`, `just race --show`
 [group('develop')]
-race *cases: _pytorch
+race *flags: _pytorch
     {{ build_bin }} bench
-    {{ pytorch }} tests/bench/race.py {{ bin }}/bench {{ cases }}
+    {{ pytorch }} tests/bench/race.py {{ bin }}/bench --results {{ quote(out / "race.json") }} {{ flags }}
 
-# one inference of a network, here and in PyTorch
+# inference and training step of a network, or of one of each kind, likewise: `just race-network segformer-b0 --size 2048x1024`
 [group('develop')]
-race-network name size="2048x1024" runs="3": _pytorch
-    cargo build --release --workspace --example network_throughput
-    {{ bin }}/examples/network_throughput {{ name }} {{ size }} {{ runs }}
-    OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(nproc)} {{ pytorch }} tests/bench/network_throughput.py {{ name }} {{ size }} {{ runs }}
+race-network name="all" *flags: _pytorch
+    #!/usr/bin/env bash
+    set -euo pipefail
+    {{ build_bin }} bench
+    names=({{ name }})
+    if test {{ name }} = all; then names=(erfnet enet deeplabv3plus-wrn38 deeplabv3plus-res50 dualgcn-res50 segformer-b0 dinov2-vits14); fi
+    {{ pytorch }} tests/bench/race.py {{ bin }}/bench "${names[@]/%/-inference}" "${names[@]/%/-step}" --results {{ quote(out / "race.json") }} {{ flags }}
+
+# time and memory of the stages over image size, classes, threads and batch, on the real samples: `just growth --only sizes`
+[group('develop')]
+growth *flags: (_need (real_data) real_missing) build _pytorch
+    {{ build_bin }} bench
+    {{ pytorch }} tests/bench/growth.py {{ bin }} {{ quote(real_data / "ood/RoadAnomaly21") }} {{ quote(real_data / "weights/erfnet_dequant_city20.safetensors") }} \
+        {{ quote(out / "growth") }} {{ flags }}
+
+# images a second from JPEG files to the tables of segments, on the real samples: `just chain --images 50`
+[group('develop')]
+chain *flags: (_need (real_data) real_missing) build _pytorch
+    mkdir -p {{ quote(out / "real/weights") }}
+    {{ bin }}/seg-model import {{ quote(real_data / "weights/erfnet_dequant_city20.safetensors") }} --classes cityscapes --void last --output {{ quote(out / "real/weights/erfnet.safetensors") }}
+    {{ pytorch }} tests/bench/chain_throughput.py {{ bin }} {{ quote(real_data / "ood/RoadAnomaly21") }} {{ quote(out / "real/weights/erfnet.safetensors") }} {{ quote(out / "chain") }} {{ flags }}
 
 # OoD training of ERFNet, here and in PyTorch, on masks made before: `just race-training runs/real/labels/cityscapes-train runs/real/proxy`
 [group('develop')]
@@ -532,7 +549,7 @@ wheel:
 [private]
 _pytorch:
     test -x {{ pytorch }} || (python3 -m venv target/pytorch && target/pytorch/bin/pip install --quiet \
-        torch torchvision numpy pillow transformers safetensors scipy scikit-learn)
+        torch torchvision numpy pillow safetensors scipy scikit-learn onnx onnxscript onnxruntime)
 
 # the gate: format, lints, documentation, tests
 [group('develop')]

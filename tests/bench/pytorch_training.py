@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from reference import erfnet
+from pytorch_networks import erfnet
 from torch import nn
 
 IGNORE, OOD = 255, 254
@@ -71,7 +71,7 @@ def numbers(text):
 
 
 def name(parameter):
-    """The name that a tensor of `reference.erfnet` has in checkpoints of ERFNet."""
+    """The name that a tensor of `pytorch_networks.erfnet` has in checkpoints of ERFNet."""
     number, _, rest = parameter.partition(".")
     i, parts = int(number), rest.split(".")
     block = "encoder.initial_block" if i == 0 else f"encoder.layers.{i - 1}" if i < 16 else f"decoder.layers.{i - 16}"

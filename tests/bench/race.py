@@ -1,93 +1,201 @@
-"""The same operations in PyTorch and in oodseg, in alternation within one run; prints time of PyTorch / time of oodseg (above 1: oodseg is faster).
+"""oodseg and PyTorch in turns, PyTorch in every configuration that could be its fastest; prints time of the fastest / time of oodseg (above 1: oodseg is faster).
 
-usage: race.py BENCH [CASE...]     BENCH: the executable `bench`, e.g. target/release/bench
+usage: race.py BENCH [CASE...] [flags]     BENCH: the executable `bench`, e.g. target/release/bench
 
-Needs torch. Both sides have two threads and an allocator that keeps its memory, because requesting pages from the system costs more time than
-many of the operations.
+CASE is a part of the name of a case of `bench table`, or NETWORK-inference or NETWORK-step for any network of pytorch_networks.py; without it, all cases of the table.
+Configurations: `eager`, `channels-last`, `compile` (torch.compile, for inference with frozen weights), `channels-last+compile`, and `onnxruntime` (inference in f32);
+operations know the first two. bf16 is autocast for networks, with losses in f32, and arguments in bf16 for operations. Both sides have the same number of threads and
+an allocator that keeps its memory, because requesting pages from the system costs more time than many of the operations. Compilation is not part of the times.
+Needs torch; onnx, onnxscript and onnxruntime for that configuration, and a C++ compiler for torch.compile.
 """
 
+import argparse
 import os
-import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
-THREADS = "2"
-ENV = {
-    "OMP_NUM_THREADS": THREADS,
-    "RAYON_NUM_THREADS": THREADS,
-    "CANDLE_NUM_THREADS": "1",
+import race_results
+
+CONFIGURATIONS = ("eager", "channels-last", "compile", "channels-last+compile", "onnxruntime")
+OF_OPERATIONS = CONFIGURATIONS[:2]
+PRECISIONS = ("f32", "bf16")
+ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": "4294967296",
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_TOP_PAD_": "268435456",
 }
-ROUNDS = int(os.environ.get("ROUNDS", "15"))
-SECONDS = float(os.environ.get("SECONDS", "20"))  # maximum time of one case and mode
-PAUSE = 0.25  # seconds between turns
-TURN = 0.5  # seconds after which a turn ends, once it has two repetitions
+PAUSE = 0.15  # seconds between turns: threads of the other side keep spinning for a while
+TURN = 0.3  # seconds after which a turn ends
 REPETITIONS = 10  # maximum number of repetitions in a turn
 
 
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bench", help="the executable `bench`")
+    parser.add_argument("cases", nargs="*", help="parts of names, or NETWORK-inference, NETWORK-step")
+    parser.add_argument("--configurations", default=",".join(CONFIGURATIONS), help="default: all, %(default)s")
+    parser.add_argument("--precisions", default=",".join(PRECISIONS), help="default: %(default)s")
+    parser.add_argument("--size", default="1024x512", help="image of an inference in pixels, WxH (default: %(default)s)")
+    parser.add_argument("--crop", default="512x256", help="images of a training step in pixels, WxH (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=2, help="images of a training step (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of each side (default: all, %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each side; 0: only compile (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=30, help="no turn begins after these, once each side had one (default: %(default)s)")
+    parser.add_argument("--results", default="target/race.json", help="file to which the results are added (default: %(default)s)")
+    parser.add_argument("--show", action="store_true", help="measure nothing, print the tables of the results as Markdown")
+    args = parser.parse_args()
+    args.configurations, args.precisions = chosen(parser, args.configurations, CONFIGURATIONS), chosen(parser, args.precisions, PRECISIONS)
+    return args
+
+
+def chosen(parser, text, known):
+    names = text.split(",")
+    for name in names:
+        if name not in known:
+            parser.error(f"{name!r} is unknown: choose from {', '.join(known)}")
+    return names
+
+
+class CannotRun(Exception):
+    """What a side cannot do, in one line."""
+
+
 class Server:
-    """A process that times one repetition for each line that it reads."""
+    """A process that prepares a case and times one repetition for each line that it reads."""
 
-    def __init__(self, command):
+    def __init__(self, command, threads):
+        own = {"OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads), "CANDLE_NUM_THREADS": "1"}
+        self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **ENV}
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, env={**os.environ, **ALLOCATOR, **own}
         )
+        self.preparation, self.times, self.memory = float(self.answer()), [], 0
 
-    def time(self, case, mode):
-        """Seconds of the best repetition of a turn, and peak memory in bytes.
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            status = self.process.wait()
+            self.errors.seek(0)
+            lines = [line.strip() for line in self.errors if line.strip()]
+            raise CannotRun(explanation(lines) or f"ended with status {status}")
+        return line
+
+    def turn(self):
+        """Adds the seconds of the best repetition of a turn.
 
         The first repetitions have cold caches, and occasionally the system runs both threads on one core for some milliseconds, which says nothing
         about either side.
         """
         times, end = [], time.monotonic() + TURN
-        while len(times) < 2 or (len(times) < REPETITIONS and time.monotonic() < end):
-            self.process.stdin.write(f"{case} {mode}\n")
+        while not times or (len(times) < REPETITIONS and time.monotonic() < end):
+            self.process.stdin.write("\n")
             self.process.stdin.flush()
-            seconds, memory = self.process.stdout.readline().split()
+            seconds, memory = self.answer().split()
             times.append(float(seconds))
-        return min(times), int(memory)
+        self.times.append(min(times))
+        self.memory = int(memory)
 
     def close(self):
         self.process.stdin.close()
         self.process.wait()
+        self.errors.close()
 
 
-def race(commands, case, mode):
-    """Median time of a turn in seconds and peak memory in bytes of both commands, each in a new process."""
-    servers = [Server(command) for command in commands]
-    times, memory = [[], []], [0, 0]
-    for server in servers:
-        server.time(case, mode)
-    end = time.monotonic() + SECONDS
-    while len(times[0]) < 3 or (len(times[0]) < ROUNDS and time.monotonic() < end):
-        for i, server in enumerate(servers):
-            time.sleep(PAUSE)  # threads of the other side keep spinning for a while
-            seconds, memory[i] = server.time(case, mode)
-            times[i].append(seconds)
+def explanation(lines):
+    """The line of an error output that says most: the last one that names an error, else the last one."""
+    named = [line for line in lines if "Error" in line or line.startswith("error")]
+    return (named or lines or [""])[-1][:200]
+
+
+def cases(args):
+    """Pairs of case and mode."""
+    listed = subprocess.run([args.bench, "list"], check=True, capture_output=True, text=True).stdout.splitlines()
+    known = [tuple(line.split()) for line in listed]
+    if not args.cases:
+        return known
+    found = []
+    for part in args.cases:
+        matching = [pair for pair in known if part in pair[0]]
+        network_mode = "both" if part.endswith("-step") else "forward"
+        found += matching or [(part, network_mode)]
+    return found
+
+
+def images_of(args, case):
+    """What a network is given: images, width and height; None for operations."""
+    if case.endswith("-step"):
+        return args.batch, args.crop
+    return (1, args.size) if case.endswith("-inference") else None
+
+
+def groups(args, case):
+    """Lists of configurations and precisions that race at once. Those of a network race one after the other, because together they may not fit into memory."""
+    known = CONFIGURATIONS if images_of(args, case) else OF_OPERATIONS
+    pairs = [(c, p) for p in args.precisions for c in args.configurations if c in known]
+    if case.endswith("-step"):
+        pairs = [pair for pair in pairs if pair[0] != "onnxruntime"]
+    pairs = [pair for pair in pairs if pair != ("onnxruntime", "bf16")]
+    return [[pair] for pair in pairs] if images_of(args, case) else [pairs]
+
+
+def start(command, args, case, mode, *what):
+    """The server of one side."""
+    images = images_of(args, case)
+    shape = ["--batch", str(images[0]), "--size", images[1]] if images else []
+    return Server([*command, case, mode, *what, *shape], args.threads)
+
+
+def race(args, case, mode, group):
+    """The record of each pair of configuration and precision, from one run in turns with oodseg."""
+    ours, theirs, records = {}, {}, []
+    base = {"case": case, "mode": mode, "images": images_of(args, case), "threads": args.threads}
+    script = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "pytorch_server.py"), "--threads", str(args.threads)]
+    for configuration, precision in group:
+        name = {**base, "configuration": configuration, "precision": precision}
+        try:
+            theirs[configuration, precision] = start(script, args, case, mode, configuration, precision)
+        except CannotRun as error:
+            records.append({**name, "error": str(error)})
+    for precision in {precision for _, precision in theirs}:
+        try:
+            ours[precision] = start([args.bench, "serve"], args, case, mode, precision)
+        except CannotRun:
+            # what it does not have yet is compared in f32
+            ours.setdefault("f32", start([args.bench, "serve"], args, case, mode, "f32"))
+    take_turns(args, [*ours.values(), *theirs.values()])
+    for (configuration, precision), server in theirs.items():
+        our_precision = precision if precision in ours else "f32"
+        name = {**base, "configuration": configuration, "precision": precision}
+        records.append({**name, **race_results.measured(server), "ours": {"precision": our_precision, **race_results.measured(ours[our_precision])}})
+    return records
+
+
+def take_turns(args, servers):
+    """All sides in turns, and their end."""
+    end = time.monotonic() + args.seconds
+    for i in range(args.rounds):
+        if i > 0 and time.monotonic() > end:
+            break
+        for server in servers:
+            time.sleep(PAUSE)
+            server.turn()
     for server in servers:
         server.close()
-    return [statistics.median(t) for t in times], memory
 
 
 def main():
-    bench, wanted = sys.argv[1], sys.argv[2:]
-    here = os.path.dirname(os.path.abspath(__file__))
-    reference = [sys.executable, os.path.join(here, "reference.py")]
-    cases = subprocess.run([*reference, "--list"], check=True, capture_output=True, text=True).stdout.split()
-    print(f"{'case':<28} {'mode':<8} {'PyTorch ms':>11} {'oodseg ms':>11} {'ratio':>6} {'PyTorch MB':>11} {'oodseg MB':>10}")
-    for name in cases:
-        case, mode = name.split(":")
-        if wanted and not any(part in case for part in wanted):
-            continue
-        (theirs, ours), memory = race([reference, [bench, "serve"]], case, mode)
-        print(
-            f"{case:<28} {mode:<8} {theirs * 1e3:>11.2f} {ours * 1e3:>11.2f} {theirs / ours:>6.2f}"
-            f" {memory[0] / 1e6:>11.0f} {memory[1] / 1e6:>10.0f}",
-            flush=True,
-        )
+    args = arguments()
+    if not args.show:
+        print(race_results.HEADER)
+        for case, mode in cases(args):
+            for group in groups(args, case):
+                records = race(args, case, mode, group)
+                for record in records:
+                    print(race_results.line(record), flush=True)
+                race_results.add(args.results, [r for r in records if args.rounds or "error" in r])
+    print(race_results.tables(race_results.read(args.results), args.cases))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 //! Seconds and peak memory of one inference with random weights:
 //! `cargo run --release -p seg-model --example network_throughput -- NETWORK [WxH] [RUNS]`.
 //!
-//! Prints the median time and the peak memory of the process. `tests/bench/network_throughput.py` does the same in `PyTorch`.
+//! Prints the median time and the peak memory of the process. `just race-network` runs the same in turns with `PyTorch`.
 #![allow(clippy::print_stdout)] // its purpose
 
 use std::time::Instant;

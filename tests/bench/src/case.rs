@@ -24,6 +24,35 @@ impl Mode {
     }
 }
 
+/// How numbers are rounded before they are multiplied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Precision {
+    /// Not at all.
+    F32,
+    /// To 8 significant bits; sums are f32.
+    Bf16,
+}
+
+/// The images that a network is given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Images {
+    pub batch: usize,
+    pub width: usize,
+    pub height: usize,
+}
+
+impl Images {
+    /// `[N, 3, H, W]`.
+    pub(crate) fn shape(self) -> (usize, usize, usize, usize) {
+        (self.batch, 3, self.height, self.width)
+    }
+
+    /// Pixels of the whole batch.
+    pub(crate) fn pixels(self) -> usize {
+        self.batch * self.height * self.width
+    }
+}
+
 /// The least that one repetition has to do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cost {

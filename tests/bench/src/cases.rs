@@ -1,11 +1,36 @@
 //! All cases of the benchmark.
 
-use crate::case::Case;
+use anyhow::{Context, Result, ensure};
+use seg_model::nets::Network;
+
+use crate::case::{Case, Images, Mode, Precision, Run};
 use crate::{network, ops};
 
-/// The operations, then the networks.
+/// The cases of the table: the operations, then the networks whose cost is known.
 pub(crate) fn all() -> Vec<Case> {
     let mut cases = ops::cases();
     cases.extend(network::cases());
     cases
+}
+
+/// A repetition of the operation or network `name`, which is `NETWORK-inference` or `NETWORK-step` for a network. Only networks depend
+/// on `images`.
+pub(crate) fn named(name: &str, mode: Mode, precision: Precision, images: Images) -> Result<Run> {
+    ensure!(
+        precision == Precision::F32,
+        "{name}: oodseg multiplies f32 only; leave bf16 out"
+    );
+    if let Some(network) = name.strip_suffix("-inference") {
+        return network::inference(Network::from_name(network)?, images);
+    }
+    if let Some(network) = name.strip_suffix("-step") {
+        return network::step(Network::from_name(network)?, images);
+    }
+    let case = ops::cases().into_iter().find(|case| case.name == name);
+    let case = case.with_context(|| {
+        format!(
+            "there is no case {name:?}: see `bench table`, or name NETWORK-inference or NETWORK-step"
+        )
+    })?;
+    (case.setup)(mode)
 }

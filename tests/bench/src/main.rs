@@ -1,7 +1,7 @@
 //! Time, throughput and peak memory of the operations in which the stages spend their time.
 //!
 //! `bench table` measures the operations and prints which fraction of this machine's peak each of them reaches. `bench serve` runs single
-//! repetitions on request, so that `race.py` can alternate with another library within one run.
+//! repetitions of one case on request, so that `race.py` can alternate with another library within one run.
 #![allow(clippy::print_stdout)] // its purpose
 
 mod case;
@@ -32,8 +32,10 @@ enum Command {
         #[arg(long, default_value_t = 1.0)]
         seconds: f64,
     },
-    /// Time one repetition for each line `CASE MODE` on standard input; MODE is `forward` or `both`
-    Serve,
+    /// Print the cases of the table and their modes, one pair a line
+    List,
+    /// Prepare one case, and time one repetition of it for each line on standard input
+    Serve(serve::ServeArgs),
 }
 
 #[allow(unsafe_code)] // settings of the process that must precede everything else
@@ -42,8 +44,12 @@ fn main() -> Result<()> {
     unsafe { seg_ops::prepare_process() };
     let args = Args::parse();
     // on one of rayon's threads: from any other thread, two wake-ups are needed to start an operation and one to end it
-    rayon::scope(|_| match args.command {
-        Command::Table { filter, seconds } => table::print(filter.as_deref(), seconds),
-        Command::Serve => serve::serve(),
+    rayon::scope(|_| match &args.command {
+        Command::Table { filter, seconds } => table::print(filter.as_deref(), *seconds),
+        Command::List => {
+            table::list();
+            Ok(())
+        }
+        Command::Serve(args) => serve::serve(args),
     })
 }

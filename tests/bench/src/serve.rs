@@ -1,42 +1,62 @@
 //! Single repetitions on request.
 
-use std::collections::HashMap;
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
-use clap::ValueEnum;
+use anyhow::Result;
+use clap::Args;
+use stage_cli::ImageSize;
 
-use crate::case::Mode;
-use crate::cases::all;
+use crate::case::{Images, Mode, Precision};
+use crate::cases;
 
-/// Answers each line `CASE MODE` with the seconds of one repetition and the peak resident memory of the process in bytes.
-pub(crate) fn serve() -> Result<()> {
-    let cases = all();
-    let mut runs = HashMap::new();
+/// What is timed.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// An operation of `bench table`, NETWORK-inference or NETWORK-step
+    case: String,
+    mode: Mode,
+    /// Precision of the factors of convolutions
+    #[arg(default_value = "f32")]
+    precision: Precision,
+    /// Size of the images that a network is given, in pixels
+    #[arg(long, default_value = "1024x512", value_name = "WxH")]
+    size: ImageSize,
+    /// Images that a network is given at once
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    batch: usize,
+}
+
+/// Prepares the case, prints the seconds that this and a first repetition took, and answers each line on standard input with the seconds of
+/// one repetition and the peak resident memory of the process in bytes.
+pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
+    let images = Images {
+        batch: args.batch,
+        width: args.size.width as usize,
+        height: args.size.height as usize,
+    };
+    let start = Instant::now();
+    let mut run = cases::named(&args.case, args.mode, args.precision, images)?;
+    run()?;
+    print_line(&start.elapsed().as_secs_f64().to_string())?;
     for line in std::io::stdin().lock().lines() {
-        let line = line?;
-        let (name, mode) = line.split_once(' ').context("expected CASE MODE")?;
-        let mode = Mode::from_str(mode, false).map_err(anyhow::Error::msg)?;
-        let case = cases
-            .iter()
-            .find(|case| case.name == name)
-            .with_context(|| format!("there is no case {name:?}: see `bench table`"))?;
-        if !runs.contains_key(&line) {
-            runs.clear(); // frees the buffers of the previous case
-            runs.insert(line.clone(), (case.setup)(mode)?);
-        }
-        let run = runs.get_mut(&line).context("the run was just inserted")?;
+        line?;
         let start = Instant::now();
         run()?;
-        println!("{} {}", start.elapsed().as_secs_f64(), peak_memory());
-        std::io::stdout().flush()?;
+        let seconds = start.elapsed().as_secs_f64();
+        print_line(&format!("{seconds} {}", peak_memory()))?;
     }
     Ok(())
 }
 
+/// Prints a line at once.
+fn print_line(line: &str) -> Result<()> {
+    println!("{line}");
+    Ok(std::io::stdout().flush()?)
+}
+
 /// Peak resident memory of this process in bytes; 0 if the system does not provide it.
-pub(crate) fn peak_memory() -> u64 {
+fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kibibytes = line.and_then(|rest| {

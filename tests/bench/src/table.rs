@@ -44,6 +44,17 @@ pub(crate) fn print(filter: Option<&str>, seconds: f64) -> Result<()> {
     Ok(())
 }
 
+/// Prints the name and mode of each case.
+pub(crate) fn list() {
+    for case in all() {
+        for mode in Mode::ALL {
+            if (case.cost)(mode).is_some() {
+                println!("{} {}", case.name, mode.name());
+            }
+        }
+    }
+}
+
 /// The throughput as text, and as a fraction of the peak.
 fn rate(cost: Cost, time: f64, peak: &Peak) -> (String, f64) {
     match cost {
