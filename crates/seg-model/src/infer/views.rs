@@ -68,7 +68,8 @@ impl Views {
                 .forward(&cropped.iter().collect::<Vec<_>>())?
                 .at_picture_size()?;
             for (view, logits) in views.iter().zip(logits) {
-                let mean = mean.get_or_insert(Mean::new(logits.dim(0)?, width, height));
+                let channels = logits.dim(0)?;
+                let mean = mean.get_or_insert_with(|| Mean::new(channels, width, height));
                 mean.add(&Volume::of(&logits)?.values, *view, w as usize);
             }
         }
