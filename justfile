@@ -214,9 +214,13 @@ _real-data dir:
 # categories that no training shows, for the development sets
 held_out := "sheep,cow,giraffe,cat,bear,toilet,bench,umbrella,suitcase,boat"
 # what every training on the streets has: CamVid and Cityscapes, at sizes at which a car is about as large in both
-streets_flags := "--label-shares 0.47,0.53 --label-short-side 512,540 --crop 384 --batch-size 4"
-# ours: objects of all COCO images pasted into the streets, divergence from the network before
-streets_ours := "--ood-fraction 0 --paste 1 --paste-match-light --distill 1 --learning-rate 1.5e-4 --schedule poly"
+streets_flags := "--label-shares 0.6,0.4 --label-short-side 512,540 --crop 384 --batch-size 4 --steps 400"
+# ours: objects of all COCO images pasted into the streets, divergence from the network before (little of it on CamVid, where that is no example)
+streets_ours := "--ood-fraction 0 --paste 1 --paste-match-light --distill 1 --label-distill 1,0.1 --learning-rate 3e-4 --schedule poly"
+# what judges, once: nothing is chosen on these sets
+streets_judges := "road-anomaly21 road-obstacle21 fishyscapes-static"
+# share of the weights before the training in the mean with those after it, for `ours`; chosen on the development sets
+streets_before := "0.4"
 # the recipe of the paper: a quarter of the crops from COCO, nothing else
 streets_paper := "--ood-fraction 0.3333 --learning-rate 1e-5"
 
@@ -225,18 +229,32 @@ streets_paper := "--ood-fraction 0.3333 --learning-rate 1e-5"
 streets recipe="ours" network="erfnet" seed="0" *flags: (_need (real_data) real_missing) build
     #!/usr/bin/env bash
     set -euo pipefail
-    dir={{ quote(out / "streets") }}
+    dir={{ quote(out / "streets") }} before={{ quote(out / "streets/weights" / network + ".safetensors") }}
     {{ just }} _streets-data "$dir"
     case {{ recipe }} in
-        before) {{ just }} _streets-judge "$dir" before-{{ network }} "$dir/weights/{{ network }}.safetensors"; exit ;;
+        before) {{ just }} _streets-judge "$dir" before-{{ network }} "$before" "{{ streets_judges }}"; exit ;;
         paper) recipe=({{ streets_paper }} --proxy "$dir/proxy-held-out") ;;
         ours) recipe=({{ streets_ours }} --objects "$dir/objects,$dir/objects-tiny") ;;
         *) echo "error: there is no recipe {{ recipe }}: choose ours, paper or before" >&2; exit 2 ;;
     esac
     name={{ recipe }}-{{ network }}-s{{ seed }}
-    {{ bin }}/ood-train --init "$dir/weights/{{ network }}.safetensors" --labels "$dir/labels/cityscapes-train,$dir/labels/camvid-train" \
-        {{ streets_flags }} "${recipe[@]}" --steps 240 --seed {{ seed }} --output "$dir/$name/train" {{ flags }}
-    {{ just }} _streets-judge "$dir" "$name" "$dir/$name/train/weights.safetensors"
+    {{ bin }}/ood-train --init "$before" --labels "$dir/labels/cityscapes-train,$dir/labels/camvid-train" \
+        {{ streets_flags }} "${recipe[@]}" --seed {{ seed }} --output "$dir/$name/train" {{ flags }}
+    weights="$dir/$name/train/weights.safetensors"
+    if test {{ recipe }} = ours; then
+        {{ just }} _streets-mean "$dir/$name/mean.safetensors" "$before" "$weights" {{ streets_before }}
+        weights="$dir/$name/mean.safetensors"
+    fi
+    {{ just }} _streets-judge "$dir" "$name" "$weights" "{{ streets_judges }}"
+
+# the mean of the weights before and after a training; not again where it is newer than both
+[private]
+_streets-mean mean before after share:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if test {{ quote(mean) }} -nt {{ quote(before) }} -a {{ quote(mean) }} -nt {{ quote(after) }}; then exit; fi
+    {{ bin }}/seg-model average --weights {{ quote(before) }},{{ quote(after) }} --shares "{{ share }},$(awk 'BEGIN { print 1 - {{ share }} }')" \
+        --output {{ quote(mean) }} --force
 
 # a short training with `ours` and further flags, and its figures on the development sets alone: `just streets-screen paste2 --paste 2`
 [group('real')]
@@ -248,6 +266,20 @@ streets-screen name *flags: (_need (real_data) real_missing) build
     {{ bin }}/ood-train --init "$dir/weights/erfnet.safetensors" --labels "$labels/cityscapes-train,$labels/camvid-train" \
         {{ streets_flags }} {{ streets_ours }} --objects "$dir/objects" --steps 120 --val "$labels/camvid-val,$labels/cityscapes-val" \
         --val-ood "$labels/camvid-blended,$labels/cityscapes-blended" --val-every 120 --output "$dir/screen/{{ name }}" {{ flags }}
+
+# the means of the weights before and after a screen, and their figures on the development sets alone: `just streets-shares paste2 0.3,0.5,0.7`
+[group('real')]
+streets-shares name shares="0.3,0.5,0.7": build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    dir={{ quote(out / "streets") }} screen={{ quote(out / "streets/screen" / name) }}
+    runs=()
+    for share in $(tr , ' ' <<< {{ shares }}); do
+        {{ just }} _streets-mean "$screen/before-$share/mean.safetensors" "$dir/weights/erfnet.safetensors" "$screen/weights.safetensors" $share
+        {{ just }} _streets-judge "$dir" "screen/{{ name }}/before-$share" "$screen/before-$share/mean.safetensors" ""
+        runs+=(--run "before $share=$screen/before-$share")
+    done
+    {{ bin }}/ood-eval evaluate "${runs[@]}" --output "$screen/shares"
 
 # labels, objects, proxies, development sets and weights of `just streets`
 [private]
@@ -271,13 +303,13 @@ _streets-data dir:
             --held-out-of "$dir/objects" --output "$dir/labels/${set%=*}-blended"
     done
 
-# known classes, segments, meta classification fitted on the development sets and applied to the others; only of these, logits (21 MB an image) are kept
+# known classes, segments, meta classification fitted on the development sets and applied to the sets `others`; only of these, logits (21 MB an image) are kept
 [private]
-_streets-judge dir name weights:
+_streets-judge dir name weights others:
     #!/usr/bin/env bash
     set -euo pipefail
     dir={{ quote(dir) }} run={{ quote(dir / name) }}
-    development="cityscapes-blended camvid-blended idd-lite-blended" others="road-anomaly21 road-obstacle21 fishyscapes-static"
+    development="cityscapes-blended camvid-blended idd-lite-blended" others={{ quote(others) }}
     for set in cityscapes-val camvid-val idd-lite-val $development $others; do
         case $set in *-val) done="$run/closed_set/$set/manifest.json" ;; *) done="$run/segments/$set/manifest.json" ;; esac
         # logits that were removed are made again only where something is newer than what they led to
@@ -286,17 +318,42 @@ _streets-judge dir name weights:
         case $set in
             *-val) {{ bin }}/ood-eval closed-set --logits "$run/logits/$set" --labels "$dir/labels/$set" --output "$run/closed_set/$set" ;;
             *)
-                {{ just }} _benchmark "$dir" "$(basename "$run")" "$set"
-                {{ bin }}/segment-metrics {{ further }} --logits "$run/logits/$set" --labels "$dir/labels/$set" --output "$run/segments/$set"
+                {{ just }} _benchmark "$dir" {{ quote(name) }} "$set"
+                {{ bin }}/segment-metrics {{ further }} --context --logits "$run/logits/$set" --labels "$dir/labels/$set" --output "$run/segments/$set"
                 ;;
         esac
         case $set in *-val | *-blended) rm -r "$run/logits/$set" ;; esac
     done
-    fitted=$(for set in $development; do printf ',%s' "$run/segments/$set"; done)
-    {{ bin }}/meta-clf fit --segments "${fitted#,}" --output "$run/meta/development"
-    for set in $others; do
-        {{ bin }}/meta-clf apply --model "$run/meta/development/model.json" --segments "$run/segments/$set" --output "$run/meta/$set"
+    if test -n "$others"; then {{ just }} _streets-meta "$run" "$others" logistic meta; fi
+
+# a classifier fitted on the development sets and applied to the sets `others`, in the folder `meta` of the run
+[private]
+_streets-meta run others classifier meta:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    run={{ quote(run) }}
+    {{ bin }}/meta-clf fit --classifier {{ classifier }} --segments "$run/segments/cityscapes-blended,$run/segments/camvid-blended,$run/segments/idd-lite-blended" \
+        --output "$run/{{ meta }}/development"
+    for set in {{ others }}; do
+        {{ bin }}/meta-clf apply --model "$run/{{ meta }}/development/model.json" --segments "$run/segments/$set" --output "$run/{{ meta }}/$set"
     done
+
+# objects found over false alarms of one run, with every classifier: fitted on the development sets, and held out by image on each set itself
+[group('real')]
+streets-meta name: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    run={{ quote(out / "streets" / name) }}
+    runs=(--run "logistic=$run")
+    for classifier in l1 trees network; do
+        {{ just }} _streets-meta "$run" "{{ streets_judges }}" $classifier meta-$classifier
+        runs+=(--run "$classifier=$run" --meta "$classifier=$run/meta-$classifier")
+    done
+    for set in {{ streets_judges }}; do
+        {{ bin }}/meta-clf fit --segments "$run/segments/$set" --output "$run/meta-held-out/$set"
+    done
+    runs+=(--run "held out=$run" --meta "held out=$run/meta-held-out")
+    {{ bin }}/ood-eval evaluate "${runs[@]}" --output "$run/meta-classifiers"
 
 # the figures and pictures of `just streets`, seeds of a recipe side by side: `just streets-report erfnet 0,1,2`
 [group('real')]

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{adopt, import, infer, inspect};
+use crate::{adopt, average, import, infer, inspect};
 
 /// Segmentation networks: inference and weights files.
 #[derive(Parser, Debug)]
@@ -26,6 +26,8 @@ pub enum Command {
     Adopt(adopt::Args),
     /// Convert a published checkpoint to a weights file that records how to run it.
     Import(import::Args),
+    /// Average weights files of one network: before and after a training, or of several trainings.
+    Average(average::Args),
     /// List the metadata and tensors of a weights file.
     Inspect(inspect::Args),
 }
@@ -39,6 +41,7 @@ pub fn run(args: &Args) -> Result<()> {
         Command::Infer(infer) => infer::run(infer, &args.common),
         Command::Adopt(adopt) => adopt::run(adopt, &args.common),
         Command::Import(import) => import::run(import, args.common.force),
+        Command::Average(average) => average::run(average, args.common.force),
         Command::Inspect(inspect) => inspect::run(inspect),
     }
 }

@@ -4,18 +4,18 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
-use artifacts::manifest::Input;
+use anyhow::Result;
 use stage_cli::print_result;
 
 use crate::channel_flags::ChannelFlags;
-use crate::checkpoint::{Checkpoint, Read, ReadOptions, WeightsFile};
+use crate::checkpoint::{Checkpoint, Read, ReadOptions};
 use crate::hub;
 use crate::input::Normalization;
 use crate::input_size::InputSize;
 use crate::inspect::channel_lines;
 use crate::nets::Network;
 use crate::normalization_flags::NormalizationFlags;
+use crate::output_file;
 
 /// Arguments of `seg-model import`.
 #[derive(clap::Args, Debug)]
@@ -84,7 +84,7 @@ impl Args {
 /// file that is something else.
 pub fn run(args: &Args, force: bool) -> Result<()> {
     let file = hub::weights_in(&args.file).unwrap_or_else(|| args.file.clone());
-    check_output(&file, &args.output, force)?;
+    output_file::check(&[&file], &args.output, force)?;
     let mut read = Checkpoint::read_with(&file, &args.read_options())?;
     let checkpoint = &mut read.checkpoint;
     if let Some(normalization) = args.normalization.normalization()? {
@@ -99,50 +99,9 @@ pub fn run(args: &Args, force: bool) -> Result<()> {
     Ok(())
 }
 
-/// What `source` says between the name and the hash of the file that was imported.
-const HASHED: &str = ", BLAKE3 ";
-
-/// Refuses outputs that would replace the input or, without --force, a file that this command did not write.
-fn check_output(input: &Path, output: &Path, force: bool) -> Result<()> {
-    let shown = output.display();
-    ensure!(
-        !output.is_dir(),
-        "--output {shown} is a folder: pass a file"
-    );
-    if !output.exists() {
-        return Ok(());
-    }
-    let files = WeightsFile::open(input, None).map(|file| file.files);
-    let inputs = files.unwrap_or_default();
-    let is_input = |file: &Path| match (file.canonicalize(), output.canonicalize()) {
-        (Ok(file), Ok(output)) => file == output,
-        _ => false,
-    };
-    ensure!(
-        !is_input(input) && !inputs.iter().any(|file| is_input(file)),
-        "--output {shown} is the checkpoint itself, which would be lost: pass another file"
-    );
-    ensure!(
-        force || was_imported(output),
-        "--output {shown} exists and was not written by this command: pass another file, or --force to replace it"
-    );
-    Ok(())
-}
-
-fn was_imported(file: &Path) -> bool {
-    let opened = WeightsFile::open(file, None);
-    opened.is_ok_and(|file| {
-        file.metadata
-            .get("source")
-            .is_some_and(|s| s.contains(HASHED))
-    })
-}
-
-/// Where the weights come from. The file is given by its name alone, so that the same checkpoint gives the same bytes in any folder.
+/// Where the weights come from.
 fn source(file: &Path, seed: u64, read: &Read) -> Result<String> {
-    let name = file.file_name().unwrap_or_default();
-    let hash = Input::of(file)?.blake3;
-    let mut source = format!("{}{HASHED}{hash}", name.display());
+    let mut source = output_file::hashed(file)?;
     if !read.key.is_empty() {
         let _ = write!(source, "; its weights {:?}", read.key);
     }

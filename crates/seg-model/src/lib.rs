@@ -8,11 +8,12 @@
 //!
 //! Networks ([`nets`]) are built from [`layers`] and [`transformer`] layers over the tensors of [`params`], whose names are those of the
 //! `PyTorch` checkpoints that exist for them; [`checkpoint`] reads such files, and [`hub`] what Hugging Face
-//! puts beside them; [`channel_flags`] says what output channels are where files do not. [`onnx`] runs networks of any other kind in their place, [`video`] turns videos into images. [`infer`], [`import`] and [`inspect`] are the subcommands.
+//! puts beside them; [`channel_flags`] says what output channels are where files do not. [`onnx`] runs networks of any other kind in their place, [`video`] turns videos into images. [`infer`], [`adopt`], [`import`], [`average`] and [`inspect`] are the subcommands.
 //!
 //! This crate knows nothing of losses, out-of-distribution detection or metrics.
 
 pub mod adopt;
+pub mod average;
 pub mod channel_flags;
 pub mod checkpoint;
 pub mod cli;
@@ -28,6 +29,7 @@ pub mod layers;
 pub mod nets;
 pub mod normalization_flags;
 pub mod onnx;
+mod output_file;
 pub mod params;
 pub mod resize;
 pub mod transformer;
