@@ -87,6 +87,8 @@ def onnxruntime_inference(args, net, images):
         torch.onnx.export(net, (images,), path, dynamo=True, verbose=False)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = args.threads
+        if os.environ.get("OMP_WAIT_POLICY") == "PASSIVE":
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     inputs = {session.get_inputs()[0].name: images.numpy()}
     return lambda: session.run(None, inputs)

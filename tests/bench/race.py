@@ -6,10 +6,12 @@ CASE is a part of the name of a case of `bench table`, or NETWORK-inference or N
 Configurations: `eager`, `channels-last`, `compile` (torch.compile, for inference with frozen weights), `channels-last+compile`, and `onnxruntime` (inference in f32);
 operations know the first two. bf16 is autocast for networks, with losses in f32, and arguments in bf16 for operations. Both sides have the same number of threads and
 an allocator that keeps its memory, because requesting pages from the system costs more time than many of the operations. Compilation is not part of the times.
+On a machine with other work, `--clock cpu` compares the time that the processors worked for each side, which other work changes little; no side then waits actively.
 Needs torch; onnx, onnxscript and onnxruntime for that configuration, and a C++ compiler for torch.compile.
 """
 
 import argparse
+import glob
 import os
 import subprocess
 import sys
@@ -21,6 +23,7 @@ import race_results
 CONFIGURATIONS = ("eager", "channels-last", "compile", "channels-last+compile", "onnxruntime")
 OF_OPERATIONS = CONFIGURATIONS[:2]
 PRECISIONS = ("f32", "bf16")
+CLOCKS = ("wall", "cpu")
 ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": "4294967296",
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
@@ -41,11 +44,12 @@ def arguments():
     parser.add_argument("--crop", default="512x256", help="images of a training step in pixels, WxH (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=2, help="images of a training step (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of each side (default: all, %(default)s)")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="what is timed: wall clock, or CPU of all threads (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each side; 0: only compile (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=30, help="no turn begins after these, once each side had one (default: %(default)s)")
     parser.add_argument("--results", default="target/race.json", help="file to which the results are added (default: %(default)s)")
     parser.add_argument("--show", action="store_true", help="measure nothing, print the tables of the results as Markdown")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     args.configurations, args.precisions = chosen(parser, args.configurations, CONFIGURATIONS), chosen(parser, args.precisions, PRECISIONS)
     return args
 
@@ -65,9 +69,11 @@ class CannotRun(Exception):
 class Server:
     """A process that prepares a case and times one repetition for each line that it reads."""
 
-    def __init__(self, command, threads):
+    def __init__(self, command, threads, clock):
         own = {"OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads), "CANDLE_NUM_THREADS": "1"}
-        self.errors = tempfile.TemporaryFile("w+")
+        if clock == "cpu":
+            own["OMP_WAIT_POLICY"] = "PASSIVE"
+        self.clock, self.errors = clock, tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, env={**os.environ, **ALLOCATOR, **own}
         )
@@ -90,12 +96,21 @@ class Server:
         """
         times, end = [], time.monotonic() + TURN
         while not times or (len(times) < REPETITIONS and time.monotonic() < end):
+            before = self.cpu_seconds()
             self.process.stdin.write("\n")
             self.process.stdin.flush()
             seconds, memory = self.answer().split()
-            times.append(float(seconds))
+            times.append(float(seconds) if self.clock == "wall" else self.cpu_seconds() - before)
         self.times.append(min(times))
         self.memory = int(memory)
+
+    def cpu_seconds(self):
+        """Seconds that the threads of the process have run."""
+        nanoseconds = 0
+        for path in glob.glob(f"/proc/{self.process.pid}/task/*/schedstat"):
+            with open(path) as file:
+                nanoseconds += int(file.read().split()[0])
+        return nanoseconds / 1e9
 
     def close(self):
         self.process.stdin.close()
@@ -144,13 +159,13 @@ def start(command, args, case, mode, *what):
     """The server of one side."""
     images = images_of(args, case)
     shape = ["--batch", str(images[0]), "--size", images[1]] if images else []
-    return Server([*command, case, mode, *what, *shape], args.threads)
+    return Server([*command, case, mode, *what, *shape], args.threads, args.clock)
 
 
 def race(args, case, mode, group):
     """The record of each pair of configuration and precision, from one run in turns with oodseg."""
     ours, theirs, records = {}, {}, []
-    base = {"case": case, "mode": mode, "images": images_of(args, case), "threads": args.threads}
+    base = {"case": case, "mode": mode, "images": images_of(args, case), "threads": args.threads, "clock": args.clock}
     script = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "pytorch_server.py"), "--threads", str(args.threads)]
     for configuration, precision in group:
         name = {**base, "configuration": configuration, "precision": precision}

@@ -4,7 +4,7 @@ import json
 import os
 import statistics
 
-KEY = ("case", "mode", "images", "threads", "configuration", "precision")
+KEY = ("case", "mode", "images", "threads", "clock", "configuration", "precision")
 HEADER = f"{'case':<32} {'configuration':<24} {'PyTorch ms':>11} {'MB':>7} {'oodseg ms':>11} {'MB':>7} {'ratio':>6}  preparation"
 
 
@@ -42,6 +42,12 @@ def case_name(record):
     return f"{record['case']} {batch} x {size}"
 
 
+def circumstances(record):
+    """What a case is measured with, where it is not the wall clock of two threads."""
+    threads = "" if record["threads"] == 2 else f", {record['threads']} threads"
+    return threads + (", CPU time" if record["clock"] == "cpu" else "")
+
+
 def ratio(record):
     return record["seconds"] / record["ours"]["seconds"]
 
@@ -66,13 +72,13 @@ def tables(records, parts):
     records = [r for r in records if not parts or any(part in r["case"] for part in parts)]
     by_case = {}
     for record in records:
-        by_case.setdefault((case_name(record), record["threads"]), []).append(record)
+        by_case.setdefault(f"{case_name(record)}{circumstances(record)}", []).append(record)
     lines = ["", "| case | fastest PyTorch | f32 / oodseg = ratio | fastest PyTorch | bf16 / oodseg = ratio |", "|---|---|---|---|---|"]
-    for (name, _), group in by_case.items():
+    for name, group in by_case.items():
         cells = [cell for precision in ("f32", "bf16") for cell in best(group, precision)]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += ["", "| case | configuration | ms | peak MB | oodseg ms | oodseg peak MB | ratio | compiled and run once in |", "|---|---|---|---|---|---|---|---|"]
-    for (name, _), group in by_case.items():
+    for name, group in by_case.items():
         lines += [f"| {name} | {details(record)} |" for record in group]
     return "\n".join(lines)
 
