@@ -12,6 +12,7 @@
 #![allow(clippy::inline_always)] // a kernel uses an instruction set only if it is inlined into the function that is compiled for the set
 
 mod adam;
+mod attention;
 mod avg_pool2d;
 mod batch_norm;
 mod composed;
@@ -21,7 +22,9 @@ mod dropout;
 mod gelu;
 mod geometry;
 mod kernels;
+mod layer_norm2d;
 mod max_pool2d;
+mod precision;
 mod prelu;
 mod process;
 mod relu;
@@ -31,6 +34,7 @@ mod sums;
 mod upsample_bilinear2d;
 
 pub use adam::{AdamConfig, AdamState};
+pub use attention::scaled_dot_product_attention;
 pub use avg_pool2d::{AvgPool2dConfig, adaptive_avg_pool2d, avg_pool2d};
 pub use batch_norm::{
     BatchNormConfig, BatchNormMode, BatchNormParams, batch_norm, batch_norm_relu, fold_batch_norm,
@@ -40,9 +44,11 @@ pub use conv2d::{Conv2dConfig, conv2d, conv2d_add, conv2d_relu};
 pub use dropout::{DropoutRng, dropout, dropout2d};
 pub use gelu::gelu;
 pub use kernels::peak::peak_flops;
+pub use layer_norm2d::layer_norm2d;
 pub use max_pool2d::{MaxPool2dConfig, max_pool2d, max_pool2d_with_indices, max_unpool2d};
+pub use precision::Precision;
 pub use prelu::prelu;
 pub use process::prepare_process;
 pub use relu::relu;
 pub use soft_cross_entropy::{SoftTargets, soft_cross_entropy};
-pub use upsample_bilinear2d::upsample_bilinear2d;
+pub use upsample_bilinear2d::{upsample_bilinear2d, upsample_bilinear2d_add};

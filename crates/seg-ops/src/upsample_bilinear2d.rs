@@ -59,6 +59,49 @@ pub fn upsample_bilinear2d(
     })
 }
 
+/// [`upsample_bilinear2d`] plus `sum`, which has the shape of the result, in one pass if no gradient is needed.
+///
+/// # Errors
+/// Returns the errors of [`upsample_bilinear2d`], and an error if `sum` has another shape than the result.
+pub fn upsample_bilinear2d_add(
+    x: &Tensor,
+    output_size: (usize, usize),
+    align_corners: bool,
+    sum: &Tensor,
+) -> Result<Tensor> {
+    let (n, c, h, w) = x.dims4()?;
+    let shape = (n, c, output_size.0, output_size.1);
+    if sum.dims4()? != shape {
+        bail!(
+            "upsample_bilinear2d_add: the sum has shape {:?}, but the result {shape:?}",
+            sum.shape()
+        );
+    }
+    let is_plain = |t: &Tensor| is_native(t) && !t.track_op();
+    if x.elem_count() == 0 || sum.elem_count() == 0 || !is_plain(x) || !is_plain(sum) {
+        return upsample_bilinear2d(x, output_size, align_corners)? + sum;
+    }
+    let op = Bilinear {
+        isa: Isa::selected()?,
+        rows: samples(h, output_size.0, align_corners),
+        columns: samples(w, output_size.1, align_corners),
+    };
+    let y = with_slices([&x.contiguous()?, &sum.contiguous()?], |[x, sum]| {
+        let len = output_size.0 * output_size.1;
+        Ok(par_fill(sum.len(), len, |i, out| {
+            let (out, filled) = out.zeroed();
+            op.resample(&x[i * h * w..(i + 1) * h * w], w, out);
+            op.isa.run(AddScaled {
+                sums: out,
+                values: &sum[i * len..(i + 1) * len],
+                factor: 1.0,
+            });
+            filled
+        }))
+    })?;
+    Tensor::from_vec(y, shape, x.device())
+}
+
 /// A position between the pixels `low` and `high` along one axis. `weight`, in [0, 1], is that of `high`; that of `low` is the rest.
 #[derive(Clone, Copy)]
 struct Sample {

@@ -9,7 +9,7 @@ use seg_ops::{BatchNormConfig, Conv2dConfig};
 
 use super::seg_net::SegNet;
 use crate::layers::{BatchNorm, Conv, Mode};
-use crate::transformer::{LayerNorm, attention};
+use crate::transformer::LayerNorm;
 
 /// Side of a patch in pixels.
 const PATCH: usize = 14;
@@ -184,7 +184,8 @@ impl Block {
         let width = x.dim(1)?;
         let qkv = self.qkv.forward(&self.norm1.forward(x)?)?;
         let part = |i: usize| qkv.narrow(1, i * width, width)?.contiguous();
-        let y = attention(&part(0)?, &part(1)?, &part(2)?, width / HEAD_WIDTH)?;
+        let heads = width / HEAD_WIDTH;
+        let y = seg_ops::scaled_dot_product_attention(&part(0)?, &part(1)?, &part(2)?, heads)?;
         let x = self.proj.forward_add(&y, x)?;
         let y = self.fc1.forward(&self.norm2.forward(&x)?)?;
         self.fc2.forward_add(&seg_ops::gelu(&y)?, &x)

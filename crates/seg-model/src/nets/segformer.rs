@@ -8,7 +8,7 @@ use seg_ops::{BatchNormConfig, Conv2dConfig};
 
 use super::seg_net::SegNet;
 use crate::layers::{BatchNorm, Conv, Mode, dropout, same};
-use crate::transformer::{LayerNorm, attention, drop_path};
+use crate::transformer::{LayerNorm, drop_path};
 
 /// `eps` of all layer norms.
 const EPS: f64 = 1e-5;
@@ -233,8 +233,9 @@ impl Attention {
         };
         let (query, key) = (self.query.forward(x)?, self.key.forward(&reduced)?);
         let value = self.value.forward(&reduced)?;
-        self.output
-            .forward(&attention(&query, &key, &value, self.heads)?)
+        self.output.forward(&seg_ops::scaled_dot_product_attention(
+            &query, &key, &value, self.heads,
+        )?)
     }
 }
 
@@ -267,8 +268,7 @@ impl Decoder {
         let (_, _, h, w) = features[0].dims4()?;
         let mut sum = self.project(0, &features[0])?; // [N, width, h, w]
         for (i, x) in features.iter().enumerate().skip(1) {
-            let y = seg_ops::upsample_bilinear2d(&self.project(i, x)?, (h, w), false)?;
-            sum = (sum + y)?;
+            sum = seg_ops::upsample_bilinear2d_add(&self.project(i, x)?, (h, w), false, &sum)?;
         }
         let x = self.batch_norm.forward_relu(&sum, None, mode)?;
         self.classifier.forward(&dropout(x, DROPOUT, mode)?)

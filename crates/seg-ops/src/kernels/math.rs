@@ -1,7 +1,7 @@
 //! Elementary functions in plain arithmetic without branches, which the compiler turns into vector code inside
 //! [`Isa::run`](super::isa::Isa::run).
 
-use super::isa::kernel;
+use super::{isa::kernel, vector::Vector};
 
 /// e to the power of `x`, with an error of at most 2 units in the last place; 0 where the result would be subnormal, infinite above 88.7.
 ///
@@ -38,6 +38,41 @@ pub(crate) fn exp(x: f32) -> f32 {
 #[inline(always)]
 fn power_of_two(n: i32) -> f32 {
     f32::from_bits(((n + 127) as u32) << 23)
+}
+
+/// 2 to the power of each lane, for lanes up to 126, with an error of at most 2 units in the last place. Lanes below -126 count as -126, whose
+/// power is 1e-38. NaN stays.
+///
+/// In contrast to [`exp`], multiplications and additions are fused where the instruction set can do so.
+///
+/// Source: the polynomial for 2^r on [-1/2, 1/2] of Cephes' `exp2f`.
+///
+/// # Safety
+/// The contract of [`Vector`] holds.
+#[inline(always)]
+pub(crate) unsafe fn exp2<V: Vector>(x: V) -> V {
+    // 1.5 * 2^23 + 127: adding it leaves the nearest integer plus the bias of exponents in the low bits
+    const ROUND: f32 = 12_583_039.0;
+    const COEFFICIENTS: [f32; 6] = [
+        1.339_887_4e-3,
+        9.618_437e-3,
+        5.550_332_6e-2,
+        2.402_264_8e-1,
+        6.931_472e-1,
+        1.0,
+    ];
+    // SAFETY: the caller's contract.
+    unsafe {
+        let x = V::splat(-126.0).max(x);
+        let shifted = x.add(V::splat(ROUND));
+        let n = shifted.add(V::splat(-ROUND));
+        let r = x.add_product(n, V::splat(-1.0));
+        let mut p = V::splat(1.535_336_2e-4);
+        for coefficient in COEFFICIENTS {
+            p = V::splat(coefficient).add_product(p, r);
+        }
+        p.multiply(shifted.exponent_from_low_bits())
+    }
 }
 
 /// The error function, with an absolute error of at most 4e-7, which is that of rounding.
@@ -98,8 +133,13 @@ kernel! {
 
 #[cfg(test)]
 mod tests {
+    use std::marker::PhantomData;
+
     use super::*;
-    use crate::kernels::isa::Isa;
+    use crate::kernels::{
+        isa::{Isa, Kernel},
+        vector::with_vector,
+    };
 
     #[test]
     fn exp_agrees_with_the_standard_library() {
@@ -117,6 +157,49 @@ mod tests {
         assert_eq!(exp(f32::NEG_INFINITY), 0.0);
         assert_eq!(exp(89.0), f32::INFINITY);
         assert!(exp(f32::NAN).is_nan());
+    }
+
+    /// 2 to the power of each number, in vectors of an instruction set.
+    fn powers(isa: Isa, x: &mut [f32]) {
+        // SAFETY: a value of `Isa` proves that the CPU has its instructions.
+        with_vector!(isa, V => unsafe { V::run(Powers::<V>(x, PhantomData)) });
+    }
+
+    struct Powers<'a, V>(&'a mut [f32], PhantomData<V>);
+
+    impl<V: Vector> Kernel for Powers<'_, V> {
+        type Output = ();
+
+        #[inline(always)]
+        fn compute(self) {
+            for part in self.0.chunks_mut(V::LANES) {
+                // SAFETY: heads of the part; the kernel is run by `V::run`.
+                unsafe {
+                    exp2(V::load_head(part.as_ptr(), part.len()))
+                        .store_head(part.as_mut_ptr(), part.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn exp2_agrees_with_the_standard_library() {
+        for isa in Isa::available() {
+            let x: Vec<f32> = (-125_999..=20_000).map(|i| i as f32 * 1e-3).collect();
+            let mut y = x.clone();
+            powers(isa, &mut y);
+            for (x, y) in x.iter().zip(y) {
+                let expected = f64::from(*x).exp2();
+                let error = (f64::from(y) - expected).abs() / expected;
+                assert!(error < 2.5e-7, "2^{x} is off by {error:e} with {isa:?}");
+            }
+            let payload = f32::from_bits(0x7FC0_0001);
+            let mut special = [0.0, 1.0, -1e30, f32::NEG_INFINITY, f32::NAN, payload];
+            powers(isa, &mut special);
+            assert_eq!(special[..2], [1.0, 2.0]);
+            assert!(special[2..4].iter().all(|&v| (0.0..2e-38).contains(&v)));
+            assert!(special[4..].iter().all(|v| v.is_nan()));
+        }
     }
 
     /// erf by its Taylor series in f64, which converges everywhere.

@@ -55,6 +55,11 @@ pub(crate) trait Vector: Copy {
     /// Stores the first `n` lanes; any `n`.
     unsafe fn store_head(self, to: *mut f32, n: usize);
     unsafe fn add(self, other: Self) -> Self;
+    unsafe fn multiply(self, other: Self) -> Self;
+    /// The larger lane of each pair; that of `other` if either is NaN.
+    unsafe fn max(self, other: Self) -> Self;
+    /// The number whose bits are those of each lane, moved up by 23: the low 8 bits become the exponent, and the rest is lost.
+    unsafe fn exponent_from_low_bits(self) -> Self;
     /// `self + a * b`.
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
     /// The larger of each lane and 0; NaN stays.
@@ -126,6 +131,21 @@ mod x86 {
             unsafe { Self(_mm512_add_ps(self.0, other.0)) }
         }
         #[inline(always)]
+        unsafe fn multiply(self, other: Self) -> Self {
+            unsafe { Self(_mm512_mul_ps(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn max(self, other: Self) -> Self {
+            unsafe { Self(_mm512_max_ps(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn exponent_from_low_bits(self) -> Self {
+            unsafe {
+                let bits = _mm512_castps_si512(self.0);
+                Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(bits)))
+            }
+        }
+        #[inline(always)]
         unsafe fn add_product(self, a: Self, b: Self) -> Self {
             unsafe { Self(_mm512_fmadd_ps(a.0, b.0, self.0)) }
         }
@@ -185,6 +205,21 @@ mod x86 {
         #[inline(always)]
         unsafe fn add(self, other: Self) -> Self {
             unsafe { Self(_mm256_add_ps(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn multiply(self, other: Self) -> Self {
+            unsafe { Self(_mm256_mul_ps(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn max(self, other: Self) -> Self {
+            unsafe { Self(_mm256_max_ps(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn exponent_from_low_bits(self) -> Self {
+            unsafe {
+                let bits = _mm256_castps_si256(self.0);
+                Self(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(bits)))
+            }
         }
         #[inline(always)]
         unsafe fn add_product(self, a: Self, b: Self) -> Self {
@@ -254,6 +289,18 @@ impl Vector for Quad {
         Self(std::array::from_fn(|i| self.0[i] + other.0[i]))
     }
     #[inline(always)]
+    unsafe fn multiply(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] * other.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn max(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| larger(self.0[i], other.0[i])))
+    }
+    #[inline(always)]
+    unsafe fn exponent_from_low_bits(self) -> Self {
+        Self(self.0.map(|v| f32::from_bits(v.to_bits() << 23)))
+    }
+    #[inline(always)]
     unsafe fn add_product(self, a: Self, b: Self) -> Self {
         Self(std::array::from_fn(|i| fused(self.0[i], a.0[i], b.0[i])))
     }
@@ -266,6 +313,12 @@ impl Vector for Quad {
         let [a, b, c, d] = self.0;
         (a + c) + (b + d)
     }
+}
+
+/// `a` if it is larger than `b`, otherwise `b`, also if either is NaN.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
 }
 
 /// `sum + a * b`. It is fused only where the target has an instruction for it, because elsewhere `mul_add` is a slow function call.

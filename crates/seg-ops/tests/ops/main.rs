@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, missing_docs)] // a test may panic
 
 mod activations;
+mod attention;
 mod batch_norm;
 mod convolution;
 mod dropout;
+mod layer_norm;
 mod pooling;
 mod same_bytes;
 mod soft_cross_entropy;

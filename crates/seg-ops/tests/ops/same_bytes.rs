@@ -7,8 +7,8 @@ use candle_core::{DType, Device, Tensor, Var};
 use seg_ops::{
     AvgPool2dConfig, BatchNormConfig, BatchNormMode, BatchNormParams, Conv2dConfig,
     ConvTranspose2dConfig, DropoutRng, MaxPool2dConfig, SoftTargets, avg_pool2d, batch_norm_relu,
-    conv_transpose2d, conv2d_relu, dropout, gelu, max_pool2d, prelu, soft_cross_entropy,
-    upsample_bilinear2d,
+    conv_transpose2d, conv2d_relu, dropout, gelu, layer_norm2d, max_pool2d, prelu,
+    scaled_dot_product_attention, soft_cross_entropy, upsample_bilinear2d,
 };
 
 use crate::support::{tensor, values};
@@ -73,6 +73,8 @@ fn run() -> Result<Vec<Vec<f32>>> {
             },
         )?)?;
     let y = gelu(&prelu(&y, &vars[3])?)?;
+    let y = layer_norm2d(&y, &vars[3], &vars[2], 1e-5)?;
+    let y = scaled_dot_product_attention(&y, &y, &(&y * 0.5)?, 3)?;
     let y = conv_transpose2d(
         &y,
         &vars[4],

@@ -1,7 +1,7 @@
 use anyhow::Result;
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 use proptest::prelude::*;
-use seg_ops::upsample_bilinear2d;
+use seg_ops::{upsample_bilinear2d, upsample_bilinear2d_add};
 
 use crate::support::{assert_error, check_both, tensor, values};
 
@@ -91,6 +91,29 @@ fn same_size_changes_nothing() -> Result<()> {
     assert_error(
         upsample_bilinear2d(&x, (0, 7), false),
         "must have at least one pixel",
+    );
+    Ok(())
+}
+
+#[test]
+fn a_sum_is_added_in_the_same_pass_with_the_same_bytes() -> Result<()> {
+    let (x, sum) = (tensor((2, 3, 4, 5), 1)?, tensor((2, 3, 9, 11), 2)?);
+    let plain = upsample_bilinear2d_add(&x, (9, 11), false, &sum)?;
+    let separate = (upsample_bilinear2d(&x, (9, 11), false)? + &sum)?;
+    assert_eq!(values(&plain)?, values(&separate)?);
+    let (x, sum) = (Var::from_tensor(&x)?, Var::from_tensor(&sum)?);
+    let y = upsample_bilinear2d_add(&x, (9, 11), false, &sum)?;
+    assert_eq!(values(&y)?, values(&separate)?);
+    let grads = y.sum_all()?.backward()?;
+    let grad = values(grads.get(&x).expect("used"))?;
+    assert!((grad.iter().sum::<f32>() - (2 * 3 * 9 * 11) as f32).abs() < 1e-2);
+    assert_eq!(
+        values(grads.get(&sum).expect("used"))?,
+        [1.0; 2 * 3 * 9 * 11]
+    );
+    assert_error(
+        upsample_bilinear2d_add(&x, (9, 10), false, &sum),
+        "the sum has shape",
     );
     Ok(())
 }
