@@ -2,7 +2,7 @@
 //!
 //! From the bottom up: [`isa`] detects the instruction sets of the CPU, [`vector`] is one SIMD register of each of them, [`micro`] has the two
 //! loops in which the time is spent, `plan` describes a convolution or its input gradient as sums over taps, and `implicit_gemm`,
-//! `weight_gradient` and `depthwise` cut those into pieces that fit registers and caches; [`bf16`] does the same for factors that are rounded. [`convolution`] chooses between them. [`attention`]
+//! `weight_gradient` and `depthwise` cut those into pieces that fit registers and caches. [`convolution`] chooses between them. [`attention`]
 //! is made of the same products, with a softmax in between.
 //!
 //! This is the only module of the workspace with unsafe code, for three reasons: SIMD intrinsics that are chosen at run time ([`isa`],
@@ -12,7 +12,6 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod attention;
-mod bf16;
 pub(crate) mod convolution;
 mod depthwise;
 pub(crate) mod epilogue;
