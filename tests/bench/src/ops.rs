@@ -48,14 +48,14 @@ struct Conv {
     x: [usize; 4],
     /// `[Co, Ci / groups, kh, kw]`.
     weight: [usize; 4],
-    config: Conv2dConfig,
+    geometry: Geometry,
 }
 
 impl Conv {
     fn cost(&self, mode: Mode) -> Cost {
         let [n, _, h, w] = self.x;
         let [co, ci, kh, kw] = self.weight;
-        let stride = self.config.stride.0 * self.config.stride.1;
+        let stride = self.geometry.stride.0 * self.geometry.stride.1;
         let forward = 2.0 * (n * co * ci * kh * kw) as f64 * (h * w / stride) as f64;
         Cost::Flop(match mode {
             Mode::Forward => forward,
@@ -68,16 +68,39 @@ impl Conv {
     fn setup(&self, mode: Mode) -> Result<Run> {
         let x = argument(&self.x, if self.x[1] == 3 { Mode::Forward } else { mode })?;
         let weight = argument(&self.weight, mode)?;
-        let config = self.config;
+        let config = self.geometry.config();
         Ok(repetition(mode, move || {
             seg_ops::conv2d(&x, &weight, None, config)
         }))
     }
 }
 
-/// A configuration with equal values for rows and columns.
-const fn square(stride: usize, dilation: usize, padding: usize, groups: usize) -> Conv2dConfig {
-    Conv2dConfig {
+/// What rows and columns of a convolution have: stride, padding and dilation; and the groups of channels.
+#[derive(Clone, Copy)]
+struct Geometry {
+    stride: (usize, usize),
+    padding: (usize, usize),
+    dilation: (usize, usize),
+    groups: usize,
+}
+
+impl Geometry {
+    /// The configuration with these numbers.
+    fn config(self) -> Conv2dConfig {
+        let mut config = Conv2dConfig {
+            groups: self.groups,
+            ..Default::default()
+        };
+        config.stride = self.stride;
+        config.padding = self.padding;
+        config.dilation = self.dilation;
+        config
+    }
+}
+
+/// A convolution with equal values for rows and columns.
+const fn square(stride: usize, dilation: usize, padding: usize, groups: usize) -> Geometry {
+    Geometry {
         stride: (stride, stride),
         padding: (padding, padding),
         dilation: (dilation, dilation),
@@ -86,15 +109,15 @@ const fn square(stride: usize, dilation: usize, padding: usize, groups: usize) -
 }
 
 /// The dilated 3x1 convolutions of `ERFNet`.
-const VERTICAL: Conv2dConfig = Conv2dConfig {
+const VERTICAL: Geometry = Geometry {
     stride: (1, 1),
     padding: (8, 0),
     dilation: (8, 1),
     groups: 1,
 };
 
-/// A case that is a convolution: name, shape of the image, shape of the weights, configuration.
-type ConvCase = (&'static str, [usize; 4], [usize; 4], Conv2dConfig);
+/// A case that is a convolution: name, shape of the image, shape of the weights, geometry.
+type ConvCase = (&'static str, [usize; 4], [usize; 4], Geometry);
 
 /// The most frequent kinds of convolution.
 #[rustfmt::skip]
@@ -117,8 +140,12 @@ const MORE_CONVOLUTIONS: [ConvCase; 5] = [
     ("depthwise-3x3-stride-2", [1, 128, 64, 128], [128, 1, 3, 3], square(2, 1, 1, 128)),
 ];
 
-fn convolution((name, x, weight, config): ConvCase) -> Case {
-    let conv = Conv { x, weight, config };
+fn convolution((name, x, weight, geometry): ConvCase) -> Case {
+    let conv = Conv {
+        x,
+        weight,
+        geometry,
+    };
     let cost = move |mode| Some(conv.cost(mode));
     Case::new(name, cost, move |mode| conv.setup(mode))
 }
