@@ -242,9 +242,9 @@ impl MeasureArgs {
         resolved.thresholds.warn_if_useless();
         let given = resolved.thresholds.entropy_threshold;
         ensure!(
-            given.is_some() || self.subset.shard.count == 1,
+            given.is_some() || self.subset.shard().count == 1,
             "--track finds the threshold of all samples, which shard {} does not have: give it with --threshold",
-            self.subset.shard
+            self.subset.shard()
         );
         Ok(resolved)
     }

@@ -7,6 +7,7 @@ mod image_size;
 mod open;
 mod progress;
 mod range;
+mod shard_flag;
 mod subset;
 
 use std::process::ExitCode;

@@ -4,12 +4,15 @@ use artifacts::shard::Shard;
 use clap::Args;
 use serde::Serialize;
 
+use crate::shard_flag::ShardFlag;
+
 /// Which samples a call processes.
-#[derive(Args, Clone, Copy, Debug, Serialize)]
+#[derive(Args, Clone, Debug, Serialize)]
 pub struct Subset {
-    /// Process only part I of N of the samples: every N-th one, from number I on (0 to N-1).
-    #[arg(long, value_name = "I/N", default_value_t = Shard::default())]
-    pub shard: Shard,
+    /// Process only part I of N of the samples: every N-th one, from number I on (0 to N-1). With auto, as the engine says that started
+    /// this call: a Slurm array, Kubernetes (JOB_COMPLETIONS must be set too), AWS or Google Batch, or MPI.
+    #[arg(long, value_name = "I/N|auto", default_value_t = ShardFlag::default())]
+    shard: ShardFlag,
     /// At most so many of them.
     #[command(flatten)]
     #[serde(flatten)]
@@ -25,9 +28,15 @@ pub struct Limit {
 }
 
 impl Subset {
+    /// The part of the samples.
+    pub fn shard(&self) -> Shard {
+        self.shard.shard
+    }
+
     /// The items of the shard, the first of them if there is a limit.
     pub fn select<T>(&self, items: impl IntoIterator<Item = T>) -> Vec<T> {
-        let mut items = self.shard.select(items);
+        self.shard.log();
+        let mut items = self.shard().select(items);
         self.limit.truncate(&mut items);
         items
     }

@@ -85,7 +85,7 @@ impl Inputs {
         index.samples = args.subset.select(index.samples);
         let sources = Sources::open(files, &index.samples, args.keep_going);
         let sources = sources.with_context(|| {
-            let (shard, images) = (args.subset.shard, files.images().display());
+            let (shard, images) = (args.subset.shard(), files.images().display());
             format!("shard {shard} of {images} cannot be measured")
         })?;
         Ok(Self {
