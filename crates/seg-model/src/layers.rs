@@ -136,7 +136,7 @@ pub fn same(kernel: usize, stride: usize, dilation: usize) -> Conv2dConfig {
         stride: (stride, stride),
         padding: (dilation * (kernel / 2), dilation * (kernel / 2)),
         dilation: (dilation, dilation),
-        groups: 1,
+        ..Conv2dConfig::default()
     }
 }
 

@@ -4,7 +4,26 @@
 
 use candle_core::{D, DType, Result, Tensor};
 
-use crate::geometry::{Geometry, reach};
+use crate::{
+    geometry::{Geometry, reach},
+    precision::Precision,
+};
+
+/// An operation of two factors in the given precision, with the type of `x` outside of it.
+pub(crate) fn with_precision(
+    precision: Precision,
+    x: &Tensor,
+    weight: &Tensor,
+    compute: impl FnOnce(&Tensor, &Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    match precision {
+        Precision::F32 => compute(x, weight),
+        Precision::Bf16 => {
+            let [a, b] = [x, weight].map(|t| t.to_dtype(DType::BF16));
+            compute(&a?, &b?)?.to_dtype(x.dtype())
+        }
+    }
+}
 
 /// The convolution `g`, as the sum of one matrix product for each kernel element.
 pub(crate) fn conv2d(g: &Geometry, x: &Tensor, weight: &Tensor) -> Result<Tensor> {

@@ -7,7 +7,11 @@ use candle_core::{
 use crate::{
     composed,
     geometry::{Geometry, output_extent},
-    kernels::{convolution, epilogue::Epilogue, isa::Isa},
+    kernels::{
+        convolution::{self, Arithmetic},
+        epilogue::Epilogue,
+    },
+    precision::Precision,
     storage::{is_native, require_float, slice, with_slices},
     sums::channel_sums,
 };
@@ -23,6 +27,8 @@ pub struct Conv2dConfig {
     pub dilation: (usize, usize),
     /// Number of groups: output channels read only the input channels of their own group. Must divide both numbers of channels.
     pub groups: usize,
+    /// Precision of the products, forward and backward.
+    pub precision: Precision,
 }
 
 impl Default for Conv2dConfig {
@@ -32,6 +38,7 @@ impl Default for Conv2dConfig {
             padding: (0, 0),
             dilation: (1, 1),
             groups: 1,
+            precision: Precision::F32,
         }
     }
 }
@@ -110,7 +117,7 @@ pub fn conv2d_add(
         let y = (conv2d(x, weight, bias, config)? + residual)?;
         return if relu { crate::relu::relu(&y) } else { Ok(y) };
     }
-    let isa = Isa::selected()?;
+    let arithmetic = Arithmetic::selected(config.precision)?;
     let zeros = Tensor::zeros(geometry.groups * geometry.co, DType::F32, &Device::Cpu)?;
     let [x, weight, bias, residual] =
         [x, weight, bias.unwrap_or(&zeros), residual].map(Tensor::contiguous);
@@ -122,7 +129,9 @@ pub fn conv2d_add(
                 residual: Some(residual),
                 relu,
             };
-            Ok(convolution::forward(isa, &geometry, x, weight, epilogue))
+            Ok(convolution::forward(
+                arithmetic, &geometry, x, weight, epilogue,
+            ))
         },
     )?;
     Tensor::from_vec(y, geometry.output_shape(), &Device::Cpu)
@@ -140,11 +149,14 @@ fn apply(
     check_bias(bias, geometry.groups * geometry.co)?;
     if !is_native(x) {
         require_float("conv2d", x)?;
-        let y = composed::add_bias(&composed::conv2d(&geometry, x, weight)?, bias)?;
+        let y = composed::with_precision(config.precision, x, weight, |x, weight| {
+            composed::conv2d(&geometry, x, weight)
+        })?;
+        let y = composed::add_bias(&y, bias)?;
         return if relu { crate::relu::relu(&y) } else { Ok(y) };
     }
     let op = Conv2d {
-        isa: Isa::selected()?,
+        arithmetic: Arithmetic::selected(config.precision)?,
         geometry,
         relu,
     };
@@ -174,6 +186,7 @@ fn geometry(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<Geometr
         padding,
         dilation,
         groups,
+        precision: _,
     } = config;
     if groups == 0
         || channels == 0
@@ -204,7 +217,7 @@ fn geometry(x: &Tensor, weight: &Tensor, config: Conv2dConfig) -> Result<Geometr
 }
 
 struct Conv2d {
-    isa: Isa,
+    arithmetic: Arithmetic,
     geometry: Geometry,
     relu: bool,
 }
@@ -212,7 +225,7 @@ struct Conv2d {
 impl Conv2d {
     fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> (CpuStorage, Shape) {
         let y = convolution::forward(
-            self.isa,
+            self.arithmetic,
             &self.geometry,
             x,
             weight,
@@ -242,14 +255,14 @@ impl Conv2d {
         } else {
             grad
         };
-        let (isa, g) = (self.isa, &self.geometry);
+        let (arithmetic, g) = (self.arithmetic, &self.geometry);
         with_slices([x, weight, &grad], |[xs, ws, gs]| {
             let dx = x
                 .track_op()
-                .then(|| convolution::input_gradient(isa, g, gs, ws, Epilogue::default()));
+                .then(|| convolution::input_gradient(arithmetic, g, gs, ws, Epilogue::default()));
             let dw = weight
                 .track_op()
-                .then(|| convolution::weight_gradient(isa, g, xs, gs));
+                .then(|| convolution::weight_gradient(arithmetic, g, xs, gs));
             Ok((like(dx, x)?, like(dw, weight)?, grad.clone()))
         })
     }

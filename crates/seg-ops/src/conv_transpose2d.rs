@@ -6,7 +6,11 @@ use crate::{
     composed,
     conv2d::{check_bias, like},
     geometry::{Geometry, ensure_lengths, reach},
-    kernels::{convolution, epilogue::Epilogue, isa::Isa},
+    kernels::{
+        convolution::{self, Arithmetic},
+        epilogue::Epilogue,
+    },
+    precision::Precision,
     storage::{is_native, require_float, slice, with_slices},
     sums::channel_sums,
 };
@@ -24,6 +28,8 @@ pub struct ConvTranspose2dConfig {
     pub dilation: (usize, usize),
     /// Number of groups: output channels read only the input channels of their own group. Must divide both numbers of channels.
     pub groups: usize,
+    /// Precision of the products, forward and backward.
+    pub precision: Precision,
 }
 
 impl Default for ConvTranspose2dConfig {
@@ -34,6 +40,7 @@ impl Default for ConvTranspose2dConfig {
             output_padding: (0, 0),
             dilation: (1, 1),
             groups: 1,
+            precision: Precision::F32,
         }
     }
 }
@@ -56,10 +63,13 @@ pub fn conv_transpose2d(
     check_bias(bias, geometry.groups * geometry.ci)?;
     if !is_native(x) {
         require_float("conv_transpose2d", x)?;
-        return composed::add_bias(&composed::conv_transpose2d(&geometry, x, weight)?, bias);
+        let y = composed::with_precision(config.precision, x, weight, |x, weight| {
+            composed::conv_transpose2d(&geometry, x, weight)
+        })?;
+        return composed::add_bias(&y, bias);
     }
     let op = ConvTranspose2d {
-        isa: Isa::selected()?,
+        arithmetic: Arithmetic::selected(config.precision)?,
         geometry,
     };
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
@@ -79,6 +89,7 @@ fn geometry(x: &Tensor, weight: &Tensor, config: ConvTranspose2dConfig) -> Resul
         output_padding,
         dilation,
         groups,
+        precision: _,
     } = config;
     if groups == 0
         || channels == 0
@@ -138,14 +149,14 @@ fn result_extent(
 }
 
 struct ConvTranspose2d {
-    isa: Isa,
+    arithmetic: Arithmetic,
     geometry: Geometry,
 }
 
 impl ConvTranspose2d {
     fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> (CpuStorage, Shape) {
         let y = convolution::input_gradient(
-            self.isa,
+            self.arithmetic,
             &self.geometry,
             x,
             weight,
@@ -163,14 +174,14 @@ impl ConvTranspose2d {
         weight: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (isa, g) = (self.isa, &self.geometry);
+        let (arithmetic, g) = (self.arithmetic, &self.geometry);
         with_slices([x, weight, grad], |[xs, ws, gs]| {
             let dx = x
                 .track_op()
-                .then(|| convolution::forward(isa, g, gs, ws, Epilogue::default()));
+                .then(|| convolution::forward(arithmetic, g, gs, ws, Epilogue::default()));
             let dw = weight
                 .track_op()
-                .then(|| convolution::weight_gradient(isa, g, gs, xs));
+                .then(|| convolution::weight_gradient(arithmetic, g, gs, xs));
             Ok((like(dx, x)?, like(dw, weight)?))
         })
     }

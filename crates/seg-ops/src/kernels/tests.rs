@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::{
-    convolution::{forward, input_gradient, weight_gradient},
+    bf16::{rounded, unit::Unit},
+    convolution::{Arithmetic, forward, input_gradient, weight_gradient},
     epilogue::Epilogue,
     isa::Isa,
 };
@@ -91,18 +92,38 @@ fn by_definition(g: &Geometry, x: &[f32], weight: &[f32], grad: &[f32]) -> [Sums
     sums
 }
 
+/// Every arithmetic of this CPU: f32, or bf16 on each of its units.
+fn arithmetics(is_bf16: bool) -> Vec<Arithmetic> {
+    let units: Vec<_> = match is_bf16 {
+        false => vec![None],
+        true => Unit::available().into_iter().map(Some).collect(),
+    };
+    let of = |isa| units.iter().map(move |&bf16| Arithmetic { isa, bf16 });
+    Isa::available().into_iter().flat_map(of).collect()
+}
+
 fn check(g: &Geometry) {
+    check_arithmetics(g, false);
+    check_arithmetics(g, true);
+}
+
+/// With bf16 the factors are numbers that rounding leaves as they are, so that only the sums are rounded differently.
+fn check_arithmetics(g: &Geometry, is_bf16: bool) {
+    let numbers = |n, seed| match is_bf16 {
+        false => numbers(n, seed),
+        true => rounded(Isa::Portable, &numbers(n, seed)),
+    };
     let x = numbers(g.n * g.groups * g.ci * g.input_len(), 1);
     let weight = numbers(g.groups * g.co * g.ci * g.taps(), 2);
     let grad = numbers(g.n * g.groups * g.co * g.output_len(), 3);
     let bias = numbers(g.groups * g.co, 4);
     let input_bias = numbers(g.groups * g.ci, 5);
     let [y, dx, dw] = by_definition(g, &x, &weight, &grad);
-    for isa in Isa::available() {
-        let name = |what: &str| format!("{what} of {g:?} with {}", isa.name());
+    for arithmetic in arithmetics(is_bf16) {
+        let name = |what: &str| format!("{what} of {g:?} with {arithmetic:?}");
         y.assert_close(
             &name("output"),
-            &forward(isa, g, &x, &weight, Epilogue::default()),
+            &forward(arithmetic, g, &x, &weight, Epilogue::default()),
             |_, v| v,
         );
         let epilogue = Epilogue {
@@ -115,12 +136,12 @@ fn check(g: &Geometry) {
         let finish = |i: usize, v: f64| (v + bias[channel(i)] as f64 + residual(i)).max(0.0);
         y.assert_close(
             &name("rectified output"),
-            &forward(isa, g, &x, &weight, epilogue),
+            &forward(arithmetic, g, &x, &weight, epilogue),
             finish,
         );
         dx.assert_close(
             &name("input gradient"),
-            &input_gradient(isa, g, &grad, &weight, Epilogue::default()),
+            &input_gradient(arithmetic, g, &grad, &weight, Epilogue::default()),
             |_, v| v,
         );
         let epilogue = Epilogue {
@@ -131,12 +152,12 @@ fn check(g: &Geometry) {
         let finish = |i: usize, v: f64| v + input_bias[channel(i)] as f64;
         dx.assert_close(
             &name("transposed convolution"),
-            &input_gradient(isa, g, &grad, &weight, epilogue),
+            &input_gradient(arithmetic, g, &grad, &weight, epilogue),
             finish,
         );
         dw.assert_close(
             &name("weight gradient"),
-            &weight_gradient(isa, g, &x, &grad),
+            &weight_gradient(arithmetic, g, &x, &grad),
             |_, v| v,
         );
     }
@@ -174,7 +195,10 @@ fn geometry(
 
 fn geometries() -> impl Strategy<Value = Geometry> {
     let pair = |low: usize, high: usize| (low..=high, low..=high);
-    let channels = (1..=2usize, 1..=3usize, 1..=7usize, 1..=18usize);
+    let few = (1..=2usize, 1..=3usize, 1..=7usize, 1..=18usize);
+    // enough for tiles of bf16, with some left over
+    let many = (1..=2usize, 1..=2usize, 16..=70usize, 16..=40usize);
+    let channels = prop_oneof![few, many];
     (
         channels,
         pair(1, 40),
@@ -228,6 +252,8 @@ fn shapes_beyond_one_tile() {
         geometry(1, 1, 4, 5, (16, 64), (2, 2), (2, 2), (0, 0), (1, 1)),
         geometry(2, 64, 1, 1, (30, 70), (3, 3), (1, 1), (1, 1), (1, 1)),
         geometry(1, 20, 1, 1, (31, 71), (5, 3), (2, 2), (2, 1), (1, 1)),
+        geometry(2, 1, 64, 128, (17, 49), (3, 3), (2, 2), (1, 1), (1, 1)),
+        geometry(1, 1, 40, 33, (24, 48), (1, 3), (1, 1), (0, 16), (1, 16)),
     ];
     shapes.into_iter().flatten().for_each(|g| check(&g));
 }
@@ -246,6 +272,29 @@ fn output_larger_than_the_kernel_allows() {
     });
 }
 
+/// Numbers that are not finite reach the results that are made of them, and no others.
+#[test]
+fn nan_and_infinity_stay() {
+    let g = geometry(1, 1, 17, 16, (5, 20), (3, 3), (1, 1), (1, 1), (1, 1)).unwrap();
+    let mut x = vec![1.0; g.ci * g.input_len()];
+    x[7] = f32::NAN;
+    x[30] = f32::INFINITY;
+    let weight = vec![1.0; g.co * g.ci * g.taps()];
+    for arithmetic in [arithmetics(false), arithmetics(true)].concat() {
+        let y = forward(arithmetic, &g, &x, &weight, Epilogue::default());
+        for (i, y) in y.iter().enumerate() {
+            let (row, column) = (i / 20 % 5, i % 20);
+            let reads = |r: usize, c: usize| row.abs_diff(r) <= 1 && column.abs_diff(c) <= 1;
+            assert_eq!(y.is_nan(), reads(0, 7), "{arithmetic:?}: {row}, {column}");
+            assert_eq!(
+                y.is_infinite(),
+                reads(1, 10),
+                "{arithmetic:?}: {row}, {column}"
+            );
+        }
+    }
+}
+
 #[test]
 fn threads_change_no_bit() {
     let g = geometry(2, 1, 40, 30, (33, 47), (3, 3), (2, 1), (1, 1), (1, 1)).unwrap();
@@ -259,7 +308,7 @@ fn threads_change_no_bit() {
         let x = numbers(g.n * g.groups * g.ci * g.input_len(), 1);
         let weight = numbers(g.groups * g.co * g.ci * g.taps(), 2);
         let grad = numbers(g.n * g.groups * g.co * g.output_len(), 3);
-        for isa in Isa::available() {
+        for arithmetic in [arithmetics(false), arithmetics(true)].concat() {
             let run = |threads: usize| {
                 let pool = rayon::ThreadPoolBuilder::new()
                     .num_threads(threads)
@@ -268,17 +317,16 @@ fn threads_change_no_bit() {
                 pool.install(|| {
                     let epilogue = Epilogue::default();
                     (
-                        forward(isa, &g, &x, &weight, epilogue),
-                        input_gradient(isa, &g, &grad, &weight, epilogue),
-                        weight_gradient(isa, &g, &x, &grad),
+                        forward(arithmetic, &g, &x, &weight, epilogue),
+                        input_gradient(arithmetic, &g, &grad, &weight, epilogue),
+                        weight_gradient(arithmetic, &g, &x, &grad),
                     )
                 })
             };
             let one = run(1);
             assert!(
                 run(2) == one && run(3) == one,
-                "{} depends on the number of threads",
-                isa.name()
+                "{arithmetic:?} depends on the number of threads"
             );
         }
     }

@@ -233,7 +233,7 @@ impl<V: Vector> Kernel for Split<'_, V> {
 
 /// The output rows for which the taps in kernel row `ky` lie inside the image.
 #[inline(always)]
-fn rows_inside(g: &Geometry, ky: usize) -> Range<usize> {
+pub(super) fn rows_inside(g: &Geometry, ky: usize) -> Range<usize> {
     let offset = ky * g.dilation.0;
     let start = g.padding.0.saturating_sub(offset).div_ceil(g.stride.0);
     let end = (g.input.0 + g.padding.0)

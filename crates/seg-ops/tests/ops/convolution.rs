@@ -104,6 +104,7 @@ fn check_transposed(s: &Shape, config: ConvTranspose2dConfig) -> Result<()> {
         output_padding,
         dilation,
         groups,
+        precision: _,
     } = config;
     let extent = |i: usize, k: usize, s: usize, p: usize, d: usize, o: usize| {
         (i - 1) * s + d * (k - 1) + o + 1 - 2 * p
@@ -142,6 +143,7 @@ fn check_transposed(s: &Shape, config: ConvTranspose2dConfig) -> Result<()> {
             padding,
             dilation,
             groups,
+            ..Default::default()
         };
         products(&mirrored, conv, s.input, |out, input, weight| {
             y[input] += t[0][out] * t[1][weight];
@@ -165,7 +167,7 @@ proptest! {
     ) {
         prop_assume!(input.0 + 2 * padding.0 > dilation.0 * (kernel.0 - 1) && input.1 + 2 * padding.1 > dilation.1 * (kernel.1 - 1));
         let shape = Shape { n, ci: ci * groups, co: co * groups, input, kernel };
-        check_conv(&shape, Conv2dConfig { stride, padding, dilation, groups }, relu).map_err(|e| TestCaseError::fail(format!("{e:#}")))?;
+        check_conv(&shape, Conv2dConfig { stride, padding, dilation, groups, ..Default::default() }, relu).map_err(|e| TestCaseError::fail(format!("{e:#}")))?;
     }
 
     #[test]
@@ -179,7 +181,7 @@ proptest! {
         prop_assume!(fits(input.0, kernel.0, stride.0, padding.0, dilation.0, output_padding.0));
         prop_assume!(fits(input.1, kernel.1, stride.1, padding.1, dilation.1, output_padding.1));
         let shape = Shape { n, ci: ci * groups, co: co * groups, input, kernel };
-        let config = ConvTranspose2dConfig { stride, padding, output_padding, dilation, groups };
+        let config = ConvTranspose2dConfig { stride, padding, output_padding, dilation, groups, ..Default::default() };
         check_transposed(&shape, config).map_err(|e| TestCaseError::fail(format!("{e:#}")))?;
     }
 }
