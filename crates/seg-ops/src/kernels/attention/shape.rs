@@ -37,6 +37,6 @@ pub(crate) struct Backward<'a> {
     pub out: &'a [f32],
     /// The gradient of the result.
     pub grad: &'a [f32],
-    /// The second result of [`forward`](super::forward).
+    /// The second result of [`forward`](fn@super::forward).
     pub softmax: &'a [f32],
 }
