@@ -33,6 +33,16 @@ pub(crate) enum Precision {
     Bf16,
 }
 
+impl Precision {
+    /// The same in configurations of convolutions.
+    pub(crate) fn of_products(self) -> seg_ops::Precision {
+        match self {
+            Self::F32 => seg_ops::Precision::F32,
+            Self::Bf16 => seg_ops::Precision::Bf16,
+        }
+    }
+}
+
 /// The images that a network is given.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Images {

@@ -7,7 +7,7 @@ use seg_ops::{
     SoftTargets,
 };
 
-use crate::case::{Case, Cost, Mode, Run};
+use crate::case::{Case, Cost, Mode, Precision, Run};
 
 const CPU: &Device = &Device::Cpu;
 
@@ -49,6 +49,7 @@ struct Conv {
     /// `[Co, Ci / groups, kh, kw]`.
     weight: [usize; 4],
     geometry: Geometry,
+    precision: Precision,
 }
 
 impl Conv {
@@ -68,7 +69,7 @@ impl Conv {
     fn setup(&self, mode: Mode) -> Result<Run> {
         let x = argument(&self.x, if self.x[1] == 3 { Mode::Forward } else { mode })?;
         let weight = argument(&self.weight, mode)?;
-        let config = self.geometry.config();
+        let config = self.geometry.config(self.precision);
         Ok(repetition(mode, move || {
             seg_ops::conv2d(&x, &weight, None, config)
         }))
@@ -86,15 +87,14 @@ struct Geometry {
 
 impl Geometry {
     /// The configuration with these numbers.
-    fn config(self) -> Conv2dConfig {
-        let mut config = Conv2dConfig {
+    fn config(self, precision: Precision) -> Conv2dConfig {
+        Conv2dConfig {
+            stride: self.stride,
+            padding: self.padding,
+            dilation: self.dilation,
             groups: self.groups,
-            ..Default::default()
-        };
-        config.stride = self.stride;
-        config.padding = self.padding;
-        config.dilation = self.dilation;
-        config
+            precision: precision.of_products(),
+        }
     }
 }
 
@@ -140,11 +140,12 @@ const MORE_CONVOLUTIONS: [ConvCase; 5] = [
     ("depthwise-3x3-stride-2", [1, 128, 64, 128], [128, 1, 3, 3], square(2, 1, 1, 128)),
 ];
 
-fn convolution((name, x, weight, geometry): ConvCase) -> Case {
+fn convolution((name, x, weight, geometry): ConvCase, precision: Precision) -> Case {
     let conv = Conv {
         x,
         weight,
         geometry,
+        precision,
     };
     let cost = move |mode| Some(conv.cost(mode));
     Case::new(name, cost, move |mode| conv.setup(mode))
@@ -161,16 +162,13 @@ fn floats(n: usize, forward: usize, both: usize) -> impl Fn(Mode) -> Option<Cost
     }
 }
 
-/// All operations.
+/// All operations, in f32.
 pub(crate) fn cases() -> Vec<Case> {
-    let mut cases: Vec<_> = MAIN_CONVOLUTIONS.into_iter().map(convolution).collect();
+    let in_f32 = |case| convolution(case, Precision::F32);
+    let mut cases: Vec<_> = MAIN_CONVOLUTIONS.into_iter().map(in_f32).collect();
     let image = 19 * 512 * 1024;
     cases.extend([
-        Case::new(
-            "conv-transpose-3x3",
-            |mode| Some(transposed_cost(mode)),
-            transposed,
-        ),
+        transposed_case(Precision::F32),
         // forward: statistics, normalization, result; backward: sums, then the gradient, each from two tensors
         Case::new(
             "batch-norm-relu",
@@ -180,8 +178,26 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("bilinear-x8", floats(image, 1, 3), bilinear),
         Case::new("objective", floats(image, 1, 3), objective),
     ]);
-    cases.extend(MORE_CONVOLUTIONS.into_iter().map(convolution));
+    cases.extend(MORE_CONVOLUTIONS.into_iter().map(in_f32));
     cases
+}
+
+/// The operations that can multiply bf16 numbers, in bf16.
+pub(crate) fn cases_in_bf16() -> Vec<Case> {
+    let convolutions = MAIN_CONVOLUTIONS.into_iter().chain(MORE_CONVOLUTIONS);
+    let mut cases: Vec<_> = convolutions
+        .map(|case| convolution(case, Precision::Bf16))
+        .collect();
+    cases.push(transposed_case(Precision::Bf16));
+    cases
+}
+
+fn transposed_case(precision: Precision) -> Case {
+    Case::new(
+        "conv-transpose-3x3",
+        |mode| Some(transposed_cost(mode)),
+        move |mode| transposed(mode, precision),
+    )
 }
 
 fn transposed_cost(mode: Mode) -> Cost {
@@ -190,7 +206,7 @@ fn transposed_cost(mode: Mode) -> Cost {
     Cost::Flop(forward * passes)
 }
 
-fn transposed(mode: Mode) -> Result<Run> {
+fn transposed(mode: Mode, precision: Precision) -> Result<Run> {
     let (x, weight) = (
         argument((1, 128, 64, 128), mode)?,
         argument((128, 64, 3, 3), mode)?,
@@ -199,6 +215,7 @@ fn transposed(mode: Mode) -> Result<Run> {
         stride: (2, 2),
         padding: (1, 1),
         output_padding: (1, 1),
+        precision: precision.of_products(),
         ..Default::default()
     };
     Ok(repetition(mode, move || {
