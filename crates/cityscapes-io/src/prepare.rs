@@ -13,7 +13,7 @@ use artifacts::stage_dir::Request;
 use rayon::prelude::*;
 use serde::Serialize;
 use stage_cli::{
-    Common, Failures, ImageSize, KeepGoing, Limit, Progress, SomeFailed, print_result,
+    Common, Failures, ImageSize, KeepGoing, Merge, Progress, SomeFailed, Subset, print_result,
 };
 
 use crate::binary_masks;
@@ -50,10 +50,14 @@ pub struct Target {
     /// Default: the size of each image.
     #[arg(long, value_name = "WxH")]
     pub size: Option<ImageSize>,
-    /// How many samples are written.
+    /// Which of the samples are written.
     #[command(flatten)]
     #[serde(flatten)]
-    pub limit: Limit,
+    pub subset: Subset,
+    /// Whether shards are joined.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub merge: Merge,
     /// Turn the labels of one class set into those of another, for example to try a network of Cityscapes on other streets:
     /// one of camvid-to-cityscapes, coco-panoptic-to-cityscapes, idd-lite-to-cityscapes, idd-to-cityscapes, mapillary-vistas-to-cityscapes,
     /// streethazards-to-cityscapes, or a file in the form of those in data-manifests/class-maps. Classes without a counterpart
@@ -125,6 +129,9 @@ pub fn run(args: &Args, common: &Common) -> Result<()> {
     preparation.run(&inputs, common)
 }
 
+/// Name of the argument that says which files were found, in [`ManifestArguments`].
+const SAMPLES_HASH: &str = "samples_blake3";
+
 /// What determines the output: another meaning of the values or other files give other masks.
 #[derive(Serialize)]
 struct ManifestArguments<'a> {
@@ -180,7 +187,7 @@ impl Preparation<'_> {
         let failures = Failures::new(self.target.keep_going);
         self.report_faults(&found, &failures)?;
         let n_found = found.samples.len();
-        self.target.limit.truncate(&mut found.samples);
+        found.samples = self.target.subset.select(found.samples);
         let arguments = ManifestArguments {
             target: self.target,
             root: self.root,
@@ -194,14 +201,19 @@ impl Preparation<'_> {
         let Some(dir) = stage_cli::open_request(request)? else {
             return Ok(());
         };
+        let masks = dir.subdir("masks")?;
+        self.target.merge.take_over(&dir, &[SAMPLES_HASH])?;
         let Written {
             samples,
             n_void,
             n_failed,
-        } = self.write_masks(&found, &dir.subdir("masks")?, &failures)?;
+        } = self.write_masks(&found, &masks, &failures)?;
         let n_samples = samples.len();
         self.ensure_some(n_samples, n_failed + found.faults.len())?;
-        self.compare_with_published(n_found - n_void - n_failed, &samples)?;
+        // what one shard has of a data set says nothing of the whole
+        if self.target.subset.shard().count == 1 {
+            self.compare_with_published(n_found - n_void - n_failed, &samples)?;
+        }
         let DatasetManifest { dataset, split, .. } = self.manifest;
         let kind = self.manifest.written_kind();
         let mut index = Index::new(dataset, split, kind, self.root, samples)?;

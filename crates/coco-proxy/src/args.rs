@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use artifacts::labels::IGNORE;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
-use stage_cli::{Common, KeepGoing, Subset};
+use stage_cli::{Common, KeepGoing, Merge, Subset};
 
 /// Categories that the paper excludes, because Cityscapes has them as classes.
 const PAPER_EXCLUDE: [&str; 8] = [
@@ -143,6 +143,10 @@ pub struct MaskArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub subset: Subset,
+    /// Whether shards are joined.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub merge: Merge,
     /// Whether an image that cannot be used ends the stage.
     #[command(flatten)]
     #[serde(flatten)]

@@ -34,6 +34,9 @@ pub fn run(args: &Args) -> Result<()> {
     make_masks(&args.masks, &args.common)
 }
 
+/// Name of the argument that says which images were found, in [`ManifestArguments`].
+const IMAGES_HASH: &str = "images_blake3";
+
 /// What determines the output: beside the arguments the images that were found.
 #[derive(Serialize)]
 struct ManifestArguments<'a> {
@@ -76,6 +79,7 @@ fn make_masks(args: &MaskArgs, common: &Common) -> Result<()> {
     let failures = Failures::new(args.keep_going);
     let candidates = usable(candidates, args.keep_going, &failures).with_context(file)?;
     let masks = dir.subdir("masks")?;
+    args.merge.take_over(&dir, &[IMAGES_HASH])?;
     let samples = match args.min_area {
         Some(min_area) => cutouts::write(&masks, &candidates, min_area)?,
         None => masks::write(&masks, &candidates, &args)?,

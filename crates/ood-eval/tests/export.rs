@@ -367,6 +367,11 @@ fn same_bytes_for_any_number_of_threads_and_shards() -> Result<()> {
     }
     parts.retain(|name, _| !name.ends_with("index.json"));
     assert!(one == parts);
+    // joined, they are what one call writes, with its index
+    succeed(&mut run(&["--output", "joined", "--merge", "b,a"]))?;
+    assert!(files(&root.join("one"))? == files(&root.join("joined"))?);
+    let words = ["shard 1/2 is missing"];
+    fail(&mut run(&["--output", "half", "--merge", "a"]), &words)?;
     Ok(())
 }
 

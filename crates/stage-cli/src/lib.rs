@@ -8,6 +8,7 @@ mod open;
 mod progress;
 mod range;
 mod shard_flag;
+mod shards;
 mod subset;
 
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ pub use image_size::ImageSize;
 pub use open::{open, open_request};
 pub use progress::Progress;
 pub use range::Range;
+pub use shards::{Merge, Shards};
 pub use subset::{Limit, Subset};
 
 /// Flags that every stage has. They do not change what is computed, so they are not part of the manifest.

@@ -8,6 +8,7 @@ use crate::shard_flag::ShardFlag;
 
 /// Which samples a call processes.
 #[derive(Args, Clone, Debug, Serialize)]
+#[allow(clippy::doc_markdown)] // the docs of flags are their help, in which backticks would be printed
 pub struct Subset {
     /// Process only part I of N of the samples: every N-th one, from number I on (0 to N-1). With auto, as the engine says that started
     /// this call: a Slurm array, Kubernetes (JOB_COMPLETIONS must be set too), AWS or Google Batch, or MPI.

@@ -238,6 +238,11 @@ impl StageDir {
         &self.work
     }
 
+    /// The work, as the manifest of the result will describe it.
+    pub fn work(&self) -> &Manifest {
+        &self.manifest
+    }
+
     /// The directory that is written when the stage is finished, for messages.
     pub fn output(&self) -> &Path {
         &self.output
@@ -274,7 +279,15 @@ impl StageDir {
             "{} has no {file}",
             self.output.display()
         );
-        let (from, to) = (self.output.join(file), self.work.join(file));
+        self.take_from(&self.output, file)
+    }
+
+    /// Takes a file of another complete result over, under the same name relative to the directory, as [`Self::take_over`] does.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be linked or copied.
+    pub fn take_from(&self, folder: &Path, file: &str) -> Result<()> {
+        let (from, to) = (folder.join(file), self.work.join(file));
         if to.exists() {
             return Ok(());
         }

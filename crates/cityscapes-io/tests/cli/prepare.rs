@@ -9,7 +9,9 @@ use artifacts::labels::MaskKind;
 use artifacts::mask::Mask;
 use stage_testing::folder::files;
 
-use crate::toy::{PREPARE, cityscapes, draw_demo, fail, run, succeed, toy, write_labels};
+use crate::toy::{
+    PREPARE, call, cityscapes, draw_demo, eight, fail, run, succeed, toy, write_labels,
+};
 
 #[test]
 fn prepare_maps_values_and_lists_samples() -> Result<()> {
@@ -347,5 +349,27 @@ fn names_may_have_spaces_and_any_letters() -> Result<()> {
             assert!(error.contains(part), "{part} in {error}");
         }
     }
+    Ok(())
+}
+
+#[test]
+fn merged_shards_are_what_one_call_writes() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let dir = dir.path();
+    eight(dir)?;
+    let prepare = "prepare --dataset fishyscapes-static --root set --output";
+    succeed(dir, &format!("{prepare} whole"))?;
+    for i in 0..3 {
+        let text = call(dir, &format!("{prepare} {i} --shard {i}/3")).output()?;
+        let text = String::from_utf8(text.stderr)?;
+        assert!(!text.contains("differs from"), "{text}");
+    }
+    succeed(dir, &format!("{prepare} merged --merge 2,1,0"))?;
+    let whole = files(&dir.join("whole"))?;
+    assert!(whole.len() == 9 && whole == files(&dir.join("merged"))?);
+    let done = call(dir, &format!("{prepare} merged")).output()?;
+    assert!(String::from_utf8(done.stderr)?.contains("up to date"));
+    let error = fail(dir, &format!("{prepare} two --merge 0,1"))?;
+    assert!(error.contains("shard 2/3 is missing"), "{error}");
     Ok(())
 }

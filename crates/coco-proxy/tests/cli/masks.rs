@@ -9,6 +9,7 @@ use artifacts::mask::Mask;
 use serde_json::Value;
 use stage_testing::command::{fail, succeed};
 use stage_testing::data::{golden, real};
+use stage_testing::folder::files;
 
 use crate::toy::{SMALL, Toy, coco_proxy, dataset};
 
@@ -164,5 +165,41 @@ fn real_images_qualify_as_in_the_paper() -> Result<()> {
     assert_eq!(count("val2017", &["--compat"])?, 13);
     let paper = "person,bicycle,car,motorcycle,bus,truck,traffic light,stop sign";
     assert_eq!(count("train2017", &["--exclude", paper])?, 45);
+    Ok(())
+}
+
+#[test]
+fn merged_shards_are_what_one_call_writes() -> Result<()> {
+    let toy = Toy::new(&dataset())?;
+    for more in [
+        &["--compat", "--preview", "4"][..],
+        &["--exclude", "", "--min-area", "1", "--objects"],
+    ] {
+        let run = |output: &str, flags: &[&str]| {
+            let output = toy.path(output).display().to_string();
+            let flags = [&SMALL[..], more, flags, &["--output", &output, "--force"]].concat();
+            let mut command = coco_proxy(&[]);
+            command
+                .arg("--annotations")
+                .arg(toy.annotations())
+                .args(flags);
+            succeed(&mut command)
+        };
+        run("whole", &[])?;
+        for i in 0..2 {
+            run(&format!("{i}"), &["--shard", &format!("{i}/2")])?;
+        }
+        let shards = [1, 0].map(|i| toy.path(&i.to_string()).display().to_string());
+        run("merged", &["--merge", &shards.join(",")])?;
+        let whole = files(&toy.path("whole"))?;
+        assert!(
+            whole.len() > 2 && whole == files(&toy.path("merged"))?,
+            "{more:?}"
+        );
+        assert_eq!(
+            whole.contains_key("preview.png"),
+            more.contains(&"--preview")
+        );
+    }
     Ok(())
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use artifacts::index::check_sample_id;
 use artifacts::score::Score;
 use serde::Serialize;
-use stage_cli::{KeepGoing, Subset, one_of};
+use stage_cli::{KeepGoing, Merge, Subset, one_of};
 
 /// Headings of the help.
 const INPUT: &str = "Input";
@@ -60,6 +60,10 @@ pub struct ExportArgs {
     #[command(flatten, next_help_heading = INPUT)]
     #[serde(flatten)]
     pub subset: Subset,
+    /// Whether shards are joined.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub merge: Merge,
     /// Whether a sample that cannot be used ends the work.
     #[command(flatten)]
     #[serde(flatten)]

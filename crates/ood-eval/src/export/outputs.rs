@@ -10,7 +10,7 @@ use artifacts::manifest::Input;
 use artifacts::reuse::{self, PerSample};
 use artifacts::stage_dir::{Replacing, Request, StageDir, ensure_not_around};
 use serde::Serialize;
-use stage_cli::{Failures, SomeFailed};
+use stage_cli::{Failures, Merge, SomeFailed};
 
 use super::args::{ExportArgs, Format};
 
@@ -63,11 +63,13 @@ impl Outputs {
             some_failed: Ok(()),
         };
         for &format in &args.format {
-            let path = args.output.join(folder_name(format, &args.method, dataset));
+            let folder = folder_name(format, &args.method, dataset);
+            let path = args.output.join(&folder);
             let request = request(&path, args, format, listed, force)?;
             match stage_cli::open_request(request) {
                 Ok(dir) => outputs.dirs.extend(dir.map(|dir| FormatDir {
                     format,
+                    folder,
                     dir,
                     source: args.source().dir.to_owned(),
                 })),
@@ -90,6 +92,17 @@ impl Outputs {
     pub(super) fn reuse(&self, index: &Index) -> Result<()> {
         let mut dirs = self.dirs.iter();
         dirs.try_for_each(|output| reuse::reuse(&output.dir, index, output))
+    }
+
+    /// Takes the files of shards over, if there are any.
+    ///
+    /// # Errors
+    /// Returns an error if the folders are not all shards of this call, or a file is missing or damaged.
+    pub(super) fn merge(&self, merge: &Merge) -> Result<()> {
+        let mut dirs = self.dirs.iter();
+        dirs.try_for_each(|output| {
+            merge.take_over_below(&output.dir, &[], Path::new(&output.folder))
+        })
     }
 
     /// The files of a sample that do not exist yet. Files that exist are complete.
@@ -137,6 +150,8 @@ impl Outputs {
 /// The directory of one format.
 struct FormatDir {
     format: Format,
+    /// The directory, relative to that of all formats.
+    folder: String,
     dir: StageDir,
     /// Folder of the logits or scores.
     source: PathBuf,

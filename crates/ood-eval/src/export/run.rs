@@ -54,6 +54,7 @@ pub(crate) fn run(args: &ExportArgs, force: bool) -> Result<()> {
     if let Some(index) = &index {
         outputs.reuse(index)?;
     }
+    outputs.merge(&args.merge)?;
     export_all(&samples, &args, &outputs, &failures)?;
     finish(outputs, &failures, index.as_ref(), n_selected)
 }

@@ -4,20 +4,20 @@
 //! everything afterwards finds the output up to date.
 
 mod contents;
-mod shards;
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use artifacts::stage_dir::{Replacing, Request};
 use artifacts::tables::thresholds_in;
 use artifacts::track;
+use stage_cli::Shards;
 
 use crate::args::MergeArgs;
 use crate::merge::contents::{add_pixels, copy_components};
-use crate::merge::shards::Shards;
-use crate::output::{COMPONENTS, finish};
+use crate::output::{COMPONENTS, STAGE, finish};
 use crate::pixel_sums::PixelSums;
+use crate::tables::Layout;
 use crate::tables::sources::Sources;
 use crate::{reference_tables, tables};
 
@@ -26,7 +26,7 @@ use crate::{reference_tables, tables};
 /// # Errors
 /// Returns an error if a folder is not a finished shard, shards are missing, named twice, or made with other arguments or inputs.
 pub fn run(args: &MergeArgs, force: bool) -> Result<()> {
-    let shards = Shards::read(&args.shards)?;
+    let shards = Shards::read(STAGE, &[], &args.shards)?;
     let manifest = shards.manifest_of_whole()?;
     let with_reference_tables = manifest.arguments["compat_names"] == true;
     let request = Request {
@@ -40,7 +40,7 @@ pub fn run(args: &MergeArgs, force: bool) -> Result<()> {
     let Some(dir) = stage_cli::open_request(request)? else {
         return Ok(());
     };
-    let layout = shards.layout()?;
+    let layout = layout(&shards)?;
     let components = dir.subdir(COMPONENTS)?;
     let mut sums = PixelSums::new(layout.basis().scores());
     for folder in shards.folders() {
@@ -62,4 +62,33 @@ pub fn run(args: &MergeArgs, force: bool) -> Result<()> {
     }
     counts.push(("skipped", shards.n_skipped()));
     finish(dir, &shards.failures()?, &counts)
+}
+
+/// Which tables and columns all shards have.
+///
+/// # Errors
+/// Returns an error that names two shards if they have other classes, or only one of them has the truth.
+fn layout(shards: &Shards) -> Result<Layout> {
+    let first = contents::layout(shards.first())?;
+    for folder in shards.folders().skip(1) {
+        let other = contents::layout(folder)?;
+        let unlike = || {
+            let (first, folder) = (shards.first().display(), folder.display());
+            format!("{first} and {folder} cannot be merged")
+        };
+        if let (Some(first), Some(other)) = (&first.classes, &other.classes) {
+            first.ensure_same(other).with_context(unlike)?;
+        }
+        ensure!(
+            first.basis() == other.basis(),
+            "{}: they were measured from other kinds of inputs",
+            unlike()
+        );
+        ensure!(
+            first.has_truth == other.has_truth,
+            "{}: only one of them is of images with labels",
+            unlike()
+        );
+    }
+    Ok(first)
 }
