@@ -2,7 +2,8 @@
 //!
 //! Each operation has a file of its own, with the forward and the backward pass side by side. Operations compute f32 on the CPU with all
 //! threads of rayon's current pool, and give the same bytes for any number of threads. The instruction set is chosen at run time and can be
-//! forced with the environment variable `OODSEG_KERNEL` (`avx512`, `avx2`, `portable`). On other devices and for other floating-point types,
+//! forced with the environment variable `OODSEG_KERNEL` (`avx512`, `avx2`, `portable`). Convolutions can multiply factors that are rounded to
+//! bf16 ([`Precision`]), on AMX where the CPU has it; `OODSEG_BF16_KERNEL=f32` forces the kernels of f32 on rounded factors instead. On other devices and for other floating-point types,
 //! most operations are composed of candle's own (module `composed`).
 //!
 //! Images are `[N, C, H, W]`, and pairs of numbers are (rows, columns).

@@ -94,9 +94,10 @@ fn by_definition(g: &Geometry, x: &[f32], weight: &[f32], grad: &[f32]) -> [Sums
 
 /// Every arithmetic of this CPU: f32, or bf16 on each of its units.
 fn arithmetics(is_bf16: bool) -> Vec<Arithmetic> {
-    let units: Vec<_> = match is_bf16 {
-        false => vec![None],
-        true => Unit::available().into_iter().map(Some).collect(),
+    let units: Vec<_> = if is_bf16 {
+        Unit::available().into_iter().map(Some).collect()
+    } else {
+        vec![None]
     };
     let of = |isa| units.iter().map(move |&bf16| Arithmetic { isa, bf16 });
     Isa::available().into_iter().flat_map(of).collect()
@@ -109,9 +110,13 @@ fn check(g: &Geometry) {
 
 /// With bf16 the factors are numbers that rounding leaves as they are, so that only the sums are rounded differently.
 fn check_arithmetics(g: &Geometry, is_bf16: bool) {
-    let numbers = |n, seed| match is_bf16 {
-        false => numbers(n, seed),
-        true => rounded(Isa::Portable, &numbers(n, seed)),
+    let numbers = |n, seed| {
+        let exact = numbers(n, seed);
+        if is_bf16 {
+            rounded(Isa::Portable, &exact)
+        } else {
+            exact
+        }
     };
     let x = numbers(g.n * g.groups * g.ci * g.input_len(), 1);
     let weight = numbers(g.groups * g.co * g.ci * g.taps(), 2);

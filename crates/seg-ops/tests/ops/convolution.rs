@@ -2,7 +2,8 @@ use anyhow::Result;
 use candle_core::{DType, Device, Tensor, Var};
 use proptest::prelude::*;
 use seg_ops::{
-    Conv2dConfig, ConvTranspose2dConfig, conv_transpose2d, conv2d, conv2d_add, conv2d_relu,
+    Conv2dConfig, ConvTranspose2dConfig, Precision, conv_transpose2d, conv2d, conv2d_add,
+    conv2d_relu,
 };
 
 use crate::support::{
@@ -401,5 +402,63 @@ fn known_values() -> Result<()> {
         },
     )?;
     assert_eq!(values(&y)?, [74.0, 155.0, 280.0, 439.0]);
+    Ok(())
+}
+
+/// A convolution or its transposition with both factors and the gradient of the result, `r`: the result and both gradients.
+fn with_gradients(
+    [x, weight, r]: [&Tensor; 3],
+    transposed: bool,
+    precision: Precision,
+) -> Result<[Vec<f32>; 3]> {
+    let (x, weight) = (Var::from_tensor(x)?, Var::from_tensor(weight)?);
+    let y = if transposed {
+        let config = ConvTranspose2dConfig {
+            stride: (2, 2),
+            padding: (1, 1),
+            output_padding: (1, 1),
+            precision,
+            ..Default::default()
+        };
+        conv_transpose2d(&x, &weight, None, config)?
+    } else {
+        let config = Conv2dConfig {
+            padding: (1, 1),
+            precision,
+            ..Default::default()
+        };
+        conv2d(&x, &weight, None, config)?
+    };
+    let grads = (&y * r)?.sum_all()?.backward()?;
+    let gradient = |var: &Var| values(grads.get(var).unwrap());
+    Ok([values(&y)?, gradient(&x)?, gradient(&weight)?])
+}
+
+#[test]
+fn bf16_multiplies_rounded_factors_forward_and_backward() -> Result<()> {
+    let rounded = |t: &Tensor| t.to_dtype(DType::BF16)?.to_dtype(DType::F32);
+    for (ci, co) in [(3, 5), (20, 33), (32, 16)] {
+        let x = tensor((2, ci, 9, 13), 1)?;
+        for transposed in [false, true] {
+            let shape = if transposed {
+                (ci, co, 3, 3)
+            } else {
+                (co, ci, 3, 3)
+            };
+            let scale = if transposed { 2 } else { 1 };
+            let weight = tensor(shape, 2)?;
+            let r = tensor((2, co, 9 * scale, 13 * scale), 3)?;
+            let got = with_gradients([&x, &weight, &r], transposed, Precision::Bf16)?;
+            let plain = with_gradients([&x, &weight, &r], transposed, Precision::F32)?;
+            let factors = [&rounded(&x)?, &rounded(&weight)?, &rounded(&r)?];
+            let expected = with_gradients(factors, transposed, Precision::F32)?;
+            for ((got, expected), plain) in got.iter().zip(&expected).zip(&plain) {
+                let wide = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+                compare("rounded", got, &wide(expected), 2e-5)?;
+                compare("plain", got, &wide(plain), 0.3)?;
+                assert!(got != plain);
+            }
+        }
+    }
     Ok(())
 }

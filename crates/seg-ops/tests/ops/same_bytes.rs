@@ -130,20 +130,23 @@ fn threads_change_no_byte() -> Result<()> {
     Ok(())
 }
 
-/// Runs the other tests of this program once for each instruction set. A set that the CPU does not have must be refused by its name.
+/// Runs the other tests of this program once for each instruction set, and once with the kernels of f32 for bf16. A set that the CPU does not
+/// have must be refused by its name.
 #[test]
 fn every_instruction_set_passes_all_tests() -> Result<()> {
-    if std::env::var_os("OODSEG_KERNEL").is_some() {
+    let variables = ["OODSEG_KERNEL", "OODSEG_BF16_KERNEL"];
+    if variables.map(std::env::var_os).iter().any(Option::is_some) {
         return Ok(()); // one of the runs below, or a run that forces a set itself
     }
-    for isa in ["avx512", "avx2", "portable"] {
+    let sets = ["avx512", "avx2", "portable"].map(|isa| (variables[0], isa));
+    for (variable, isa) in sets.into_iter().chain([(variables[1], "f32")]) {
         let run = Command::new(std::env::current_exe()?)
-            .env("OODSEG_KERNEL", isa)
+            .env(variable, isa)
             .output()?;
         let text = String::from_utf8_lossy(&run.stdout);
         let lacking = text.contains("is not an instruction set of this CPU");
         ensure!(
-            run.status.success() || (lacking && isa != "portable"),
+            run.status.success() || (lacking && !["portable", "f32"].contains(&isa)),
             "with {isa}:\n{text}"
         );
         if lacking {

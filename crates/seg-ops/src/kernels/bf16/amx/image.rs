@@ -144,15 +144,30 @@ kernel! {
 /// Rounds every `step`-th pixel of two channels; the second may be missing.
 #[inline(always)]
 fn fill_pairs(step: usize, lower: &[f32], upper: Option<&[f32]>, to: &mut [u32]) {
+    match (step, upper) {
+        (1, Some(upper)) => {
+            for ((to, &lower), &upper) in to.iter_mut().zip(lower).zip(upper) {
+                *to = pair(lower, upper);
+            }
+        }
+        (_, Some(upper)) => fill_every(step, lower, upper, to),
+        // a channel by itself is the last one of an odd number
+        (_, None) => to
+            .iter_mut()
+            .zip(lower.iter().step_by(step))
+            .for_each(|(to, &lower)| *to = pair(lower, 0.0)),
+    }
+}
+
+/// The same for two channels and any step: what is picked out is copied first, so that rounding works with whole vectors.
+#[inline(always)]
+fn fill_every(step: usize, lower: &[f32], upper: &[f32], to: &mut [u32]) {
     const AT_ONCE: usize = 64;
     let (mut a, mut b) = ([0f32; AT_ONCE], [0f32; AT_ONCE]);
     for (i, to) in to.chunks_mut(AT_ONCE).enumerate() {
         let start = i * AT_ONCE * step;
-        let n = to.len();
-        copy_every(step, &lower[start..], &mut a[..n]);
-        if let Some(upper) = upper {
-            copy_every(step, &upper[start..], &mut b[..n]);
-        }
+        copy_every(step, &lower[start..], &mut a[..to.len()]);
+        copy_every(step, &upper[start..], &mut b[..to.len()]);
         for ((to, &a), &b) in to.iter_mut().zip(&a).zip(&b) {
             *to = pair(a, b);
         }

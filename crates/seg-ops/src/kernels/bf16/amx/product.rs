@@ -258,8 +258,8 @@ impl Wave<'_> {
 }
 
 kernel! {
-    /// Adds bias and residual, rectifies, and stores `channels` rows of `columns` results, `plane` and `step` numbers apart. The creator
-    /// guarantees that `out` is valid for them and that no one else writes them.
+    /// Adds bias and residual, rectifies, and stores `channels` rows of `columns` results, `plane` and `step` numbers apart; the residual
+    /// has step 1. The creator guarantees that `out` is valid for the results and that no one else writes them.
     Finish<'a> {
         sums: &'a [f32],
         channels: usize,
@@ -275,14 +275,18 @@ kernel! {
             let mut values: [f32; BLOCK] = std::array::from_fn(|i| sums[i]);
             if let Some(bias) = bias {
                 let bias = bias[channel];
-                values.iter_mut().for_each(|v| *v += bias);
+                for value in &mut values {
+                    *value += bias;
+                }
             }
             if let Some(residual) = residual {
-                let residual = residual[channel * plane..][..(columns - 1) * step + 1].iter();
-                values.iter_mut().zip(residual.step_by(step)).for_each(|(v, r)| *v += r);
+                let residual = &residual[channel * plane..][..columns];
+                values.iter_mut().zip(residual).for_each(|(v, r)| *v += r);
             }
             if relu {
-                values.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v });
+                for value in &mut values {
+                    *value = if *value < 0.0 { 0.0 } else { *value };
+                }
             }
             // SAFETY: the creator's guarantee.
             unsafe {

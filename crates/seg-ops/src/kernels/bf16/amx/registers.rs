@@ -120,7 +120,9 @@ struct Release;
 impl Drop for Release {
     fn drop(&mut self) {
         // SAFETY: tiles were set up on this thread, so it has the instruction.
-        unsafe { asm!("tilerelease", options(nomem, nostack, preserves_flags)) }
+        unsafe {
+            asm!("tilerelease", options(nomem, nostack, preserves_flags));
+        }
     }
 }
 
@@ -130,7 +132,7 @@ pub(super) fn with_tiles<R>(pairs: usize, f: impl FnOnce() -> R) -> R {
     let shapes = Shapes::new(pairs);
     // SAFETY: a value `Unit::Amx` exists only after `is_usable`.
     unsafe {
-        asm!("ldtilecfg [{}]", in(reg) &raw const shapes, options(nostack, readonly, preserves_flags))
+        asm!("ldtilecfg [{}]", in(reg) &raw const shapes, options(nostack, readonly, preserves_flags));
     };
     let _release = Release;
     f()

@@ -29,7 +29,7 @@ pub(super) unsafe fn transpose(from: *const u32, from_row: usize, to: *mut u32, 
     unsafe {
         let rows: [__m512i; SIDE] =
             std::array::from_fn(|i| _mm512_loadu_si512(from.add(i * from_row).cast()));
-        let columns = transposed(rows);
+        let columns = transposed(&rows);
         for (i, column) in columns.into_iter().enumerate() {
             _mm512_storeu_si512(to.add(i * to_row).cast(), column);
         }
@@ -38,13 +38,13 @@ pub(super) unsafe fn transpose(from: *const u32, from_row: usize, to: *mut u32, 
 
 /// The columns of a matrix of 16 rows: pairs of rows are interleaved, then pairs of pairs, and the quarters of the vectors are exchanged twice.
 #[target_feature(enable = "avx512f")]
-fn transposed(rows: [__m512i; SIDE]) -> [__m512i; SIDE] {
-    let mut two = rows;
+fn transposed(rows: &[__m512i; SIDE]) -> [__m512i; SIDE] {
+    let mut two = *rows;
     for i in 0..8 {
         two[2 * i] = _mm512_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
         two[2 * i + 1] = _mm512_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]);
     }
-    let mut four = rows;
+    let mut four = two;
     for i in 0..4 {
         // column c of each quarter, for the rows 4 i to 4 i + 3
         four[4 * i] = _mm512_unpacklo_epi64(two[4 * i], two[4 * i + 2]);
@@ -52,7 +52,7 @@ fn transposed(rows: [__m512i; SIDE]) -> [__m512i; SIDE] {
         four[4 * i + 2] = _mm512_unpacklo_epi64(two[4 * i + 1], two[4 * i + 3]);
         four[4 * i + 3] = _mm512_unpackhi_epi64(two[4 * i + 1], two[4 * i + 3]);
     }
-    let mut columns = rows;
+    let mut columns = four;
     for c in 0..4 {
         let [a, b, d, e] = [four[c], four[4 + c], four[8 + c], four[12 + c]];
         let low_even = _mm512_shuffle_i32x4::<0b10_00_10_00>(a, b);

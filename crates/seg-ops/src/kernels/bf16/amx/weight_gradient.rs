@@ -46,13 +46,11 @@ pub(crate) fn general(isa: Isa, g: &Geometry, x: &[f32], grad: &[f32]) -> Vec<f3
             for group in 0..g.groups {
                 let sums = shape.group(isa, group, x, grad);
                 (0..g.co).into_par_iter().for_each(|o| {
-                    let parts = &sums[o / BLOCK * shape.splits..][..shape.splits];
-                    for i in 0..g.ci {
-                        for tap in 0..g.taps() {
-                            let at = shape.place(tap, i / BLOCK) + i % BLOCK * BLOCK + o % BLOCK;
-                            let sum: f32 = parts.iter().map(|sums| sums[at]).sum();
-                            *out.at((group * g.co + o) * row_len + i * g.taps() + tap) = sum;
-                        }
+                    let sums = &sums[o / BLOCK];
+                    let row = (group * g.co + o) * row_len;
+                    for (i, tap) in (0..g.ci).flat_map(|i| (0..g.taps()).map(move |t| (i, t))) {
+                        let at = shape.place(tap, i / BLOCK) + i % BLOCK * BLOCK + o % BLOCK;
+                        *out.at(row + i * g.taps() + tap) = sums[at];
                     }
                 });
             }
@@ -113,14 +111,13 @@ impl<'a> Shape<'a> {
         (tap * self.g.ci.div_ceil(BLOCK) + block) * SUMS
     }
 
-    /// The sums `[tap][block of input channels][input channel][output channel]` of all tasks of a group: for each block of output channels
-    /// one for each part.
+    /// The sums `[tap][block of input channels][input channel][output channel]` of a group, for each block of output channels.
     fn group(&self, isa: Isa, group: usize, x: &[f32], grad: &[f32]) -> Vec<Vec<f32>> {
         let g = self.g;
         let n_sums = self.place(g.taps(), 0);
         let mut sums = vec![vec![0f32; n_sums]; g.co.div_ceil(BLOCK) * self.splits];
-        // tiles of 16 channels may read behind the last one
-        let input_len = (g.input.0 * self.input_row() + SIDE * self.width) / 2;
+        // tiles of 16 channels may read behind the last one; the width is even
+        let input_len = g.input.0 * self.input_row() / 2 + SIDE * self.width / 2;
         let output_len = g.output.0 * self.output_row();
         with_scratch(input_len + output_len, |scratch| {
             let (input, output) = bits(scratch).split_at_mut(input_len);
@@ -136,7 +133,15 @@ impl<'a> Shape<'a> {
                 });
             }
         });
-        sums
+        let blocks = sums.par_chunks_mut(self.splits);
+        blocks.for_each(|parts| {
+            if let Some((first, others)) = parts.split_first_mut() {
+                for other in others {
+                    first.iter_mut().zip(other).for_each(|(a, b)| *a += *b);
+                }
+            }
+        });
+        sums.into_iter().step_by(self.splits).collect()
     }
 
     fn lay_out_input(&self, isa: Isa, x: &[f32], to: &mut [u16]) {
