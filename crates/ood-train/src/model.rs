@@ -66,6 +66,7 @@ impl InitialModel {
         let device = options.device.open()?;
         let (checkpoint, params) = initial_weights(options, classes, seed, &device)?;
         params.train_only(options.train_only.clone());
+        params.multiply_in(options.dtype.precision());
         let network = checkpoint.network;
         let net = network
             .build_trainable(checkpoint.channels(), &params)
@@ -82,13 +83,14 @@ impl InitialModel {
         })
     }
 
-    /// The same network with the weights before the training, which never change.
+    /// The same network with the weights before the training, which never change, in the same precision.
     ///
     /// # Errors
     /// Returns an error if the weights are not those of the network.
     pub(crate) fn frozen(&self, options: &NetworkOptions) -> Result<Model> {
         let network = self.checkpoint.network;
         let params = Params::from_tensors(&self.checkpoint.tensors, self.params.device())?;
+        params.multiply_in(options.dtype.precision());
         let net = network
             .build_frozen(self.checkpoint.channels(), &params)
             .with_context(|| cannot_build(options))?;

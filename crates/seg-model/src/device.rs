@@ -6,6 +6,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device};
 use clap::ValueEnum;
+use seg_ops::Precision;
 use serde::{Serialize, Serializer};
 
 /// A device as the command line names it: `cpu`, `cuda`, `cuda:1`, `metal`.
@@ -87,22 +88,33 @@ impl Serialize for Processor {
 pub enum Numbers {
     /// Single precision.
     F32,
-    /// Half precision with the range of single precision; GPU only.
+    /// Half precision with the range of single precision. On the CPU, convolutions multiply such numbers, and all others are f32.
     Bf16,
     /// Half precision; GPU only.
     F16,
 }
 
 impl Numbers {
-    /// The tensor type on `device`.
+    /// The precision in which a network multiplies whose tensors are f32.
+    pub fn precision(self) -> Precision {
+        match self {
+            Self::Bf16 => Precision::Bf16,
+            Self::F32 | Self::F16 => Precision::F32,
+        }
+    }
+
+    /// The tensor type on `device`. On the CPU it is f32 for bf16 too, which concerns the [precision](Self::precision) of products alone.
     ///
     /// # Errors
-    /// Returns an error for half precision on the CPU, where it would only be slower.
+    /// Returns an error for f16 on the CPU, where it would only be slower.
     pub fn on(self, device: &Device) -> Result<DType> {
         ensure!(
-            self == Self::F32 || !device.is_cpu(),
-            "half precision is for GPUs; on the CPU it is slower: leave out --dtype, or pass --device"
+            self != Self::F16 || !device.is_cpu(),
+            "f16 is for GPUs; on the CPU it is slower: pass --dtype bf16 or f32, or pass --device"
         );
+        if device.is_cpu() {
+            return Ok(DType::F32);
+        }
         Ok(match self {
             Self::F32 => DType::F32,
             Self::Bf16 => DType::BF16,
@@ -128,6 +140,8 @@ mod tests {
         for bad in ["", "gpu", "cuda:", "cuda:-1", "cpu:0", "CUDA"] {
             assert!(bad.parse::<Processor>().is_err(), "{bad}");
         }
+        assert_eq!(Numbers::Bf16.precision(), Precision::Bf16);
+        assert_eq!(Numbers::Bf16.on(&Device::Cpu)?, DType::F32);
         assert!(Numbers::F16.on(&Device::Cpu).is_err());
         assert_eq!(Numbers::F32.on(&Device::Cpu)?, DType::F32);
         Ok(())

@@ -1,10 +1,10 @@
 //! The layers with weights that networks are built from. Names of tensors and initial values are those of `PyTorch`'s modules.
 
-use candle_core::{Result, Tensor, Var, bail};
+use candle_core::{DType, Result, Tensor, Var, bail};
 use candle_nn::{Init, VarBuilder};
 use seg_ops::{
     BatchNormConfig, BatchNormMode, BatchNormParams, Conv2dConfig, ConvTranspose2dConfig,
-    DropoutRng,
+    DropoutRng, Precision,
 };
 
 /// How a network runs: the counterpart of `train()` and `eval()` in `PyTorch`.
@@ -34,6 +34,8 @@ pub struct Conv {
 
 impl Conv {
     /// Asks for `weight` `[out, in / groups, kernel rows, kernel columns]`, and for `bias` `[out]` if `with_bias`. `channels` are (in, out).
+    ///
+    /// The precision of `config` does not count: it is bf16 if that is the number format of the builder, and f32 otherwise.
     pub fn new(
         channels: (usize, usize),
         kernel: (usize, usize),
@@ -46,7 +48,10 @@ impl Conv {
         Ok(Self {
             weight: vb.get_with_hints((n_out, n_in, kernel.0, kernel.1), "weight", bound)?,
             bias: bias(n_out, bound, with_bias, vb)?,
-            config,
+            config: Conv2dConfig {
+                precision: precision(vb),
+                ..config
+            },
         })
     }
 
@@ -76,7 +81,10 @@ impl Conv {
         Ok(Self {
             weight: weight.reshape((n_out, n_in, 1, 1))?,
             bias: bias(n_out, bound, with_bias, vb)?,
-            config: Conv2dConfig::default(),
+            config: Conv2dConfig {
+                precision: precision(vb),
+                ..Conv2dConfig::default()
+            },
         })
     }
 
@@ -105,6 +113,11 @@ impl Conv {
     /// The weight `[out, in / groups, kernel rows, kernel columns]` and the bias `[out]`.
     pub fn tensors(&self) -> (&Tensor, Option<&Tensor>) {
         (&self.weight, self.bias.as_ref())
+    }
+
+    /// Stride, padding, dilation, groups and precision.
+    pub fn config(&self) -> Conv2dConfig {
+        self.config
     }
 }
 
@@ -149,7 +162,8 @@ pub struct ConvTranspose {
 }
 
 impl ConvTranspose {
-    /// Asks for `weight` `[in, out, kernel, kernel]`, and for `bias` `[out]` if `with_bias`. `channels` are (in, out).
+    /// Asks for `weight` `[in, out, kernel, kernel]`, and for `bias` `[out]` if `with_bias`. `channels` are (in, out). The precision is that of
+    /// [`Conv::new`].
     pub fn new(
         channels: (usize, usize),
         kernel: usize,
@@ -162,7 +176,10 @@ impl ConvTranspose {
         Ok(Self {
             weight: vb.get_with_hints(shape, "weight", bound)?,
             bias: bias(channels.1, bound, with_bias, vb)?,
-            config,
+            config: ConvTranspose2dConfig {
+                precision: precision(vb),
+                ..config
+            },
         })
     }
 
@@ -265,6 +282,15 @@ impl<C: Convolution> Normed<C> {
             )
         }
         self.conv.apply(x, residual, relu)
+    }
+}
+
+/// The precision in which layers multiply: that of the builder's numbers, whatever the tensors are that it hands out.
+fn precision(vb: &VarBuilder) -> Precision {
+    if vb.dtype() == DType::BF16 {
+        Precision::Bf16
+    } else {
+        Precision::F32
     }
 }
 

@@ -9,6 +9,7 @@ use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use seg_ops::Precision;
 
 /// The named variables of one network. Clones share them, so that the network and the code that trains or saves it see the same values.
 ///
@@ -35,6 +36,8 @@ struct Inner {
     frozen: Option<fn(&str) -> bool>,
     /// Prefixes of the names that are trained; an empty list trains all.
     trained: Vec<String>,
+    /// Precision in which layers multiply.
+    precision: Precision,
 }
 
 impl Params {
@@ -97,6 +100,13 @@ impl Params {
         self.lock().trained = prefixes;
     }
 
+    /// From now on, networks that are built multiply in this precision; the tensors stay f32.
+    ///
+    /// The builders tell their layers so by their number format.
+    pub fn multiply_in(&self, precision: Precision) {
+        self.lock().precision = precision;
+    }
+
     /// A builder for training: it hands out variables, so that gradients reach all tensors except frozen ones.
     pub fn builder(&self) -> VarBuilder<'static> {
         self.make_builder(false)
@@ -113,7 +123,12 @@ impl Params {
             params: self.clone(),
             detached,
         };
-        VarBuilder::from_backend(Box::new(backend), DType::F32, self.device.clone())
+        let precision = self.lock().precision;
+        let format = match precision {
+            Precision::F32 => DType::F32,
+            Precision::Bf16 => DType::BF16,
+        };
+        VarBuilder::from_backend(Box::new(backend), format, self.device.clone())
     }
 
     /// All variables by name, running statistics included.

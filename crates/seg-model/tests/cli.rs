@@ -780,7 +780,22 @@ fn devices_that_are_not_built_in_are_named() -> Result<()> {
     if cfg!(not(feature = "metal")) {
         toy.check_fails(&["--device", "metal"], &["seg-model/metal"])?;
     }
-    toy.check_fails(&["--dtype", "bf16"], &["half precision is for GPUs"])
+    toy.check_fails(&["--dtype", "f16"], &["f16 is for GPUs"])
+}
+
+#[test]
+fn bf16_on_the_cpu_changes_logits() -> Result<()> {
+    let toy = Toy::new()?;
+    let flags = ["--precision", "f32", "--dtype"];
+    for dtype in ["f32", "bf16"] {
+        succeed(&mut toy.infer(dtype, &[&flags[..], &[dtype]].concat()))?;
+    }
+    let [exact, rounded] =
+        ["f32", "bf16"].map(|dtype| Logits::read(&toy.logits(dtype, SAMPLES[0].0)));
+    let (exact, rounded) = (rows(&exact?).concat(), rows(&rounded?).concat());
+    // how little is for `half_precision_is_close`: the toy's random weights amplify errors
+    assert!(exact != rounded && rounded.iter().all(|v| v.is_finite()));
+    Ok(())
 }
 
 #[test]

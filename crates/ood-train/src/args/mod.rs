@@ -205,6 +205,7 @@ mod tests {
             "crop",
             "device",
             "distill",
+            "dtype",
             "ema",
             "epochs",
             "label_shares",

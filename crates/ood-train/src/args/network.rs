@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use seg_model::channel_flags::ChannelFlags;
-use seg_model::device::Processor;
+use seg_model::device::{Numbers, Processor};
 use seg_model::nets::Network;
 use seg_ops::BatchNormMode;
 use serde::Serialize;
@@ -40,6 +40,10 @@ pub struct NetworkOptions {
     /// Device: cpu, cuda, cuda:N or metal; GPUs need a build with their feature
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub device: Processor,
+    /// Numbers that convolutions multiply: f32 or bf16. With bf16 their factors are rounded, as by autocast in `PyTorch`, which is faster on CPUs
+    /// with AMX; weights, sums, norms, losses and the optimizer stay f32
+    #[arg(long, value_enum, value_name = "NUMBERS", hide_possible_values = true, default_value_t = Numbers::F32)]
+    pub dtype: Numbers,
 }
 
 /// Which statistics batch norm normalizes with while training.
@@ -58,6 +62,10 @@ impl NetworkOptions {
     /// # Errors
     /// Returns an error that names the flag that is missing or contradicts another.
     pub fn check(&self) -> Result<()> {
+        ensure!(
+            self.dtype != Numbers::F16,
+            "the range of f16 is too small for gradients: pass --dtype bf16 or f32"
+        );
         ensure!(
             self.train_only.is_empty() || self.batch_norm == BatchNormStatistics::Frozen,
             "--train-only needs --batch-norm frozen: the running statistics of tensors that are not trained must not change"

@@ -205,6 +205,7 @@ fn unusable_arguments_are_named() -> Result<()> {
     for (option, value, words) in [
         ("--crop", "30", "not a multiple of 8"),
         ("--crop", "0", "not a multiple of 8"),
+        ("--dtype", "f16", "the range of f16 is too small"),
         ("--ood-weight", "1.5", "[0, 1]"),
         ("--ood-fraction", "-1", "negative"),
         ("--learning-rate", "0", "not positive"),

@@ -10,7 +10,7 @@ use artifacts::tables::{read_table, schema};
 use seg_model::checkpoint::Checkpoint;
 
 use crate::output::{names, results};
-use crate::toy::{Toy, succeed};
+use crate::toy::{Toy, assert_one_line, succeed};
 
 #[test]
 fn a_training_leaves_weights_and_a_log() -> Result<()> {
@@ -148,6 +148,30 @@ fn threads_workers_and_checkpoints_change_no_byte() -> Result<()> {
     assert!(expected == run("saving", &["--checkpoint-minutes", "0"])?);
     assert!(expected != run("seed", &["--seed", "1"])?);
     Ok(())
+}
+
+#[test]
+fn bf16_products_change_the_losses_a_little_and_stay_deterministic() -> Result<()> {
+    let toy = Toy::new()?;
+    let run = |name: &str, more: &[&str]| {
+        succeed(toy.train(name, &[&["--steps", "3"], more].concat()))?;
+        results(&toy.path(name))
+    };
+    let exact = run("f32", &[])?;
+    assert!(exact == run("named", &["--dtype", "f32"])?);
+    let rounded = run("one", &["--dtype", "bf16", "--threads", "1"])?;
+    assert!(rounded == run("three", &["--dtype", "bf16", "--threads", "3"])?);
+    assert!(rounded != exact);
+    let (_, [exact, ..]) = log(&toy, "f32")?;
+    let (_, [rounded, ..]) = log(&toy, "one")?;
+    for (exact, rounded) in exact.iter().zip(&rounded) {
+        assert!(exact != rounded && (exact - rounded).abs() < 0.03 * exact);
+    }
+    // what was trained in one precision is not taken for the result of the other
+    assert_one_line(
+        &toy.train("one", &["--steps", "3"]).output()?,
+        &["was finished with --dtype bf16, asked for f32", "--force"],
+    )
 }
 
 #[test]

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use image::RgbImage;
-use seg_ops::upsample_bilinear2d;
+use seg_ops::{Precision, upsample_bilinear2d};
 use stage_cli::ImageSize;
 
 use super::args::{Args, StoredPrecision};
@@ -14,6 +14,7 @@ use crate::input_size::InputSize;
 use crate::layers::Mode;
 use crate::nets::SegNet;
 use crate::onnx::{Asked, Meaning, OnnxNetwork};
+use crate::params::Params;
 
 /// A network that is ready to run.
 pub(super) struct Model {
@@ -63,11 +64,22 @@ impl Own {
 }
 
 impl Model {
-    /// Builds the network of a checkpoint on `device`.
-    pub(super) fn own(checkpoint: Checkpoint, device: Device, dtype: DType) -> Result<Self> {
+    /// Builds the network of a checkpoint on `device`, with tensors of type `dtype`; those of f32 are multiplied in `precision`.
+    pub(super) fn own(
+        checkpoint: Checkpoint,
+        device: Device,
+        dtype: DType,
+        precision: Precision,
+    ) -> Result<Self> {
         let network = checkpoint.network;
-        let tensors = checkpoint.tensors.into_iter().collect();
-        let vb = VarBuilder::from_tensors(tensors, dtype, &device);
+        let vb = if dtype == DType::F32 {
+            let params = Params::from_tensors(&checkpoint.tensors, &device)?;
+            params.multiply_in(precision);
+            params.frozen_builder()
+        } else {
+            let tensors = checkpoint.tensors.into_iter().collect();
+            VarBuilder::from_tensors(tensors, dtype, &device)
+        };
         Ok(Self {
             engine: Engine::Own(Own {
                 net: network.build(checkpoint.table.channels.len(), &vb)?,
@@ -204,7 +216,6 @@ mod tests {
 
     use super::*;
     use crate::nets::Network;
-    use crate::params::Params;
 
     #[test]
     fn padding_is_cropped_after_upsampling() -> Result<()> {
@@ -232,7 +243,7 @@ mod tests {
             .map(|(k, v)| (k, v.as_detached_tensor()))
             .collect();
         let picture = RgbImage::from_fn(32, 16, |x, y| image::Rgb([(8 * x) as u8, y as u8, 99]));
-        let logits = |dtype| -> Result<Vec<f32>> {
+        let logits = |dtype, precision| -> Result<Vec<f32>> {
             let checkpoint = Checkpoint {
                 network,
                 table: ChannelTable::new(ClassSet::unnamed(5)?, 5, None)?,
@@ -241,14 +252,21 @@ mod tests {
                 source: String::new(),
                 tensors: tensors.clone(),
             };
-            let model = Model::own(checkpoint, Device::Cpu, dtype)?;
+            let model = Model::own(checkpoint, Device::Cpu, dtype, precision)?;
             let logits = model.forward(&[&picture])?.at_picture_size()?;
             Ok(logits[0].flatten_all()?.to_vec1()?)
         };
-        let (exact, half) = (logits(DType::F32)?, logits(DType::F16)?);
+        let exact = logits(DType::F32, Precision::F32)?;
         let size = exact.iter().fold(0_f32, |max, v| max.max(v.abs()));
-        for (exact, half) in exact.iter().zip(half) {
-            assert!((exact - half).abs() < 0.02 * size, "{exact} {half}");
+        for (dtype, precision, bound) in [
+            (DType::F16, Precision::F32, 0.02),
+            (DType::F32, Precision::Bf16, 0.05),
+        ] {
+            let half = logits(dtype, precision)?;
+            assert!(half != exact);
+            for (exact, half) in exact.iter().zip(half) {
+                assert!((exact - half).abs() < bound * size, "{exact} {half}");
+            }
         }
         Ok(())
     }

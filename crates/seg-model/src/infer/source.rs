@@ -38,7 +38,8 @@ pub(super) fn open(args: &Args) -> Result<Model> {
     let weights = args.input.weights.as_deref();
     let weights = weights.context("pass --weights or --onnx")?;
     let options = args.input.channels.read_options(args.input.network);
-    Model::own(Checkpoint::read_as(weights, &options)?, device, dtype)
+    let checkpoint = Checkpoint::read_as(weights, &options)?;
+    Model::own(checkpoint, device, dtype, args.compute.dtype.precision())
 }
 
 /// All files that say what the network does, by names under which the manifest lists them.

@@ -294,7 +294,7 @@ impl Decoder {
             x,
             &weight.reshape((width, n_in, 1, 1))?,
             bias.transpose()?.as_ref(),
-            Conv2dConfig::default(),
+            self.linear_c[i].config(),
         )
     }
 }
