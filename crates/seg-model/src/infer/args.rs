@@ -8,7 +8,7 @@ use artifacts::logits::Precision;
 use candle_core::{DType, Device};
 use clap::ValueEnum;
 use serde::Serialize;
-use stage_cli::{ImageSize, KeepGoing, Subset};
+use stage_cli::{ImageSize, KeepGoing, Merge, Subset};
 
 use super::views::Views;
 use crate::channel_flags::ChannelFlags;
@@ -70,6 +70,10 @@ pub struct InputArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub subset: Subset,
+    /// Whether shards are joined.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub merge: Merge,
     /// Whether an image that cannot be used ends the work.
     #[command(flatten)]
     #[serde(flatten)]

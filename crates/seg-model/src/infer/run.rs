@@ -67,6 +67,7 @@ fn infer(args: &Args, common: &Common) -> Result<()> {
     };
     let output = Output::new(&args.output, &dir)?;
     reuse(&dir, session.index(), &output)?;
+    args.input.merge.take_over(&dir, &[])?;
     let is_missing = |sample: &Sample| !output.is_done(dir.path(), &sample.sample_id);
     let samples = session.to_predict(is_missing, &failures)?;
     session.predict(&samples, &output, &failures)?;
