@@ -83,10 +83,11 @@ fn fault(words: &[String], recipes: &[String]) -> Option<String> {
             .collect(),
         _ => return None,
     };
-    // a number of a shard is what the scheduler sets
-    let arguments = arguments
-        .iter()
-        .map(|word| word.replace("$SLURM_ARRAY_TASK_ID", "0"));
+    // the number of a shard is what the engine says that starts a call
+    let arguments = arguments.iter().map(|word| match *word {
+        "auto" => "0/2".to_owned(),
+        word => word.replace("$SLURM_ARRAY_TASK_ID", "0"),
+    });
     match oodseg::Args::try_parse_from(arguments) {
         Ok(_) => None,
         Err(error) if !error.use_stderr() => None,
