@@ -1,12 +1,10 @@
 //! All cases of the benchmark.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use seg_model::nets::Network;
 
 use crate::case::{Case, Images, Mode, Precision, Run};
 use crate::{network, ops};
-
-const ONLY_F32: &str = "networks are timed in f32 only: leave bf16 out";
 
 /// The cases of the table: the operations, then the networks whose cost is known.
 pub(crate) fn all() -> Vec<Case> {
@@ -18,19 +16,15 @@ pub(crate) fn all() -> Vec<Case> {
 /// A repetition of the operation or network `name`, which is `NETWORK-inference` or `NETWORK-step` for a network. Only networks depend
 /// on `images`.
 pub(crate) fn named(name: &str, mode: Mode, precision: Precision, images: Images) -> Result<Run> {
-    let in_f32 = precision == Precision::F32;
     if let Some(network) = name.strip_suffix("-inference") {
-        ensure!(in_f32, "{ONLY_F32}");
-        return network::inference(Network::from_name(network)?, images);
+        return network::inference(Network::from_name(network)?, images, precision);
     }
     if let Some(network) = name.strip_suffix("-step") {
-        ensure!(in_f32, "{ONLY_F32}");
-        return network::step(Network::from_name(network)?, images);
+        return network::step(Network::from_name(network)?, images, precision);
     }
-    let cases = if in_f32 {
-        ops::cases()
-    } else {
-        ops::cases_in_bf16()
+    let cases = match precision {
+        Precision::F32 => ops::cases(),
+        Precision::Bf16 => ops::cases_in_bf16(),
     };
     let case = cases.into_iter().find(|case| case.name == name);
     let case = case.with_context(|| {

@@ -9,7 +9,7 @@ use seg_model::nets::Network;
 use seg_model::params::Params;
 use seg_ops::{AdamConfig, AdamState, BatchNormMode, SoftTargets};
 
-use crate::case::{Case, Cost, Images, Mode, Run};
+use crate::case::{Case, Cost, Images, Mode, Precision, Run};
 use crate::ops::random;
 
 /// Floating-point operations of a forward pass of `ERFNet` per image pixel.
@@ -37,7 +37,7 @@ pub(crate) fn cases() -> Vec<Case> {
                 let forward = ERFNET_FLOP_PER_PIXEL * STEP_IMAGES.pixels() as f64;
                 (mode == Mode::Both).then_some(Cost::Flop(3.0 * forward))
             },
-            |_| step(Network::Erfnet, STEP_IMAGES),
+            |_| step(Network::Erfnet, STEP_IMAGES, Precision::F32),
         ),
         Case::new(
             "erfnet-inference",
@@ -45,7 +45,7 @@ pub(crate) fn cases() -> Vec<Case> {
                 let forward = ERFNET_FLOP_PER_PIXEL * INFERENCE_IMAGES.pixels() as f64;
                 (mode == Mode::Forward).then_some(Cost::Flop(forward))
             },
-            |_| inference(Network::Erfnet, INFERENCE_IMAGES),
+            |_| inference(Network::Erfnet, INFERENCE_IMAGES, Precision::F32),
         ),
     ]
 }
@@ -59,8 +59,9 @@ fn channels(network: Network) -> usize {
 }
 
 /// A forward pass, up to the logits before the last upsampling.
-pub(crate) fn inference(network: Network, images: Images) -> Result<Run> {
+pub(crate) fn inference(network: Network, images: Images, precision: Precision) -> Result<Run> {
     let params = Params::random(0, &Device::Cpu);
+    params.multiply_in(precision.of_products());
     let net = network.build_frozen(channels(network), &params)?;
     let images = random(images.shape())?;
     Ok(Box::new(move || {
@@ -70,8 +71,9 @@ pub(crate) fn inference(network: Network, images: Images) -> Result<Run> {
 }
 
 /// Forward pass, cross entropy at the size of the images, backward pass and Adam, without dropout.
-pub(crate) fn step(network: Network, images: Images) -> Result<Run> {
+pub(crate) fn step(network: Network, images: Images, precision: Precision) -> Result<Run> {
     let params = Params::random(0, &Device::Cpu);
+    params.multiply_in(precision.of_products());
     let net = network.build_trainable(channels(network), &params)?;
     let (size, divisor) = ((images.height, images.width), images.pixels() as f64);
     let targets = Tensor::zeros((images.batch, size.0, size.1), DType::U8, &Device::Cpu)?;
