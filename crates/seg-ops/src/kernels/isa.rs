@@ -4,6 +4,8 @@ use std::sync::OnceLock;
 
 use candle_core::Result;
 
+use super::choice;
+
 /// The environment variable that forces an instruction set: `avx512`, `avx2` or `portable`.
 const OVERRIDE: &str = "OODSEG_KERNEL";
 
@@ -56,21 +58,13 @@ impl Isa {
     }
 
     fn choose(wanted: Option<&str>) -> std::result::Result<Self, String> {
-        let available = Self::available();
-        let Some(wanted) = wanted.filter(|name| !name.is_empty()) else {
-            return Ok(available[0]);
-        };
-        available
-            .iter()
-            .copied()
-            .find(|isa| isa.name() == wanted)
-            .ok_or_else(|| {
-                let names: Vec<_> = available.iter().map(|isa| isa.name()).collect();
-                format!(
-                    "{OVERRIDE}={wanted} is not an instruction set of this CPU: use one of {}",
-                    names.join(", ")
-                )
-            })
+        choice::choose(
+            OVERRIDE,
+            wanted,
+            &Self::available(),
+            Self::name,
+            "is not an instruction set of this CPU",
+        )
     }
 
     /// Its name in `OODSEG_KERNEL`.

@@ -24,6 +24,8 @@
 //! to memory after each product, which takes twice the time. So what is done with finished sums is not done in a loop over them: a loop
 //! with a short body stores them into a buffer, and the rest reads that buffer.
 
+use std::ops::Range;
+
 use super::vector::Vector;
 
 /// Vectors side by side in a tile of [`multiply`].
@@ -32,6 +34,13 @@ pub(crate) const VECTORS: usize = 2;
 /// Columns of a tile of [`multiply`] with vectors `V`.
 pub(crate) const fn columns<V: Vector>() -> usize {
     VECTORS * V::LANES
+}
+
+/// Divides `0..len` into parts of nearly equal size, at most `most`.
+#[inline(always)]
+pub(crate) fn tiles(len: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let n = len.div_ceil(most);
+    (0..n).map(move |i| i * len / n..(i + 1) * len / n)
 }
 
 /// The initial values of a tile's sums.

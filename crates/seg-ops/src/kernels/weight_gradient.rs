@@ -30,7 +30,7 @@ use rayon::prelude::*;
 use super::{
     isa::{Isa, Kernel},
     memory::{copy_row, filled, with_scratch},
-    micro::{Correlation, MAX_INPUTS, MAX_OUTPUTS, correlate},
+    micro::{Correlation, MAX_INPUTS, MAX_OUTPUTS, correlate, tiles},
     vector::{Vector, with_vector},
 };
 use crate::geometry::Geometry;
@@ -306,11 +306,4 @@ impl<V: Vector> Split<'_, V> {
         };
         pixels.as_ptr()
     }
-}
-
-/// Divides `0..len` into parts of nearly equal size, at most `most`.
-#[inline(always)]
-fn tiles(len: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
-    let n = len.div_ceil(most);
-    (0..n).map(move |i| i * len / n..(i + 1) * len / n)
 }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::kernels::{
     isa::Kernel,
-    micro::{Initial, Tile, columns, multiply},
+    micro::{Initial, Tile, columns, multiply, tiles},
     vector::Vector,
 };
 
@@ -21,13 +21,6 @@ pub(super) fn blocks(len: usize) -> impl Iterator<Item = Range<usize>> {
     (0..len)
         .step_by(BLOCK)
         .map(move |first| first..(first + BLOCK).min(len))
-}
-
-/// Divides `0..len` into parts of nearly equal size, at most `most`.
-#[inline(always)]
-fn tiles(len: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
-    let n = len.div_ceil(most);
-    (0..n).map(move |i| i * len / n..(i + 1) * len / n)
 }
 
 /// Matrices `[jobs][channels][tokens]` as left factors of products that sum over channels: for each tile of up to [`Vector::ROWS`] tokens

@@ -4,6 +4,8 @@ use std::sync::OnceLock;
 
 use candle_core::Result;
 
+use crate::kernels::choice;
+
 /// The environment variable that forces a unit: `amx` or `f32`.
 const OVERRIDE: &str = "OODSEG_BF16_KERNEL";
 
@@ -43,18 +45,13 @@ impl Unit {
     }
 
     fn choose(wanted: Option<&str>) -> std::result::Result<Self, String> {
-        let available = Self::available();
-        let Some(wanted) = wanted.filter(|name| !name.is_empty()) else {
-            return Ok(available[0]);
-        };
-        let found = available.iter().copied().find(|unit| unit.name() == wanted);
-        found.ok_or_else(|| {
-            let names: Vec<_> = available.iter().map(|unit| unit.name()).collect();
-            format!(
-                "{OVERRIDE}={wanted} is nothing that multiplies bf16 on this CPU: use one of {}",
-                names.join(", ")
-            )
-        })
+        choice::choose(
+            OVERRIDE,
+            wanted,
+            &Self::available(),
+            Self::name,
+            "is nothing that multiplies bf16 on this CPU",
+        )
     }
 
     /// Its name in `OODSEG_BF16_KERNEL`.
